@@ -1,0 +1,68 @@
+//! The drawing, walked; and random events, none of which may commit before the log is durable.
+use super::*;
+
+const PACE: Pace = Pace { interval: Duration::from_millis(100), keep_alive: Duration::from_secs(3600) };
+
+fn tick(ms: u64, active: bool) -> Event {
+    Event::Tick { now: Duration::from_millis(ms), active }
+}
+
+#[test]
+fn one_epoch_in_every_order_of_answers() {
+    let answers =
+        [[Event::Flushed(Epoch(8)), Event::Logged(Epoch(8))], [Event::Logged(Epoch(8)), Event::Flushed(Epoch(8))]];
+    for answers in answers {
+        let mut c = Coordinator::new(PACE, Epoch(7), 2);
+        assert_eq!(c.step(tick(99, true)), None, "not yet");
+        assert_eq!(c.step(tick(100, false)), None, "nothing to commit");
+        assert_eq!(c.step(tick(101, true)), Some(Command::Barrier { epoch: Epoch(8), last: false }));
+        assert_eq!(c.step(Event::Sealed(Epoch(8))), None);
+        assert_eq!(c.step(tick(500, true)), None, "one epoch at a time");
+        assert_eq!(c.step(Event::Sealed(Epoch(8))), Some(Command::WriteLog(Epoch(8))));
+        assert_eq!(c.step(answers[0]), None);
+        assert_eq!(c.step(answers[1]), Some(Command::Commit(Epoch(8))));
+        assert_eq!(c.step(Event::Committed(Epoch(8))), Some(Command::Apply(Epoch(8))));
+        assert_eq!(c.step(tick(501, true)), Some(Command::Barrier { epoch: Epoch(9), last: false }));
+    }
+}
+
+#[test]
+fn the_sink_may_be_flushed_before_the_last_task_has_sealed() {
+    let mut c = Coordinator::new(PACE, Epoch(0), 1);
+    c.step(tick(100, true));
+    assert_eq!(c.step(Event::Flushed(Epoch(1))), None);
+    assert_eq!(c.step(Event::Sealed(Epoch(1))), Some(Command::WriteLog(Epoch(1))));
+    assert_eq!(c.step(Event::Logged(Epoch(1))), Some(Command::Commit(Epoch(1))));
+}
+
+#[test]
+fn a_stop_during_an_epoch_brings_one_more() {
+    let mut c = Coordinator::new(PACE, Epoch(0), 1);
+    c.step(tick(100, true));
+    assert_eq!(c.step(Event::Stop), None);
+    c.step(Event::Sealed(Epoch(1)));
+    c.step(Event::Flushed(Epoch(1)));
+    c.step(Event::Logged(Epoch(1)));
+    c.step(Event::Committed(Epoch(1)));
+    assert!(!c.is_done(), "records read since the barrier still count");
+    assert_eq!(c.step(tick(101, false)), Some(Command::Barrier { epoch: Epoch(2), last: true }));
+    for event in
+        [Event::Sealed(Epoch(2)), Event::Flushed(Epoch(2)), Event::Logged(Epoch(2)), Event::Committed(Epoch(2))]
+    {
+        c.step(event);
+    }
+    assert!(c.is_done());
+}
+
+#[test]
+fn an_idle_job_is_kept_alive() {
+    let mut c = Coordinator::new(PACE, Epoch(3), 1);
+    assert_eq!(c.step(tick(3_599_999, false)), None);
+    assert!(c.step(tick(3_600_000, false)).is_some());
+}
+
+#[test]
+fn a_commit_nobody_asked_for_is_a_bug() {
+    let wrong = std::panic::catch_unwind(|| Coordinator::new(PACE, Epoch(0), 1).step(Event::Committed(Epoch(1))));
+    assert!(wrong.is_err());
+}

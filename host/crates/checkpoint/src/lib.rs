@@ -1,0 +1,19 @@
+//! `checkpoint`: when an epoch ends, what it commits, and which one holds after a crash. Pure: no I/O, no clock, no
+//! thread; time and read-back facts are arguments, decisions are results.
+
+/// When all inputs of a task have reached the same barrier.
+pub mod aligner;
+/// The life of an epoch as a state machine.
+pub mod coordinator;
+/// What an epoch commits besides state.
+pub mod manifest;
+/// The short text beside the committed offsets.
+pub mod marker;
+/// Which epoch holds, or why none can be trusted.
+pub mod resolve;
+
+pub use aligner::Aligner;
+pub use coordinator::{Command, Coordinator, Event};
+pub use manifest::{Manifest, OperatorEntry, PluginEntry, TableEntry};
+pub use marker::Marker;
+pub use resolve::{Facts, Refusal, Start, resolve};

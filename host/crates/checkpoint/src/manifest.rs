@@ -1,0 +1,188 @@
+//! The manifest: what an epoch commits besides state. It is the header of the epoch's log record, as JSON; its digest
+//! stands in the marker, so that number, attempt and content are bound together.
+
+use serde::{Deserialize, Serialize};
+use weir_core::ports::{Delta, TableKind};
+use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, OperatorId, ShardId, SplitState, TableId};
+
+/// The manifest format written and read.
+pub const FORMAT: u32 = 1;
+
+/// What an epoch commits besides state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// Format of this text.
+    pub format: u32,
+    /// The job.
+    pub job: JobName,
+    /// The shard whose epoch this is.
+    pub shard: ShardId,
+    /// How many shards the job has.
+    pub shards: u16,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The attempt that wrote it.
+    pub attempt: AttemptId,
+    /// True for the record of a first start, which nothing may precede.
+    pub first: bool,
+    /// The mode that wrote it: decides what the record counts for after a crash.
+    pub delivery: Delivery,
+    /// Every split with its position, bound and identity.
+    pub splits: Vec<SplitState>,
+    /// Every operator that ever had state here; numbers are never reused.
+    pub operators: Vec<OperatorEntry>,
+    /// Digest of the manifest before it; none for the first.
+    pub previous: Option<Digest>,
+    /// CRC-32C over the deltas' bytes, in order.
+    pub delta_crc32c: u32,
+    /// How many changes the deltas hold.
+    pub delta_entries: u64,
+}
+
+/// One operator of the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OperatorEntry {
+    /// Its name in the pipeline: state is found again by it.
+    pub name: String,
+    /// Its number in state keys.
+    pub id: OperatorId,
+    /// The plugin it ran.
+    pub plugin: PluginEntry,
+    /// Its tables; numbers are never reused.
+    pub tables: Vec<TableEntry>,
+}
+
+/// A plugin, as an epoch ran it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PluginEntry {
+    /// Name, as the plugin says.
+    pub name: String,
+    /// Version, as the plugin says.
+    pub version: String,
+    /// Digest of its file.
+    pub digest: Digest,
+}
+
+/// One table of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TableEntry {
+    /// Its name in the plugin.
+    pub name: String,
+    /// Its number in state keys.
+    pub id: TableId,
+    /// What it holds.
+    pub kind: TableKind,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It does not parse.
+    #[error("failed to read a manifest of the epoch log")]
+    Json(#[from] serde_json::Error),
+    /// Another format.
+    #[error("manifest has format {0}, this version knows format {FORMAT}")]
+    Format(u32),
+    /// An operator's table changed its kind under the same name.
+    #[error("table {table:?} of operator {operator:?} was kept as {was:?} and is now declared as {now:?}")]
+    TableKind {
+        /// The operator.
+        operator: String,
+        /// The table.
+        table: String,
+        /// As the state has it.
+        was: TableKind,
+        /// As the plugin declares it.
+        now: TableKind,
+    },
+    /// More operators or tables than numbers.
+    #[error("a job has at most 65535 operators, an operator 65535 tables")]
+    TooMany,
+}
+
+impl Manifest {
+    /// The bytes for the log, and their digest.
+    pub fn encode(&self) -> (Vec<u8>, Digest) {
+        let bytes = serde_json::to_vec(self).expect("a manifest has only plain fields");
+        let digest = Digest(blake3::hash(&bytes).to_hex().to_string());
+        (bytes, digest)
+    }
+
+    /// Reads the bytes of a log record.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, Digest), Error> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let Head { format } = serde_json::from_slice(bytes)?;
+        if format != FORMAT {
+            return Err(Error::Format(format));
+        }
+        let digest = Digest(blake3::hash(bytes).to_hex().to_string());
+        Ok((serde_json::from_slice(bytes)?, digest))
+    }
+}
+
+/// CRC-32C over the bytes of `deltas`, in order.
+pub fn delta_crc32c(deltas: &[Delta]) -> u32 {
+    deltas.iter().fold(0, |crc, delta| crc32c::crc32c_append(crc, &delta.payload))
+}
+
+/// What the pipeline runs now under one operator name.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// The operator's name in the pipeline.
+    pub name: String,
+    /// Its plugin.
+    pub plugin: PluginEntry,
+    /// Its tables in the plugin's order.
+    pub tables: Vec<(String, TableKind)>,
+}
+
+/// Carries numbers over by name: known operators and tables keep theirs, new ones get the next, gone ones stay listed.
+pub fn number(kept: &[OperatorEntry], declared: &[Declared]) -> Result<Vec<OperatorEntry>, Error> {
+    let mut entries = kept.to_vec();
+    for now in declared {
+        let at = match entries.iter().position(|e| e.name == now.name) {
+            Some(at) => at,
+            None => {
+                let id = next_id(entries.iter().map(|e| e.id.0))?;
+                let (name, plugin) = (now.name.clone(), now.plugin.clone());
+                entries.push(OperatorEntry { name, id: OperatorId(id), plugin, tables: Vec::new() });
+                entries.len() - 1
+            }
+        };
+        let entry = &mut entries[at];
+        entry.plugin = now.plugin.clone();
+        number_tables(entry, &now.tables)?;
+    }
+    Ok(entries)
+}
+
+fn number_tables(entry: &mut OperatorEntry, declared: &[(String, TableKind)]) -> Result<(), Error> {
+    for (name, kind) in declared {
+        match entry.tables.iter().find(|t| t.name == *name) {
+            Some(table) if table.kind != *kind => {
+                let (operator, table, was) = (entry.name.clone(), name.clone(), table.kind);
+                return Err(Error::TableKind { operator, table, was, now: *kind });
+            }
+            Some(_) => {}
+            None => {
+                let id = TableId(next_id(entry.tables.iter().map(|t| t.id.0))?);
+                entry.tables.push(TableEntry { name: name.clone(), id, kind: *kind });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn next_id(used: impl Iterator<Item = u16>) -> Result<u16, Error> {
+    used.max().map_or(Ok(0), |max| max.checked_add(1).ok_or(Error::TooMany))
+}
+
+#[cfg(test)]
+mod tests;

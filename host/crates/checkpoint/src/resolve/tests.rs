@@ -1,0 +1,168 @@
+//! The table of starts: what the log and Kafka say, and what follows.
+use weir_core::AttemptId;
+
+use super::*;
+use crate::manifest::FORMAT;
+
+fn job() -> JobName {
+    JobName::new("orders").unwrap()
+}
+
+fn split(partition: i32) -> SplitId {
+    SplitId::new("in", partition)
+}
+
+/// A chain of records: (epoch, delivery); positions are epoch * 10.
+fn log(records: &[(u64, Delivery)]) -> Vec<(Manifest, Digest)> {
+    let mut chain: Vec<(Manifest, Digest)> = Vec::new();
+    for (epoch, delivery) in records {
+        let position = i64::try_from(*epoch).unwrap() * 10;
+        let state = |p| SplitState { split: split(p), position, end: None, identity: None };
+        let manifest = Manifest {
+            format: FORMAT,
+            job: job(),
+            shard: ShardId(0),
+            shards: 1,
+            epoch: Epoch(*epoch),
+            attempt: AttemptId("a1".into()),
+            first: chain.is_empty() && *epoch == 1,
+            delivery: *delivery,
+            splits: vec![state(0), state(1)],
+            operators: Vec::new(),
+            previous: chain.last().map(|(_, d)| d.clone()),
+            delta_crc32c: 0,
+            delta_entries: 0,
+        };
+        let (_, digest) = manifest.encode();
+        chain.push((manifest, digest));
+    }
+    chain
+}
+
+fn marker_of(record: &(Manifest, Digest)) -> Marker {
+    let (manifest, digest) = record;
+    Marker {
+        job: job(),
+        shard: ShardId(0),
+        epoch: manifest.epoch,
+        attempt: manifest.attempt.clone(),
+        digest: digest.clone(),
+    }
+}
+
+fn committed(record: &(Manifest, Digest)) -> Vec<Committed> {
+    let metadata = marker_of(record).encode().into_bytes();
+    let at = |s: &SplitState| Committed { split: s.split.clone(), position: s.position, metadata: metadata.clone() };
+    record.0.splits.iter().map(at).collect()
+}
+
+fn decide(log: &[(Manifest, Digest)], committed: &[Committed], stateless: bool) -> Result<Start, Refusal> {
+    resolve(Facts { job: &job(), shard: ShardId(0), log, committed, place: &MarkerPlace::Splits, stateless })
+}
+
+const EO: Delivery = Delivery::ExactlyOnce;
+const ALO: Delivery = Delivery::AtLeastOnce;
+
+fn resume(index: usize) -> Result<Start, Refusal> {
+    Ok(Start::Resume { index, ahead: None })
+}
+
+#[test]
+fn nothing_anywhere_is_a_first_start() {
+    assert_eq!(decide(&[], &[], false), Ok(Start::First));
+    assert_eq!(decide(&log(&[(1, EO)]), &[], false), Ok(Start::FirstAgain));
+}
+
+#[test]
+fn the_marker_names_the_record() {
+    let log = log(&[(1, EO), (2, EO), (3, EO)]);
+    assert_eq!(decide(&log, &committed(&log[2]), false), resume(2));
+    assert_eq!(decide(&log, &committed(&log[1]), false), resume(1), "epoch 3 was written and not committed");
+}
+
+#[test]
+fn at_least_once_records_hold_by_themselves() {
+    let log = log(&[(1, ALO), (2, ALO), (3, ALO), (4, EO)]);
+    assert_eq!(decide(&log, &committed(&log[0]), false), resume(2), "Kafka behind is fine; epoch 4 needs its marker");
+}
+
+#[test]
+fn with_none_kafka_may_be_ahead() {
+    let written = log(&[(1, Delivery::None), (2, Delivery::None)]);
+    let longer = log(&[(1, Delivery::None), (2, Delivery::None), (3, Delivery::None)]);
+    let ahead = Some(vec![(split(0), 30), (split(1), 30)]);
+    assert_eq!(decide(&written, &committed(&longer[2]), false), Ok(Start::Resume { index: 1, ahead }));
+}
+
+#[test]
+fn a_directory_that_cannot_serve_is_refused() {
+    let whole = log(&[(1, EO), (2, EO), (3, EO)]);
+    let late = committed(&whole[2]);
+    for old in [&whole[..0], &whole[..2]] {
+        assert!(matches!(decide(old, &late, false), Err(Refusal::LogEndsBefore { marker: Epoch(3), .. })));
+    }
+    let positions = vec![(split(0), 30), (split(1), 30)];
+    let from_marker = Ok(Start::FromMarker { marker: marker_of(&whole[2]), positions });
+    assert_eq!(decide(&[], &late, true), from_marker, "a job without state");
+    let longer = log(&[(1, EO), (2, EO), (3, EO), (4, EO)]);
+    assert_eq!(decide(&longer[3..], &late, true), from_marker, "its first epoch was written and not committed");
+}
+
+#[test]
+fn the_same_number_from_another_attempt_is_not_the_same_record() {
+    let log = log(&[(1, EO), (2, EO)]);
+    let mut other = marker_of(&log[1]);
+    other.attempt = AttemptId("a2".into());
+    let metadata = other.encode().into_bytes();
+    let committed = [Committed { split: split(0), position: 20, metadata }];
+    assert!(matches!(decide(&log, &committed, false), Err(Refusal::LogEndsBefore { .. })));
+}
+
+#[test]
+fn commits_of_others_are_refused() {
+    let log = log(&[(1, EO), (2, EO)]);
+    let good = committed(&log[1]);
+    let check = |change: fn(&mut Vec<Committed>), wanted: fn(&Refusal) -> bool| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        let refusal = decide(&log, &bad, false).unwrap_err();
+        assert!(wanted(&refusal), "{refusal}");
+    };
+    check(|c| c[0].metadata.clear(), |r| matches!(r, Refusal::Foreign { .. }));
+    check(|c| c[1].metadata = b"\xff".to_vec(), |r| matches!(r, Refusal::Foreign { .. }));
+    check(|c| c[1].position = 21, |r| matches!(r, Refusal::Position { committed: 21, recorded: 20, .. }));
+    check(|c| drop(c.pop()), |r| matches!(r, Refusal::MarkerGone { .. }));
+    check(|c| c.clear(), |r| matches!(r, Refusal::MarkerGone { .. }));
+    let mut torn = good.clone();
+    torn[1] = committed(&log[0]).remove(1);
+    assert!(matches!(decide(&log, &torn, false), Err(Refusal::Torn { .. })));
+}
+
+#[test]
+fn a_new_partition_without_a_marker_is_legal() {
+    // It is simply not among the committed splits.
+    let log = log(&[(1, EO)]);
+    assert_eq!(decide(&log, &committed(&log[0]), false), resume(0));
+}
+
+#[test]
+fn a_broken_chain_is_refused() {
+    let mut records = log(&[(1, EO), (2, EO), (3, EO)]);
+    let last = committed(&records[2]);
+    records.remove(1);
+    assert!(matches!(decide(&records, &last, false), Err(Refusal::Log(_))));
+}
+
+#[test]
+fn without_kafka_the_log_decides() {
+    let log = log(&[(1, ALO), (2, ALO)]);
+    let facts = Facts {
+        job: &job(),
+        shard: ShardId(0),
+        log: &log,
+        committed: &[],
+        place: &MarkerPlace::Nowhere,
+        stateless: false,
+    };
+    assert_eq!(resolve(facts), resume(1));
+}

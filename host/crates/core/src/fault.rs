@@ -1,0 +1,53 @@
+//! Who must act on an error: the one thing a supervisor needs to know about it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// Who must act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The configuration is wrong: a flag, a file, a plugin that is none, a topic that is not there. Exit 2 at start.
+    Config,
+    /// The job failed by its own policy: a bad record, a plugin that traps, a refused authorization. Exit 1.
+    User,
+    /// It may pass by itself: recover in place with back-off.
+    Transient,
+    /// A rival owns the job, or the broker's own time-out ended the transaction. The marker tells which.
+    Fenced,
+    /// State and Kafka disagree, or state is foreign, corrupt or of an unknown format. Exit 4, nothing touched.
+    Corrupt,
+    /// Weir itself is wrong: an invariant does not hold. Exit 1 with a request to report it.
+    Bug,
+}
+
+/// An error that crossed a port: the adapter's own error, and who must act on it.
+#[derive(Debug)]
+pub struct PortError {
+    fault: Fault,
+    source: Box<dyn StdError + Send + Sync + 'static>,
+}
+
+impl PortError {
+    /// Wraps an adapter's error.
+    pub fn new(fault: Fault, source: impl Into<Box<dyn StdError + Send + Sync + 'static>>) -> Self {
+        Self { fault, source: source.into() }
+    }
+
+    /// Who must act.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+/// The wrapped error shows through: a chain printed from here names each cause once.
+impl StdError for PortError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.source()
+    }
+}

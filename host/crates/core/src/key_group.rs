@@ -1,0 +1,50 @@
+//! The 1024 buckets of the key space. The number is part of every state format: it never changes.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How many key groups there are.
+pub const KEY_GROUPS: u16 = 1024;
+
+/// One bucket of the key space, 0..1024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeyGroup(pub u16);
+
+/// The hash that slots, caches and key groups share: computed once per record.
+pub fn key_hash(key: &[u8]) -> u64 {
+    xxh3_64(key)
+}
+
+impl KeyGroup {
+    /// `xxh3_64(key) mod 1024`.
+    pub fn of_hash(hash: u64) -> Self {
+        Self((hash % u64::from(KEY_GROUPS)) as u16)
+    }
+
+    /// Which of `parallelism` tasks owns this key group: contiguous ranges of nearly equal size.
+    pub fn task_of(self, parallelism: u16) -> u16 {
+        (u32::from(self.0) * u32::from(parallelism) / u32::from(KEY_GROUPS)) as u16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_owns_a_contiguous_share() {
+        for parallelism in [1, 2, 3, 7, 16, 1024] {
+            let owners: Vec<u16> = (0..KEY_GROUPS).map(|g| KeyGroup(g).task_of(parallelism)).collect();
+            assert!(owners.is_sorted(), "ranges are contiguous");
+            assert_eq!(owners.first(), Some(&0));
+            assert_eq!(owners.last(), Some(&(parallelism - 1)));
+        }
+    }
+
+    #[test]
+    fn the_hash_is_pinned() {
+        // State on disk depends on it.
+        assert_eq!(key_hash(b"weir"), xxh3_64(b"weir"));
+        assert_eq!(key_hash(b""), 0x2d06_8005_38d3_94c2);
+    }
+}

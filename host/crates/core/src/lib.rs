@@ -1,0 +1,56 @@
+//! `core`: the words of Weir and the ports between its parts.
+//!
+//! Every other crate of the host speaks these words; none of them is defined twice. This crate does no I/O, starts no
+//! thread, reads no clock, and knows neither Kafka, RocksDB nor wasmtime.
+//!
+//! # Glossary
+//! | word | meaning |
+//! |---|---|
+//! | job | a running pipeline, known by its name |
+//! | shard | one engine of a job: its own splits, key groups, state directory, transactional ids and marker |
+//! | pipeline | the description of a job: sources, operators, sinks |
+//! | operator | a logical node of the pipeline that runs a plugin |
+//! | task | one thread's share of the pipeline: the source task, (operator, index), or the sink task |
+//! | plugin / instance | the compiled artefact / one running copy of it |
+//! | record, frame, batch | one message; the packed layout of many; a frame with the origin of each record |
+//! | split | something that is read in order: a Kafka partition, a file, a generator |
+//! | position | the offset of the next record to read in a split |
+//! | epoch | the number of a checkpoint, and what happens between two of them |
+//! | barrier | the in-band element that ends an epoch |
+//! | attempt | one life of the engine between two recoveries; known by a uuid |
+//! | manifest | what an epoch commits besides state: positions, bounds, plugins, the previous digest |
+//! | marker | the short text that Kafka keeps beside the committed offsets and that names the epoch that holds |
+//! | epoch log | the file of manifests and state deltas, written before the Kafka commit |
+//! | key group | one of 1024 buckets of the key space; the unit in which state moves between tasks |
+//! | slot | the index of a distinct key within one batch |
+//! | table | one named piece of an operator's keyed state |
+//! | delta | the state changes of one epoch, as bytes |
+//! | seal | to end an epoch in a task: its overlay becomes read-only and its delta is handed on |
+//! | fault | who must act on an error |
+
+/// A frame with the origin of each record, and what travels between tasks.
+pub mod batch;
+/// Who must act on an error.
+pub mod fault;
+/// The packed layout of records; the same in guests, exchange and host.
+pub mod frame;
+/// Ids and numbers with a meaning.
+pub mod ids;
+/// The 1024 buckets of the key space.
+pub mod key_group;
+/// What the user chooses about a job's promises.
+pub mod policy;
+/// What the outside provides: sources, sinks, operators, state, the epoch log.
+pub mod ports;
+/// The position of a reader in one split.
+pub mod split;
+/// Where a first start begins and a bounded read ends.
+pub mod start;
+
+pub use batch::{Batch, Element, Origin};
+pub use fault::{Fault, PortError};
+pub use frame::{Frame, FrameWriter, RecordView};
+pub use ids::{AttemptId, Digest, Epoch, JobName, OperatorId, ShardId, SplitId, TableId};
+pub use policy::{Delivery, KeySpec, OnError};
+pub use split::SplitState;
+pub use start::{Start, Until};

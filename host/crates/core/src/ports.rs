@@ -1,0 +1,22 @@
+//! The ports: what the engine asks of the outside. Each is implemented by an adapter crate and seen by `runtime` only
+//! as a trait; adapters do not know each other.
+//!
+//! Life times: a *connector* lives as long as the job and opens what one attempt needs; what it opened is dropped when
+//! the attempt ends. Calls may block, and a call into a Kafka client may block for ever: the engine calls them on
+//! threads that it watches and can abandon.
+
+/// What runs a plugin (or native code) on a batch.
+pub mod operator;
+/// Where records go, and where an epoch is committed.
+pub mod sink;
+/// Where records come from.
+pub mod source;
+/// Keyed state of one shard, and the log of its epochs.
+pub mod state;
+
+pub use operator::{
+    Call, CallError, Effects, Operator, OperatorFactory, PluginDescription, TableDescription, TableKind,
+};
+pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
+pub use source::{Poll, SourceConnector, SourceReader, SplitProgress};
+pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, LogRecord, StateStore};

@@ -1,0 +1,149 @@
+//! What runs a plugin (or native code) on a batch.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::PortError;
+use crate::frame::Frame;
+use crate::ids::Digest;
+
+/// One call: a frame, and the state of its keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// Index of the operator's input.
+    pub input: u32,
+    /// The records; `source` of each is its own index.
+    pub frame: &'a Frame,
+    /// Index of each record's distinct key in this batch; [`crate::frame::NULL`] for a null key.
+    pub slots: &'a [u32],
+    /// For each slot, for each prefetched table in order: `len:u32, bytes`; [`crate::frame::NULL`] = absent.
+    pub values: &'a [u8],
+}
+
+/// What a call wants to happen. It happens only if the call returned `Ok`.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// (output, records), in order of emission. Checked.
+    pub outputs: Vec<(u32, Frame)>,
+    /// `{op:u8, table:u32, slot:u32, len:u32, bytes}*`, as the guest returned them: the engine checks them.
+    pub updates: Vec<u8>,
+}
+
+impl Effects {
+    /// Empties it for the next call.
+    pub fn clear(&mut self) {
+        self.outputs.clear();
+        self.updates.clear();
+    }
+}
+
+/// Why a call did not succeed. Its effects are dropped, and so is the instance.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The plugin returned a failure.
+    #[error("plugin returned failure {code}: {message}")]
+    Failed {
+        /// The record of the batch at fault, where the plugin knows.
+        index: Option<u32>,
+        /// The plugin's own number for it.
+        code: u32,
+        /// The plugin's own words.
+        message: String,
+    },
+    /// The plugin trapped: a panic (its message and place are in `message`), an unreachable, an overflow of its stack.
+    #[error("plugin trapped: {message}")]
+    Trapped {
+        /// What is known of it.
+        message: String,
+    },
+    /// The call took longer than its deadline.
+    #[error("plugin call exceeded its deadline of {limit_ms} ms")]
+    Deadline {
+        /// The deadline.
+        limit_ms: u64,
+    },
+    /// The plugin wanted more memory than its limit.
+    #[error("plugin needs more than its memory limit of {limit_bytes} bytes")]
+    Memory {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// What the plugin handed over is malformed.
+    #[error("plugin handed over malformed {what}: {reason}")]
+    Malformed {
+        /// `frame` or `updates`.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Not the plugin's doing.
+    #[error(transparent)]
+    Host(#[from] PortError),
+}
+
+/// One running instance on one task's thread. It keeps no state of its own that matters: after an error the adapter
+/// drops what it had and makes a new instance on the next call.
+pub trait Operator: Send {
+    /// Processes one batch; fills `effects` (cleared by the caller).
+    fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError>;
+
+    /// Drops what runs: the engine refused what it handed over. Native code without an instance has nothing to do.
+    fn discard(&mut self) {}
+}
+
+/// A compiled plugin, ready to be instantiated in any task.
+pub trait OperatorFactory: Send + Sync {
+    /// What the plugin says of itself.
+    fn description(&self) -> &PluginDescription;
+
+    /// Digest of the plugin's file.
+    fn digest(&self) -> &Digest;
+
+    /// A new instance, opened. `task` and `config` are JSON. A plugin that fails or traps in `open` is `Fault::User`.
+    fn instantiate(&self, task: &str, config: &str) -> Result<Box<dyn Operator>, PortError>;
+}
+
+/// What `describe` returns, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PluginDescription {
+    /// The plugin's name.
+    pub name: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// Names of its inputs; one when left out.
+    #[serde(default)]
+    pub inputs: Vec<String>,
+    /// Names of its outputs; one when left out.
+    #[serde(default)]
+    pub outputs: Vec<String>,
+    /// Its keyed tables.
+    #[serde(default)]
+    pub tables: Vec<TableDescription>,
+    /// True when it wants `weir.origin.*` headers.
+    #[serde(default)]
+    pub origin: bool,
+    /// True when it may route records by `weir.route.*` headers.
+    #[serde(default)]
+    pub routes: bool,
+}
+
+/// One keyed table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TableDescription {
+    /// Unique within the plugin; state is found again by it.
+    pub name: String,
+    /// What it holds.
+    pub kind: TableKind,
+    /// Version or schema of the values, in the plugin's own words.
+    #[serde(default)]
+    pub schema: String,
+}
+
+/// The kinds of tables this host runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TableKind {
+    /// One value per key, prefetched.
+    Value,
+}

@@ -1,0 +1,28 @@
+//! The position of a reader in one split, as the manifest keeps it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::SplitId;
+
+/// One split as an epoch leaves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SplitState {
+    /// Which split.
+    pub split: SplitId,
+    /// Offset of the next record to read. Everything below it is reflected in output and state.
+    pub position: i64,
+    /// Exclusive bound of a bounded read, resolved once on the first start and kept until reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<i64>,
+    /// What makes the split itself and not another of the same name: Kafka's topic id. `None` where unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+}
+
+impl SplitState {
+    /// True when a bounded split has been read to its end.
+    pub fn is_finished(&self) -> bool {
+        self.end.is_some_and(|end| self.position >= end)
+    }
+}

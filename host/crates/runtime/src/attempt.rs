@@ -1,0 +1,309 @@
+//! One life of the engine between two recoveries: find the epoch that holds, fence rivals, restore it, start the tasks,
+//! run, and take everything down again. Start and recovery are this same path.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tracing::{debug, info, warn};
+pub use weir_checkpoint::resolve::MarkerPlace;
+use weir_checkpoint::{Facts, Manifest, Marker, OperatorEntry, PluginEntry, Start, manifest, resolve};
+use weir_core::ports::{Committed, EpochLog, MarkerRead, SourceReader};
+use weir_core::{AttemptId, Digest, Epoch, SplitId, SplitState};
+
+use crate::coordinate::Loop;
+use crate::error::Error;
+use crate::job::{Job, JobHandle};
+use crate::log_writer::LogWriter;
+use crate::metrics::JobMetrics;
+use crate::signals::{Signals, TaskEvent};
+use crate::status::JobState;
+use crate::supervisor::Ownership;
+use crate::task::sink::SinkTask;
+use crate::task::source::SourceTask;
+
+mod tasks;
+
+/// How long tasks may take to leave when an attempt is over; what stays longer is left behind.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+/// Events of a few tasks, a few each: full only if the coordinator is stuck.
+const EVENTS_MAX: usize = 1024;
+/// How often a pattern that matches nothing yet is looked at.
+const FIRST_SPLIT_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs one attempt. `log` is always given back, so that the next attempt can use it.
+pub fn run(
+    job: &Job,
+    log: Box<dyn EpochLog>,
+    ownership: &mut Ownership,
+    handle: &JobHandle,
+    metrics: &JobMetrics,
+) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
+    let mut log = log;
+    let prepared = match prepare(job, log.as_mut(), ownership, handle) {
+        Ok(Some(prepared)) => prepared,
+        Ok(None) => return (Some(log), Ok(true)),
+        Err(error) => return (Some(log), Err(error)),
+    };
+    match start(job, log, prepared, handle, metrics) {
+        Ok(running) => running.run(job, handle, metrics),
+        Err((log, error)) => (log, Err(error)),
+    }
+}
+
+/// An attempt that owns the job and has its first record in the log.
+struct Prepared {
+    reader: Box<dyn SourceReader>,
+    manifest: Manifest,
+    digest: Digest,
+}
+
+/// Finds and restores the epoch that holds, and writes the attempt's first record. `None`: stopped meanwhile.
+fn prepare(
+    job: &Job,
+    log: &mut dyn EpochLog,
+    ownership: &mut Ownership,
+    handle: &JobHandle,
+) -> Result<Option<Prepared>, Error> {
+    let began = Instant::now();
+    let manifests = read_manifests(log)?;
+    let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty());
+    let decide = |committed: &[Committed]| {
+        let place = &job.options.marker_place;
+        resolve(Facts { job: &job.options.name, shard: job.options.shard, log: &manifests, committed, place, stateless })
+    };
+    // First without fencing: a directory that can never serve must not disturb a healthy owner.
+    let splits = marker_splits(job, &manifests)?;
+    decide(&read_marker(job, &splits, MarkerRead::Glance)?)?;
+    debug!(ms = began.elapsed().as_millis(), "marker read");
+    // I4: every id is fenced before the marker is read for good.
+    job.sink.fence().map_err(Error::port("failed to fence earlier attempts"))?;
+    debug!(ms = began.elapsed().as_millis(), "fenced");
+    let committed = read_marker(job, &splits, MarkerRead::Stable)?;
+    let start = decide(&committed)?;
+    let restored = restore(job, log, &manifests, start)?;
+    debug!(ms = began.elapsed().as_millis(), "restored");
+    let mut reader = job.source.open(restored.splits.clone()).map_err(Error::port("failed to open the source"))?;
+    let Some(splits) = wait_for_split(job, reader.as_mut(), handle) else { return Ok(None) };
+    let (manifest, digest) = first_record(job, log, restored, splits)?;
+    ownership.uses(manifest.attempt.clone());
+    handle.board.change(|status| {
+        status.attempt = Some(manifest.attempt.clone());
+        status.records_read_in_attempt = 0;
+        status.state = JobState::Starting;
+    });
+    debug!(ms = began.elapsed().as_millis(), "first record written");
+    Ok(Some(Prepared { reader, manifest, digest }))
+}
+
+fn read_manifests(log: &dyn EpochLog) -> Result<Vec<(Manifest, Digest)>, Error> {
+    log.records().iter().map(|record| Ok(Manifest::decode(&record.manifest)?)).collect()
+}
+
+/// Every split that may carry a marker: those of the newest manifests, and those that exist now.
+fn marker_splits(job: &Job, log: &[(Manifest, Digest)]) -> Result<Vec<SplitId>, Error> {
+    match &job.options.marker_place {
+        MarkerPlace::Nowhere => Ok(Vec::new()),
+        MarkerPlace::Fixed(split) => Ok(vec![split.clone()]),
+        MarkerPlace::Splits => {
+            let mut splits: BTreeSet<SplitId> =
+                log.iter().flat_map(|(manifest, _)| manifest.splits.iter().map(|s| s.split.clone())).collect();
+            let found = job.source.discover().map_err(Error::port("failed to look at the source"))?;
+            splits.extend(found.into_iter().map(|s| s.split));
+            Ok(splits.into_iter().collect())
+        }
+    }
+}
+
+fn read_marker(job: &Job, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, Error> {
+    if splits.is_empty() || !job.sink.has_marker() {
+        return Ok(Vec::new());
+    }
+    job.sink.read_marker(splits, read).map_err(Error::port("failed to read the marker"))
+}
+
+/// What an attempt starts from.
+struct Restored {
+    splits: Vec<SplitState>,
+    epoch: Epoch,
+    previous: Option<Digest>,
+    operators: Vec<OperatorEntry>,
+    /// How the first record gets into the log.
+    first: bool,
+}
+
+fn restore(job: &Job, log: &mut dyn EpochLog, known: &[(Manifest, Digest)], start: Start) -> Result<Restored, Error> {
+    job.state.join().map_err(Error::port("failed to finish writes of the state"))?;
+    match start {
+        Start::First => {
+            let splits = job.source.resolve().map_err(Error::port("failed to resolve the start positions"))?;
+            info!(splits = splits.len(), "first start");
+            Ok(Restored { splits, epoch: Epoch::default(), previous: None, operators: Vec::new(), first: true })
+        }
+        Start::FirstAgain => {
+            let splits = known.first().map(|(manifest, _)| manifest.splits.clone()).unwrap_or_default();
+            info!("first start again: nothing was committed yet; the recorded start positions are kept");
+            Ok(Restored { splits, epoch: Epoch::default(), previous: None, operators: Vec::new(), first: true })
+        }
+        Start::FromMarker { marker: Marker { epoch, digest, .. }, positions } => {
+            let state = |(split, position)| SplitState { split, position, end: None, identity: None };
+            let splits = positions.into_iter().map(state).collect();
+            info!(%epoch, "starting from the marker: the job keeps no state");
+            Ok(Restored { splits, epoch, previous: Some(digest), operators: Vec::new(), first: true })
+        }
+        Start::Resume { index, ahead } => {
+            let Some((manifest, digest)) = known.get(index) else { return Err(Error::Panicked("resolve".into())) };
+            replay(job, log, index)?;
+            let mut splits = manifest.splits.clone();
+            for (split, position) in ahead.unwrap_or_default() {
+                match splits.iter_mut().find(|s| s.split == split) {
+                    Some(state) => state.position = position,
+                    None => splits.push(SplitState { split, position, end: None, identity: None }),
+                }
+            }
+            info!(epoch = %manifest.epoch, attempt = %manifest.attempt, "restored");
+            let (epoch, operators) = (manifest.epoch, manifest.operators.clone());
+            Ok(Restored { splits, epoch, previous: Some(digest.clone()), operators, first: false })
+        }
+    }
+}
+
+/// Cuts the log back to the restored record and brings the store up to it: redo only.
+fn replay(job: &Job, log: &mut dyn EpochLog, index: usize) -> Result<(), Error> {
+    let failed = Error::port("failed to restore the state");
+    let mut restore = || {
+        log.cut_after(index)?;
+        log.replay(job.state.applied(), index, &mut |epoch, delta| job.state.apply(epoch, vec![delta]))?;
+        job.state.join()
+    };
+    restore().map_err(failed)
+}
+
+/// A pattern that matches nothing yet has nothing to commit: its first epoch waits for the first split.
+fn wait_for_split(job: &Job, reader: &mut dyn SourceReader, handle: &JobHandle) -> Option<Vec<SplitState>> {
+    let mut told = false;
+    loop {
+        let splits = reader.snapshot();
+        if !splits.is_empty() || job.options.marker_place != MarkerPlace::Splits {
+            return Some(splits);
+        }
+        if handle.is_stopping() {
+            return None;
+        }
+        if !told {
+            told = true;
+            info!("no topic matches yet; waiting for the first");
+        }
+        std::thread::sleep(FIRST_SPLIT_EVERY);
+    }
+}
+
+/// The attempt's first epoch is empty: it commits the restored positions under the new attempt.
+fn first_record(
+    job: &Job,
+    log: &mut dyn EpochLog,
+    restored: Restored,
+    splits: Vec<SplitState>,
+) -> Result<(Manifest, Digest), Error> {
+    let manifest = Manifest {
+        format: manifest::FORMAT,
+        job: job.options.name.clone(),
+        shard: job.options.shard,
+        shards: 1,
+        epoch: restored.epoch.next(),
+        attempt: AttemptId(uuid::Uuid::new_v4().to_string()),
+        first: restored.previous.is_none(),
+        delivery: job.options.delivery,
+        splits,
+        operators: manifest::number(&restored.operators, &declared(job))?,
+        previous: restored.previous,
+        delta_crc32c: manifest::delta_crc32c(&[]),
+        delta_entries: 0,
+    };
+    let (bytes, digest) = manifest.encode();
+    let written = if restored.first {
+        log.replace(manifest.epoch, &bytes)
+    } else {
+        log.append(manifest.epoch, &bytes, &[], true)
+    };
+    written.map_err(Error::port("failed to write the first record of the attempt"))?;
+    Ok((manifest, digest))
+}
+
+fn declared(job: &Job) -> Vec<manifest::Declared> {
+    let declare = |setup: &crate::job::OperatorSetup| {
+        let description = setup.factory.description();
+        let (name, version) = (description.name.clone(), description.version.clone());
+        let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
+        let tables = description.tables.iter().map(|t| (t.name.clone(), t.kind)).collect();
+        manifest::Declared { name: setup.name.clone(), plugin, tables }
+    };
+    job.operators.iter().map(declare).collect()
+}
+
+/// Threads of a running attempt.
+struct Running {
+    tasks: tasks::Tasks,
+    log: LogWriter,
+    signals: Arc<Signals>,
+    events: Receiver<TaskEvent>,
+    manifest: Manifest,
+    digest: Digest,
+}
+
+type StartFailed = (Option<Box<dyn EpochLog>>, Error);
+
+fn start(
+    job: &Job,
+    log: Box<dyn EpochLog>,
+    prepared: Prepared,
+    handle: &JobHandle,
+    metrics: &JobMetrics,
+) -> Result<Running, StartFailed> {
+    let Prepared { reader, manifest, digest } = prepared;
+    let signals = Arc::new(Signals::default());
+    let (events, inbox): (Sender<TaskEvent>, _) = bounded(EVENTS_MAX);
+    let started = tasks::start(job, reader, &manifest, &signals, &events, handle, metrics);
+    let tasks = match started {
+        Ok(tasks) => tasks,
+        Err(error) => return Err((Some(log), error)),
+    };
+    match LogWriter::start(log, events) {
+        Ok(log) => Ok(Running { tasks, log, signals, events: inbox, manifest, digest }),
+        Err(error) => {
+            signals.cancel();
+            drop(tasks.leave(LEAVE_WITHIN));
+            Err((None, Error::Thread(error)))
+        }
+    }
+}
+
+impl Running {
+    fn run(self, job: &Job, handle: &JobHandle, metrics: &JobMetrics) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
+        let coordinator = Loop {
+            options: &job.options,
+            handle,
+            metrics,
+            signals: Arc::clone(&self.signals),
+            events: self.events,
+            sink: self.tasks.sink_commands.clone(),
+            log: &self.log,
+            state: job.state.as_ref(),
+            manifest: self.manifest,
+            digest: self.digest,
+            sealers: self.tasks.sealers,
+        };
+        let outcome = coordinator.run();
+        self.signals.cancel();
+        let abandoned = self.tasks.leave(LEAVE_WITHIN);
+        if !abandoned.is_empty() {
+            warn!(threads = ?abandoned, "threads did not come back and were left behind");
+            metrics.abandoned.increment(abandoned.len() as u64);
+        }
+        match self.log.finish() {
+            Ok(log) => (Some(log), outcome),
+            Err(error) => (None, outcome.and(Err(error))),
+        }
+    }
+}

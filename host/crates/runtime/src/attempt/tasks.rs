@@ -1,0 +1,225 @@
+//! Turns the stages of a job into threads and channels, and takes them down again.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, bounded};
+use weir_checkpoint::Manifest;
+use weir_core::TableId;
+use weir_core::ports::SourceReader;
+
+use super::{SinkTask, SourceTask};
+use crate::error::Error;
+use crate::exchange::inbox::{Closer, Inbox, Outlet, inbox};
+use crate::job::{Job, JobHandle};
+use crate::metrics::JobMetrics;
+use crate::signals::{Signals, SinkCommand, TaskEvent};
+use crate::task::chain::{Chain, Edge};
+use crate::task::operate::OperatorTask;
+use crate::task::operator::{Runner, RunnerOptions};
+use crate::topology::{self, Stage};
+
+/// What may be under way between two tasks.
+const EXCHANGE_BYTES_MAX: usize = 2 << 20;
+/// What may wait for the sink task: the output of the next epoch while one is being committed.
+const SINK_BYTES_MAX: usize = 16 << 20;
+/// How often leaving threads are looked at.
+const LEAVE_POLL: Duration = Duration::from_millis(2);
+
+/// The threads of an attempt.
+pub struct Tasks {
+    threads: Vec<JoinHandle<()>>,
+    closers: Vec<Closer>,
+    /// To the sink task.
+    pub sink_commands: Sender<SinkCommand>,
+    /// How many tasks seal an epoch.
+    pub sealers: usize,
+}
+
+impl Tasks {
+    /// Waits until every thread is gone; gives the names of those that are not by then.
+    pub fn leave(self, within: Duration) -> Vec<String> {
+        drop(self.sink_commands);
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline && self.threads.iter().any(|thread| !thread.is_finished()) {
+            // A task that waits for room in the inbox of one that hangs must come back.
+            self.closers.iter().for_each(Closer::close);
+            std::thread::sleep(LEAVE_POLL);
+        }
+        let stays = |thread: &&JoinHandle<()>| !thread.is_finished();
+        let name = |thread: &JoinHandle<()>| thread.thread().name().unwrap_or("?").to_owned();
+        self.threads.iter().filter(stays).map(name).collect()
+    }
+}
+
+/// Receiving and sending ends of every task.
+struct Wiring {
+    /// Per stage, per task: its input. Stage 0 has none.
+    inboxes: Vec<Vec<Option<Inbox>>>,
+    /// Per stage, per task: the outlets of its edge to the next stage, then of its edge to the sink.
+    next: Vec<Vec<Vec<Outlet>>>,
+    to_sink: Vec<Vec<Option<Outlet>>>,
+    sink: Inbox,
+}
+
+fn wire(stages: &[Stage]) -> Wiring {
+    let tasks = |stage: &Stage| usize::from(stage.parallelism);
+    let mut inboxes: Vec<Vec<Option<Inbox>>> = vec![vec![None]];
+    let mut next: Vec<Vec<Vec<Outlet>>> = Vec::new();
+    for pair in stages.windows(2) {
+        let [from, to] = pair else { continue };
+        let mut outlets: Vec<Vec<Outlet>> = (0..tasks(from)).map(|_| Vec::new()).collect();
+        let mut inputs = Vec::new();
+        for _ in 0..tasks(to) {
+            let (input, ends) = inbox(tasks(from), EXCHANGE_BYTES_MAX);
+            inputs.push(Some(input));
+            outlets.iter_mut().zip(ends).for_each(|(sender, end)| sender.push(end));
+        }
+        inboxes.push(inputs);
+        next.push(outlets);
+    }
+    next.push(stages.last().map(|last| (0..tasks(last)).map(|_| Vec::new()).collect()).unwrap_or_default());
+    let feeding: usize = stages.iter().filter(|s| s.sink_edge.is_some()).map(tasks).sum();
+    let (sink, ends) = inbox(feeding, SINK_BYTES_MAX);
+    let mut ends = ends.into_iter();
+    let to_sink = stages.iter().map(|stage| {
+        (0..tasks(stage)).map(|_| stage.sink_edge.and_then(|_| ends.next())).collect()
+    });
+    Wiring { inboxes, next, to_sink: to_sink.collect(), sink }
+}
+
+/// Starts every task; the sink task waits for its first commit, the source reads at once, into bounded channels.
+pub fn start(
+    job: &Job,
+    reader: Box<dyn SourceReader>,
+    manifest: &Manifest,
+    signals: &Arc<Signals>,
+    events: &Sender<TaskEvent>,
+    handle: &JobHandle,
+    metrics: &JobMetrics,
+) -> Result<Tasks, Error> {
+    let stages = topology::stages(&job.operators, &job.sinks);
+    let mut wiring = wire(&stages);
+    let (sink_commands, commands) = bounded(1);
+    let sealers = stages.iter().map(|s| usize::from(s.parallelism)).sum();
+    // Everything that can fail comes before the first thread.
+    let outputs = job.sink.open().map_err(Error::port("failed to open the sinks"))?;
+    let mut chains = Vec::new();
+    for (at, stage) in stages.iter().enumerate() {
+        for task in 0..stage.parallelism {
+            let index = usize::from(task);
+            let next = wiring.next.get_mut(at).and_then(|s| s.get_mut(index)).map(std::mem::take).unwrap_or_default();
+            let to_sink = wiring.to_sink.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
+            let inbox = wiring.inboxes.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
+            let edges = edges(job, stages.get(at + 1), next, to_sink);
+            let operators = stage.operators.clone().map(|op| runner(job, op, task, manifest, metrics));
+            let chain = Chain::new(operators.collect::<Result<_, _>>()?, stage.routes.clone(), edges);
+            chains.push((thread_name(job, stage, task), inbox, chain));
+        }
+    }
+    let mut closers = vec![wiring.sink.closer()];
+    let sink_metrics = job.sinks.iter().zip(&handle.written).map(|(s, w)| metrics.sink(&s.topic, Arc::clone(w))).collect();
+    let sink = SinkTask {
+        inbox: wiring.sink,
+        outputs,
+        metrics: sink_metrics,
+        commands,
+        signals: Arc::clone(signals),
+        events: events.clone(),
+    };
+    let mut threads = vec![spawn("weir-sink".into(), events, move || sink.run())?];
+    let mut reader = Some(reader);
+    for (name, inbox, chain) in chains {
+        let (signals, to) = (Arc::clone(signals), events.clone());
+        let thread = match (inbox, reader.take()) {
+            (None, Some(reader)) => {
+                let task = SourceTask { reader, chain, signals, events: to, sealed: manifest.epoch };
+                spawn(name, events, move || task.run())?
+            }
+            (Some(inbox), other) => {
+                reader = other;
+                closers.push(inbox.closer());
+                let task = OperatorTask { inbox, chain, signals, events: to };
+                spawn(name, events, move || task.run())?
+            }
+            (None, None) => continue,
+        };
+        threads.push(thread);
+    }
+    Ok(Tasks { threads, closers, sink_commands, sealers })
+}
+
+fn edges(job: &Job, next: Option<&Stage>, outlets: Vec<Outlet>, to_sink: Option<Outlet>) -> Vec<Edge> {
+    let mut edges = Vec::new();
+    if let Some(next) = next {
+        let key = job.operators.get(next.operators.start).map(|o| o.key.clone());
+        let mut outlets = outlets;
+        match (outlets.len(), key) {
+            (0, _) | (_, None) => {}
+            (1, _) => edges.extend(outlets.pop().map(Edge::Direct)),
+            (_, Some(key)) => edges.push(Edge::keyed(key, outlets)),
+        }
+    }
+    edges.extend(to_sink.map(Edge::Direct));
+    edges
+}
+
+fn thread_name(job: &Job, stage: &Stage, task: u16) -> String {
+    // Linux shows 15 bytes of it.
+    let operator = job.operators.get(stage.operators.start).map_or("source", |o| o.name.as_str());
+    if stage.operators.start == 0 && stage.parallelism == 1 { "weir-source".into() } else { format!("weir-{operator}-{task}") }
+}
+
+fn runner(job: &Job, index: usize, task: u16, manifest: &Manifest, metrics: &JobMetrics) -> Result<Runner, Error> {
+    let missing = || Error::Panicked(format!("operator {index}"));
+    let setup = job.operators.get(index).ok_or_else(missing)?;
+    let entry = manifest.operators.iter().find(|e| e.name == setup.name).ok_or_else(missing)?;
+    let description = setup.factory.description();
+    let id = |name: &str| entry.tables.iter().find(|t| t.name == name).map(|t| t.id);
+    let tables: Vec<TableId> = description.tables.iter().filter_map(|t| id(&t.name)).collect();
+    let shares: u32 = job.operators.iter().filter(|o| !o.factory.description().tables.is_empty()).map(|o| u32::from(o.parallelism)).sum();
+    let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares)));
+    let about = format!(
+        r#"{{"job":"{}","shard":{},"operator":{},"task":{task},"parallelism":{}}}"#,
+        job.options.name,
+        job.options.shard,
+        quoted(&setup.name),
+        setup.parallelism
+    );
+    let operator = setup.factory.instantiate(&about, &setup.config).map_err(Error::port("failed to open a plugin"))?;
+    let options = RunnerOptions {
+        index,
+        name: setup.name.clone(),
+        key: setup.key.clone(),
+        tables,
+        outputs: description.outputs.len().max(1) as u32,
+        on_error: setup.on_error,
+    };
+    Ok(Runner::new(options, operator, state, metrics.operator(&setup.name)))
+}
+
+/// A JSON string. Operator names come from the user's file.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A named thread; a panic in it reaches the coordinator as an event.
+fn spawn(name: String, events: &Sender<TaskEvent>, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let (panicked, events) = (name.clone(), events.clone());
+    let guarded = move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
+            drop(events.send(TaskEvent::Failed(Error::Panicked(panicked))));
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(guarded).map_err(Error::Thread)
+}

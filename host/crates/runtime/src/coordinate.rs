@@ -1,0 +1,277 @@
+//! The coordinator loop of a running attempt: one event at a time, decisions by `checkpoint::Coordinator`, and the only
+//! writer of the job's status. It calls nothing that can hang: commits run on the sink task's thread, log writes on the
+//! log thread, and this loop watches the clock over both.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tracing::{debug, info};
+use weir_checkpoint::coordinator::Pace;
+use weir_checkpoint::{Command, Coordinator, Event, Manifest, Marker, manifest};
+use weir_core::ports::{Commit, Delta, SplitProgress, StateStore};
+use weir_core::{Delivery, Digest, Epoch, SplitId, SplitState};
+
+use crate::attempt::MarkerPlace;
+use crate::error::Error;
+use crate::job::{JobHandle, JobOptions};
+use crate::log_writer::LogWriter;
+use crate::metrics::JobMetrics;
+use crate::signals::{SealedState, Signals, SinkCommand, TaskEvent};
+use crate::status::{JobState, SplitStatus};
+
+/// An idle job commits at least this often: offsets and transactional ids expire after 7 days at the earliest.
+const KEEP_ALIVE: Duration = Duration::from_secs(3600);
+/// How long a stop may take.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How often the loop looks at stop requests and the clock.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What the loop works with.
+pub struct Loop<'a> {
+    /// The job.
+    pub options: &'a JobOptions,
+    /// Its handle.
+    pub handle: &'a JobHandle,
+    /// Its metrics.
+    pub metrics: &'a JobMetrics,
+    /// Downwards to tasks.
+    pub signals: Arc<Signals>,
+    /// Upwards from tasks.
+    pub events: Receiver<TaskEvent>,
+    /// To the sink task.
+    pub sink: Sender<SinkCommand>,
+    /// The log thread.
+    pub log: &'a LogWriter,
+    /// Keyed state.
+    pub state: &'a dyn StateStore,
+    /// The manifest of the attempt's first epoch, already in the log and not yet committed.
+    pub manifest: Manifest,
+    /// Its digest.
+    pub digest: Digest,
+    /// Operators and tasks that seal: the source task and every operator task.
+    pub sealers: usize,
+}
+
+/// What grows while an epoch is under way.
+#[derive(Default)]
+struct Open {
+    deltas: Vec<Delta>,
+    state_bytes: HashMap<usize, u64>,
+    began: Option<Instant>,
+    read_at_barrier: u64,
+}
+
+impl Loop<'_> {
+    /// Commits the attempt's first epoch, then runs until the last one holds. `Ok(true)`: stopped on request.
+    pub fn run(mut self) -> Result<bool, Error> {
+        self.commit_first()?;
+        let began = Instant::now();
+        let pace = Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE };
+        let mut machine = Coordinator::new(pace, self.manifest.epoch, self.sealers);
+        let mut open = Open::default();
+        let mut stop_asked: Option<Instant> = None;
+        while !machine.is_done() {
+            if stop_asked.is_none() && self.handle.is_stopping() {
+                stop_asked = Some(Instant::now());
+                self.handle.board.change(|status| status.state = JobState::Stopping);
+                machine.step(Event::Stop);
+            }
+            if stop_asked.is_some_and(|at| at.elapsed() > STOP_WITHIN) {
+                return Err(Error::StopTimedOut(STOP_WITHIN));
+            }
+            let active = self.signals.records_read.load(Ordering::Relaxed) != open.read_at_barrier;
+            let command = machine.step(Event::Tick { now: began.elapsed(), active });
+            self.obey(command, &mut open);
+            self.watch(&machine, &open)?;
+            let wait = if machine.is_waiting() {
+                TICK
+            } else {
+                machine.next_tick().saturating_sub(began.elapsed()).clamp(Duration::from_millis(1), TICK)
+            };
+            match self.events.recv_timeout(wait) {
+                Ok(event) => self.note(event, &mut machine, &mut open)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("(all tasks)".into())),
+            }
+        }
+        Ok(stop_asked.is_some())
+    }
+
+    fn commit_first(&mut self) -> Result<(), Error> {
+        let epoch = self.manifest.epoch;
+        let began = Instant::now();
+        self.send_commit();
+        loop {
+            match self.events.recv_timeout(TICK) {
+                Ok(TaskEvent::Committed { .. }) => break,
+                Ok(TaskEvent::Failed(error)) => return Err(error),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("weir-sink".into())),
+            }
+            self.check_stall(epoch, began, "the first commit of the attempt")?;
+        }
+        self.signals.set_committed(epoch);
+        self.state.apply(epoch, Vec::new()).map_err(Error::port("failed to apply an epoch"))?;
+        info!(%epoch, attempt = %self.manifest.attempt, took_ms = began.elapsed().as_millis(), "running");
+        self.handle.board.change(|status| {
+            status.state = JobState::Running;
+            status.epoch = epoch;
+            status.last_error = None;
+        });
+        Ok(())
+    }
+
+    /// One event from below.
+    fn note(&mut self, event: TaskEvent, machine: &mut Coordinator, open: &mut Open) -> Result<(), Error> {
+        let step = match event {
+            TaskEvent::SourceSealed { epoch, splits, progress, state } => {
+                self.show(&splits, &progress);
+                self.manifest.splits = splits;
+                open.take(state);
+                Event::Sealed(epoch)
+            }
+            TaskEvent::Sealed { epoch, state } => {
+                open.take(state);
+                Event::Sealed(epoch)
+            }
+            TaskEvent::Flushed(epoch) => Event::Flushed(epoch),
+            TaskEvent::Logged(epoch) => Event::Logged(epoch),
+            TaskEvent::Committed { epoch, took } => {
+                debug!(%epoch, took_us = took.as_micros(), "committed");
+                Event::Committed(epoch)
+            }
+            TaskEvent::Ended => Event::Ended,
+            TaskEvent::Progress { splits, progress } => {
+                self.show(&splits, &progress);
+                return Ok(());
+            }
+            TaskEvent::Failed(error) => return Err(error),
+        };
+        let command = machine.step(step);
+        if let Some(Command::Apply(epoch)) = command {
+            return self.apply(epoch, open);
+        }
+        self.obey(command, open);
+        Ok(())
+    }
+
+    fn obey(&mut self, command: Option<Command>, open: &mut Open) {
+        match command {
+            Some(Command::Barrier { epoch, last }) => {
+                open.began = Some(Instant::now());
+                open.read_at_barrier = self.signals.records_read.load(Ordering::Relaxed);
+                self.signals.ask_barrier(epoch, last);
+            }
+            Some(Command::WriteLog(epoch)) => self.write_log(epoch, &open.deltas),
+            Some(Command::Commit(_)) => self.send_commit(),
+            Some(Command::Apply(_)) | None => {}
+        }
+    }
+
+    fn write_log(&mut self, epoch: Epoch, deltas: &[Delta]) {
+        self.manifest.previous = Some(self.digest.clone());
+        self.manifest.epoch = epoch;
+        self.manifest.first = false;
+        self.manifest.delta_crc32c = manifest::delta_crc32c(deltas);
+        self.manifest.delta_entries = deltas.iter().map(|d| d.entries).sum();
+        let (bytes, digest) = self.manifest.encode();
+        self.digest = digest;
+        let sync = self.options.delivery != Delivery::None;
+        self.log.append(epoch, bytes, deltas.to_vec(), sync);
+    }
+
+    /// The commit of the epoch whose record was written last.
+    fn send_commit(&self) {
+        let Manifest { job, shard, epoch, attempt, .. } = self.manifest.clone();
+        let digest = self.digest.clone();
+        let marker = Marker { job, shard, epoch, attempt, digest }.encode();
+        let positions = commit_positions(&self.options.marker_place, epoch, &self.manifest.splits);
+        // A sink task that is gone has told why.
+        drop(self.sink.send(SinkCommand::Commit(Commit { epoch, positions, marker })));
+    }
+
+    fn apply(&mut self, epoch: Epoch, open: &mut Open) -> Result<(), Error> {
+        self.signals.set_committed(epoch);
+        let deltas = std::mem::take(&mut open.deltas);
+        self.state.apply(epoch, deltas).map_err(Error::port("failed to apply an epoch"))?;
+        self.log.trim(self.state.durable());
+        self.metrics.epoch_committed.set(epoch.0 as f64);
+        if let Some(began) = open.began.take() {
+            self.metrics.epoch_commit_seconds.record(began.elapsed().as_secs_f64());
+        }
+        self.handle.board.change(|status| {
+            status.epoch = epoch;
+            for (operator, bytes) in open.state_bytes.drain() {
+                if let Some(operator) = status.operators.get_mut(operator) {
+                    operator.state_bytes = bytes;
+                    self.metrics.state_bytes(&operator.name, bytes);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// A client call may hang for ever; the epoch under way tells.
+    fn watch(&self, machine: &Coordinator, open: &Open) -> Result<(), Error> {
+        match open.began {
+            Some(began) if machine.is_waiting() => self.check_stall(self.manifest.epoch, began, machine.waiting_for()),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_stall(&self, epoch: Epoch, began: Instant, what: &'static str) -> Result<(), Error> {
+        let waited = began.elapsed();
+        match self.options.stall_after {
+            Some(limit) if waited > limit => Err(Error::Stalled { epoch, waited, what }),
+            _ => Ok(()),
+        }
+    }
+
+    fn show(&self, splits: &[SplitState], progress: &[SplitProgress]) {
+        let read = self.signals.records_read.load(Ordering::Relaxed);
+        self.handle.board.change(|status| {
+            let ends = progress.iter().map(|p| p.end).chain(std::iter::repeat(None));
+            for (index, (split, end)) in splits.iter().zip(ends).enumerate() {
+                let end = split.end.or(end);
+                let lag = end.map(|end| (end - split.position).max(0));
+                let SplitId { topic, partition } = split.split.clone();
+                let begin = status.splits.get(index).map_or(split.position, |known| known.begin);
+                if let Some(lag) = lag {
+                    self.metrics.lag(&topic, partition, lag);
+                }
+                let now = SplitStatus { topic, partition, position: split.position, begin, end, lag };
+                match status.splits.get_mut(index) {
+                    Some(known) => *known = now,
+                    None => status.splits.push(now),
+                }
+            }
+            let new = read.saturating_sub(status.records_read_in_attempt);
+            status.records_read_in_attempt = read;
+            status.records_read += new;
+            self.metrics.source_records.increment(new);
+        });
+    }
+}
+
+impl Open {
+    fn take(&mut self, state: Vec<SealedState>) {
+        for SealedState { operator, delta, bytes } in state {
+            *self.state_bytes.entry(operator).or_default() += bytes;
+            if delta.entries > 0 {
+                self.deltas.push(delta);
+            }
+        }
+    }
+}
+
+/// What carries the marker: every split (I10), or the one fixed place, whose offset counts epochs.
+pub fn commit_positions(place: &MarkerPlace, epoch: Epoch, splits: &[SplitState]) -> Vec<(SplitId, i64)> {
+    match place {
+        MarkerPlace::Splits => splits.iter().map(|s| (s.split.clone(), s.position)).collect(),
+        MarkerPlace::Fixed(split) => vec![(split.clone(), i64::try_from(epoch.0).unwrap_or(i64::MAX))],
+        MarkerPlace::Nowhere => Vec::new(),
+    }
+}

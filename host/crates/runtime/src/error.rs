@@ -1,0 +1,98 @@
+//! Errors of the engine, and who must act on each.
+
+use std::time::Duration;
+
+use weir_checkpoint::{Refusal, manifest};
+use weir_core::ports::CallError;
+use weir_core::{AttemptId, Epoch, Fault, PortError};
+
+/// What can end an attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An adapter failed.
+    #[error("{context}")]
+    Port {
+        /// What was being done.
+        context: &'static str,
+        /// The adapter's error.
+        #[source]
+        source: PortError,
+    },
+    /// A record that the plugin fails on, with the policy to fail.
+    #[error("operator {operator:?} failed on record {record}")]
+    Record {
+        /// The operator's name.
+        operator: String,
+        /// Split and offset of the record.
+        record: String,
+        /// What the plugin did.
+        #[source]
+        source: CallError,
+    },
+    /// State and Kafka disagree.
+    #[error("refused to start")]
+    Refused(#[from] Refusal),
+    /// A manifest of the log cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// Another instance has taken the job over.
+    #[error("another instance owns the job: the marker is of attempt {0}, which is not this process's; stop that instance before you start one here")]
+    Rival(AttemptId),
+    /// A client call or a task does not come back.
+    #[error("epoch {epoch} has waited {waited:?} for {what}")]
+    Stalled {
+        /// The epoch under way.
+        epoch: Epoch,
+        /// How long.
+        waited: Duration,
+        /// For what.
+        what: &'static str,
+    },
+    /// A stop that could not be finished in time.
+    #[error("could not commit the last epoch within {0:?} of the stop; what it held will be read again")]
+    StopTimedOut(Duration),
+    /// The job cannot recover because its source cannot be read again.
+    #[error("the source cannot be read again, so the job cannot recover; {0}")]
+    NotReplayable(String, #[source] Box<Error>),
+    /// Kafka could not be reached for as long as a start may take.
+    #[error("could not start within {0:?}")]
+    StartTimedOut(Duration, #[source] Box<Error>),
+    /// The operating system gives no thread.
+    #[error("failed to start a thread")]
+    Thread(#[source] std::io::Error),
+    /// A task's thread panicked.
+    #[error("task {0} panicked; please report this as a bug")]
+    Panicked(String),
+}
+
+impl Error {
+    /// Wraps a port's error with what was being done.
+    pub(crate) fn port(context: &'static str) -> impl FnOnce(PortError) -> Self {
+        move |source| Self::Port { context, source }
+    }
+
+    /// Who must act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Port { source, .. } => source.fault(),
+            Self::Record { source: CallError::Host(error), .. } => error.fault(),
+            Self::Record { .. } | Self::StopTimedOut(_) | Self::NotReplayable(..) | Self::StartTimedOut(..) => Fault::User,
+            Self::Refused(_) | Self::Manifest(_) => Fault::Corrupt,
+            Self::Rival(_) => Fault::Fenced,
+            Self::Stalled { .. } | Self::Thread(_) => Fault::Transient,
+            Self::Panicked(_) => Fault::Bug,
+        }
+    }
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

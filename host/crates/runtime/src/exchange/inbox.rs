@@ -1,0 +1,233 @@
+//! HOT PATH. A task's input: one queue per sending task, each bounded in bytes, behind one lock that is taken once per
+//! element (never per record). A full queue blocks its sender: that is the back-pressure. An input that is blocked for
+//! alignment is simply not read.
+//!
+//! The lock is held only to move an element; waiting is on two condition variables (one reader, many senders).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use weir_core::Element;
+
+/// The reading end. Dropping it closes every outlet.
+pub struct Inbox {
+    shared: Arc<Shared>,
+}
+
+/// One sending end. Dropping it without [`Element::End`] tells the reader that its sender died.
+pub struct Outlet {
+    shared: Arc<Shared>,
+    input: usize,
+}
+
+/// Closes an inbox from outside: its senders and its reader see an end. For a reader that no longer comes back.
+pub struct Closer {
+    shared: Arc<Shared>,
+}
+
+/// The other end is gone: the attempt is over, whoever ended it says why.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Closed;
+
+struct Shared {
+    state: Mutex<State>,
+    readable: Condvar,
+    writable: Condvar,
+    bytes_max: usize,
+}
+
+struct State {
+    queues: Vec<Queue>,
+    reader_gone: bool,
+    /// Where the next search begins, so that no input starves.
+    next: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    elements: VecDeque<(Element, usize)>,
+    bytes: usize,
+    sender_gone: bool,
+}
+
+impl Queue {
+    fn clear(&mut self) {
+        self.elements.clear();
+        self.bytes = 0;
+    }
+}
+
+/// An inbox for `inputs` senders; each may have `bytes_max` bytes (or one element) under way.
+pub fn inbox(inputs: usize, bytes_max: usize) -> (Inbox, Vec<Outlet>) {
+    let queues = (0..inputs).map(|_| Queue::default()).collect();
+    let state = Mutex::new(State { queues, reader_gone: false, next: 0 });
+    let shared = Arc::new(Shared { state, readable: Condvar::new(), writable: Condvar::new(), bytes_max });
+    let outlets = (0..inputs).map(|input| Outlet { shared: Arc::clone(&shared), input }).collect();
+    (Inbox { shared }, outlets)
+}
+
+impl Shared {
+    /// A panic elsewhere does not make the queues wrong: each change is complete before anything can panic.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outlet {
+    /// Hands over `element`; waits while this outlet's queue is full.
+    pub fn send(&self, element: Element) -> Result<(), Closed> {
+        let bytes = match &element {
+            Element::Batch { batch, .. } => batch.bytes(),
+            Element::Barrier(_) | Element::End => 0,
+        };
+        let full = |state: &mut State| {
+            let queue = &state.queues[self.input];
+            !state.reader_gone && !queue.elements.is_empty() && queue.bytes + bytes > self.shared.bytes_max
+        };
+        let waited = self.shared.writable.wait_while(self.shared.lock(), full);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.reader_gone {
+            return Err(Closed);
+        }
+        let queue = &mut state.queues[self.input];
+        queue.bytes += bytes;
+        queue.elements.push_back((element, bytes));
+        drop(state);
+        self.shared.readable.notify_one();
+        Ok(())
+    }
+
+    /// Bytes under way, and how many there may be: how hard the reader pushes back.
+    pub fn fill(&self) -> (usize, usize) {
+        (self.shared.lock().queues[self.input].bytes, self.shared.bytes_max)
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.shared.lock().queues[self.input].sender_gone = true;
+        self.shared.readable.notify_one();
+    }
+}
+
+/// What [`Inbox::receive`] brought.
+#[derive(Debug)]
+pub enum Received {
+    /// An element of an input.
+    Element(usize, Element),
+    /// Nothing within the wait.
+    Nothing,
+    /// A sender died without an end.
+    SenderGone,
+}
+
+impl Closer {
+    /// Every sender gets [`Closed`] from now on; what was under way is dropped.
+    pub fn close(&self) {
+        let mut state = self.shared.lock();
+        state.reader_gone = true;
+        state.queues.iter_mut().for_each(Queue::clear);
+        drop(state);
+        self.shared.writable.notify_all();
+    }
+}
+
+impl Inbox {
+    /// A handle to close it with.
+    pub fn closer(&self) -> Closer {
+        Closer { shared: Arc::clone(&self.shared) }
+    }
+
+    /// How many inputs.
+    pub fn inputs(&self) -> usize {
+        self.shared.lock().queues.len()
+    }
+
+    /// The next element of any input for which `is_blocked` is false; waits at most `wait`.
+    pub fn receive(&self, is_blocked: impl Fn(usize) -> bool, wait: Duration) -> Received {
+        let mut state = self.shared.lock();
+        if let Some(received) = take(&mut state, &is_blocked) {
+            drop(state);
+            self.shared.writable.notify_all();
+            return received;
+        }
+        let waited = self.shared.readable.wait_timeout(state, wait);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let received = take(&mut state, &is_blocked).unwrap_or(Received::Nothing);
+        drop(state);
+        self.shared.writable.notify_all();
+        received
+    }
+}
+
+fn take(state: &mut State, is_blocked: &impl Fn(usize) -> bool) -> Option<Received> {
+    let inputs = state.queues.len();
+    for step in 0..inputs {
+        let input = (state.next + step) % inputs;
+        if is_blocked(input) {
+            continue;
+        }
+        let queue = &mut state.queues[input];
+        if let Some((element, bytes)) = queue.elements.pop_front() {
+            queue.bytes -= bytes;
+            state.next = input + 1;
+            return Some(Received::Element(input, element));
+        }
+        if queue.sender_gone {
+            return Some(Received::SenderGone);
+        }
+    }
+    None
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.closer().close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::{Batch, Epoch, FrameWriter};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    fn batch() -> Element {
+        Element::Batch { output: 0, batch: Batch { frame: FrameWriter::new(vec![]).finish(), origins: vec![] } }
+    }
+
+    #[test]
+    fn a_blocked_input_is_not_read() {
+        let (inbox, outlets) = inbox(2, 100);
+        outlets[0].send(Element::Barrier(Epoch(1))).unwrap();
+        assert!(matches!(inbox.receive(|i| i == 0, SOON), Received::Nothing));
+        assert!(matches!(inbox.receive(|_| false, SOON), Received::Element(0, Element::Barrier(Epoch(1)))));
+    }
+
+    #[test]
+    fn a_full_queue_blocks_its_sender_until_it_is_read_or_closed() {
+        let (inbox, mut outlets) = inbox(1, 10);
+        let outlet = outlets.remove(0);
+        let sender = std::thread::spawn(move || {
+            let sent: Vec<_> = (0..3).map(|_| outlet.send(batch())).collect();
+            (sent, outlet.fill())
+        });
+        // An empty frame has 8 bytes: the second does not fit beside the first.
+        assert!(matches!(inbox.receive(|_| false, Duration::from_secs(10)), Received::Element(0, _)));
+        drop(inbox);
+        let (sent, _) = sender.join().unwrap();
+        assert_eq!(sent.last(), Some(&Err(Closed)));
+    }
+
+    #[test]
+    fn a_dead_sender_is_noticed_after_what_it_sent() {
+        let (inbox, outlets) = inbox(1, 100);
+        outlets[0].send(batch()).unwrap();
+        drop(outlets);
+        assert!(matches!(inbox.receive(|_| false, SOON), Received::Element(..)));
+        assert!(matches!(inbox.receive(|_| false, SOON), Received::SenderGone));
+    }
+}

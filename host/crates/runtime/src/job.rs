@@ -1,0 +1,170 @@
+//! A job: what runs, and the handle to watch and stop it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir_core::ports::{EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore};
+use weir_core::{Delivery, Epoch, JobName, KeySpec, OnError, ShardId};
+
+use crate::attempt::MarkerPlace;
+use crate::error::Error;
+use crate::metrics::{self, JobMetrics};
+use crate::status::{Board, JobState, JobStatus, OperatorStatus, SinkStatus};
+use crate::supervisor;
+
+/// What a job promises and how it is paced.
+#[derive(Debug, Clone)]
+pub struct JobOptions {
+    /// Its name.
+    pub name: JobName,
+    /// Its shard.
+    pub shard: ShardId,
+    /// What it promises.
+    pub delivery: Delivery,
+    /// Where its marker stands.
+    pub marker_place: MarkerPlace,
+    /// Time between two barriers.
+    pub epoch_interval: Duration,
+    /// How long an epoch may wait for the outside before the client counts as hung. `None` where a sink may block for
+    /// as long as its reader likes (a pipe).
+    pub stall_after: Option<Duration>,
+    /// After being fenced without a rival, the job waits a random part of this.
+    pub transaction_timeout: Duration,
+}
+
+/// One operator, in order of the chain.
+pub struct OperatorSetup {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Its plugin.
+    pub factory: Arc<dyn OperatorFactory>,
+    /// What it is keyed by.
+    pub key: KeySpec,
+    /// How many tasks; at least 1.
+    pub parallelism: u16,
+    /// JSON for the plugin.
+    pub config: String,
+    /// What becomes of a record it fails on.
+    pub on_error: OnError,
+    /// Which output of the operator before it (or of the source: 0) it reads.
+    pub input_output: u32,
+}
+
+/// One sink.
+#[derive(Debug, Clone)]
+pub struct SinkSetup {
+    /// Topic or path, for people.
+    pub topic: String,
+    /// Which operator feeds it; `None` is the source.
+    pub operator: Option<usize>,
+    /// Which output of it.
+    pub output: u32,
+}
+
+/// Everything a job needs. Connectors, store and log live as long as it does.
+pub struct Job {
+    /// Promises and pace.
+    pub options: JobOptions,
+    /// Where records come from.
+    pub source: Arc<dyn SourceConnector>,
+    /// Where records go and epochs are committed.
+    pub sink: Arc<dyn SinkConnector>,
+    /// The chain.
+    pub operators: Vec<OperatorSetup>,
+    /// The sinks, in the order in which `sink` opens them.
+    pub sinks: Vec<SinkSetup>,
+    /// Keyed state.
+    pub state: Arc<dyn StateStore>,
+}
+
+/// How a job ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// The newest epoch that holds.
+    pub epoch: Epoch,
+    /// True when a stop was asked for before the source ended.
+    pub stopped: bool,
+    /// Records read by this process.
+    pub records_read: u64,
+    /// Records written by this process.
+    pub records_written: u64,
+    /// Recoveries in place.
+    pub restarts: u64,
+}
+
+/// Watches and stops a job from any thread.
+#[derive(Clone)]
+pub struct JobHandle {
+    pub(crate) board: Board,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) written: Vec<Arc<AtomicU64>>,
+}
+
+impl JobHandle {
+    /// A snapshot.
+    pub fn status(&self) -> JobStatus {
+        let mut status = self.board.read();
+        for (sink, written) in status.sinks.iter_mut().zip(&self.written) {
+            sink.records = written.load(Ordering::Relaxed);
+        }
+        status
+    }
+
+    /// Asks for a final barrier; the job commits it and leaves.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+impl Job {
+    /// The handle; take it before [`Job::run`].
+    pub fn handle(&self) -> JobHandle {
+        let operators = self.operators.iter().map(|setup| OperatorStatus {
+            name: setup.name.clone(),
+            parallelism: setup.parallelism,
+            plugin_name: setup.factory.description().name.clone(),
+            plugin_version: setup.factory.description().version.clone(),
+            plugin_digest: setup.factory.digest().clone(),
+            state_bytes: 0,
+        });
+        let sinks = self.sinks.iter().map(|sink| SinkStatus { topic: sink.topic.clone(), records: 0 });
+        let board = Board::new(JobStatus {
+            job: self.options.name.clone(),
+            shard: self.options.shard,
+            state: JobState::Starting,
+            delivery: self.options.delivery,
+            epoch: Epoch::default(),
+            attempt: None,
+            restarts: 0,
+            last_error: None,
+            operators: operators.collect(),
+            splits: Vec::new(),
+            sinks: sinks.collect(),
+            records_read: 0,
+            records_read_in_attempt: 0,
+        });
+        let written = self.sinks.iter().map(|_| Arc::default()).collect();
+        JobHandle { board, stop: Arc::default(), written }
+    }
+
+    /// Runs until the source ends, someone stops it, or an error ends it. Blocks the calling thread, which becomes the
+    /// coordinator. `log` is the job's epoch log; it goes from attempt to attempt.
+    pub fn run(&self, log: Box<dyn EpochLog>, handle: &JobHandle) -> Result<Summary, Error> {
+        metrics::describe();
+        let metrics = JobMetrics::new(&self.options);
+        let outcome = supervisor::supervise(self, log, handle, &metrics);
+        let state = if outcome.is_ok() { JobState::Finished } else { JobState::Failed };
+        handle.board.change(|status| status.state = state);
+        outcome.map(|stopped| {
+            let status = handle.status();
+            let records_written = status.sinks.iter().map(|s| s.records).sum();
+            let (epoch, restarts, records_read) = (status.epoch, status.restarts, status.records_read);
+            Summary { epoch, stopped, records_read, records_written, restarts }
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! `runtime`: runs a job. Tasks on their own threads, channels between them, one coordinator loop that is the only
+//! writer of job state, and a supervisor that recovers in place.
+//!
+//! It sees Kafka, RocksDB and wasmtime only through the ports of `core`; decisions about epochs and recovery are made
+//! by `checkpoint`, which is pure.
+//!
+//! ```text
+//! source task (with the operators chained to it) → exchange → operator tasks → exchange → sink task
+//!        ▲ signals (barrier, committed, cancel)          │ events
+//!        └───────────────── coordinator loop ◀───────────┘ ──▶ log thread
+//! ```
+
+/// A job: what runs, and the handle to watch and stop it.
+pub mod job;
+/// What an outsider may know of a job.
+pub mod status;
+
+/// One life of the engine between two recoveries.
+mod attempt;
+/// The coordinator loop of a running attempt.
+mod coordinate;
+/// Errors, and who must act.
+mod error;
+/// How elements travel between tasks.
+mod exchange;
+/// The thread that writes the epoch log.
+mod log_writer;
+/// Metric names, described once.
+mod metrics;
+/// What coordinator and tasks say to each other.
+mod signals;
+/// The distinct keys of a batch.
+mod slots;
+/// What to do about a fault.
+mod supervisor;
+/// The loops of the tasks.
+mod task;
+/// Which operators share a thread, and who sends to whom.
+mod topology;
+/// What a plugin's call does to its state.
+mod updates;
+
+pub use attempt::MarkerPlace;
+pub use error::Error;
+pub use job::{Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, Summary};
+pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus};

@@ -1,0 +1,68 @@
+//! The thread that writes the epoch log, so that `fdatasync` runs beside the draining of the sinks. It owns the log for
+//! one attempt and gives it back at the end. A write error is fatal: the attempt ends, the log takes nothing more.
+
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, bounded};
+use weir_core::Epoch;
+use weir_core::ports::{Delta, EpochLog};
+
+use crate::error::Error;
+use crate::signals::TaskEvent;
+
+/// One epoch under way, one to trim: nothing ever queues here.
+const COMMANDS_MAX: usize = 4;
+
+enum Command {
+    Append { epoch: Epoch, manifest: Vec<u8>, deltas: Vec<Delta>, sync: bool },
+    Trim(Epoch),
+}
+
+/// Handle to the thread.
+pub struct LogWriter {
+    commands: Sender<Command>,
+    thread: JoinHandle<Box<dyn EpochLog>>,
+}
+
+impl LogWriter {
+    /// Starts the thread; answers go to `events`.
+    pub fn start(mut log: Box<dyn EpochLog>, events: Sender<TaskEvent>) -> std::io::Result<Self> {
+        let (commands, inbox) = bounded(COMMANDS_MAX);
+        let thread = std::thread::Builder::new().name("weir-log".into()).spawn(move || {
+            for command in inbox {
+                let event = match command {
+                    Command::Append { epoch, manifest, deltas, sync } => match log.append(epoch, &manifest, &deltas, sync) {
+                        Ok(()) => TaskEvent::Logged(epoch),
+                        Err(error) => TaskEvent::Failed(Error::port("failed to write the epoch log")(error)),
+                    },
+                    Command::Trim(durable) => match log.trim(durable) {
+                        Ok(()) => continue,
+                        Err(error) => TaskEvent::Failed(Error::port("failed to trim the epoch log")(error)),
+                    },
+                };
+                if events.send(event).is_err() {
+                    break;
+                }
+            }
+            log
+        })?;
+        Ok(Self { commands, thread })
+    }
+
+    /// Appends; the answer is [`TaskEvent::Logged`].
+    pub fn append(&self, epoch: Epoch, manifest: Vec<u8>, deltas: Vec<Delta>, sync: bool) {
+        // A thread that is gone has told why.
+        drop(self.commands.send(Command::Append { epoch, manifest, deltas, sync }));
+    }
+
+    /// Drops what is no longer needed.
+    pub fn trim(&self, durable: Epoch) {
+        drop(self.commands.send(Command::Trim(durable)));
+    }
+
+    /// Ends the thread and takes the log back; waits for a write under way.
+    pub fn finish(self) -> Result<Box<dyn EpochLog>, Error> {
+        drop(self.commands);
+        self.thread.join().map_err(|_| Error::Panicked("weir-log".into()))
+    }
+}

@@ -1,0 +1,128 @@
+//! Metric names, described once. Labels are bounded: job, shard, operator, topic, partition.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::job::JobOptions;
+
+const SOURCE_RECORDS: &str = "weir_source_records_total";
+const SOURCE_LAG: &str = "weir_source_lag_records";
+const OPERATOR_RECORDS: &str = "weir_operator_records_total";
+const OPERATOR_SKIPPED: &str = "weir_operator_skipped_records_total";
+const SINK_RECORDS: &str = "weir_sink_records_total";
+const EPOCH_COMMITTED: &str = "weir_epoch_committed";
+const EPOCH_COMMIT_SECONDS: &str = "weir_epoch_commit_seconds";
+const STATE_BYTES: &str = "weir_state_bytes";
+const LOG_BYTES: &str = "weir_log_bytes";
+const JOB_RESTARTS: &str = "weir_job_restarts_total";
+const JOB_ABANDONED: &str = "weir_job_abandoned_threads_total";
+
+/// Describes every metric of this crate; call once, after a recorder is installed.
+pub fn describe() {
+    describe_counter!(SOURCE_RECORDS, Unit::Count, "Records read, in this process.");
+    describe_gauge!(SOURCE_LAG, Unit::Count, "Records between a split's position and its end, when last seen.");
+    describe_counter!(OPERATOR_RECORDS, Unit::Count, "Records processed by an operator.");
+    describe_counter!(OPERATOR_SKIPPED, Unit::Count, "Records dropped by the policy 'skip'.");
+    describe_counter!(SINK_RECORDS, Unit::Count, "Records written, committed or not.");
+    describe_gauge!(EPOCH_COMMITTED, Unit::Count, "The newest epoch that holds.");
+    describe_histogram!(EPOCH_COMMIT_SECONDS, Unit::Seconds, "From the barrier to the acknowledged commit.");
+    describe_gauge!(STATE_BYTES, Unit::Bytes, "Keyed state of an operator, estimated.");
+    describe_gauge!(LOG_BYTES, Unit::Bytes, "The epoch log.");
+    describe_counter!(JOB_RESTARTS, Unit::Count, "Recoveries in place.");
+    describe_counter!(JOB_ABANDONED, Unit::Count, "Threads that did not come back and were left behind.");
+}
+
+/// Metrics of a job; handles are made once, so that no label is formatted while records flow.
+#[derive(Clone)]
+pub struct JobMetrics {
+    labels: [(&'static str, String); 2],
+    /// Records read.
+    pub source_records: Counter,
+    /// The newest epoch that holds.
+    pub epoch_committed: Gauge,
+    /// From barrier to acknowledged commit.
+    pub epoch_commit_seconds: Histogram,
+    /// Recoveries in place.
+    pub restarts: Counter,
+    /// Threads left behind.
+    pub abandoned: Counter,
+    /// Size of the log.
+    pub log_bytes: Gauge,
+}
+
+impl JobMetrics {
+    /// Handles for `job`.
+    pub fn new(job: &JobOptions) -> Self {
+        let labels = [("job", job.name.to_string()), ("shard", job.shard.to_string())];
+        Self {
+            source_records: counter!(SOURCE_RECORDS, &labels),
+            epoch_committed: gauge!(EPOCH_COMMITTED, &labels),
+            epoch_commit_seconds: histogram!(EPOCH_COMMIT_SECONDS, &labels),
+            restarts: counter!(JOB_RESTARTS, &labels),
+            abandoned: counter!(JOB_ABANDONED, &labels),
+            log_bytes: gauge!(LOG_BYTES, &labels),
+            labels,
+        }
+    }
+
+    /// The lag of one split; per epoch, not per record.
+    pub fn lag(&self, topic: &str, partition: i32, lag: i64) {
+        let [job, shard] = self.labels.clone();
+        let labels = [job, shard, ("topic", topic.to_owned()), ("partition", partition.to_string())];
+        gauge!(SOURCE_LAG, &labels).set(lag as f64);
+    }
+
+    /// State of one operator; per epoch.
+    pub fn state_bytes(&self, operator: &str, bytes: u64) {
+        let [job, shard] = self.labels.clone();
+        gauge!(STATE_BYTES, &[job, shard, ("operator", operator.to_owned())]).set(bytes as f64);
+    }
+
+    /// Counters of one operator.
+    pub fn operator(&self, operator: &str) -> OperatorMetrics {
+        let [job, shard] = self.labels.clone();
+        let labels = [job, shard, ("operator", operator.to_owned())];
+        OperatorMetrics { processed: counter!(OPERATOR_RECORDS, &labels), skipped: counter!(OPERATOR_SKIPPED, &labels) }
+    }
+
+    /// Counters of one sink; `written` is the number the job's status shows.
+    pub fn sink(&self, topic: &str, written: Arc<AtomicU64>) -> SinkMetrics {
+        let [job, shard] = self.labels.clone();
+        SinkMetrics { counter: counter!(SINK_RECORDS, &[job, shard, ("topic", topic.to_owned())]), written }
+    }
+}
+
+/// Counters of one operator in one task.
+#[derive(Clone)]
+pub struct OperatorMetrics {
+    processed: Counter,
+    skipped: Counter,
+}
+
+impl OperatorMetrics {
+    /// A batch was processed.
+    pub fn processed(&self, records: usize) {
+        self.processed.increment(records as u64);
+    }
+
+    /// A record was dropped by policy.
+    pub fn skipped(&self) {
+        self.skipped.increment(1);
+    }
+}
+
+/// Counters of one sink.
+pub struct SinkMetrics {
+    counter: Counter,
+    written: Arc<AtomicU64>,
+}
+
+impl SinkMetrics {
+    /// A batch was written.
+    pub fn wrote(&self, records: usize) {
+        self.counter.increment(records as u64);
+        self.written.fetch_add(records as u64, Ordering::Relaxed);
+    }
+}

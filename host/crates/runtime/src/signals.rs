@@ -1,0 +1,118 @@
+//! What coordinator and tasks say to each other. Downwards: a few numbers that tasks look at between two batches.
+//! Upwards: events through one bounded channel. Nothing else is shared.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir_core::ports::{Commit, Delta, SplitProgress};
+use weir_core::{Epoch, SplitState};
+
+use crate::error::Error;
+
+/// Downwards. One writer, the coordinator; tasks only read, except for the counters.
+#[derive(Debug, Default)]
+pub struct Signals {
+    barrier: AtomicU64,
+    last: AtomicBool,
+    committed: AtomicU64,
+    cancelled: AtomicBool,
+    /// Records the source task has read in this attempt.
+    pub records_read: AtomicU64,
+}
+
+impl Signals {
+    /// The source is to end `epoch`; with `last` nothing may follow.
+    pub fn ask_barrier(&self, epoch: Epoch, last: bool) {
+        self.last.store(last, Ordering::Relaxed);
+        self.barrier.store(epoch.0, Ordering::Release);
+    }
+
+    /// The newest epoch that the source is to end, and whether it is the last.
+    pub fn barrier(&self) -> (Epoch, bool) {
+        let epoch = Epoch(self.barrier.load(Ordering::Acquire));
+        (epoch, self.last.load(Ordering::Relaxed))
+    }
+
+    /// `epoch` holds.
+    pub fn set_committed(&self, epoch: Epoch) {
+        self.committed.store(epoch.0, Ordering::Release);
+    }
+
+    /// The newest epoch that holds.
+    pub fn committed(&self) -> Epoch {
+        Epoch(self.committed.load(Ordering::Acquire))
+    }
+
+    /// The attempt is over: every task leaves at once, nothing more is written.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    /// True when the attempt is over.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+}
+
+/// What the coordinator tells the sink task.
+#[derive(Debug)]
+pub enum SinkCommand {
+    /// Commit this; the answer is [`TaskEvent::Committed`].
+    Commit(Commit),
+}
+
+/// Upwards.
+#[derive(Debug)]
+pub enum TaskEvent {
+    /// The source task passed the barrier.
+    SourceSealed {
+        /// The epoch.
+        epoch: Epoch,
+        /// Every split, as the epoch leaves it.
+        splits: Vec<SplitState>,
+        /// How far each could be read.
+        progress: Vec<SplitProgress>,
+        /// State changes of the operators chained to the source.
+        state: Vec<SealedState>,
+    },
+    /// An operator task passed the barrier.
+    Sealed {
+        /// The epoch.
+        epoch: Epoch,
+        /// State changes of its operators.
+        state: Vec<SealedState>,
+    },
+    /// For the eye: where the source stands between barriers.
+    Progress {
+        /// Every split now.
+        splits: Vec<SplitState>,
+        /// How far each could be read.
+        progress: Vec<SplitProgress>,
+    },
+    /// The sinks have every acknowledgement of the epoch.
+    Flushed(Epoch),
+    /// The log record is written.
+    Logged(Epoch),
+    /// The commit is acknowledged.
+    Committed {
+        /// The epoch.
+        epoch: Epoch,
+        /// How long the commit itself took.
+        took: Duration,
+    },
+    /// The source has nothing more.
+    Ended,
+    /// A task failed; the attempt is over.
+    Failed(Error),
+}
+
+/// One operator's part of an epoch in one task.
+#[derive(Debug)]
+pub struct SealedState {
+    /// Index of the operator in the pipeline.
+    pub operator: usize,
+    /// What changed.
+    pub delta: Delta,
+    /// Bytes of its overlays and cache.
+    pub bytes: u64,
+}

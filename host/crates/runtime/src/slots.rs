@@ -1,0 +1,100 @@
+//! HOT PATH. The distinct keys of a batch: each record's slot, and each slot's key.
+
+use weir_core::frame::NULL;
+use weir_core::key_group::key_hash;
+use weir_core::ports::KeyRef;
+use weir_core::{Frame, KeySpec, RecordView};
+
+/// The key of a record, as the operator is keyed; `None` is a null key.
+pub fn key_of<'a>(record: &RecordView<'a>, spec: &KeySpec) -> Option<&'a [u8]> {
+    match spec {
+        KeySpec::Key => record.key,
+        KeySpec::Header(name) => record.header(name.as_bytes()).flatten(),
+    }
+}
+
+/// Slots of one batch; the buffers serve the next batch again.
+#[derive(Debug, Default)]
+pub struct Slots {
+    of_record: Vec<u32>,
+    /// Open addressing over slots, at most half full; [`NULL`] is empty.
+    table: Vec<u32>,
+}
+
+impl Slots {
+    /// Finds the distinct keys of `frame`, in order of first appearance.
+    pub fn assign<'a>(&mut self, frame: &'a Frame, spec: &KeySpec) -> Vec<KeyRef<'a>> {
+        let size = (frame.len() * 2).next_power_of_two().max(16);
+        self.table.clear();
+        self.table.resize(size, NULL);
+        self.of_record.clear();
+        let mut keys: Vec<KeyRef<'a>> = Vec::with_capacity(frame.len());
+        for record in frame.records() {
+            let slot = match key_of(&record, spec) {
+                Some(key) => self.slot(KeyRef { hash: key_hash(key), bytes: key }, &mut keys),
+                None => NULL,
+            };
+            self.of_record.push(slot);
+        }
+        keys
+    }
+
+    /// Each record's slot.
+    pub fn of_record(&self) -> &[u32] {
+        &self.of_record
+    }
+
+    fn slot<'a>(&mut self, key: KeyRef<'a>, keys: &mut Vec<KeyRef<'a>>) -> u32 {
+        let mask = self.table.len() - 1;
+        // The low bits choose the key group; take others, or one task's keys would share few places.
+        let mut at = (key.hash >> 20) as usize & mask;
+        loop {
+            let place = &mut self.table[at];
+            match keys.get(*place as usize) {
+                None => {
+                    *place = keys.len() as u32;
+                    keys.push(key);
+                    return *place;
+                }
+                Some(known) if known.hash == key.hash && known.bytes == key.bytes => return *place,
+                Some(_) => at = (at + 1) & mask,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::FrameWriter;
+
+    use super::*;
+
+    #[test]
+    fn distinct_keys_get_slots_in_order() {
+        let mut writer = FrameWriter::new(Vec::new());
+        for key in [Some(&b"b"[..]), None, Some(b"a"), Some(b"b"), Some(b"")] {
+            writer.push(RecordView { timestamp_ms: 0, source: 0, key, value: None, headers: &[] });
+        }
+        let frame = writer.finish();
+        let mut slots = Slots::default();
+        let keys: Vec<&[u8]> = slots.assign(&frame, &KeySpec::Key).iter().map(|k| k.bytes).collect();
+        assert_eq!(keys, [&b"b"[..], b"a", b""]);
+        assert_eq!(slots.of_record(), [0, NULL, 1, 0, 2]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_record_finds_its_own_key(keys: Vec<Option<Vec<u8>>>) {
+            let mut writer = FrameWriter::new(Vec::new());
+            for key in &keys {
+                writer.push(RecordView { timestamp_ms: 0, source: 0, key: key.as_deref(), value: None, headers: &[] });
+            }
+            let frame = writer.finish();
+            let mut slots = Slots::default();
+            let distinct = slots.assign(&frame, &KeySpec::Key);
+            for (key, slot) in keys.iter().zip(slots.of_record()) {
+                assert_eq!(key.as_deref(), distinct.get(*slot as usize).map(|k| k.bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What an outsider may know of a job: a snapshot that the coordinator loop writes once per epoch and anyone may read.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId};
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// Reading the marker, fencing, restoring.
+    Starting,
+    /// Processing.
+    Running,
+    /// An attempt failed; the next one waits or starts.
+    Recovering,
+    /// A stop was asked for; the last epoch is under way.
+    Stopping,
+    /// Everything is committed; it left.
+    Finished,
+    /// It stopped with an error.
+    Failed,
+}
+
+/// A snapshot of a job.
+#[derive(Debug, Clone)]
+pub struct JobStatus {
+    /// The job.
+    pub job: JobName,
+    /// Its shard.
+    pub shard: ShardId,
+    /// Where it stands.
+    pub state: JobState,
+    /// What it promises.
+    pub delivery: Delivery,
+    /// The newest epoch that holds.
+    pub epoch: Epoch,
+    /// The attempt under way.
+    pub attempt: Option<AttemptId>,
+    /// Recoveries in place so far.
+    pub restarts: u64,
+    /// The last error, with its causes.
+    pub last_error: Option<String>,
+    /// In order of the chain.
+    pub operators: Vec<OperatorStatus>,
+    /// In order of the source's snapshot.
+    pub splits: Vec<SplitStatus>,
+    /// In order of the pipeline.
+    pub sinks: Vec<SinkStatus>,
+    /// Records read by this process.
+    pub records_read: u64,
+    /// Of these, in the attempt under way.
+    pub records_read_in_attempt: u64,
+}
+
+/// One operator.
+#[derive(Debug, Clone)]
+pub struct OperatorStatus {
+    /// Its name.
+    pub name: String,
+    /// How many tasks it has.
+    pub parallelism: u16,
+    /// Name of its plugin.
+    pub plugin_name: String,
+    /// Version of its plugin.
+    pub plugin_version: String,
+    /// Digest of its plugin's file.
+    pub plugin_digest: Digest,
+    /// Its keyed state, estimated.
+    pub state_bytes: u64,
+}
+
+/// One split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitStatus {
+    /// Topic, file or generator.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Offset of the next record to read.
+    pub position: i64,
+    /// Where it was read from, the first time this process saw it: for progress.
+    pub begin: i64,
+    /// Where reading ends (bounded), or could end now; `None` where unknown.
+    pub end: Option<i64>,
+    /// `end - position`.
+    pub lag: Option<i64>,
+}
+
+/// One sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// Topic or path.
+    pub topic: String,
+    /// Records written by this process, committed or not.
+    pub records: u64,
+}
+
+/// The shared snapshot. Only the engine writes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Board(Arc<Mutex<JobStatus>>);
+
+impl Board {
+    pub fn new(status: JobStatus) -> Self {
+        Self(Arc::new(Mutex::new(status)))
+    }
+
+    pub fn read(&self) -> JobStatus {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut JobStatus)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,12 @@
+//! The loops of the tasks. Each has its own named thread; all look the same: signals, then one element, then again.
+
+/// A chain of operators on one thread, and where its output goes.
+pub mod chain;
+/// The loop of an operator task.
+pub mod operate;
+/// One operator: slots, state, the call, its effects, and what happens to a bad record.
+pub mod operator;
+/// The loop of the sink task.
+pub mod sink;
+/// The loop of the source task.
+pub mod source;

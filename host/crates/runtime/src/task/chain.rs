@@ -1,0 +1,162 @@
+//! HOT PATH. The operators that share a thread, in order, and the edges that leave it. Operators are chained where no
+//! re-key lies between them: the output of one is the input of the next, without a channel.
+
+use weir_core::{Batch, Element, Epoch, KeySpec};
+
+use super::operator::Runner;
+use crate::error::Error;
+use crate::exchange::inbox::{Closed, Outlet};
+use crate::exchange::partitioner::Partitioner;
+use crate::signals::SealedState;
+
+/// Where the records of one output go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// To the next operator of this chain.
+    Next,
+    /// Over an edge, marked with the output index that the receiver knows it by.
+    Edge {
+        /// Index of the edge.
+        edge: usize,
+        /// What the element is marked with: the sink's index, or 0.
+        output: u32,
+    },
+}
+
+/// An edge that leaves the thread.
+pub enum Edge {
+    /// To one task.
+    Direct(Outlet),
+    /// By key group over the tasks of an operator.
+    Keyed(Box<Partitioner>, Vec<Outlet>),
+}
+
+impl Edge {
+    /// An edge to the tasks of an operator that is keyed by `key`.
+    pub fn keyed(key: KeySpec, outlets: Vec<Outlet>) -> Self {
+        Self::Keyed(Box::new(Partitioner::new(key, outlets.len() as u16)), outlets)
+    }
+
+    fn outlets(&self) -> &[Outlet] {
+        match self {
+            Self::Direct(outlet) => std::slice::from_ref(outlet),
+            Self::Keyed(_, outlets) => outlets,
+        }
+    }
+
+    fn send(&mut self, output: u32, batch: Batch) -> Result<(), Closed> {
+        match self {
+            Self::Direct(outlet) => outlet.send(Element::Batch { output, batch }),
+            Self::Keyed(partitioner, outlets) => partitioner.split(&batch).into_iter().try_for_each(|(task, batch)| {
+                outlets.get(task).map_or(Ok(()), |outlet| outlet.send(Element::Batch { output, batch }))
+            }),
+        }
+    }
+}
+
+/// Why a chain stopped.
+#[derive(Debug)]
+pub enum Stopped {
+    /// An error of its own.
+    Failed(Error),
+    /// A receiver is gone: the attempt is over.
+    Closed,
+}
+
+impl From<Closed> for Stopped {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The operators of one thread and what leaves it.
+pub struct Chain {
+    /// In order; may be empty (a source task whose first operator is elsewhere).
+    pub operators: Vec<Runner>,
+    /// For each operator, for each of its outputs. An empty chain has one entry, for what comes in.
+    pub routes: Vec<Vec<Vec<Route>>>,
+    /// What leaves.
+    pub edges: Vec<Edge>,
+    sealed: Option<Epoch>,
+}
+
+impl Chain {
+    /// A chain that has sealed nothing yet.
+    pub fn new(operators: Vec<Runner>, routes: Vec<Vec<Vec<Route>>>, edges: Vec<Edge>) -> Self {
+        Self { operators, routes, edges, sealed: None }
+    }
+
+    /// Runs `batch` through the chain.
+    pub fn process(&mut self, batch: Batch) -> Result<(), Stopped> {
+        let mut closed = false;
+        let done = match self.operators.as_mut_slice() {
+            [] => dispatch(&mut [], &self.routes, &mut self.edges, 0, batch, &mut closed),
+            operators => run(operators, &self.routes, &mut self.edges, &batch, &mut closed),
+        };
+        if closed { Err(Stopped::Closed) } else { done.map_err(Stopped::Failed) }
+    }
+
+    /// Ends `epoch`: every operator seals its state.
+    pub fn seal(&mut self, epoch: Epoch) -> Vec<SealedState> {
+        assert!(self.sealed.is_none(), "at most one epoch is sealed and unacknowledged");
+        self.sealed = Some(epoch);
+        let seal = |runner: &mut Runner| {
+            let operator = runner.options.index;
+            runner.state().map(|state| SealedState { operator, delta: state.seal(epoch), bytes: state.bytes() })
+        };
+        self.operators.iter_mut().filter_map(seal).collect()
+    }
+
+    /// Passes a barrier or the end on.
+    pub fn broadcast(&self, element: impl Fn() -> Element) -> Result<(), Closed> {
+        self.edges.iter().flat_map(Edge::outlets).try_for_each(|outlet| outlet.send(element()))
+    }
+
+    /// The sealed epoch joins the committed layer as soon as it holds.
+    pub fn note_committed(&mut self, committed: Epoch) {
+        if let Some(sealed) = self.sealed.take_if(|sealed| *sealed <= committed) {
+            self.operators.iter_mut().filter_map(Runner::state).for_each(|state| state.commit(sealed));
+        }
+    }
+}
+
+/// Runs the first of `operators` and dispatches what it emits; `routes` begins with its own.
+fn run(
+    operators: &mut [Runner],
+    routes: &[Vec<Vec<Route>>],
+    edges: &mut [Edge],
+    batch: &Batch,
+    closed: &mut bool,
+) -> Result<(), Error> {
+    let Some((first, rest)) = operators.split_first_mut() else { return Ok(()) };
+    first.run(batch, &mut |output, batch| dispatch(rest, routes, edges, output as usize, batch, closed))
+}
+
+fn dispatch(
+    rest: &mut [Runner],
+    routes: &[Vec<Vec<Route>>],
+    edges: &mut [Edge],
+    output: usize,
+    batch: Batch,
+    closed: &mut bool,
+) -> Result<(), Error> {
+    let targets = routes.first().and_then(|outputs| outputs.get(output)).map(Vec::as_slice).unwrap_or_default();
+    let Some((last, others)) = targets.split_last() else { return Ok(()) };
+    let mut send = |route: Route, batch: Batch| match route {
+        Route::Next => run(rest, routes.get(1..).unwrap_or_default(), edges, &batch, closed),
+        Route::Edge { edge, output } => {
+            *closed |= edges.get_mut(edge).is_some_and(|edge| edge.send(output, batch).is_err());
+            Ok(())
+        }
+    };
+    for route in others {
+        send(*route, batch.clone())?;
+    }
+    send(*last, batch)
+}

@@ -1,0 +1,69 @@
+//! HOT PATH. An operator task: batches in from every upstream task, barriers aligned, batches out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use weir_checkpoint::Aligner;
+use weir_core::{Element, Epoch};
+
+use super::chain::{Chain, Stopped};
+use crate::exchange::inbox::{Inbox, Received};
+use crate::signals::{Signals, TaskEvent};
+
+/// How often an idle task looks at its signals.
+const IDLE_WAIT: Duration = Duration::from_millis(20);
+
+/// The operator task's own things.
+pub struct OperatorTask {
+    /// Its input.
+    pub inbox: Inbox,
+    /// Its operators.
+    pub chain: Chain,
+    /// From the coordinator.
+    pub signals: Arc<Signals>,
+    /// To the coordinator.
+    pub events: Sender<TaskEvent>,
+}
+
+impl OperatorTask {
+    /// Runs until every input has ended, or until the attempt is over.
+    pub fn run(mut self) {
+        if let Err(Stopped::Failed(error)) = self.work() {
+            drop(self.events.send(TaskEvent::Failed(error)));
+        }
+    }
+
+    fn work(&mut self) -> Result<(), Stopped> {
+        let mut open = self.inbox.inputs();
+        let mut aligner = Aligner::new(open);
+        while !self.signals.is_cancelled() {
+            self.chain.note_committed(self.signals.committed());
+            match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
+                Received::Element(_, Element::Batch { batch, .. }) => self.chain.process(batch)?,
+                Received::Element(input, Element::Barrier(epoch)) => {
+                    if aligner.barrier(input, epoch).is_some() {
+                        self.seal(epoch)?;
+                    }
+                }
+                Received::Element(_, Element::End) => {
+                    open -= 1;
+                    if open == 0 {
+                        return Ok(self.chain.broadcast(|| Element::End)?);
+                    }
+                }
+                Received::Nothing => {}
+                // Whoever died has told why, or the attempt was cancelled.
+                Received::SenderGone => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, epoch: Epoch) -> Result<(), Stopped> {
+        self.chain.note_committed(self.signals.committed());
+        let state = self.chain.seal(epoch);
+        self.events.send(TaskEvent::Sealed { epoch, state }).map_err(|_| Stopped::Closed)?;
+        Ok(self.chain.broadcast(|| Element::Barrier(epoch))?)
+    }
+}
