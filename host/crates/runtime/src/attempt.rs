@@ -71,7 +71,14 @@ fn prepare(
     let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty());
     let decide = |committed: &[Committed]| {
         let place = &job.options.marker_place;
-        resolve(Facts { job: &job.options.name, shard: job.options.shard, log: &manifests, committed, place, stateless })
+        resolve(Facts {
+            job: &job.options.name,
+            shard: job.options.shard,
+            log: &manifests,
+            committed,
+            place,
+            stateless,
+        })
     };
     // First without fencing: a directory that can never serve must not disturb a healthy owner.
     let splits = marker_splits(job, &manifests)?;
@@ -269,7 +276,7 @@ fn start(
         Ok(tasks) => tasks,
         Err(error) => return Err((Some(log), error)),
     };
-    match LogWriter::start(log, events) {
+    match LogWriter::start(log, events, metrics.log_bytes.clone()) {
         Ok(log) => Ok(Running { tasks, log, signals, events: inbox, manifest, digest }),
         Err(error) => {
             signals.cancel();
@@ -280,7 +287,12 @@ fn start(
 }
 
 impl Running {
-    fn run(self, job: &Job, handle: &JobHandle, metrics: &JobMetrics) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
+    fn run(
+        self,
+        job: &Job,
+        handle: &JobHandle,
+        metrics: &JobMetrics,
+    ) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
         let coordinator = Loop {
             options: &job.options,
             handle,

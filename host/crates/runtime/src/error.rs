@@ -36,7 +36,9 @@ pub enum Error {
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
     /// Another instance has taken the job over.
-    #[error("another instance owns the job: the marker is of attempt {0}, which is not this process's; stop that instance before you start one here")]
+    #[error(
+        "another instance owns the job: the marker is of attempt {0}, which is not this process's; stop that instance before you start one here"
+    )]
     Rival(AttemptId),
     /// A client call or a task does not come back.
     #[error("epoch {epoch} has waited {waited:?} for {what}")]
@@ -76,7 +78,9 @@ impl Error {
         match self {
             Self::Port { source, .. } => source.fault(),
             Self::Record { source: CallError::Host(error), .. } => error.fault(),
-            Self::Record { .. } | Self::StopTimedOut(_) | Self::NotReplayable(..) | Self::StartTimedOut(..) => Fault::User,
+            Self::Record { .. } | Self::StopTimedOut(_) | Self::NotReplayable(..) | Self::StartTimedOut(..) => {
+                Fault::User
+            }
             Self::Refused(_) | Self::Manifest(_) => Fault::Corrupt,
             Self::Rival(_) => Fault::Fenced,
             Self::Stalled { .. } | Self::Thread(_) => Fault::Transient,

@@ -4,6 +4,7 @@
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
+use metrics::Gauge;
 use weir_core::Epoch;
 use weir_core::ports::{Delta, EpochLog};
 
@@ -25,18 +26,23 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// Starts the thread; answers go to `events`.
-    pub fn start(mut log: Box<dyn EpochLog>, events: Sender<TaskEvent>) -> std::io::Result<Self> {
+    /// Starts the thread; answers go to `events`, the log's size to `bytes`.
+    pub fn start(mut log: Box<dyn EpochLog>, events: Sender<TaskEvent>, bytes: Gauge) -> std::io::Result<Self> {
         let (commands, inbox) = bounded(COMMANDS_MAX);
         let thread = std::thread::Builder::new().name("weir-log".into()).spawn(move || {
             for command in inbox {
                 let event = match command {
-                    Command::Append { epoch, manifest, deltas, sync } => match log.append(epoch, &manifest, &deltas, sync) {
-                        Ok(()) => TaskEvent::Logged(epoch),
-                        Err(error) => TaskEvent::Failed(Error::port("failed to write the epoch log")(error)),
-                    },
+                    Command::Append { epoch, manifest, deltas, sync } => {
+                        match log.append(epoch, &manifest, &deltas, sync) {
+                            Ok(()) => TaskEvent::Logged(epoch),
+                            Err(error) => TaskEvent::Failed(Error::port("failed to write the epoch log")(error)),
+                        }
+                    }
                     Command::Trim(durable) => match log.trim(durable) {
-                        Ok(()) => continue,
+                        Ok(()) => {
+                            bytes.set(log.bytes() as f64);
+                            continue;
+                        }
                         Err(error) => TaskEvent::Failed(Error::port("failed to trim the epoch log")(error)),
                     },
                 };

@@ -52,8 +52,7 @@ fn next(bytes: &[u8]) -> Result<(Update<'_>, &[u8]), String> {
     match op {
         SET if len == NULL => Err("a set without a value".to_owned()),
         SET => {
-            let (value, rest) =
-                rest.split_at_checked(len as usize).ok_or_else(|| "a value is cut".to_owned())?;
+            let (value, rest) = rest.split_at_checked(len as usize).ok_or_else(|| "a value is cut".to_owned())?;
             Ok((Update { table, slot, change: Change::Set(value) }, rest))
         }
         CLEAR if len == 0 => Ok((Update { table, slot, change: Change::Clear }, rest)),

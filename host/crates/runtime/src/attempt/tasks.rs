@@ -83,9 +83,8 @@ fn wire(stages: &[Stage]) -> Wiring {
     let feeding: usize = stages.iter().filter(|s| s.sink_edge.is_some()).map(tasks).sum();
     let (sink, ends) = inbox(feeding, SINK_BYTES_MAX);
     let mut ends = ends.into_iter();
-    let to_sink = stages.iter().map(|stage| {
-        (0..tasks(stage)).map(|_| stage.sink_edge.and_then(|_| ends.next())).collect()
-    });
+    let to_sink =
+        stages.iter().map(|stage| (0..tasks(stage)).map(|_| stage.sink_edge.and_then(|_| ends.next())).collect());
     Wiring { inboxes, next, to_sink: to_sink.collect(), sink }
 }
 
@@ -119,7 +118,8 @@ pub fn start(
         }
     }
     let mut closers = vec![wiring.sink.closer()];
-    let sink_metrics = job.sinks.iter().zip(&handle.written).map(|(s, w)| metrics.sink(&s.topic, Arc::clone(w))).collect();
+    let sink_metrics =
+        job.sinks.iter().zip(&handle.written).map(|(s, w)| metrics.sink(&s.topic, Arc::clone(w))).collect();
     let sink = SinkTask {
         inbox: wiring.sink,
         outputs,
@@ -168,7 +168,11 @@ fn edges(job: &Job, next: Option<&Stage>, outlets: Vec<Outlet>, to_sink: Option<
 fn thread_name(job: &Job, stage: &Stage, task: u16) -> String {
     // Linux shows 15 bytes of it.
     let operator = job.operators.get(stage.operators.start).map_or("source", |o| o.name.as_str());
-    if stage.operators.start == 0 && stage.parallelism == 1 { "weir-source".into() } else { format!("weir-{operator}-{task}") }
+    if stage.operators.start == 0 && stage.parallelism == 1 {
+        "weir-source".into()
+    } else {
+        format!("weir-{operator}-{task}")
+    }
 }
 
 fn runner(job: &Job, index: usize, task: u16, manifest: &Manifest, metrics: &JobMetrics) -> Result<Runner, Error> {
@@ -178,7 +182,12 @@ fn runner(job: &Job, index: usize, task: u16, manifest: &Manifest, metrics: &Job
     let description = setup.factory.description();
     let id = |name: &str| entry.tables.iter().find(|t| t.name == name).map(|t| t.id);
     let tables: Vec<TableId> = description.tables.iter().filter_map(|t| id(&t.name)).collect();
-    let shares: u32 = job.operators.iter().filter(|o| !o.factory.description().tables.is_empty()).map(|o| u32::from(o.parallelism)).sum();
+    let shares: u32 = job
+        .operators
+        .iter()
+        .filter(|o| !o.factory.description().tables.is_empty())
+        .map(|o| u32::from(o.parallelism))
+        .sum();
     let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares)));
     let about = format!(
         r#"{{"job":"{}","shard":{},"operator":{},"task":{task},"parallelism":{}}}"#,
@@ -214,7 +223,11 @@ fn quoted(text: &str) -> String {
 }
 
 /// A named thread; a panic in it reaches the coordinator as an event.
-fn spawn(name: String, events: &Sender<TaskEvent>, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+fn spawn(
+    name: String,
+    events: &Sender<TaskEvent>,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, Error> {
     let (panicked, events) = (name.clone(), events.clone());
     let guarded = move || {
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {

@@ -97,11 +97,6 @@ impl Outlet {
         self.shared.readable.notify_one();
         Ok(())
     }
-
-    /// Bytes under way, and how many there may be: how hard the reader pushes back.
-    pub fn fill(&self) -> (usize, usize) {
-        (self.shared.lock().queues[self.input].bytes, self.shared.bytes_max)
-    }
 }
 
 impl Drop for Outlet {
@@ -211,14 +206,11 @@ mod tests {
     fn a_full_queue_blocks_its_sender_until_it_is_read_or_closed() {
         let (inbox, mut outlets) = inbox(1, 10);
         let outlet = outlets.remove(0);
-        let sender = std::thread::spawn(move || {
-            let sent: Vec<_> = (0..3).map(|_| outlet.send(batch())).collect();
-            (sent, outlet.fill())
-        });
+        let sender = std::thread::spawn(move || (0..3).map(|_| outlet.send(batch())).collect::<Vec<_>>());
         // An empty frame has 8 bytes: the second does not fit beside the first.
         assert!(matches!(inbox.receive(|_| false, Duration::from_secs(10)), Received::Element(0, _)));
         drop(inbox);
-        let (sent, _) = sender.join().unwrap();
+        let sent = sender.join().unwrap();
         assert_eq!(sent.last(), Some(&Err(Closed)));
     }
 

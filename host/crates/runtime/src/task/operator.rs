@@ -83,7 +83,9 @@ impl Runner {
         let keys = match &mut self.state {
             Some(state) => {
                 let keys = self.slots.assign(&batch.frame, &self.options.key);
-                state.load(&self.options.tables, &keys, &mut self.values).map_err(Error::port("failed to read state"))?;
+                state
+                    .load(&self.options.tables, &keys, &mut self.values)
+                    .map_err(Error::port("failed to read state"))?;
                 keys
             }
             None => Vec::new(),
@@ -141,11 +143,10 @@ impl Runner {
     }
 
     fn apply_policy(&mut self, batch: &Batch, failure: CallError) -> Result<(), Error> {
-        let record = batch.origins.first().map_or_else(String::new, |o| format!("split {} offset {}", o.split, o.offset));
+        let record =
+            batch.origins.first().map_or_else(String::new, |o| format!("split {} offset {}", o.split, o.offset));
         match self.options.on_error {
-            OnError::Fail => {
-                Err(Error::Record { operator: self.options.name.clone(), record, source: failure })
-            }
+            OnError::Fail => Err(Error::Record { operator: self.options.name.clone(), record, source: failure }),
             OnError::Skip => {
                 warn!(operator = %self.options.name, %record, error = %failure, "record skipped");
                 self.metrics.skipped();

@@ -52,7 +52,8 @@ impl SinkTask {
             match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
                 Received::Element(_, Element::Batch { output, batch }) => {
                     let index = output as usize;
-                    let (Some(sink), Some(metrics)) = (self.outputs.sinks.get_mut(index), self.metrics.get(index)) else {
+                    let (Some(sink), Some(metrics)) = (self.outputs.sinks.get_mut(index), self.metrics.get(index))
+                    else {
                         continue;
                     };
                     sink.write(&batch).map_err(Error::port("failed to write a sink"))?;
@@ -61,7 +62,11 @@ impl SinkTask {
                 Received::Element(input, Element::Barrier(epoch)) => {
                     if aligner.barrier(input, epoch).is_some() {
                         let flush = |sink: &mut Box<dyn weir_core::ports::Sink>| sink.flush();
-                        self.outputs.sinks.iter_mut().try_for_each(flush).map_err(Error::port("failed to flush a sink"))?;
+                        self.outputs
+                            .sinks
+                            .iter_mut()
+                            .try_for_each(flush)
+                            .map_err(Error::port("failed to flush a sink"))?;
                         self.tell(TaskEvent::Flushed(epoch))?;
                         self.commit_when_told()?;
                     }

@@ -1,0 +1,109 @@
+//! The engine against a world in memory that fails on purpose: whatever happens to a commit, each key's output is
+//! exactly 1..n. Real Kafka and RocksDB are in the `tests` package; here every outcome of a call can be chosen.
+
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_core::{Delivery, JobName, KeySpec, OnError, ShardId};
+use weir_runtime::{Job, JobOptions, MarkerPlace, OperatorSetup, SinkSetup};
+use world::{CountFactory, Failure, MemoryLog, MemoryState, SinkSide, World};
+
+const PARTITIONS: i32 = 3;
+const RECORDS: i64 = 3_000;
+const KEYS: i64 = 17;
+
+fn job(world: &Arc<World>, parallelism: u16) -> Job {
+    let operator = |name: &str, parallelism| OperatorSetup {
+        name: name.into(),
+        factory: Arc::new(CountFactory::new()),
+        key: KeySpec::Key,
+        parallelism,
+        config: "{}".into(),
+        on_error: OnError::Fail,
+        input_output: 0,
+    };
+    Job {
+        options: JobOptions {
+            name: JobName::new("sim").unwrap(),
+            shard: ShardId(0),
+            delivery: Delivery::ExactlyOnce,
+            marker_place: MarkerPlace::Splits,
+            epoch_interval: Duration::from_millis(5),
+            stall_after: Some(Duration::from_secs(2)),
+            transaction_timeout: Duration::from_millis(20),
+        },
+        source: Arc::clone(world) as _,
+        sink: Arc::new(SinkSide(Arc::clone(world))),
+        operators: vec![operator("count", parallelism)],
+        sinks: vec![SinkSetup { topic: "out".into(), operator: Some(0), output: 0 }],
+        state: Arc::new(MemoryState::default()),
+    }
+}
+
+/// Runs a job to its end; `failures` happen at the commits they name.
+fn run(parallelism: u16, failures: &[(u64, Failure)]) -> (Arc<World>, weir_runtime::Summary) {
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, failures));
+    let job = job(&world, parallelism);
+    let handle = job.handle();
+    let summary = job.run(Box::new(MemoryLog::default()), &handle).expect("every failure here is transient");
+    (world, summary)
+}
+
+#[test]
+fn a_quiet_world_gives_every_count_once() {
+    for parallelism in [1, 2, 5] {
+        let (world, summary) = run(parallelism, &[]);
+        world.assert_exact();
+        assert_eq!(summary.restarts, 0);
+        assert_eq!(summary.records_read, (PARTITIONS as i64 * RECORDS) as u64);
+    }
+}
+
+#[test]
+fn a_failed_commit_costs_a_replay_and_nothing_else() {
+    for parallelism in [1, 3] {
+        for failure in [Failure::BeforeCommit, Failure::AfterCommit, Failure::Write, Failure::Fenced] {
+            // The first commit of the attempt, an early one, and two in a row.
+            for at in [vec![0], vec![1], vec![3], vec![2, 3], vec![0, 1, 2]] {
+                let failures: Vec<_> = at.iter().map(|commit| (*commit, failure)).collect();
+                let (world, summary) = run(parallelism, &failures);
+                world.assert_exact();
+                assert_eq!(summary.restarts, failures.len() as u64, "{failure:?} at {at:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_commit_that_never_returns_is_left_behind() {
+    let (world, summary) = run(1, &[(2, Failure::Hang)]);
+    world.assert_exact();
+    assert_eq!(summary.restarts, 1);
+}
+
+#[test]
+fn a_rival_on_the_marker_ends_the_job() {
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[(2, Failure::Rival)]));
+    let job = job(&world, 1);
+    let handle = job.handle();
+    let error = job.run(Box::new(MemoryLog::default()), &handle).unwrap_err();
+    assert!(matches!(error, weir_runtime::Error::Rival(_)), "{error}");
+}
+
+#[test]
+fn a_restart_goes_on_where_the_marker_says() {
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[]));
+    world.limit_reads(RECORDS / 2);
+    let first = job(&world, 2);
+    let handle = first.handle();
+    // The same directory serves the next process: log and store survive it.
+    let (log, state) = (MemoryLog::default(), Arc::clone(&first.state));
+    first.run(Box::new(log.clone()), &handle).unwrap();
+    world.limit_reads(RECORDS);
+    let second = Job { state, ..job(&world, 4) };
+    let handle = second.handle();
+    second.run(Box::new(log.reopened()), &handle).unwrap();
+    world.assert_exact();
+}

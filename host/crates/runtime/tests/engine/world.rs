@@ -1,0 +1,471 @@
+//! A broker, a state store and an epoch log in memory, each as strict as the real one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_core::frame::NULL;
+use weir_core::ports::*;
+use weir_core::*;
+
+/// What goes wrong at a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The commit fails and did not happen.
+    BeforeCommit,
+    /// The commit happened and its answer is lost.
+    AfterCommit,
+    /// The flush before it fails.
+    Write,
+    /// The producer is fenced by the broker's own time-out.
+    Fenced,
+    /// The call never returns.
+    Hang,
+    /// Somebody else commits first.
+    Rival,
+}
+
+#[derive(Default)]
+struct Broker {
+    /// Committed output.
+    output: Vec<(String, u64)>,
+    committed: BTreeMap<SplitId, (i64, String)>,
+    generation: u64,
+    commits: u64,
+    failures: Vec<(u64, Failure)>,
+    limit: i64,
+}
+
+/// Input, output, group offsets.
+pub struct World {
+    broker: Mutex<Broker>,
+    partitions: i32,
+    keys: i64,
+}
+
+impl World {
+    pub fn new(partitions: i32, records: i64, keys: i64, failures: &[(u64, Failure)]) -> Self {
+        let broker = Broker { failures: failures.to_vec(), limit: records, ..Broker::default() };
+        Self { broker: Mutex::new(broker), partitions, keys }
+    }
+
+    pub fn limit_reads(&self, records: i64) {
+        self.lock().limit = records;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Broker> {
+        self.broker.lock().unwrap()
+    }
+
+    /// Per key 1..n in order, and every input reflected.
+    pub fn assert_exact(&self) {
+        let broker = self.lock();
+        let mut counts: HashMap<&str, u64> = HashMap::new();
+        for (key, count) in &broker.output {
+            let last = counts.entry(key).or_default();
+            assert_eq!(*count, *last + 1, "key {key}");
+            *last = *count;
+        }
+        let total = i64::from(self.partitions) * broker.limit;
+        assert_eq!(counts.values().sum::<u64>(), total as u64, "every record once");
+    }
+
+    fn splits(&self) -> Vec<SplitState> {
+        let end = Some(self.lock().limit);
+        let state = |p| SplitState { split: SplitId::new("in", p), position: 0, end, identity: Some("id".into()) };
+        (0..self.partitions).map(state).collect()
+    }
+}
+
+impl SourceConnector for World {
+    fn discover(&self) -> Result<Vec<SplitState>, PortError> {
+        Ok(self.splits())
+    }
+    fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
+        Ok(self.splits())
+    }
+    fn open(&self, mut splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
+        // The bound moves with the test; a real one is kept in the manifest.
+        splits.iter_mut().for_each(|s| s.end = Some(self.lock().limit));
+        Ok(Box::new(Reader { splits, keys: self.keys, next: 0 }))
+    }
+    fn is_replayable(&self) -> bool {
+        true
+    }
+    fn is_bounded(&self) -> bool {
+        true
+    }
+}
+
+struct Reader {
+    splits: Vec<SplitState>,
+    keys: i64,
+    next: usize,
+}
+
+impl SourceReader for Reader {
+    fn poll(&mut self, _: Duration) -> Result<Poll, PortError> {
+        // Slow enough for a few epochs.
+        std::thread::sleep(Duration::from_micros(300));
+        for _ in 0..self.splits.len() {
+            self.next = (self.next + 1) % self.splits.len();
+            let split = &mut self.splits[self.next];
+            if split.is_finished() {
+                continue;
+            }
+            let mut writer = FrameWriter::new(Vec::new());
+            let mut origins = Vec::new();
+            for offset in split.position..(split.position + 37).min(split.end.unwrap()) {
+                let key = format!("k{}", offset % self.keys);
+                let key = Some(key.as_bytes());
+                let source = writer.len() as u32;
+                writer.push(RecordView { timestamp_ms: offset, source, key, value: Some(b"v"), headers: &[] });
+                origins.push(Origin { split: self.next as u32, offset });
+            }
+            split.position += origins.len() as i64;
+            return Ok(Poll::Batch(Batch { frame: writer.finish(), origins }));
+        }
+        Ok(Poll::Finished)
+    }
+    fn snapshot(&mut self) -> Vec<SplitState> {
+        self.splits.clone()
+    }
+    fn progress(&self) -> Vec<SplitProgress> {
+        Vec::new()
+    }
+}
+
+/// The sink side: what it opens shares the world.
+pub struct SinkSide(pub Arc<World>);
+
+impl SinkConnector for SinkSide {
+    fn read_marker(&self, splits: &[SplitId], _: MarkerRead) -> Result<Vec<Committed>, PortError> {
+        let broker = self.0.lock();
+        let found = splits.iter().filter_map(|split| {
+            let (position, metadata) = broker.committed.get(split)?;
+            Some(Committed { split: split.clone(), position: *position, metadata: metadata.clone().into_bytes() })
+        });
+        Ok(found.collect())
+    }
+    fn fence(&self) -> Result<(), PortError> {
+        self.0.lock().generation += 1;
+        Ok(())
+    }
+    fn open(&self) -> Result<Outputs, PortError> {
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let generation = self.0.lock().generation;
+        let sink = MemorySink { world: Arc::clone(&self.0), open: Arc::clone(&open) };
+        let committer = MemoryCommitter { world: Arc::clone(&self.0), open, generation };
+        Ok(Outputs { sinks: vec![Box::new(sink)], committer: Box::new(committer) })
+    }
+    fn has_marker(&self) -> bool {
+        true
+    }
+}
+
+type OpenTransaction = Arc<Mutex<Vec<(String, u64)>>>;
+
+struct MemorySink {
+    world: Arc<World>,
+    open: OpenTransaction,
+}
+
+impl Sink for MemorySink {
+    fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+        let records = batch.frame.records().map(|r| (text(r.key), text(r.value).parse().unwrap()));
+        self.open.lock().unwrap().extend(records);
+        Ok(())
+    }
+    fn flush(&mut self) -> Result<(), PortError> {
+        let mut broker = self.world.lock();
+        let now = broker.commits;
+        match broker.failures.iter().position(|f| *f == (now, Failure::Write)) {
+            Some(at) => {
+                broker.failures.remove(at);
+                broker.commits += 1;
+                Err(PortError::new(Fault::Transient, "a message timed out"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+struct MemoryCommitter {
+    world: Arc<World>,
+    open: OpenTransaction,
+    generation: u64,
+}
+
+impl MemoryCommitter {
+    fn happen(&self, broker: &mut Broker, commit: &Commit) {
+        assert_eq!(broker.generation, self.generation, "a fenced producer commits nothing");
+        broker.output.append(&mut self.open.lock().unwrap());
+        for (split, position) in &commit.positions {
+            broker.committed.insert(split.clone(), (*position, commit.marker.clone()));
+        }
+    }
+}
+
+impl Committer for MemoryCommitter {
+    fn commit(&mut self, commit: &Commit) -> Result<(), PortError> {
+        let mut broker = self.world.lock();
+        let now = broker.commits;
+        broker.commits += 1;
+        let due = |f: &(u64, Failure)| f.0 == now;
+        let failure = broker.failures.iter().position(due).map(|at| broker.failures.remove(at).1);
+        let transient = |text: &str| Err(PortError::new(Fault::Transient, text));
+        match failure {
+            None => {
+                self.happen(&mut broker, commit);
+                Ok(())
+            }
+            // A flush failure that was named for an attempt's first, empty epoch shows here.
+            Some(Failure::BeforeCommit | Failure::Write) => transient("the commit timed out"),
+            Some(Failure::AfterCommit) => {
+                self.happen(&mut broker, commit);
+                transient("the answer was lost")
+            }
+            Some(Failure::Fenced) => Err(PortError::new(Fault::Fenced, "fenced")),
+            Some(Failure::Hang) => {
+                drop(broker);
+                // Longer than the test: the thread is left behind.
+                std::thread::sleep(Duration::from_secs(3600));
+                transient("never")
+            }
+            Some(Failure::Rival) => {
+                let marker = commit.marker.replacen("weir;1;sim;0;", "weir;1;sim;0;9", 1);
+                let mut fields: Vec<&str> = marker.split(';').collect();
+                fields[5] = "somebody-else";
+                let marker = fields.join(";");
+                broker.committed.values_mut().for_each(|c| c.1.clone_from(&marker));
+                Err(PortError::new(Fault::Fenced, "fenced"))
+            }
+        }
+    }
+}
+
+/// Counts per key, natively.
+pub struct CountFactory(PluginDescription, Digest);
+
+impl CountFactory {
+    pub fn new() -> Self {
+        let text = r#"{"name":"count","version":"1","tables":[{"name":"count","kind":"value"}]}"#;
+        Self(serde_json::from_str(text).unwrap(), Digest("0".repeat(64)))
+    }
+}
+
+impl OperatorFactory for CountFactory {
+    fn description(&self) -> &PluginDescription {
+        &self.0
+    }
+    fn digest(&self) -> &Digest {
+        &self.1
+    }
+    fn instantiate(&self, _: &str, _: &str) -> Result<Box<dyn Operator>, PortError> {
+        Ok(Box::new(Count))
+    }
+}
+
+struct Count;
+
+impl Operator for Count {
+    fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
+        let mut counts = Vec::new();
+        let mut rest = call.values;
+        while let Some((len, after)) = rest.split_first_chunk::<4>() {
+            let len = u32::from_le_bytes(*len);
+            let (value, after) = if len == NULL { (&[][..], after) } else { after.split_at(len as usize) };
+            counts.push(value.try_into().map(u64::from_le_bytes).unwrap_or(0));
+            rest = after;
+        }
+        let mut writer = FrameWriter::new(Vec::new());
+        for (record, slot) in call.frame.records().zip(call.slots) {
+            let count = &mut counts[*slot as usize];
+            *count += 1;
+            writer.push(RecordView { value: Some(count.to_string().as_bytes()), ..record });
+        }
+        for (slot, count) in counts.iter().enumerate() {
+            effects.updates.push(1);
+            for word in [0, slot as u32, 8] {
+                effects.updates.extend_from_slice(&word.to_le_bytes());
+            }
+            effects.updates.extend_from_slice(&count.to_le_bytes());
+        }
+        effects.outputs.push((0, writer.finish()));
+        Ok(())
+    }
+}
+
+type Values = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
+
+/// The committed state; `open` gives tasks an overlay over it.
+#[derive(Default)]
+pub struct MemoryState {
+    values: Values,
+    applied: Mutex<Epoch>,
+}
+
+impl StateStore for MemoryState {
+    fn open(&self, operator: OperatorId, _: (u32, u32)) -> Box<dyn KeyedState> {
+        let (active, sealed) = (HashMap::new(), None);
+        Box::new(MemoryKeyed { operator, values: Arc::clone(&self.values), active, sealed, joined: HashMap::new() })
+    }
+    fn apply(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), PortError> {
+        let mut applied = self.applied.lock().unwrap();
+        assert!(*applied < epoch, "applied only grows: {applied}, then {epoch}");
+        *applied = epoch;
+        for delta in deltas {
+            let mut rest = &delta.payload[..];
+            while let Some((len, after)) = rest.split_first_chunk::<4>() {
+                let (key, after) = after.split_at(u32::from_le_bytes(*len) as usize);
+                let (len, after) = after.split_first_chunk::<4>().unwrap();
+                let (value, after) = after.split_at(u32::from_le_bytes(*len) as usize);
+                self.values.lock().unwrap().insert(key.to_vec(), value.to_vec());
+                rest = after;
+            }
+        }
+        Ok(())
+    }
+    fn applied(&self) -> Epoch {
+        *self.applied.lock().unwrap()
+    }
+    fn durable(&self) -> Epoch {
+        self.applied()
+    }
+    fn join(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+    fn flush(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+    fn bytes(&self, _: OperatorId) -> u64 {
+        0
+    }
+}
+
+struct MemoryKeyed {
+    operator: OperatorId,
+    values: Values,
+    active: HashMap<Vec<u8>, Vec<u8>>,
+    sealed: Option<(Epoch, HashMap<Vec<u8>, Vec<u8>>)>,
+    joined: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl MemoryKeyed {
+    fn full(&self, table: TableId, key: &[u8]) -> Vec<u8> {
+        [&self.operator.0.to_be_bytes()[..], &table.0.to_be_bytes(), key].concat()
+    }
+}
+
+impl KeyedState for MemoryKeyed {
+    fn load(&mut self, tables: &[TableId], keys: &[KeyRef<'_>], out: &mut Vec<u8>) -> Result<(), PortError> {
+        for key in keys {
+            for table in tables {
+                let full = self.full(*table, key.bytes);
+                let sealed = self.sealed.as_ref().and_then(|(_, s)| s.get(&full));
+                let stored = || self.values.lock().unwrap().get(&full).cloned();
+                let value = self.active.get(&full).or(sealed).or(self.joined.get(&full)).cloned().or_else(stored);
+                out.extend_from_slice(&value.as_ref().map_or(NULL, |v| v.len() as u32).to_le_bytes());
+                out.extend_from_slice(&value.unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+    fn change(&mut self, table: TableId, key: KeyRef<'_>, change: Change<'_>) {
+        let full = self.full(table, key.bytes);
+        let Change::Set(value) = change else { panic!("the counter clears nothing") };
+        self.active.insert(full, value.to_vec());
+    }
+    fn seal(&mut self, epoch: Epoch) -> Delta {
+        assert!(self.sealed.is_none(), "one sealed epoch at most");
+        let active = std::mem::take(&mut self.active);
+        let mut payload = Vec::new();
+        for (key, value) in &active {
+            for bytes in [key, value] {
+                payload.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+                payload.extend_from_slice(bytes);
+            }
+        }
+        let entries = active.len() as u64;
+        self.sealed = Some((epoch, active));
+        Delta { entries, payload: payload.into() }
+    }
+    fn commit(&mut self, epoch: Epoch) {
+        let (sealed, values) = self.sealed.take().expect("a sealed epoch");
+        assert_eq!(sealed, epoch);
+        self.joined.extend(values);
+    }
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+type Record = (LogRecord, Vec<Delta>);
+
+/// A log that survives its process: clones share it.
+#[derive(Clone, Default)]
+pub struct MemoryLog {
+    shared: Arc<Mutex<Vec<Record>>>,
+    seen: Vec<LogRecord>,
+}
+
+impl MemoryLog {
+    /// As the next process reads it.
+    pub fn reopened(mut self) -> Self {
+        self.look();
+        self
+    }
+
+    fn look(&mut self) {
+        self.seen = self.shared.lock().unwrap().iter().map(|(r, _)| r.clone()).collect();
+    }
+}
+
+impl EpochLog for MemoryLog {
+    fn records(&self) -> &[LogRecord] {
+        &self.seen
+    }
+    fn append(&mut self, epoch: Epoch, manifest: &[u8], deltas: &[Delta], _: bool) -> Result<(), PortError> {
+        let record = LogRecord { epoch, manifest: Bytes::copy_from_slice(manifest) };
+        self.shared.lock().unwrap().push((record, deltas.to_vec()));
+        self.look();
+        Ok(())
+    }
+    fn cut_after(&mut self, index: usize) -> Result<(), PortError> {
+        self.shared.lock().unwrap().truncate(index + 1);
+        self.look();
+        Ok(())
+    }
+    fn replace(&mut self, epoch: Epoch, manifest: &[u8]) -> Result<(), PortError> {
+        self.shared.lock().unwrap().clear();
+        self.append(epoch, manifest, &[], true)
+    }
+    fn replay(
+        &self,
+        applied: Epoch,
+        index: usize,
+        each: &mut dyn FnMut(Epoch, Delta) -> Result<(), PortError>,
+    ) -> Result<(), PortError> {
+        for (record, deltas) in self.shared.lock().unwrap().iter().take(index + 1) {
+            if record.epoch > applied {
+                let payload: Vec<u8> = deltas.iter().flat_map(|d| d.payload.to_vec()).collect();
+                each(record.epoch, Delta { entries: 0, payload: payload.into() })?;
+            }
+        }
+        Ok(())
+    }
+    fn trim(&mut self, durable: Epoch) -> Result<(), PortError> {
+        let mut records = self.shared.lock().unwrap();
+        let keep = records.iter().position(|(r, _)| r.epoch >= durable).unwrap_or(records.len());
+        let keep = keep.min(records.len().saturating_sub(1));
+        records.drain(..keep);
+        drop(records);
+        self.look();
+        Ok(())
+    }
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
