@@ -1,0 +1,160 @@
+//! HOT PATH. What an operator can do with the record it is given.
+
+use std::fmt;
+use std::io;
+
+use crate::description::Table;
+use crate::failure::{self, Failure};
+use crate::frame::{FrameWriter, NULL};
+use crate::instance::Host;
+use crate::record::Record;
+use crate::state::{Cells, Value, ValueTable};
+
+/// How much a line of the log matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Level {
+    /// Everything.
+    Trace = 0,
+    /// What helps to find a mistake.
+    Debug = 1,
+    /// What happens in normal life, rarely.
+    Info = 2,
+    /// Something is odd, and nothing was lost.
+    Warn = 3,
+    /// Somebody must act.
+    Error = 4,
+}
+
+/// A frame that grows beyond this goes to the host before the batch ends.
+const FLUSH_BYTES: usize = 1 << 20;
+
+/// What an operator can do with the record it is given: keep state under its key, emit records, log.
+pub struct Context<'a> {
+    pub(crate) input: u32,
+    pub(crate) source: u32,
+    pub(crate) slot: u32,
+    pub(crate) tables: &'a [Table],
+    pub(crate) cells: &'a mut Cells,
+    pub(crate) values: &'a [u8],
+    pub(crate) outputs: &'a mut [FrameWriter],
+    /// The first thing that went wrong where nothing could be returned.
+    pub(crate) failure: Option<Failure>,
+    pub(crate) host: &'a mut dyn Host,
+}
+
+impl Context<'_> {
+    /// Index of the input the record came from; 0 unless the plugin describes several.
+    pub fn input(&self) -> u32 {
+        self.input
+    }
+
+    /// The value of the record's key in `table`: `ctx.value(COUNT).get()?`, `.set(&n)?`, `.clear()?`.
+    #[inline]
+    pub fn value<T>(&mut self, table: ValueTable<T>) -> Value<'_, T> {
+        let index = self.cell_index(table.name());
+        self.cells.value(table, index, self.values)
+    }
+
+    #[inline]
+    fn cell_index(&self, table: &str) -> Result<usize, Failure> {
+        let Some(index) = self.tables.iter().position(|t| t.name == table) else {
+            return Err(undeclared(format_args!("table `{table}` is not in the plugin's description")));
+        };
+        if self.slot == NULL {
+            return Err(no_key());
+        }
+        Ok((self.slot as usize).saturating_mul(self.tables.len()).saturating_add(index))
+    }
+
+    /// Emits a record. It counts as made from the current one.
+    #[inline]
+    pub fn emit(&mut self, record: Record<'_>) {
+        self.emit_to(0, record);
+    }
+
+    /// Emits a record to one of several outputs, by its index in the description.
+    #[inline]
+    pub fn emit_to(&mut self, output: u32, record: Record<'_>) {
+        let source = self.source;
+        if let Some(writer) = self.writer(output) {
+            writer.push(&record, source);
+        }
+    }
+
+    /// Emits `record` with a value that `write` writes straight into the output: no buffer in between.
+    #[inline]
+    pub fn emit_with(&mut self, record: Record<'_>, write: impl FnOnce(&mut ValueWriter<'_>)) {
+        let source = self.source;
+        if let Some(writer) = self.writer(0) {
+            writer.push_with(&record, source, |frame| write(&mut ValueWriter { start: frame.len(), frame }));
+        }
+    }
+
+    /// Writes a line to the host's log.
+    #[cold]
+    pub fn log(&mut self, level: Level, message: impl AsRef<str>) {
+        self.host.log(level, message.as_ref());
+    }
+
+    #[inline]
+    fn writer(&mut self, output: u32) -> Option<&mut FrameWriter> {
+        match self.outputs.get_mut(output as usize) {
+            Some(writer) => {
+                if writer.len() > FLUSH_BYTES
+                    && let Some(frame) = writer.finish()
+                {
+                    self.host.emit(output, frame);
+                }
+                Some(writer)
+            }
+            None => {
+                let failure = || undeclared(format_args!("output {output} is not in the plugin's description"));
+                self.failure.get_or_insert_with(failure);
+                None
+            }
+        }
+    }
+}
+
+#[cold]
+fn undeclared(what: fmt::Arguments<'_>) -> Failure {
+    Failure::new(what.to_string()).with_code(failure::UNDECLARED)
+}
+
+#[cold]
+fn no_key() -> Failure {
+    Failure::new("record has no key, and state is kept by key").with_code(failure::NO_KEY)
+}
+
+/// Where [`Context::emit_with`] writes a value; `write!` and `serde_json::to_writer` work on it.
+pub struct ValueWriter<'a> {
+    frame: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl ValueWriter<'_> {
+    /// Appends bytes.
+    #[inline]
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        self.frame.extend_from_slice(bytes);
+    }
+
+    /// What was written so far, to be changed in place.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.frame.get_mut(self.start..).unwrap_or_default()
+    }
+}
+
+impl io::Write for ValueWriter<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.frame.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! HOT PATH. One instance of an operator: from the bytes of a call to typed records and back.
+
+use crate::Operator;
+use crate::context::{Context, Level};
+use crate::description::Description;
+use crate::failure::{self, Failure};
+use crate::frame::{Frame, FrameWriter, NULL, malformed};
+use crate::state::Cells;
+
+/// What an instance asks of whoever runs it: the imports of the contract.
+pub trait Host {
+    /// Takes a frame for one output.
+    fn emit(&mut self, output: u32, frame: &[u8]);
+
+    /// Takes a line for the log.
+    fn log(&mut self, level: Level, message: &str);
+}
+
+/// An operator, and the buffers it keeps from batch to batch.
+pub struct Instance<Op> {
+    operator: Op,
+    description: Description,
+    cells: Cells,
+    outputs: Vec<FrameWriter>,
+}
+
+impl<Op: Operator> Instance<Op> {
+    /// Opens the operator with its configuration, a JSON object.
+    pub fn open(config: &str) -> Result<Self, Failure> {
+        let wrong = |e| Failure::from(e).context("configuration of the plugin").with_code(failure::CONFIG);
+        let operator = Op::open(serde_json::from_str(config).map_err(wrong)?)?;
+        let description = Op::describe();
+        let outputs = (0..description.output_count()).map(|_| FrameWriter::default()).collect();
+        Ok(Self { operator, description, cells: Cells::default(), outputs })
+    }
+
+    /// Processes one batch: the arguments and the result are those of `operator.process` in `wit/`.
+    pub fn process(
+        &mut self,
+        input: u32,
+        batch: &[u8],
+        slots: &[u32],
+        values: &[u8],
+        host: &mut dyn Host,
+    ) -> Result<Vec<u8>, Failure> {
+        self.outputs.iter_mut().for_each(FrameWriter::clear);
+        self.cells.load(values, self.description.tables.len())?;
+        let mut frame = Frame::new(batch)?;
+        let keyed = !self.description.tables.is_empty();
+        if keyed && slots.len() != frame.len() {
+            return Err(malformed("list of slots"));
+        }
+        let mut ctx = Context {
+            input,
+            source: 0,
+            slot: NULL,
+            tables: &self.description.tables,
+            cells: &mut self.cells,
+            values,
+            outputs: &mut self.outputs,
+            failure: None,
+            host,
+        };
+        while let Some(record) = frame.next()? {
+            ctx.slot = slots.get(ctx.source as usize).copied().unwrap_or(NULL);
+            let done = self.operator.process(&record, &mut ctx);
+            // What could not be returned where it happened comes first: it may be the cause of the other.
+            if let Some(failure) = ctx.failure.take().or(done.err()) {
+                return Err(Failure { index: Some(ctx.source), ..failure });
+            }
+            ctx.source += 1;
+        }
+        self.flush(host);
+        Ok(if keyed { self.cells.updates(self.description.tables.len()) } else { Vec::new() })
+    }
+
+    fn flush(&mut self, host: &mut dyn Host) {
+        for (output, writer) in (0..).zip(&mut self.outputs) {
+            if let Some(frame) = writer.finish() {
+                host.emit(output, frame);
+            }
+        }
+    }
+}

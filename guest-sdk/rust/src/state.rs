@@ -1,0 +1,280 @@
+//! HOT PATH. Keyed state: tables, and handles to the value of the current record's key.
+//!
+//! The host hands over the values of a batch's keys with the batch. Changes are kept beside them, so that a later
+//! record of the same key sees them, and go back as one update for each value that changed.
+
+use std::any::type_name;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::{self, Failure};
+use crate::frame::{Cursor, NULL, length, malformed};
+
+/// A table that holds one `T` for each key. A constant; `describe` must name it.
+#[derive(Debug)]
+pub struct ValueTable<T> {
+    name: &'static str,
+    schema: &'static str,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> ValueTable<T> {
+    /// A table by its name. State is found again by the name, so it must not change from version to version.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, schema: "", value: PhantomData }
+    }
+
+    /// The same with the version of its values, in the plugin's own words.
+    pub const fn with_schema(self, schema: &'static str) -> Self {
+        Self { name: self.name, schema, value: PhantomData }
+    }
+
+    /// The table's name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The version of its values.
+    pub const fn schema(&self) -> &'static str {
+        self.schema
+    }
+}
+
+impl<T> Clone for ValueTable<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for ValueTable<T> {}
+
+/// What a table can hold. The bytes are the state's format on disk: later versions of a plugin must read them.
+pub trait StateValue: Sized {
+    /// Appends the value to `out`.
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure>;
+
+    /// Reads it back.
+    fn decode(bytes: &[u8]) -> Result<Self, Failure>;
+}
+
+macro_rules! fixed_width {
+    ($($number:ty),*) => {$(
+        /// Little endian.
+        impl StateValue for $number {
+            #[inline]
+            fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure> {
+                out.extend_from_slice(&self.to_le_bytes());
+                Ok(())
+            }
+
+            #[inline]
+            fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+                let bytes = bytes.try_into().map_err(|_| unreadable::<Self>(bytes))?;
+                Ok(Self::from_le_bytes(bytes))
+            }
+        }
+    )*};
+}
+
+fixed_width!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64);
+
+/// As it is.
+impl StateValue for Vec<u8> {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure> {
+        out.extend_from_slice(self);
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        Ok(bytes.to_vec())
+    }
+}
+
+/// UTF-8.
+impl StateValue for String {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure> {
+        out.extend_from_slice(self.as_bytes());
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        Ok(str::from_utf8(bytes)?.to_owned())
+    }
+}
+
+/// Anything that serde knows, as JSON: the easy choice, and one that later versions can still read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize + DeserializeOwned> StateValue for Json<T> {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure> {
+        Ok(serde_json::to_writer(out, &self.0)?)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        Ok(Self(serde_json::from_slice(bytes)?))
+    }
+}
+
+fn unreadable<T>(bytes: &[u8]) -> Failure {
+    Failure::new(format!("{} bytes are no {}", bytes.len(), type_name::<T>()))
+}
+
+/// Handle to the value of the current record's key; see [`crate::Context::value`].
+pub struct Value<'a, T> {
+    table: ValueTable<T>,
+    cell: Result<&'a mut Cell, Failure>,
+    loaded: &'a [u8],
+}
+
+impl<T: StateValue> Value<'_, T> {
+    /// The value; `None` if there is none. Fails for a record without a key.
+    #[inline]
+    pub fn get(self) -> Result<Option<T>, Failure> {
+        let cell = self.cell?;
+        let bytes = match cell.change {
+            Change::Set => Some(cell.bytes.as_slice()),
+            Change::Clear => None,
+            Change::Unchanged => cell.loaded(self.loaded),
+        };
+        let about = |failure: Failure| about_table(failure, "failed to read", self.table.name);
+        bytes.map(|bytes| T::decode(bytes).map_err(about)).transpose()
+    }
+
+    /// Makes it `value`. Fails for a record without a key.
+    #[inline]
+    pub fn set(self, value: &T) -> Result<(), Failure> {
+        let cell = self.cell?;
+        cell.bytes.clear();
+        cell.change = Change::Set;
+        value.encode(&mut cell.bytes).map_err(|failure| about_table(failure, "failed to write", self.table.name))
+    }
+
+    /// Removes it. Fails for a record without a key.
+    #[inline]
+    pub fn clear(self) -> Result<(), Failure> {
+        self.cell?.change = Change::Clear;
+        Ok(())
+    }
+}
+
+#[cold]
+fn about_table(failure: Failure, what: &str, table: &str) -> Failure {
+    failure.context(format_args!("{what} table `{table}`")).with_code(failure::STATE)
+}
+
+/// One value of one slot, and what this batch makes of it.
+#[derive(Debug)]
+struct Cell {
+    /// Where the loaded value stands in `values`; a length of `NULL` for none.
+    at: u32,
+    len: u32,
+    change: Change,
+    /// The new value, if `change` is `Set`. The buffer is kept from batch to batch.
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Unchanged,
+    Set,
+    Clear,
+}
+
+/// A buffer above this is given back after the batch, so that a few large values do not pin memory.
+const KEPT_BYTES: usize = 1024;
+
+impl Cell {
+    #[inline]
+    fn loaded<'a>(&self, values: &'a [u8]) -> Option<&'a [u8]> {
+        if self.len == NULL {
+            return None;
+        }
+        values.get(self.at as usize..)?.get(..self.len as usize)
+    }
+}
+
+/// The values of one batch, slot by slot, and their changes.
+#[derive(Debug, Default)]
+pub(crate) struct Cells {
+    /// More than `used` from an earlier batch stay for their buffers.
+    cells: Vec<Cell>,
+    used: usize,
+}
+
+const OP_SET: u8 = 1;
+const OP_CLEAR: u8 = 2;
+const UPDATE_BYTES: usize = 13;
+
+impl Cells {
+    /// Takes in the values of a batch.
+    pub(crate) fn load(&mut self, values: &[u8], tables: usize) -> Result<(), Failure> {
+        self.used = 0;
+        let mut cursor = Cursor::new(values, 0);
+        while !cursor.is_at_end() {
+            let value = cursor.sized().ok_or_else(|| malformed("list of values"))?;
+            let len = length(value);
+            let at = (cursor.at() - value.map_or(0, <[u8]>::len)) as u32;
+            self.next_cell(at, len);
+        }
+        // No table, but values; or a slot that lacks some of its tables.
+        if self.used.checked_rem(tables).unwrap_or(self.used) == 0 { Ok(()) } else { Err(malformed("list of values")) }
+    }
+
+    #[inline]
+    fn next_cell(&mut self, at: u32, len: u32) {
+        match self.cells.get_mut(self.used) {
+            Some(cell) => {
+                (cell.at, cell.len, cell.change) = (at, len, Change::Unchanged);
+                if cell.bytes.capacity() > KEPT_BYTES {
+                    cell.bytes = Vec::new();
+                }
+            }
+            None => self.cells.push(Cell { at, len, change: Change::Unchanged, bytes: Vec::new() }),
+        }
+        self.used += 1;
+    }
+
+    /// A handle to the value with this index: slot times the number of tables, plus table. `loaded` is what was loaded.
+    #[inline]
+    pub(crate) fn value<'a, T>(
+        &'a mut self,
+        table: ValueTable<T>,
+        index: Result<usize, Failure>,
+        loaded: &'a [u8],
+    ) -> Value<'a, T> {
+        let used = self.cells.get_mut(..self.used).unwrap_or_default();
+        let cell = index.and_then(|index| used.get_mut(index).ok_or_else(|| malformed("list of slots")));
+        Value { table, cell, loaded }
+    }
+
+    /// One update for each changed value, for the host.
+    pub(crate) fn updates(&self, tables: usize) -> Vec<u8> {
+        let changed = || {
+            let cells = self.cells.iter().take(self.used).enumerate();
+            cells.filter(|(_, cell)| cell.change != Change::Unchanged)
+        };
+        // Exact, because the bindings give back what is too much, at the price of a copy.
+        let len = |cell: &Cell| UPDATE_BYTES + if cell.change == Change::Set { cell.bytes.len() } else { 0 };
+        let mut out = Vec::with_capacity(changed().map(|(_, cell)| len(cell)).sum());
+        for (index, cell) in changed() {
+            let (op, bytes) = match cell.change {
+                Change::Set => (OP_SET, cell.bytes.as_slice()),
+                _ => (OP_CLEAR, &[][..]),
+            };
+            let mut fixed = [0u8; UPDATE_BYTES];
+            fixed[0] = op;
+            fixed[1..5].copy_from_slice(&((index % tables) as u32).to_le_bytes());
+            fixed[5..9].copy_from_slice(&((index / tables) as u32).to_le_bytes());
+            fixed[9..13].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+            out.extend_from_slice(&fixed);
+            out.extend_from_slice(bytes);
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;

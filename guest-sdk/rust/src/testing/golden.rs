@@ -1,0 +1,100 @@
+//! Golden cases: what goes in and must come out. `plugins/README.md` describes the file; the host's tests read the same
+//! one and run it against the plugin's wasm.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Harness, Message, Output};
+use crate::Operator;
+
+/// One case of `golden/cases.json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Case {
+    name: String,
+    #[serde(default = "empty_config")]
+    config: serde_json::Value,
+    #[serde(rename = "in")]
+    input: Vec<Message>,
+    #[serde(rename = "out")]
+    output: Vec<Expected>,
+    /// Indexes of the records of `in` that must fail.
+    #[serde(default)]
+    failures: Vec<usize>,
+}
+
+/// A record that must come out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    #[serde(default)]
+    output: u32,
+    record: Message,
+}
+
+fn empty_config() -> serde_json::Value {
+    serde_json::json!({})
+}
+
+/// What a case made of its input: what came out, and which records failed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    output: Vec<(u32, Message)>,
+    failures: Vec<usize>,
+}
+
+/// Checks every case of `dir/cases.json`, as one batch and record by record: where batches end must not show.
+///
+/// # Errors
+/// Says which case differs, and how, or why the file cannot be read.
+pub fn check<Op: Operator>(dir: impl AsRef<Path>) -> Result<(), String> {
+    let path = dir.as_ref().join("cases.json");
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let cases: Vec<Case> = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    if cases.is_empty() {
+        return Err(format!("{}: no cases", path.display()));
+    }
+    cases.iter().try_for_each(check_case::<Op>)
+}
+
+fn check_case<Op: Operator>(case: &Case) -> Result<(), String> {
+    let mut output: Vec<_> = case.output.iter().map(|e| (e.output, e.record.clone())).collect();
+    output.sort_by_key(|(output, _)| *output);
+    let expected = Seen { output, failures: case.failures.clone() };
+    for (how, batch_len) in [("as one batch", case.input.len().max(1)), ("record by record", 1)] {
+        let mut harness = Harness::<Op>::new(&case.config.to_string()).map_err(|f| format!("{}: {f:?}", case.name))?;
+        let mut seen = Seen::default();
+        for (number, batch) in case.input.chunks(batch_len).enumerate() {
+            run(&mut harness, batch, number * batch_len, &mut seen)?;
+        }
+        seen.output.sort_by_key(|(output, _)| *output);
+        if seen != expected {
+            return Err(format!("case `{}` {how}:\n expected {expected:?}\n but saw  {seen:?}", case.name));
+        }
+    }
+    Ok(())
+}
+
+/// What the host does under the policy `skip`: everything before the record at fault, then everything after it.
+fn run<Op: Operator>(
+    harness: &mut Harness<Op>,
+    batch: &[Message],
+    first: usize,
+    seen: &mut Seen,
+) -> Result<(), String> {
+    let failure = match harness.process(batch) {
+        Ok(outputs) => {
+            seen.output.extend(outputs.into_iter().map(|Output { output, message, .. }| (output, message)));
+            return Ok(());
+        }
+        Err(failure) => failure,
+    };
+    let at = failure.index.map_or(usize::MAX, |index| index as usize);
+    let (before, rest) = batch.split_at_checked(at).ok_or_else(|| format!("{failure:?}"))?;
+    let after = rest.get(1..).ok_or_else(|| format!("{failure:?}"))?;
+    run(harness, before, first, seen)?;
+    seen.failures.push(first + at);
+    run(harness, after, first + at + 1, seen)
+}

@@ -1,0 +1,124 @@
+//! What the harness promises, and with it what an instance does.
+use super::*;
+use crate::{Context, Description, NoConfig, Record, ValueTable, failure};
+
+const SEEN: ValueTable<u64> = ValueTable::new("seen");
+const LAST: ValueTable<Vec<u8>> = ValueTable::new("last").with_schema("2");
+const OTHER: ValueTable<u64> = ValueTable::new("other");
+
+/// Does what the value says.
+struct Obey {
+    calls: u32,
+}
+
+impl Operator for Obey {
+    type Config = NoConfig;
+
+    fn describe() -> Description {
+        Description::new("obey", "1.2.3").table(SEEN).table(LAST).outputs(&["main", "side"]).with_routes()
+    }
+
+    fn open(_: NoConfig) -> Result<Self, Failure> {
+        Ok(Self { calls: 0 })
+    }
+
+    fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        self.calls += 1;
+        match record.value() {
+            Some(b"count") => {
+                let seen = ctx.value(SEEN).get()?.unwrap_or(0) + 1;
+                ctx.value(SEEN).set(&seen)?;
+                ctx.emit(record.with_value(seen.to_string().as_bytes()));
+            }
+            Some(b"last") => {
+                let last = ctx.value(LAST).get()?;
+                ctx.emit(last.as_deref().map_or(record.tombstone(), |last| record.with_value(last)));
+            }
+            Some(b"clear") => ctx.value(LAST).clear()?,
+            Some(b"side") => ctx.emit_to(1, *record),
+            Some(b"lost") => ctx.emit_to(2, *record),
+            Some(b"other") => ctx.value(OTHER).set(&1)?,
+            Some(b"calls") => ctx.emit(record.with_value(self.calls.to_string().as_bytes())),
+            Some(b"input") => ctx.emit(record.with_value(ctx.input().to_string().as_bytes())),
+            Some(b"large") => (0..3).for_each(|_| ctx.emit(record.with_value(&vec![b'x'; 700_000]))),
+            Some(b"log") => ctx.log(Level::Warn, "logged"),
+            Some(b"fail") => return Err("x".parse::<u8>().map_err(Failure::from).unwrap_err().with_code(123)),
+            Some(value) => ctx.value(LAST).set(&value.to_vec())?,
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+fn harness() -> Harness<Obey> {
+    Harness::new("{}").unwrap()
+}
+
+fn values(outputs: Vec<Output>) -> Vec<(u32, u32, String)> {
+    let text = |value: Option<Vec<u8>>| String::from_utf8(value.unwrap_or_else(|| b"null".to_vec())).unwrap();
+    outputs.into_iter().map(|o| (o.output, o.source, text(o.message.value))).collect()
+}
+
+#[test]
+fn state_is_kept_by_key_within_and_between_calls() {
+    let mut harness = harness();
+    let batch = [Message::new("a", "count"), Message::new("b", "count"), Message::new("a", "count")];
+    let seen = values(harness.process(&batch).unwrap());
+    assert_eq!(seen, [(0, 0, "1".into()), (0, 1, "1".into()), (0, 2, "2".into())]);
+    assert_eq!(values(harness.process(&batch).unwrap())[2], (0, 2, "4".into()));
+    assert_eq!(harness.state("seen", b"a"), Some(&4u64.to_le_bytes()[..]));
+    assert_eq!(harness.state("last", b"a"), None);
+    let batch =
+        [Message::new("a", "x"), Message::new("a", "last"), Message::new("a", "clear"), Message::new("a", "last")];
+    assert_eq!(values(harness.process(&batch).unwrap()), [(0, 1, "x".into()), (0, 3, "null".into())]);
+    assert_eq!(harness.state("last", b"a"), None);
+}
+
+#[test]
+fn a_failure_names_its_record_and_undoes_the_batch() {
+    let check = |bad: Message, code: u32, message: &str| {
+        let mut harness = harness();
+        let failure = harness.process(&[Message::new("a", "count"), bad, Message::new("a", "count")]).unwrap_err();
+        assert_eq!((failure.index, failure.code), (Some(1), code), "{failure:?}");
+        assert!(failure.message.contains(message), "{failure:?}");
+        assert_eq!(harness.state("seen", b"a"), None);
+        // A new instance took over.
+        assert_eq!(values(harness.process(&[Message::new("a", "calls")]).unwrap()), [(0, 0, "1".into())]);
+    };
+    check(Message::new("a", "fail"), 123, "invalid digit");
+    check(Message::without_key("count"), failure::NO_KEY, "no key");
+    check(Message::new("a", "other"), failure::UNDECLARED, "`other`");
+    check(Message::new("a", "lost"), failure::UNDECLARED, "output 2");
+}
+
+#[test]
+fn state_that_cannot_be_read_is_a_failure() {
+    let mut harness = harness();
+    harness.put_state("seen", b"a", b"seven");
+    let failure = harness.process(&[Message::new("a", "count")]).unwrap_err();
+    assert_eq!((failure.code, failure.index), (failure::STATE, Some(0)));
+    assert_eq!(failure.message, "failed to read table `seen`: 5 bytes are no u64");
+}
+
+#[test]
+fn outputs_keep_their_order_also_when_they_are_large() {
+    let out = harness().process(&[Message::new("a", "side"), Message::new("a", "large"), Message::new("b", "large")]);
+    let out: Vec<_> = out.unwrap().into_iter().map(|o| (o.output, o.source)).collect();
+    assert_eq!(out, [(0, 1), (0, 1), (0, 1), (0, 2), (0, 2), (0, 2), (1, 0)]);
+}
+
+#[test]
+fn input_log_configuration_and_description() {
+    let mut harness = harness();
+    let seen = values(harness.process_input(3, &[Message::new("a", "input"), Message::new("a", "log")]).unwrap());
+    assert_eq!(seen, [(0, 0, "3".into())]);
+    assert_eq!(harness.log(), [(Level::Warn, "logged".to_owned())]);
+    assert_eq!(harness.process(&[]).unwrap(), []);
+    let failure = Harness::<Obey>::new(r#"{"x":1}"#).err().unwrap();
+    assert_eq!(failure.code, failure::CONFIG);
+    assert!(failure.message.contains("unknown field `x`"), "{failure:?}");
+    assert_eq!(
+        Obey::describe().to_json(),
+        r#"{"name":"obey","version":"1.2.3","outputs":["main","side"],"tables":[{"name":"seen","kind":"value","schema":""},{"name":"last","kind":"value","schema":"2"}],"origin":false,"routes":true}"#
+    );
+}

@@ -1,0 +1,112 @@
+//! What is sent, field by field. This is a contract with people's scripts: fields are added, never changed.
+
+use serde::Serialize;
+
+/// A job as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Job {
+    /// Its name.
+    pub job: String,
+    /// Its shard.
+    pub shard: u16,
+    /// Where it stands.
+    pub state: State,
+    /// What it promises: `exactly-once`, `at-least-once`, `none`.
+    pub delivery: String,
+    /// The newest epoch that holds.
+    pub epoch: u64,
+    /// The attempt under way.
+    pub attempt: Option<String>,
+    /// Recoveries in place so far.
+    pub restarts: u64,
+    /// The last error, with its causes.
+    pub last_error: Option<String>,
+    /// In order of the chain.
+    pub operators: Vec<Operator>,
+    /// What is read.
+    pub splits: Vec<Split>,
+    /// What is written.
+    pub sinks: Vec<Sink>,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Restoring.
+    Starting,
+    /// Processing.
+    Running,
+    /// An attempt failed; the next one waits or starts.
+    Recovering,
+    /// The last epoch is under way.
+    Stopping,
+    /// Everything is committed.
+    Finished,
+    /// It stopped with an error.
+    Failed,
+}
+
+/// One operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Operator {
+    /// Its name.
+    pub name: String,
+    /// How many tasks it has.
+    pub parallelism: u16,
+    /// What it runs.
+    pub plugin: Plugin,
+    /// Its keyed state, estimated.
+    pub state_bytes: u64,
+}
+
+/// The plugin of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plugin {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// BLAKE3 of its file.
+    pub digest: String,
+}
+
+/// One split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Split {
+    /// Topic, file or generator.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset of the next record to read.
+    pub position: i64,
+    /// Offset after the last record; null where unknown.
+    pub end: Option<i64>,
+    /// `end - position`; null where unknown.
+    pub lag: Option<i64>,
+}
+
+/// One sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sink {
+    /// Topic or path.
+    pub topic: String,
+    /// Records written by this process.
+    pub records: u64,
+}
+
+impl Job {
+    /// Why the job does not work at the moment; `None` when it does.
+    pub fn illness(&self) -> Option<String> {
+        let because = |what: &str| match &self.last_error {
+            Some(error) => format!("{what}: {error}"),
+            None => what.to_owned(),
+        };
+        match self.state {
+            State::Running | State::Stopping | State::Finished => None,
+            State::Starting => Some(because("starting")),
+            State::Recovering => Some(because("recovering")),
+            State::Failed => Some(because("failed")),
+        }
+    }
+}

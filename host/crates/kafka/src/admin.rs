@@ -1,0 +1,233 @@
+//! Topics: what exists, their ids, offsets and limits, and creation. Calls block, each at most [`CALL_TIMEOUT`] and a
+//! little, and name the broker when none answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+use weir_core::SplitId;
+
+use crate::client::{self, Consumer, Context};
+use crate::error::Error;
+use crate::ffi::{self, Isolation, Which};
+use crate::options::ClientOptions;
+
+/// How long one call may take before it counts as failed.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A topic as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its id, which a topic of the same name created later does not have. `None` before Kafka 2.8.
+    pub id: Option<String>,
+    /// Its partitions, ascending.
+    pub partitions: Vec<i32>,
+}
+
+/// First and last offset of a split, the last exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub low: i64,
+    pub high: i64,
+}
+
+/// Questions to the cluster, asked through a consumer: the one that reads, or reads later.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    consumer: Arc<Consumer>,
+}
+
+impl Admin {
+    pub(crate) fn new(consumer: Arc<Consumer>) -> Self {
+        Self { consumer }
+    }
+
+    pub(crate) fn consumer(&self) -> &Arc<Consumer> {
+        &self.consumer
+    }
+
+    /// Names of all topics that this user may see.
+    pub(crate) fn topic_names(&self) -> Result<Vec<String>, Error> {
+        let operation = "list the topics";
+        let metadata = self.consumer.fetch_metadata(None, CALL_TIMEOUT);
+        ffi::serve_events(&self.consumer);
+        match metadata {
+            Ok(metadata) => Ok(metadata.topics().iter().map(|t| t.name().to_owned()).collect()),
+            Err(error) => match error.rdkafka_error_code() {
+                Some(code) => Err(self.explain(operation, code)),
+                None => Err(Error::of(operation, error)),
+            },
+        }
+    }
+
+    /// Describes topics; those that do not exist are left out.
+    pub(crate) fn topics(&self, names: &[String]) -> Result<Vec<Topic>, Error> {
+        let answer = ffi::describe_topics(&self.consumer, names, CALL_TIMEOUT);
+        ffi::serve_events(&self.consumer);
+        let answer = answer.map_err(|code| self.explain("describe the topics", code))?;
+        let mut topics = Vec::new();
+        for ((name, found), code) in answer {
+            match code {
+                RDKafkaErrorCode::NoError => topics.push(Topic { name, id: found.id, partitions: found.partitions }),
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {}
+                code => return Err(self.explain(format!("describe topic {name:?}"), code)),
+            }
+        }
+        Ok(topics)
+    }
+
+    /// One offset of each split, in their order.
+    pub(crate) fn offsets(&self, splits: &[SplitId], which: Which, isolation: Isolation) -> Result<Vec<i64>, Error> {
+        let asked: Vec<_> = splits.iter().map(|s| (s.clone(), which)).collect();
+        let answer = ffi::list_offsets(&self.consumer, &asked, isolation, CALL_TIMEOUT);
+        ffi::serve_events(&self.consumer);
+        let mut found = BTreeMap::new();
+        for ((split, offset), code) in answer.map_err(|code| self.explain("ask for offsets", code))? {
+            if code != RDKafkaErrorCode::NoError {
+                return Err(self.explain(format!("ask for offsets of {split}"), code));
+            }
+            found.insert(split, offset);
+        }
+        let offset = |split: &SplitId| {
+            let missing = || Error::call(format!("ask for offsets of {split}"), RDKafkaErrorCode::Partial);
+            found.get(split).copied().ok_or_else(missing)
+        };
+        splits.iter().map(offset).collect()
+    }
+
+    /// What each split holds, in their order; up to the high watermark.
+    pub(crate) fn ranges(&self, splits: &[SplitId]) -> Result<Vec<Range>, Error> {
+        let low = self.offsets(splits, Which::Earliest, Isolation::Uncommitted)?;
+        let high = self.offsets(splits, Which::Latest, Isolation::Uncommitted)?;
+        Ok(low.into_iter().zip(high).map(|(low, high)| Range { low, high }).collect())
+    }
+
+    /// The largest record batch each topic takes (`max.message.bytes`), by topic.
+    pub(crate) fn max_message_bytes(&self, topics: &[String]) -> Result<BTreeMap<String, usize>, Error> {
+        const KEY: &str = "max.message.bytes";
+        let answer = ffi::topic_config(&self.consumer, topics, KEY, CALL_TIMEOUT);
+        ffi::serve_events(&self.consumer);
+        let mut limits = BTreeMap::new();
+        for ((topic, value), code) in answer.map_err(|code| self.explain("read the topics' configuration", code))? {
+            let operation = || format!("read {KEY} of topic {topic:?} (which needs the right DescribeConfigs)");
+            let limit = match code {
+                RDKafkaErrorCode::NoError => value.and_then(|v| v.parse().ok()),
+                RDKafkaErrorCode::UnknownTopicOrPartition => return Err(Error::TopicMissing { topic }),
+                code => return Err(self.explain(operation(), code)),
+            };
+            let limit = limit.ok_or_else(|| Error::call(operation(), RDKafkaErrorCode::Partial))?;
+            limits.insert(topic, limit);
+        }
+        Ok(limits)
+    }
+
+    /// Why a call failed, with the broker's name if none answered.
+    pub(crate) fn explain(&self, operation: impl Into<String>, code: RDKafkaErrorCode) -> Error {
+        self.consumer.client().context().explain(operation, code)
+    }
+}
+
+/// Topics that are to exist before a job starts, and how many partitions a new one gets.
+pub type Wanted = BTreeMap<String, i32>;
+
+/// Checks that topics exist, and creates those that do not if `create` says so (replication as the broker defaults).
+/// Returns the names of the topics it created.
+pub fn ensure_topics(options: &ClientOptions, wanted: &Wanted, create: bool) -> Result<Vec<String>, Error> {
+    let admin = Admin::new(client::open_consumer(&client::consumer_config(options), options)?);
+    let names: Vec<String> = wanted.keys().cloned().collect();
+    let existing: BTreeSet<String> = admin.topics(&names)?.into_iter().map(|t| t.name).collect();
+    let missing: Vec<(&String, &i32)> = wanted.iter().filter(|(name, _)| !existing.contains(*name)).collect();
+    match missing.first() {
+        None => return Ok(Vec::new()),
+        Some((topic, _)) if !create => return Err(Error::TopicMissing { topic: (*topic).clone() }),
+        Some(_) => {}
+    }
+    let new: Vec<NewTopic<'_>> = missing
+        .iter()
+        .map(|(name, partitions)| NewTopic::new(name, **partitions, TopicReplication::Fixed(-1)))
+        .collect();
+    let results = block_on(admin_client(options)?.create_topics(&new, &admin_options()))
+        .map_err(|e| Error::of("create topics", e))?;
+    let mut created = Vec::new();
+    for result in results {
+        match result {
+            Ok(name) => created.push(name),
+            // Someone else was faster; that is as good.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => return Err(Error::call(format!("create topic {name:?}"), code)),
+        }
+    }
+    Ok(created)
+}
+
+/// Describes topics; those that do not exist are left out.
+pub fn describe_topics(options: &ClientOptions, names: &[String]) -> Result<Vec<Topic>, Error> {
+    Admin::new(client::open_consumer(&client::consumer_config(options), options)?).topics(names)
+}
+
+/// The largest record batch each topic takes (`max.message.bytes`), by topic.
+pub fn max_message_bytes(options: &ClientOptions, topics: &[String]) -> Result<BTreeMap<String, usize>, Error> {
+    Admin::new(client::open_consumer(&client::consumer_config(options), options)?).max_message_bytes(topics)
+}
+
+fn admin_client(options: &ClientOptions) -> Result<AdminClient<Context>, Error> {
+    let config = client::admin_config(options);
+    AdminClient::from_config_and_context(&config, Context::new(options)).map_err(Error::Client)
+}
+
+fn admin_options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(CALL_TIMEOUT)).operation_timeout(Some(CALL_TIMEOUT))
+}
+
+/// Waits for a future that another thread completes; rdkafka's admin client has no other interface.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = TaskContext::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            // The request has its own time-out, so that the wake-up always comes.
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_future_is_waited_for() {
+        let (sender, receiver) = crossbeam_channel::bounded::<Waker>(1);
+        let waiter = thread::spawn(move || {
+            let mut first = true;
+            block_on(std::future::poll_fn(move |context| {
+                if std::mem::take(&mut first) {
+                    sender.send(context.waker().clone()).unwrap();
+                    Poll::Pending
+                } else {
+                    Poll::Ready(7)
+                }
+            }))
+        });
+        receiver.recv().unwrap().wake();
+        assert_eq!(waiter.join().unwrap(), 7);
+    }
+}

@@ -1,0 +1,244 @@
+//! What can go wrong with Kafka, and who must act.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use weir_core::{Fault, PortError, SplitId};
+
+/// An error of this crate: its cause, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A librdkafka property that correctness depends on.
+    #[error("the Kafka property {key:?} cannot be set: {reason}")]
+    Property {
+        /// Its name.
+        key: String,
+        /// Why, and what to use instead.
+        reason: &'static str,
+    },
+    /// librdkafka does not accept the configuration.
+    #[error("failed to set up a Kafka client; check the Kafka properties")]
+    Client(#[source] KafkaError),
+    /// An option that does not fit the topics as they are.
+    #[error("{option}: {reason}")]
+    Option {
+        /// The option, as the user knows it.
+        option: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
+    /// No broker answers.
+    #[error("cannot reach Kafka at {brokers}: {cause}; check the address and that the broker runs")]
+    Unreachable {
+        /// The configured addresses.
+        brokers: String,
+        /// What the client saw last.
+        cause: String,
+    },
+    /// Authentication or authorization failed.
+    #[error("Kafka refused to {operation}: {cause}; check the credentials and the ACLs of this user")]
+    Refused {
+        /// What was attempted.
+        operation: String,
+        /// What the broker said.
+        cause: String,
+    },
+    /// A topic is not there.
+    #[error("topic {topic:?} does not exist; create it, or start with --create-topics")]
+    TopicMissing {
+        /// Its name.
+        topic: String,
+    },
+    /// A topic was deleted, or deleted and created again: its offsets mean something else now.
+    #[error("topic {topic:?} {}: the state was built from topic id {expected}; start a new job, or reset this one", match found {
+        Some(found) => format!("was created anew with topic id {found}"),
+        None => "was deleted".to_owned(),
+    })]
+    TopicReplaced {
+        /// Its name.
+        topic: String,
+        /// The id that the state was built from.
+        expected: String,
+        /// The id it has now; `None` when the topic is gone.
+        found: Option<String>,
+    },
+    /// The next record to read does not exist (any more).
+    #[error(
+        "{split}: the next offset is {position}, but the partition holds {low} to {high} (exclusive){}",
+        lost(*.position, *.low)
+    )]
+    OutOfRange {
+        /// The partition.
+        split: SplitId,
+        /// The offset that should be read next.
+        position: i64,
+        /// The first offset that exists.
+        low: i64,
+        /// The offset after the last.
+        high: i64,
+    },
+    /// A call to Kafka failed.
+    #[error("failed to {operation}")]
+    Call {
+        /// What was attempted, with names.
+        operation: String,
+        /// The client's or the broker's code.
+        #[source]
+        code: RDKafkaErrorCode,
+    },
+    /// A call into the client did not return in time; the client is abandoned.
+    #[error("the Kafka client did not {operation} within {waited:?}")]
+    Unresponsive {
+        /// What was attempted.
+        operation: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The transactional id belongs to a newer producer, or the broker's time-out ended the transaction.
+    #[error("transactional id {id:?} was fenced while trying to {operation}")]
+    Fenced {
+        /// The transactional id.
+        id: String,
+        /// What was attempted.
+        operation: String,
+    },
+    /// A record larger than its topic takes.
+    #[error("a record of {bytes} bytes for topic {topic:?} is over the topic's max.message.bytes = {limit}")]
+    Oversize {
+        /// The topic.
+        topic: String,
+        /// Estimated size on the wire.
+        bytes: usize,
+        /// The topic's limit.
+        limit: usize,
+    },
+    /// A topic takes less than it did when the job opened it.
+    #[error("max.message.bytes of topic {topic:?} was lowered from {from} to {to}")]
+    LimitLowered {
+        /// The topic.
+        topic: String,
+        /// As it was when the attempt began.
+        from: usize,
+        /// As it is now.
+        to: usize,
+    },
+}
+
+fn lost(position: i64, low: i64) -> String {
+    match low - position {
+        lost @ 1.. => format!("; {lost} records were removed by retention before they were read"),
+        _ => "; the topic lost its end, or the offset is from elsewhere".to_owned(),
+    }
+}
+
+impl Error {
+    /// Who must act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Property { .. } | Self::Client(_) | Self::Option { .. } | Self::TopicMissing { .. } => Fault::Config,
+            Self::Unreachable { .. } | Self::Unresponsive { .. } | Self::LimitLowered { .. } => Fault::Transient,
+            Self::Refused { .. } | Self::Oversize { .. } => Fault::User,
+            Self::TopicReplaced { .. } | Self::OutOfRange { .. } => Fault::Corrupt,
+            Self::Fenced { .. } => Fault::Fenced,
+            Self::Call { code, .. } => classify(*code),
+        }
+    }
+
+    /// The error of a failed call, by its code.
+    pub fn call(operation: impl Into<String>, code: RDKafkaErrorCode) -> Self {
+        let operation = operation.into();
+        if is_refusal(code) {
+            Self::Refused { operation, cause: code.to_string() }
+        } else {
+            Self::Call { operation, code }
+        }
+    }
+
+    /// The error of a failed call of rdkafka; one without a code is about the configuration.
+    pub fn of(operation: impl Into<String>, error: KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(code) => Self::call(operation, code),
+            None => Self::Client(error),
+        }
+    }
+}
+
+impl From<Error> for PortError {
+    fn from(error: Error) -> Self {
+        Self::new(error.fault(), error)
+    }
+}
+
+/// True when the broker, or the client's own check, refuses this user.
+pub fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(
+        code,
+        C::Authentication
+            | C::SSL
+            | C::SaslAuthenticationFailed
+            | C::UnsupportedSASLMechanism
+            | C::IllegalSASLState
+            | C::TopicAuthorizationFailed
+            | C::GroupAuthorizationFailed
+            | C::ClusterAuthorizationFailed
+            | C::TransactionalIdAuthorizationFailed
+    )
+}
+
+/// Who must act on a code. What is not known to be anything else may pass by itself.
+pub fn classify(code: RDKafkaErrorCode) -> Fault {
+    use RDKafkaErrorCode as C;
+    match code {
+        _ if is_refusal(code) => Fault::User,
+        // A record that is broken (or too large) stays so, however often it is tried.
+        C::MessageSizeTooLarge
+        | C::MessageBatchTooLarge
+        | C::InvalidMessageSize
+        | C::InvalidTimestamp
+        | C::BadMessage
+        | C::BadCompression
+        | C::InvalidMessage => Fault::User,
+        C::InvalidTopic
+        | C::UnknownTopic
+        | C::UnknownTopicOrPartition
+        | C::UnknownPartition
+        | C::InvalidPartitions
+        | C::InvalidReplicationFactor
+        | C::InvalidConfig
+        | C::InvalidTransactionTimeout
+        | C::PolicyViolation
+        | C::UnsupportedVersion
+        | C::UnsupportedFeature => Fault::Config,
+        C::Fenced | C::ProducerFenced | C::InvalidProducerEpoch | C::TransactionCoordinatorFenced => Fault::Fenced,
+        C::OffsetOutOfRange | C::LogTruncation => Fault::Corrupt,
+        C::InvalidArgument | C::State | C::Conflict | C::ReadOnly | C::NotImplemented | C::NotConfigured => Fault::Bug,
+        _ => Fault::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_records_are_counted() {
+        let split = SplitId::new("clicks", 3);
+        let error = Error::OutOfRange { split, position: 10, low: 25, high: 90 };
+        assert_eq!(
+            error.to_string(),
+            "clicks[3]: the next offset is 10, but the partition holds 25 to 90 (exclusive); \
+             15 records were removed by retention before they were read"
+        );
+        assert_eq!(error.fault(), Fault::Corrupt);
+    }
+
+    #[test]
+    fn a_refusal_is_the_users() {
+        let error = Error::call("read topic \"a\"", RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(matches!(error, Error::Refused { .. }));
+        assert_eq!(error.fault(), Fault::User);
+        assert_eq!(classify(RDKafkaErrorCode::BrokerTransportFailure), Fault::Transient);
+        assert_eq!(classify(RDKafkaErrorCode::Fenced), Fault::Fenced);
+    }
+}

@@ -1,0 +1,530 @@
+//! HOT PATH. What rdkafka does not wrap: taking many messages with one call, topic ids, offsets of many partitions with
+//! one call. The only place of this crate with `unsafe`; everything it gives out is safe to use.
+//!
+//! Ownership: a [`Queue`] owns the messages it took until `release`, and keeps its client alive. Admin results are
+//! copied out before their event is destroyed. librdkafka itself is thread safe.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use weir_core::SplitId;
+use weir_core::frame::NO_TIMESTAMP;
+
+use crate::client::Consumer;
+
+/// Producing, and what belongs to a commit.
+pub(crate) mod produce;
+
+const OK: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+
+/// A queue of messages, and the messages last taken from it.
+pub(crate) struct Queue {
+    queue: *mut sys::rd_kafka_queue_t,
+    taken: Vec<*mut sys::rd_kafka_message_t>,
+    consumer: Arc<Consumer>,
+}
+
+// SAFETY: librdkafka queues and messages may be used from any thread; `Queue` is not `Sync`, so from one at a time.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    /// The queue of all partitions that have none of their own. `None` for a client without a group.
+    pub(crate) fn of_consumer(consumer: &Arc<Consumer>) -> Option<Self> {
+        // SAFETY: the client is alive; a null result is handled.
+        let queue = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
+        Self::own(queue, consumer)
+    }
+
+    /// A queue for one partition alone. To be called before the partition is assigned, so that nothing of it gets into
+    /// the shared queue.
+    pub(crate) fn of_partition(consumer: &Arc<Consumer>, split: &SplitId) -> Option<Self> {
+        let topic = CString::new(&*split.topic).ok()?;
+        // SAFETY: the client is alive, the name ends with NUL; a null result is handled.
+        let queue = unsafe {
+            sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), split.partition)
+        };
+        let own = Self::own(queue, consumer)?;
+        // SAFETY: the queue was just made; null as destination ends forwarding.
+        unsafe { sys::rd_kafka_queue_forward(own.queue, std::ptr::null_mut()) };
+        Some(own)
+    }
+
+    fn own(queue: *mut sys::rd_kafka_queue_t, consumer: &Arc<Consumer>) -> Option<Self> {
+        let consumer = Arc::clone(consumer);
+        (!queue.is_null()).then_some(Self { queue, taken: Vec::new(), consumer })
+    }
+
+    /// Takes up to `max` messages, in addition to those taken and not yet released. Returns when there are `max`, or
+    /// after `wait` with what there is. Returns how many.
+    pub(crate) fn take(&mut self, max: usize, wait: Duration) -> usize {
+        self.taken.reserve(max);
+        let len = self.taken.len();
+        // SAFETY: there is room for `max` pointers behind `len`; librdkafka writes at most that many and returns how
+        // many it wrote, or -1.
+        unsafe {
+            let room = self.taken.as_mut_ptr().add(len);
+            let got = sys::rd_kafka_consume_batch_queue(self.queue, milliseconds(wait), room, max);
+            let got = usize::try_from(got).unwrap_or(0).min(max);
+            self.taken.set_len(len + got);
+            got
+        }
+    }
+
+    /// The messages taken, in order.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Message<'_>> {
+        // SAFETY: the pointers are valid until `release`, which needs `&mut self`.
+        self.taken.iter().map(|&message| Message { native: unsafe { &*message }, queue: PhantomData })
+    }
+
+    /// Gives the messages back to librdkafka.
+    pub(crate) fn release(&mut self) {
+        for message in self.taken.drain(..) {
+            // SAFETY: each message was given to us to destroy, once.
+            unsafe { sys::rd_kafka_message_destroy(message) };
+        }
+    }
+
+    /// The client that the messages come from.
+    pub(crate) fn consumer(&self) -> &Arc<Consumer> {
+        &self.consumer
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.release();
+        // SAFETY: made by us, destroyed once, before its client.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue) };
+    }
+}
+
+/// A message, or an error or end-of-partition event in its place.
+#[derive(Clone, Copy)]
+pub(crate) struct Message<'a> {
+    native: &'a sys::rd_kafka_message_t,
+    queue: PhantomData<&'a Queue>,
+}
+
+impl<'a> Message<'a> {
+    /// `Some` if this is no record.
+    #[inline]
+    pub(crate) fn error(&self) -> Option<RDKafkaErrorCode> {
+        (self.native.err != OK).then(|| self.native.err.into())
+    }
+
+    /// What librdkafka says about [`Message::error`].
+    pub(crate) fn error_text(&self) -> String {
+        // SAFETY: valid for a live message; null is handled.
+        unsafe { text(sys::rd_kafka_message_errstr(self.native)) }
+    }
+
+    /// The same number for the same topic as long as the partition is assigned; 0 where there is none.
+    #[inline]
+    pub(crate) fn topic_handle(&self) -> usize {
+        self.native.rkt as usize
+    }
+
+    /// Name of the topic; empty where there is none.
+    pub(crate) fn topic(&self) -> String {
+        if self.native.rkt.is_null() {
+            return String::new();
+        }
+        // SAFETY: a live message keeps its topic alive.
+        unsafe { text(sys::rd_kafka_topic_name(self.native.rkt)) }
+    }
+
+    #[inline]
+    pub(crate) fn partition(&self) -> i32 {
+        self.native.partition
+    }
+
+    #[inline]
+    pub(crate) fn offset(&self) -> i64 {
+        self.native.offset
+    }
+
+    /// The key; `None` is null.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<&'a [u8]> {
+        // SAFETY: pointer and length belong together and live as long as the message.
+        unsafe { slice(self.native.key.cast(), self.native.key_len) }
+    }
+
+    /// The value; `None` is a tombstone.
+    #[inline]
+    pub(crate) fn value(&self) -> Option<&'a [u8]> {
+        // SAFETY: as for the key.
+        unsafe { slice(self.native.payload.cast(), self.native.len) }
+    }
+
+    /// Milliseconds since 1970, or `NO_TIMESTAMP`.
+    #[inline]
+    pub(crate) fn timestamp_ms(&self) -> i64 {
+        // SAFETY: valid for a live message; the type of the timestamp is not asked for.
+        match unsafe { sys::rd_kafka_message_timestamp(self.native, std::ptr::null_mut()) } {
+            -1 => NO_TIMESTAMP,
+            ms => ms,
+        }
+    }
+
+    /// The headers, in order.
+    #[inline]
+    pub(crate) fn headers(&self) -> Headers<'a> {
+        let mut list = std::ptr::null_mut();
+        // SAFETY: the list is owned by the message; it is written only on success.
+        let found = unsafe { sys::rd_kafka_message_headers(self.native, &mut list) };
+        let list = if found == OK { list.cast_const() } else { std::ptr::null() };
+        Headers { list, next: 0, message: PhantomData }
+    }
+}
+
+/// Iterator over (name, value); null values are `None`.
+pub(crate) struct Headers<'a> {
+    list: *const sys::rd_kafka_headers_t,
+    next: usize,
+    message: PhantomData<&'a Queue>,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.list.is_null() {
+            return None;
+        }
+        let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
+        // SAFETY: the list lives as long as the message; name and value point into it.
+        unsafe {
+            let found = sys::rd_kafka_header_get_all(self.list, self.next, &mut name, &mut value, &mut size);
+            if found != OK {
+                return None;
+            }
+            self.next += 1;
+            Some((CStr::from_ptr(name).to_bytes(), slice(value.cast(), size)))
+        }
+    }
+}
+
+/// Lets the client's own events (logs, errors) wait in a queue of their own, away from the messages.
+pub(crate) fn separate_events(consumer: &Consumer) {
+    // SAFETY: the client is alive; the reference to its main queue is destroyed again.
+    unsafe {
+        let main = sys::rd_kafka_queue_get_main(consumer.client().native_ptr());
+        sys::rd_kafka_queue_forward(main, std::ptr::null_mut());
+        sys::rd_kafka_queue_destroy(main);
+    }
+}
+
+/// Hands the client's waiting events to its context.
+pub(crate) fn serve_events(consumer: &Consumer) {
+    let context = consumer.client().context();
+    // SAFETY: the client is alive; each event is destroyed once, after its texts were used.
+    unsafe {
+        let main = sys::rd_kafka_queue_get_main(consumer.client().native_ptr());
+        loop {
+            let event = sys::rd_kafka_queue_poll(main, 0);
+            if event.is_null() {
+                break;
+            }
+            match sys::rd_kafka_event_type(event) {
+                sys::RD_KAFKA_EVENT_LOG => {
+                    let (mut facility, mut message, mut level) = (std::ptr::null(), std::ptr::null(), 0);
+                    if sys::rd_kafka_event_log(event, &mut facility, &mut message, &mut level) == 0 {
+                        context.log(log_level(level), &text(facility), &text(message));
+                    }
+                }
+                sys::RD_KAFKA_EVENT_ERROR => {
+                    let code = sys::rd_kafka_event_error(event).into();
+                    context.error(KafkaError::Global(code), &text(sys::rd_kafka_event_error_string(event)));
+                }
+                _ => {}
+            }
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(main);
+    }
+}
+
+fn log_level(level: c_int) -> RDKafkaLogLevel {
+    match level {
+        0..=3 => RDKafkaLogLevel::Error,
+        4 => RDKafkaLogLevel::Warning,
+        5 => RDKafkaLogLevel::Notice,
+        6 => RDKafkaLogLevel::Info,
+        _ => RDKafkaLogLevel::Debug,
+    }
+}
+
+/// What the broker says about a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicDescription {
+    /// Its id, in base64. `None` where the broker has none (before Kafka 2.8).
+    pub id: Option<String>,
+    /// Its partitions.
+    pub partitions: Vec<i32>,
+}
+
+/// A topic's or partition's own result.
+pub(crate) type Each<T> = Vec<(T, RDKafkaErrorCode)>;
+
+/// Describes topics; each has its own error, or `NoError`.
+pub(crate) fn describe_topics(
+    consumer: &Consumer,
+    names: &[String],
+    timeout: Duration,
+) -> Result<Each<(String, TopicDescription)>, RDKafkaErrorCode> {
+    let names: Vec<CString> = names
+        .iter()
+        .map(|n| CString::new(n.as_str()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let mut pointers: Vec<*const c_char> = names.iter().map(|n| n.as_ptr()).collect();
+    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
+    // SAFETY: names and pointers outlive the call, which copies them.
+    let event = unsafe {
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        sys::rd_kafka_DescribeTopics(request.client, topics, request.options, request.queue);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        request.answer(timeout)?
+    };
+    let mut count = 0;
+    // SAFETY: the result lives as long as the event; the type of the event is that of the request.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event.0);
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        Ok((0..count).map(|i| describe_topic(*topics.add(i))).collect())
+    }
+}
+
+/// # Safety
+/// `topic` must be a live result.
+unsafe fn describe_topic(
+    topic: *const sys::rd_kafka_TopicDescription_t,
+) -> ((String, TopicDescription), RDKafkaErrorCode) {
+    let mut count = 0;
+    // SAFETY: all parts live as long as the result; a topic with an error has no partitions and a zero id.
+    unsafe {
+        let name = text(sys::rd_kafka_TopicDescription_name(topic));
+        let code = sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic)).into();
+        let list = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
+        let mut partitions: Vec<i32> =
+            (0..count).map(|i| sys::rd_kafka_TopicPartitionInfo_partition(*list.add(i))).collect();
+        partitions.sort_unstable();
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+        let is_zero = id.is_null()
+            || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
+                && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
+        let id = (!is_zero).then(|| text(sys::rd_kafka_Uuid_base64str(id)));
+        ((name, TopicDescription { id, partitions }), code)
+    }
+}
+
+/// The value of `key` in the configuration of topics; each has its own error, or `NoError`. (rdkafka drops the error
+/// and shows a configuration without entries.)
+pub(crate) fn topic_config(
+    consumer: &Consumer,
+    names: &[String],
+    key: &str,
+    timeout: Duration,
+) -> Result<Each<(String, Option<String>)>, RDKafkaErrorCode> {
+    let names: Vec<CString> = names
+        .iter()
+        .map(|n| CString::new(n.as_str()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout);
+    let topic = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
+    // SAFETY: the resources are ours; the call copies them; names outlive the call.
+    let event = unsafe {
+        let mut asked: Vec<_> = names.iter().map(|n| sys::rd_kafka_ConfigResource_new(topic, n.as_ptr())).collect();
+        sys::rd_kafka_DescribeConfigs(request.client, asked.as_mut_ptr(), asked.len(), request.options, request.queue);
+        asked.iter().for_each(|&resource| sys::rd_kafka_ConfigResource_destroy(resource));
+        request.answer(timeout)?
+    };
+    let mut count = 0;
+    // SAFETY: the result lives as long as the event; the type of the event is that of the request.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeConfigs_result(event.0);
+        let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
+        let one = |i| {
+            let resource = *resources.add(i);
+            let name = text(sys::rd_kafka_ConfigResource_name(resource));
+            let code = sys::rd_kafka_ConfigResource_error(resource).into();
+            ((name, config_value(resource, key)), code)
+        };
+        Ok((0..count).map(one).collect())
+    }
+}
+
+/// # Safety
+/// `resource` must be a live result.
+unsafe fn config_value(resource: *const sys::rd_kafka_ConfigResource_t, key: &str) -> Option<String> {
+    let mut count = 0;
+    // SAFETY: entries live as long as the result.
+    unsafe {
+        let entries = sys::rd_kafka_ConfigResource_configs(resource, &mut count);
+        let found = (0..count).map(|i| *entries.add(i)).find(|&e| text(sys::rd_kafka_ConfigEntry_name(e)) == key)?;
+        let value = sys::rd_kafka_ConfigEntry_value(found);
+        (!value.is_null()).then(|| text(value))
+    }
+}
+
+/// Which offset of a partition is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The first that exists.
+    Earliest,
+    /// The one after the last.
+    Latest,
+    /// The first at or after this moment; answered with -1 where there is none.
+    At(i64),
+}
+
+/// Up to where a partition is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Up to the high watermark.
+    Uncommitted,
+    /// Up to the last stable offset.
+    Committed,
+}
+
+/// Asks for one offset of each split; each has its own error, or `NoError`.
+pub(crate) fn list_offsets(
+    consumer: &Consumer,
+    splits: &[(SplitId, Which)],
+    isolation: Isolation,
+    timeout: Duration,
+) -> Result<Each<(SplitId, i64)>, RDKafkaErrorCode> {
+    if splits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
+    let names: Vec<CString> = splits
+        .iter()
+        .map(|(s, _)| CString::new(&*s.topic))
+        .collect::<Result<_, _>>()
+        .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    // SAFETY: the list is ours; the call copies it; names outlive the call.
+    let event = unsafe {
+        let list = sys::rd_kafka_topic_partition_list_new(c_int::try_from(splits.len()).unwrap_or(c_int::MAX));
+        for ((split, which), name) in splits.iter().zip(&names) {
+            let entry = sys::rd_kafka_topic_partition_list_add(list, name.as_ptr(), split.partition);
+            (*entry).offset = match which {
+                Which::Earliest => -2,
+                Which::Latest => -1,
+                Which::At(ms) => (*ms).max(0),
+            };
+        }
+        request.set_isolation(isolation);
+        sys::rd_kafka_ListOffsets(request.client, list, request.options, request.queue);
+        sys::rd_kafka_topic_partition_list_destroy(list);
+        request.answer(timeout)?
+    };
+    let mut count = 0;
+    // SAFETY: the result lives as long as the event; the type of the event is that of the request.
+    unsafe {
+        let result = sys::rd_kafka_event_ListOffsets_result(event.0);
+        let found = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+        let one = |i| {
+            let entry = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*found.add(i));
+            ((SplitId::new(text(entry.topic), entry.partition), entry.offset), entry.err.into())
+        };
+        Ok((0..count).map(one).collect())
+    }
+}
+
+/// An admin request on its way: options and the queue for its answer.
+struct Request {
+    client: *mut sys::rd_kafka_t,
+    options: *mut sys::rd_kafka_AdminOptions_t,
+    queue: *mut sys::rd_kafka_queue_t,
+}
+
+impl Request {
+    fn new(consumer: &Consumer, kind: sys::rd_kafka_admin_op_t, timeout: Duration) -> Self {
+        let client = consumer.client().native_ptr();
+        // SAFETY: the client is alive and outlives the request, which borrows no longer than the caller does.
+        unsafe {
+            let options = sys::rd_kafka_AdminOptions_new(client, kind);
+            // A time-out out of librdkafka's range leaves its default.
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds(timeout), std::ptr::null_mut(), 0);
+            Self { client, options, queue: sys::rd_kafka_queue_new(client) }
+        }
+    }
+
+    fn set_isolation(&self, isolation: Isolation) {
+        let level = match isolation {
+            Isolation::Uncommitted => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
+            Isolation::Committed => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+        };
+        // SAFETY: the options are alive; an error would be ours to destroy, and destroying null is allowed.
+        unsafe { sys::rd_kafka_error_destroy(sys::rd_kafka_AdminOptions_set_isolation_level(self.options, level)) };
+    }
+
+    /// Waits for the answer; the request's own time-out comes first unless the client hangs.
+    fn answer(&self, timeout: Duration) -> Result<Event, RDKafkaErrorCode> {
+        // SAFETY: the queue is alive; the event is owned by the result.
+        unsafe {
+            let event = sys::rd_kafka_queue_poll(self.queue, milliseconds(timeout + Duration::from_secs(1)));
+            if event.is_null() {
+                return Err(RDKafkaErrorCode::OperationTimedOut);
+            }
+            let event = Event(event);
+            match sys::rd_kafka_event_error(event.0) {
+                OK => Ok(event),
+                code => Err(code.into()),
+            }
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        // SAFETY: both made by `new`, destroyed once. A late answer is dropped with the queue.
+        unsafe {
+            sys::rd_kafka_AdminOptions_destroy(self.options);
+            sys::rd_kafka_queue_destroy(self.queue);
+        }
+    }
+}
+
+struct Event(*mut sys::rd_kafka_event_t);
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: owned, destroyed once.
+        unsafe { sys::rd_kafka_event_destroy(self.0) };
+    }
+}
+
+fn milliseconds(duration: Duration) -> c_int {
+    c_int::try_from(duration.as_millis()).unwrap_or(c_int::MAX)
+}
+
+/// # Safety
+/// `pointer` must be null, or valid for `len` bytes as long as the result is used.
+#[inline]
+unsafe fn slice<'a>(pointer: *const u8, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    (!pointer.is_null()).then(|| unsafe { std::slice::from_raw_parts(pointer, len) })
+}
+
+/// # Safety
+/// `pointer` must be null or a text that ends with NUL.
+unsafe fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}

@@ -1,0 +1,25 @@
+//! `kafka`: sources and sinks on Kafka, behind the ports of `core`.
+//!
+//! The composition root builds a [`KafkaSource`] and a sink from plain options; the runtime sees only the ports. This
+//! crate knows nothing of tasks, state or plugins, and no other crate knows librdkafka.
+
+/// Topics: what exists, its limits, creation.
+pub mod admin;
+/// How clients are set up.
+pub mod client;
+/// What can go wrong.
+pub mod error;
+/// What rdkafka does not wrap; the only unsafe code of this crate.
+#[expect(unsafe_code, reason = "librdkafka calls that rdkafka does not wrap")]
+pub(crate) mod ffi;
+/// What a user chooses.
+pub mod options;
+/// Writing, and making an epoch hold.
+pub mod sink;
+/// Reading.
+pub mod source;
+
+pub use error::Error;
+pub use options::{ClientOptions, SourceOptions, Topics};
+pub use sink::{KafkaSink, SinkSideOptions};
+pub use source::KafkaSource;

@@ -1,0 +1,205 @@
+//! Writing, and making an epoch hold.
+//!
+//! [`KafkaSink`] is the sink side of every job that touches Kafka: also a job with only a Kafka source commits its
+//! positions, and the marker beside them, here. Exactly once means that outputs, positions and marker are one
+//! transaction. Fencing works by the two transactional ids `weir-JOB-SHARD-0` and `-1` alone (the broker does not check
+//! the group's generation), so both are initialised before anything is trusted or written, whatever the delivery.
+
+mod marker;
+/// What a user chooses.
+pub mod options;
+mod pool;
+mod producer;
+mod transactor;
+mod writer;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode;
+use weir_core::ports::{Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
+use weir_core::{Delivery, PortError, SplitId};
+
+use crate::Error;
+use crate::admin::max_message_bytes;
+use crate::options::ClientOptions;
+
+use self::marker::Group;
+pub use self::options::SinkSideOptions;
+use self::pool::{Background, INIT_BOUND, Pool, Slot};
+use self::producer::{OutputTopic, Producer};
+use self::transactor::{Fenced, Transactor};
+use self::writer::{Outlet, PlainCommitter, Shared, TopicSink, TransactionCommitter};
+
+/// How long the end of the job waits for producers that are being closed.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// Opens the Kafka sinks of a job and its committer, fences rivals, and reads the marker.
+pub struct KafkaSink {
+    client: ClientOptions,
+    topics: Vec<String>,
+    delivery: Delivery,
+    state: Mutex<State>,
+    /// Ids being initialised in the background: fencing waits for them, or they would fence their own successors.
+    initialising: Background,
+    /// Producers being closed.
+    closing: Background,
+}
+
+struct State {
+    transaction_timeout: Duration,
+    /// Made by the last `fence`, for the next `open`.
+    fenced: Option<(Arc<Pool>, Fenced)>,
+    /// Clients on which an initialisation is still running; the next `fence` goes on with them.
+    running: [Option<Producer>; 2],
+}
+
+impl KafkaSink {
+    /// Checks the options; touches no broker.
+    pub fn new(client: ClientOptions, options: SinkSideOptions) -> Result<Self, Error> {
+        client.check()?;
+        let state = State { transaction_timeout: options.transaction_timeout, fenced: None, running: [None, None] };
+        Ok(Self {
+            client,
+            topics: options.topics,
+            delivery: options.delivery,
+            state: Mutex::new(state),
+            initialising: Background::default(),
+            closing: Background::default(),
+        })
+    }
+
+    /// From the next [`SinkConnector::fence`] on.
+    pub fn set_transaction_timeout(&self, timeout: Duration) {
+        self.lock().transaction_timeout = timeout;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The topics, each once, with their limits as they are now; missing ones are an error that names them.
+    fn output_topics(&self) -> Result<Arc<[OutputTopic]>, Error> {
+        let names: BTreeSet<&String> = self.topics.iter().collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
+        if names.is_empty() {
+            return Ok(Arc::default());
+        }
+        let limits = max_message_bytes(&self.client, &names)?;
+        Ok(limits.into_iter().map(|(name, limit)| OutputTopic { name, limit }).collect())
+    }
+
+    fn initialise_both(&self, state: &mut State) -> Result<(Arc<Pool>, Fenced), Error> {
+        // Outside transactions the ids are only fenced: whoever runs after an exactly-once job must not meet its rest.
+        let topics = match self.delivery {
+            Delivery::ExactlyOnce => self.output_topics()?,
+            Delivery::AtLeastOnce | Delivery::None => Arc::default(),
+        };
+        let timeout = state.transaction_timeout;
+        let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout });
+        let [first, second] = std::mem::take(&mut state.running);
+        // Side by side: most of the time goes to finding the coordinator.
+        let (first, second) = thread::scope(|scope| {
+            let second = scope.spawn(|| pool.initialise(Slot::Second, second));
+            let first = pool.initialise(Slot::First, first);
+            (first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        match (first, second) {
+            (Ok(first), Ok(second)) => Ok((pool, Fenced { first, second })),
+            (first, second) => {
+                // A client that was initialised is dropped: that is done again. One that is still at it is kept.
+                let failed = [first.err(), second.err()].map(|f| f.map(|f| *f));
+                let mut errors = Vec::new();
+                state.running = failed.map(|f| {
+                    let f = f?;
+                    errors.push(f.error);
+                    f.running
+                });
+                Err(errors.swap_remove(0))
+            }
+        }
+    }
+
+    fn sinks(&self, shared: &Arc<Shared>, topics: &[OutputTopic]) -> Result<Vec<Box<dyn Sink>>, Error> {
+        let sink = |name: &String| {
+            let topic = topics.iter().position(|t| t.name == *name);
+            let topic = topic.ok_or_else(|| Error::TopicMissing { topic: name.clone() })?;
+            Ok(Box::new(TopicSink { shared: Arc::clone(shared), topic }) as Box<dyn Sink>)
+        };
+        self.topics.iter().map(sink).collect()
+    }
+
+    fn open_transactional(&self) -> Result<Outputs, Error> {
+        let fenced = self.lock().fenced.take();
+        let (pool, fenced) = fenced.ok_or_else(|| Error::call("open before fencing", RDKafkaErrorCode::State))?;
+        let group = Group::open(&self.client, MarkerRead::Glance)?;
+        let metadata = group.metadata()?;
+        self.closing.discard(group);
+        let topics = Arc::clone(&pool.topics);
+        let transactor = Transactor::new(pool, self.initialising.clone(), fenced);
+        let shared = Shared::new(Outlet::Transactional(Box::new(transactor)), self.closing.clone());
+        let sinks = self.sinks(&shared, &topics)?;
+        let committer: Box<dyn Committer> = Box::new(TransactionCommitter { shared, group: metadata });
+        Ok(Outputs { sinks, committer })
+    }
+
+    fn open_plain(&self) -> Result<Outputs, Error> {
+        let topics = self.output_topics()?;
+        let producer = match topics.is_empty() {
+            true => None,
+            false => Some(Box::new(Producer::open(&self.client, Arc::clone(&topics), None)?)),
+        };
+        let shared = Shared::new(Outlet::Plain(producer), self.closing.clone());
+        let sinks = self.sinks(&shared, &topics)?;
+        let group = Group::open(&self.client, MarkerRead::Glance)?;
+        let committer: Box<dyn Committer> = Box::new(PlainCommitter { shared, group });
+        Ok(Outputs { sinks, committer })
+    }
+}
+
+impl SinkConnector for KafkaSink {
+    fn read_marker(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, PortError> {
+        let group = Group::open(&self.client, read)?;
+        let committed = group.read(splits, read);
+        self.closing.discard(group);
+        Ok(committed?)
+    }
+
+    fn fence(&self) -> Result<(), PortError> {
+        let mut state = self.lock();
+        if let Some(unused) = state.fenced.take() {
+            self.closing.discard(unused.1);
+        }
+        if !self.initialising.join(INIT_BOUND) {
+            let operation = "finish initialising a transactional id in the background".to_owned();
+            return Err(Error::Unresponsive { operation, waited: INIT_BOUND }.into());
+        }
+        let both = self.initialise_both(&mut state)?;
+        match self.delivery {
+            Delivery::ExactlyOnce => state.fenced = Some(both),
+            Delivery::AtLeastOnce | Delivery::None => self.closing.discard(both.1),
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> Result<Outputs, PortError> {
+        let outputs = match self.delivery {
+            Delivery::ExactlyOnce => self.open_transactional(),
+            Delivery::AtLeastOnce | Delivery::None => self.open_plain(),
+        };
+        Ok(outputs?)
+    }
+
+    fn has_marker(&self) -> bool {
+        true
+    }
+}
+
+/// An open transaction that is being aborted is worth a moment: its topics' readers wait for it.
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        self.closing.join(CLOSE_WAIT);
+    }
+}

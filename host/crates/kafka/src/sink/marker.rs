@@ -1,0 +1,151 @@
+//! The job's consumer group: reading the offsets and the marker beside them, and committing them outside transactions.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use weir_core::SplitId;
+use weir_core::ports::{Commit, Committed, MarkerRead};
+
+use crate::Error;
+use crate::client::{Consumer, consumer_config, open_consumer};
+use crate::ffi;
+use crate::options::ClientOptions;
+
+/// The broker keeps 4096 characters (`offset.metadata.max.bytes`) unless told otherwise; the marker needs far fewer.
+const MARKER_BYTES_MAX: usize = 511;
+/// How long a read without waiting for transactions may take: the time to find the broker.
+const GLANCE_BOUND: Duration = Duration::from_secs(30);
+/// How long pending offsets are waited for.
+const STABLE_BOUND: Duration = Duration::from_secs(60);
+/// How long the answer to a plain commit is waited for.
+const COMMIT_BOUND: Duration = Duration::from_secs(60);
+
+/// A member of the job's group that is assigned nothing.
+pub(crate) struct Group {
+    consumer: Arc<Consumer>,
+    name: String,
+}
+
+impl Group {
+    /// Connects in the background.
+    pub(crate) fn open(options: &ClientOptions, read: MarkerRead) -> Result<Self, Error> {
+        let mut config = consumer_config(options);
+        // librdkafka asks for stable offsets (RequireStable) exactly when it reads committed records.
+        config.set(
+            "isolation.level",
+            match read {
+                MarkerRead::Glance => "read_uncommitted",
+                MarkerRead::Stable => "read_committed",
+            },
+        );
+        Ok(Self { consumer: open_consumer(&config, options)?, name: options.group() })
+    }
+
+    /// What a transaction needs to commit offsets for the group (generation -1: only the transactional id fences).
+    pub(crate) fn metadata(&self) -> Result<ConsumerGroupMetadata, Error> {
+        let none = || Error::call("get the group's metadata", RDKafkaErrorCode::State);
+        self.consumer.group_metadata().ok_or_else(none)
+    }
+
+    /// What is committed for `splits`; those without a commit are left out.
+    pub(crate) fn read(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, Error> {
+        if splits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut asked = TopicPartitionList::with_capacity(splits.len());
+        for split in splits {
+            asked.add_partition(&split.topic, split.partition);
+        }
+        let bound = match read {
+            MarkerRead::Glance => GLANCE_BOUND,
+            MarkerRead::Stable => STABLE_BOUND,
+        };
+        let answer = self.consumer.committed_offsets(asked, bound);
+        ffi::serve_events(&self.consumer);
+        let answer = answer.map_err(|error| {
+            self.failure(self.reading(), error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+        })?;
+        self.each(&answer)
+    }
+
+    fn each(&self, answer: &TopicPartitionList) -> Result<Vec<Committed>, Error> {
+        let mut committed = Vec::with_capacity(answer.count());
+        for (element, metadata) in answer.elements().iter().zip(ffi::produce::offset_metadata(answer)) {
+            let split = SplitId::new(element.topic(), element.partition());
+            // An element with an error has no offset either: read as "nothing committed", it would repeat everything.
+            if let Err(error) = element.error() {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                return Err(self.failure(format!("{} for {split}", self.reading()), code));
+            }
+            if let Offset::Offset(position) = element.offset() {
+                committed.push(Committed { split, position, metadata });
+            }
+        }
+        Ok(committed)
+    }
+
+    fn reading(&self) -> String {
+        format!("read the committed offsets of group {:?}", self.name)
+    }
+
+    /// Commits outside any transaction and waits for the answer.
+    pub(crate) fn commit(&self, offsets: &TopicPartitionList) -> Result<(), Error> {
+        let started = Instant::now();
+        loop {
+            let left = COMMIT_BOUND.saturating_sub(started.elapsed());
+            let committed = ffi::produce::commit_offsets(&self.consumer, offsets, left);
+            ffi::serve_events(&self.consumer);
+            match committed {
+                Ok(()) => return Ok(()),
+                // Sent again as long as it may pass: the same positions may be committed twice.
+                Err(code) if passes(code) && started.elapsed() < COMMIT_BOUND => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Err(code) => return Err(self.failure(format!("commit offsets of group {:?}", self.name), code)),
+            }
+        }
+    }
+
+    fn failure(&self, operation: String, code: RDKafkaErrorCode) -> Error {
+        self.consumer.client().context().explain(operation, code)
+    }
+}
+
+fn passes(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(
+        code,
+        C::BrokerTransportFailure
+            | C::AllBrokersDown
+            | C::WaitingForCoordinator
+            | C::CoordinatorLoadInProgress
+            | C::CoordinatorNotAvailable
+            | C::NotCoordinator
+            | C::RequestTimedOut
+    )
+}
+
+/// Positions with the marker beside each.
+pub(crate) fn offsets(commit: &Commit) -> Result<TopicPartitionList, Error> {
+    if commit.positions.is_empty() || commit.marker.len() > MARKER_BYTES_MAX {
+        // Without a position, EndTxn would not even be sent, and the epoch would hold nowhere.
+        let sizes = (commit.positions.len(), commit.marker.len());
+        let operation = format!("commit {} positions with a marker of {} bytes", sizes.0, sizes.1);
+        return Err(Error::call(operation, RDKafkaErrorCode::InvalidArgument));
+    }
+    let mut list = TopicPartitionList::with_capacity(commit.positions.len());
+    for (split, position) in &commit.positions {
+        let mut element = list.add_partition(&split.topic, split.partition);
+        // A partition with an invalid offset would be left out silently.
+        element
+            .set_offset(Offset::Offset(*position))
+            .ok()
+            .filter(|()| *position >= 0)
+            .ok_or_else(|| Error::call(format!("commit {split} at {position}"), RDKafkaErrorCode::InvalidArgument))?;
+        element.set_metadata(&commit.marker);
+    }
+    Ok(list)
+}

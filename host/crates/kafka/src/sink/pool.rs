@@ -1,0 +1,162 @@
+//! The two transactional ids of a shard, and the work on them that goes on in the background.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::Producer as _;
+
+use crate::Error;
+use crate::options::ClientOptions;
+use crate::sink::producer::{OutputTopic, Producer, Transactional};
+
+/// How long an id may take to be initialised: its last transaction may still have to be completed by the broker.
+pub(crate) const INIT_BOUND: Duration = Duration::from_secs(60);
+/// One call of it; the call is resumed on the same client.
+const INIT_CALL: Duration = Duration::from_secs(10);
+/// For the client's first connection, before it is asked for the coordinator (see `Pool::initialise`).
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+
+/// Which of the two ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    First,
+    Second,
+}
+
+impl Slot {
+    fn number(self) -> u8 {
+        match self {
+            Self::First => 0,
+            Self::Second => 1,
+        }
+    }
+}
+
+/// How an attempt makes producers for its two ids.
+pub(crate) struct Pool {
+    pub(crate) options: ClientOptions,
+    pub(crate) topics: Arc<[OutputTopic]>,
+    pub(crate) timeout: Duration,
+}
+
+/// An id that could not be initialised. A client whose call is still running in librdkafka comes along: dropped, it
+/// might fence its own successor, so the call is resumed on it.
+pub(crate) struct Uninitialised {
+    pub(crate) error: Error,
+    pub(crate) running: Option<Producer>,
+}
+
+impl Pool {
+    /// `weir-JOB-SHARD-0` or `-1`, and no others ever: the ACLs of a job can be written down.
+    fn id(&self, slot: Slot) -> String {
+        format!("{}-{}-{}", self.options.group(), self.options.shard, slot.number())
+    }
+
+    /// Fences every rival on the id of `slot` and aborts its transaction. Goes on with `running`, if there is one.
+    pub(crate) fn initialise(&self, slot: Slot, running: Option<Producer>) -> Result<Producer, Box<Uninitialised>> {
+        let fresh = || {
+            let transactional = Transactional { id: self.id(slot), timeout: self.timeout };
+            Producer::open(&self.options, Arc::clone(&self.topics), Some(transactional))
+        };
+        let producer = match running.map_or_else(fresh, Ok) {
+            Ok(producer) => producer,
+            Err(error) => return Err(Box::new(Uninitialised { error, running: None })),
+        };
+        // Asked for its coordinator before any broker is connected, the client looks again only after 500 ms, which a
+        // restart would wait for. If there is no connection, init_transactions has its own bound and says why.
+        if !producer.connect(CONNECT_WAIT) {
+            tracing::debug!(id = self.id(slot), "not connected yet");
+        }
+        let started = Instant::now();
+        loop {
+            let error = match producer.client().init_transactions(INIT_CALL) {
+                Ok(()) => return Ok(producer),
+                Err(error) => error,
+            };
+            if !is_retriable(&error) {
+                return Err(Box::new(Uninitialised { error: self.refused(slot, &producer, error), running: None }));
+            }
+            if started.elapsed() >= INIT_BOUND {
+                let error = self.refused(slot, &producer, error);
+                return Err(Box::new(Uninitialised { error, running: Some(producer) }));
+            }
+        }
+    }
+
+    fn refused(&self, slot: Slot, producer: &Producer, error: KafkaError) -> Error {
+        let operation = format!("initialise the transactional id {:?}", self.id(slot));
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::InvalidTransactionTimeout) => Error::Option {
+                option: "--transaction-timeout",
+                reason: format!("{:?} is above the broker's transaction.max.timeout.ms", self.timeout),
+            },
+            Some(code) => producer.failure(operation, code),
+            None => Error::of(operation, error),
+        }
+    }
+}
+
+/// True for an error after which the same call on the same client resumes.
+pub(crate) fn is_retriable(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable() && !error.is_fatal() && !error.txn_requires_abort(),
+        KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
+        _ => false,
+    }
+}
+
+/// Threads at work in the background, so that whoever depends on their end can wait for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Background(Arc<(Mutex<usize>, Condvar)>);
+
+impl Background {
+    /// Runs `work` on a thread of its own. (When none can be had, `work` is dropped, and with it what it holds.)
+    pub(crate) fn run(&self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let running = Running::new(self.clone());
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            work();
+            drop(running);
+        });
+        spawned.map(drop)
+    }
+
+    /// Drops `value`, which may block, on a thread of its own.
+    pub(crate) fn discard<T: Send + 'static>(&self, value: T) {
+        if let Err(error) = self.run("weir-discard", move || drop(value)) {
+            tracing::warn!(%error, "no thread to close a Kafka client on; it was closed in place");
+        }
+    }
+
+    /// Waits until nothing runs; false when something still did after `bound`.
+    pub(crate) fn join(&self, bound: Duration) -> bool {
+        let (count, changed) = &*self.0;
+        let count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, _) = changed.wait_timeout_while(count, bound, |n| *n > 0).unwrap_or_else(PoisonError::into_inner);
+        *count == 0
+    }
+
+    fn change(&self, by: isize) {
+        let (count, changed) = &*self.0;
+        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        *count = count.saturating_add_signed(by);
+        changed.notify_all();
+    }
+}
+
+/// Counts as running until it is dropped, also when the thread could not be started or its work panics.
+struct Running(Background);
+
+impl Running {
+    fn new(background: Background) -> Self {
+        background.change(1);
+        Self(background)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.change(-1);
+    }
+}

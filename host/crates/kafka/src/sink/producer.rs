@@ -1,0 +1,246 @@
+//! HOT PATH. One producer and what it owes: records handed over against records the broker has answered for.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use weir_core::{Frame, RecordView};
+
+use crate::Error;
+use crate::admin::max_message_bytes;
+use crate::client::{Context, producer_config};
+use crate::error::is_refusal;
+use crate::ffi::produce::{NativeProducer, Reports};
+use crate::options::ClientOptions;
+
+/// Between two looks at a full or draining queue. (rdkafka's own wait spins to its deadline.)
+const PAUSE: Duration = Duration::from_micros(200);
+/// While a drain waits: how often to look for an error that no delivery report carries.
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+/// What a record costs on the wire besides key, value and headers: its own varints and the head of a batch of one.
+const WIRE_BYTES: usize = 70;
+/// Fewer, larger requests: what a batch may hold if the topics allow it.
+const BATCH_BYTES: usize = 1_000_000;
+/// Bounds of what waits in a client, in values' bytes and in records (whose overhead the first does not count).
+const QUEUE_KBYTES: usize = 32 * 1024;
+const QUEUE_RECORDS: usize = 100_000;
+/// Outside transactions: how long a record may wait for its broker.
+const PLAIN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Reports are counted from the event queue itself, so the client's own way of delivering them stays unused.
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+    fn delivery(&self, _result: &DeliveryResult<'_>, _opaque: Self::DeliveryOpaque) {}
+}
+
+/// The transaction that a producer serves: its id, and the broker's time-out.
+#[derive(Debug, Clone)]
+pub(crate) struct Transactional {
+    pub(crate) id: String,
+    pub(crate) timeout: Duration,
+}
+
+/// A topic that is written, and its `max.message.bytes`.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputTopic {
+    pub(crate) name: String,
+    pub(crate) limit: usize,
+}
+
+/// A producer for the topics of one job.
+pub(crate) struct Producer {
+    native: NativeProducer,
+    options: ClientOptions,
+    topics: Arc<[OutputTopic]>,
+    transactional: Option<Transactional>,
+    sent: u64,
+    reports: Reports,
+}
+
+impl Producer {
+    /// Connects in the background; a transactional one must be initialised before it is used.
+    pub(crate) fn open(
+        options: &ClientOptions,
+        topics: Arc<[OutputTopic]>,
+        transactional: Option<Transactional>,
+    ) -> Result<Self, Error> {
+        let config = config(options, &topics, transactional.as_ref());
+        let client = BaseProducer::from_config_and_context(&config, Context::new(options)).map_err(Error::Client)?;
+        let native = NativeProducer::new(client, topics.iter().map(|t| t.name.as_str())).map_err(Error::Client)?;
+        Ok(Self { native, options: options.clone(), topics, transactional, sent: 0, reports: Reports::default() })
+    }
+
+    /// The rdkafka client, for the calls that make a transaction.
+    pub(crate) fn client(&self) -> &BaseProducer<Context> {
+        self.native.client()
+    }
+
+    /// Waits for the client's first connection; see [`NativeProducer::connect`].
+    pub(crate) fn connect(&self, wait: Duration) -> bool {
+        self.native.connect(wait)
+    }
+
+    /// Hands over every record of `frame` for topic number `topic`; waits while the client's queue is full.
+    pub(crate) fn write(&mut self, topic: usize, frame: &Frame) -> Result<(), Error> {
+        let limit = self.topics.get(topic).map_or(0, |t| t.limit);
+        for record in frame.records() {
+            let bytes = wire_bytes(&record);
+            if bytes > limit {
+                return Err(Error::Oversize { topic: self.topic_name(topic), bytes, limit });
+            }
+            self.send(topic, &record)?;
+        }
+        self.reap()
+    }
+
+    #[inline]
+    fn send(&mut self, topic: usize, record: &RecordView<'_>) -> Result<(), Error> {
+        loop {
+            match self.native.produce(topic, record) {
+                Ok(()) => {
+                    self.sent += 1;
+                    return Ok(());
+                }
+                // Every record in the queue is reported within its time-out, good or bad: this wait ends.
+                Err(RDKafkaErrorCode::QueueFull) => {
+                    self.reap()?;
+                    thread::sleep(PAUSE);
+                }
+                Err(code) => {
+                    self.probe()?;
+                    return Err(self.failure(format!("write to topic {:?}", self.topic_name(topic)), code));
+                }
+            }
+        }
+    }
+
+    /// Returns when the broker has answered for every record, well, or with the first error.
+    pub(crate) fn drain(&mut self) -> Result<(), Error> {
+        self.reap()?;
+        if self.reports.count < self.sent {
+            self.native.hurry(Duration::from_millis(1));
+        }
+        let bound = self.transactional.as_ref().map_or(PLAIN_TIMEOUT, |t| t.timeout);
+        let started = Instant::now();
+        let mut probed = started;
+        loop {
+            self.reap()?;
+            if self.reports.count >= self.sent {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if now.duration_since(started) > bound {
+                let operation = format!("get {} records acknowledged", self.sent - self.reports.count);
+                return Err(Error::Unresponsive { operation, waited: bound });
+            }
+            if now.duration_since(probed) > PROBE_INTERVAL {
+                self.probe()?;
+                self.native.hurry(Duration::ZERO);
+                probed = now;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn reap(&mut self) -> Result<(), Error> {
+        self.native.poll(&mut self.reports);
+        match self.reports.failed.take() {
+            None => Ok(()),
+            Some((topic, RDKafkaErrorCode::MessageSizeTooLarge)) => Err(self.too_large(topic)),
+            Some((topic, code)) => Err(self.failure(format!("write to topic {topic:?}"), code)),
+        }
+    }
+
+    /// Why the broker refused a batch although each record was within the limit: the limit was lowered meanwhile (then
+    /// the next attempt knows better), or something else is wrong (then another attempt would fail alike).
+    #[cold]
+    fn too_large(&self, topic: String) -> Error {
+        let known = self.topics.iter().find(|t| t.name == topic).map_or(0, |t| t.limit);
+        match max_message_bytes(&self.options, std::slice::from_ref(&topic)).map(|limits| limits.get(&topic).copied()) {
+            Ok(Some(limit)) if limit < known => Error::LimitLowered { topic, from: known, to: limit },
+            Ok(_) => Error::call(format!("write to topic {topic:?}"), RDKafkaErrorCode::MessageSizeTooLarge),
+            Err(error) => error,
+        }
+    }
+
+    /// Looks for an error that stops the client: a fatal one, or one that has doomed the transaction (a refused topic,
+    /// say). Neither has a delivery report until the records time out.
+    pub(crate) fn probe(&self) -> Result<(), Error> {
+        if self.client().client().fatal_error().is_some() {
+            return Err(self.failure("use the producer", RDKafkaErrorCode::Fatal));
+        }
+        if self.transactional.is_some() {
+            // Within a transaction this changes nothing and answers "wrong state", or what doomed it.
+            if let Err(KafkaError::Transaction(error)) = self.client().begin_transaction()
+                && error.code() != RDKafkaErrorCode::State
+            {
+                return Err(self.failure("go on with the transaction", error.code()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The error of a call that failed with `code`; the fatal error behind it, if there is one, says more.
+    pub(crate) fn failure(&self, operation: impl Into<String>, code: RDKafkaErrorCode) -> Error {
+        use RDKafkaErrorCode as C;
+        let operation = operation.into();
+        let code = self.client().client().fatal_error().map_or(code, |(fatal, _)| fatal);
+        let fenced = matches!(code, C::Fenced | C::ProducerFenced | C::InvalidProducerEpoch);
+        match &self.transactional {
+            Some(transactional) if fenced => Error::Fenced { id: transactional.id.clone(), operation },
+            _ if is_refusal(code) => Error::call(operation, code),
+            _ => self.client().client().context().explain(operation, code),
+        }
+    }
+
+    fn topic_name(&self, topic: usize) -> String {
+        self.topics.get(topic).map(|t| t.name.clone()).unwrap_or_default()
+    }
+
+    /// Ends an open transaction now instead of at its time-out, so that readers of the topics do not wait for it.
+    pub(crate) fn abort(&mut self, wait: Duration) -> Result<(), KafkaError> {
+        self.client().purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+        self.native.poll(&mut self.reports);
+        self.client().abort_transaction(wait)
+    }
+}
+
+#[inline]
+fn wire_bytes(record: &RecordView<'_>) -> usize {
+    record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + record.headers.len() + WIRE_BYTES
+}
+
+fn config(options: &ClientOptions, topics: &[OutputTopic], transactional: Option<&Transactional>) -> ClientConfig {
+    let smallest = topics.iter().map(|t| t.limit).min().unwrap_or(BATCH_BYTES);
+    let largest = topics.iter().map(|t| t.limit).max().unwrap_or(0).max(BATCH_BYTES);
+    let chosen = |key: &str| options.properties.get(key).and_then(|v| v.parse::<usize>().ok());
+    let mut config = producer_config(options);
+    // A batch above the topic's limit would be refused as a whole, although each of its records is within it.
+    config.set("batch.size", chosen("batch.size").unwrap_or(BATCH_BYTES).min(smallest).to_string());
+    config.set("message.max.bytes", (largest + 1024).min(1_000_000_000).to_string());
+    // A record that alone is over the queue's bound would wait for ever.
+    let kbytes = chosen("queue.buffering.max.kbytes").unwrap_or(QUEUE_KBYTES).max(largest / 512);
+    config.set("queue.buffering.max.kbytes", kbytes.to_string());
+    for (key, value) in [("queue.buffering.max.messages", QUEUE_RECORDS.to_string()), ("linger.ms", "5".to_owned())] {
+        if !options.properties.contains_key(key) {
+            config.set(key, value);
+        }
+    }
+    match transactional {
+        Some(Transactional { id, timeout }) => {
+            let timeout_ms = timeout.as_millis();
+            config.set("transactional.id", id);
+            config.set("transaction.timeout.ms", timeout_ms.to_string());
+            // A record is given up before its transaction is, so that the reason is the record's own.
+            config.set("message.timeout.ms", (timeout_ms * 9 / 10).to_string());
+        }
+        None => {
+            config.set("message.timeout.ms", PLAIN_TIMEOUT.as_millis().to_string());
+        }
+    }
+    config
+}

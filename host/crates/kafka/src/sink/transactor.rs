@@ -1,0 +1,236 @@
+//! One transaction after the other on the active id, and when to change ids.
+//!
+//! ```text
+//!            begin                    commit: drained, offsets sent, ended
+//!   Idle ------------> Open(since) --------------------------------------> Idle      (doubt: rotate before the next)
+//!     \________________/      \__ any error __> Failed                               (nothing more in this attempt)
+//! ```
+//! librdkafka resends requests and reconnects without telling, and a resent EndTxn may end a *later* transaction of the
+//! same producer (KAFKA-17754). So a commit that took long enough for a resend leaves its producer in doubt: the next
+//! transaction uses the other id, and the doubted id is initialised anew, which fences what is still on the wire.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer as _};
+
+use crate::Error;
+use crate::client::Context;
+use crate::sink::pool::{Background, INIT_BOUND, Pool, Slot, Uninitialised, is_retriable};
+use crate::sink::producer::Producer;
+
+/// `retry.backoff.ms` is 100, with 20 % jitter: an EndTxn that was resent took at least 80 ms.
+const END_DOUBT: Duration = Duration::from_millis(70);
+/// The offset commit of a transaction has no sequence number; it is resent after 500 ms, with 20 % jitter.
+const OFFSETS_DOUBT: Duration = Duration::from_millis(400);
+/// An id that is not used for 7 days is forgotten by the broker, so both are.
+const SWAP_INTERVAL: Duration = Duration::from_secs(3600);
+/// Before a call is repeated that the client says may be.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+enum State {
+    Idle,
+    Open,
+    Failed,
+}
+
+enum Standby {
+    Ready(Box<Producer>),
+    Pending(Receiver<Result<Producer, Box<Uninitialised>>>),
+}
+
+/// The producers of both ids, initialised.
+pub(crate) struct Fenced {
+    pub(crate) first: Producer,
+    pub(crate) second: Producer,
+}
+
+/// The transactions of one attempt.
+pub(crate) struct Transactor {
+    pool: Arc<Pool>,
+    initialising: Background,
+    state: State,
+    active: (Slot, Producer),
+    standby: Option<(Slot, Standby)>,
+    /// Why the active producer must not serve another transaction.
+    doubt: Option<&'static str>,
+    swapped: Instant,
+}
+
+impl Transactor {
+    pub(crate) fn new(pool: Arc<Pool>, initialising: Background, fenced: Fenced) -> Self {
+        Self {
+            pool,
+            initialising,
+            state: State::Idle,
+            active: (Slot::First, fenced.first),
+            standby: Some((Slot::Second, Standby::Ready(Box::new(fenced.second)))),
+            doubt: None,
+            swapped: Instant::now(),
+        }
+    }
+
+    /// The producer of the open transaction, which is begun if there is none.
+    pub(crate) fn producer(&mut self) -> Result<&mut Producer, Error> {
+        match self.state {
+            State::Open => {}
+            State::Failed => return Err(Error::call("go on after a failed transaction", RDKafkaErrorCode::State)),
+            State::Idle => {
+                self.choose_id()?;
+                let begun = self.active.1.client().begin_transaction();
+                self.checked("begin a transaction", begun)?;
+                self.state = State::Open;
+            }
+        }
+        Ok(&mut self.active.1)
+    }
+
+    /// Waits until everything written in the open transaction is acknowledged.
+    pub(crate) fn drain(&mut self) -> Result<(), Error> {
+        match self.state {
+            State::Idle => Ok(()),
+            State::Open | State::Failed => self.producer()?.drain(),
+        }
+    }
+
+    /// Nothing more in this attempt.
+    pub(crate) fn fail(&mut self) {
+        self.state = State::Failed;
+    }
+
+    /// Adds `offsets` to the transaction (begun if need be: an epoch may have no output) and ends it.
+    pub(crate) fn commit(&mut self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<(), Error> {
+        self.producer()?.drain()?;
+        let deadline = Instant::now() + self.pool.timeout;
+        let sent = self.resume("add the offsets to the transaction", deadline, |client, wait| {
+            client.send_offsets_to_transaction(offsets, group, wait)
+        })?;
+        let ended = self.resume("commit the transaction", deadline, |client, wait| client.commit_transaction(wait))?;
+        self.state = State::Idle;
+        self.doubt = doubt(sent, ended);
+        Ok(())
+    }
+
+    /// Calls until the outcome is known: a retriable error means that the same call, on the same producer, resumes.
+    fn resume(
+        &self,
+        operation: &'static str,
+        deadline: Instant,
+        call: impl Fn(&BaseProducer<Context>, Duration) -> KafkaResult<()>,
+    ) -> Result<Took, Error> {
+        let started = Instant::now();
+        let mut resumed = false;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match call(self.active.1.client(), left) {
+                Ok(()) => return Ok(Took { time: started.elapsed(), resumed }),
+                Err(error) if is_retriable(&error) && Instant::now() < deadline => {
+                    tracing::debug!(%error, operation, "resuming");
+                    resumed = true;
+                    std::thread::sleep(RETRY_PAUSE);
+                }
+                Err(error) if is_retriable(&error) => {
+                    return Err(Error::Unresponsive { operation: operation.to_owned(), waited: started.elapsed() });
+                }
+                error => {
+                    self.checked(operation, error)?;
+                }
+            }
+        }
+    }
+
+    fn checked(&self, operation: &str, result: KafkaResult<()>) -> Result<(), Error> {
+        result.map_err(|error| match error {
+            KafkaError::Transaction(inner) if inner.txn_requires_abort() => {
+                tracing::debug!(error = %inner, operation, "the transaction must be aborted");
+                self.active.1.failure(operation, inner.code())
+            }
+            other => match other.rdkafka_error_code() {
+                Some(code) => self.active.1.failure(operation, code),
+                None => Error::of(operation, other),
+            },
+        })
+    }
+
+    fn choose_id(&mut self) -> Result<(), Error> {
+        if let Some(reason) = self.doubt.take() {
+            metrics::counter!("weir_sink_rotations_total", "reason" => reason).increment(1);
+            let doubted = self.swap()?;
+            self.renew(doubted)?;
+        } else if self.swapped.elapsed() >= SWAP_INTERVAL {
+            let rested = self.swap()?;
+            self.standby = Some((rested.0, Standby::Ready(Box::new(rested.1))));
+        }
+        Ok(())
+    }
+
+    /// Makes the standby active, waiting for it if need be; returns what was active.
+    fn swap(&mut self) -> Result<(Slot, Producer), Error> {
+        let (slot, standby) = self.standby.take().ok_or_else(|| Error::call("change ids", RDKafkaErrorCode::State))?;
+        let producer = match standby {
+            Standby::Ready(producer) => *producer,
+            Standby::Pending(initialised) => {
+                if initialised.is_empty() {
+                    metrics::counter!("weir_sink_standby_waits_total").increment(1);
+                }
+                let late = |_| Error::Unresponsive {
+                    operation: "initialise the other transactional id".to_owned(),
+                    waited: INIT_BOUND,
+                };
+                initialised.recv_timeout(INIT_BOUND * 2).map_err(late)?.map_err(|failed| failed.error)?
+            }
+        };
+        self.swapped = Instant::now();
+        Ok(std::mem::replace(&mut self.active, (slot, producer)))
+    }
+
+    /// Initialises the id of `doubted` anew in the background; from then on it is the standby.
+    fn renew(&mut self, doubted: (Slot, Producer)) -> Result<(), Error> {
+        let (slot, old) = doubted;
+        let (sender, receiver) = bounded(1);
+        let pool = Arc::clone(&self.pool);
+        let work = move || {
+            drop(old);
+            // Nobody may be there any more: the attempt has ended, and its producers with it.
+            if let Err(unwanted) = sender.send(pool.initialise(slot, None)) {
+                drop(unwanted);
+            }
+        };
+        self.initialising
+            .run("weir-renew-id", work)
+            .map_err(|error| Error::Option { option: "threads", reason: format!("failed to start one: {error}") })?;
+        self.standby = Some((slot, Standby::Pending(receiver)));
+        Ok(())
+    }
+
+    /// Ends the attempt: an open transaction is aborted at once, if the broker is there, so that readers of the topics
+    /// need not wait for its time-out.
+    pub(crate) fn close(mut self) {
+        if !matches!(self.state, State::Idle)
+            && let Err(error) = self.active.1.abort(Duration::from_secs(1))
+        {
+            tracing::debug!(%error, "the open transaction is left to the broker's time-out or the next attempt");
+        }
+    }
+}
+
+struct Took {
+    time: Duration,
+    resumed: bool,
+}
+
+fn doubt(sent: Took, ended: Took) -> Option<&'static str> {
+    match () {
+        () if ended.resumed || sent.resumed => Some("resumed"),
+        () if ended.time >= END_DOUBT => Some("slow-end"),
+        () if sent.time >= OFFSETS_DOUBT => Some("slow-offsets"),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! When a producer is in doubt, and what rotation does on a real Kafka (`KAFKA_BOOTSTRAP=HOST:PORT`; without the
+//! variable the second test ends at once).
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use weir_core::ports::{Commit, MarkerRead};
+use weir_core::{Epoch, JobName, ShardId, SplitId};
+
+use super::*;
+use crate::admin::ensure_topics;
+use crate::options::ClientOptions;
+use crate::sink::marker::{Group, offsets};
+
+#[test]
+fn a_commit_that_may_have_been_resent_is_in_doubt() {
+    let took = |ms, resumed| Took { time: Duration::from_millis(ms), resumed };
+    assert_eq!(doubt(took(399, false), took(69, false)), None);
+    assert_eq!(doubt(took(400, false), took(1, false)), Some("slow-offsets"));
+    assert_eq!(doubt(took(1, false), took(70, false)), Some("slow-end"));
+    assert_eq!(doubt(took(1, true), took(1, false)), Some("resumed"));
+    assert_eq!(doubt(took(1, false), took(1, true)), Some("resumed"));
+}
+
+#[test]
+fn ids_take_turns_and_the_doubted_one_is_fenced() {
+    let Ok(brokers) = std::env::var("KAFKA_BOOTSTRAP") else { return };
+    let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let job = JobName::new(format!("rotation-{stamp}")).unwrap();
+    let options = ClientOptions { brokers, properties: BTreeMap::new(), job, shard: ShardId(0) };
+    let topic = format!("rotation-{stamp}");
+    ensure_topics(&options, &BTreeMap::from([(topic.clone(), 1)]), true).unwrap();
+    let split = SplitId::new(topic.as_str(), 0);
+    let group = Group::open(&options, MarkerRead::Stable).unwrap();
+    let metadata = group.metadata().unwrap();
+    let pool = Arc::new(Pool { options, topics: Arc::default(), timeout: Duration::from_secs(15) });
+    let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
+    let fenced = Fenced { first: initialise(Slot::First), second: initialise(Slot::Second) };
+    let background = Background::default();
+    let mut transactor = Transactor::new(Arc::clone(&pool), background.clone(), fenced);
+    let mut slots = Vec::new();
+    for epoch in 1..=8 {
+        let commit = Commit {
+            epoch: Epoch(epoch),
+            positions: vec![(split.clone(), epoch as i64)],
+            marker: format!("marker {epoch}"),
+        };
+        transactor.commit(&offsets(&commit).unwrap(), &metadata).unwrap();
+        slots.push(transactor.active.0);
+        let committed = group.read(std::slice::from_ref(&split), MarkerRead::Stable).unwrap();
+        assert_eq!((committed[0].position, &committed[0].metadata), (epoch as i64, &commit.marker.into_bytes()));
+        // The test's own doubt, every time; a slow machine may have its own.
+        transactor.doubt = Some("test");
+    }
+    use Slot::{First, Second};
+    assert_eq!(slots, [First, Second, First, Second, First, Second, First, Second]);
+    // An hour without doubt changes ids too, and both stay usable.
+    transactor.doubt = None;
+    transactor.swapped -= SWAP_INTERVAL;
+    transactor.producer().unwrap();
+    assert_eq!(transactor.active.0, First);
+    transactor.close();
+    assert!(background.join(Duration::from_secs(30)));
+}

@@ -1,0 +1,127 @@
+//! The sinks of one attempt and its committer, on the one producer or transaction that they share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::RDKafkaErrorCode;
+use weir_core::ports::{Commit, Committer, Sink};
+use weir_core::{Batch, PortError};
+
+use crate::Error;
+use crate::sink::marker::{Group, offsets};
+use crate::sink::pool::Background;
+use crate::sink::producer::Producer;
+use crate::sink::transactor::Transactor;
+
+/// What everything that is written goes through.
+pub(crate) enum Outlet {
+    /// The open transaction.
+    Transactional(Box<Transactor>),
+    /// No transaction. `None` when there is no Kafka sink.
+    Plain(Option<Box<Producer>>),
+}
+
+/// The outlet, shared by all sinks and the committer. Sinks and committer live on one thread, so the lock is free; it
+/// is taken once per batch.
+pub(crate) struct Shared {
+    outlet: Mutex<Option<Outlet>>,
+    closing: Background,
+}
+
+impl Shared {
+    pub(crate) fn new(outlet: Outlet, closing: Background) -> Arc<Self> {
+        Arc::new(Self { outlet: Mutex::new(Some(outlet)), closing })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Outlet>> {
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `work`; after an error a transaction is not used again.
+    fn with<T>(&self, work: impl FnOnce(&mut Outlet) -> Result<T, Error>) -> Result<T, Error> {
+        let mut guard = self.lock();
+        let outlet = guard.as_mut().expect("taken only when the last user is dropped");
+        let result = work(outlet);
+        if let (Err(_), Outlet::Transactional(transactor)) = (&result, outlet) {
+            transactor.fail();
+        }
+        result
+    }
+}
+
+/// Closing may block while a broker is away: a thread of its own does it.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let Some(outlet) = self.lock().take() else { return };
+        let close = move || match outlet {
+            Outlet::Transactional(transactor) => transactor.close(),
+            Outlet::Plain(producer) => drop(producer),
+        };
+        if let Err(error) = self.closing.run("weir-close", close) {
+            tracing::warn!(%error, "no thread to close a Kafka producer on; it was closed in place");
+        }
+    }
+}
+
+/// One sink topic.
+pub(crate) struct TopicSink {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) topic: usize,
+}
+
+impl Sink for TopicSink {
+    fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
+        let topic = self.topic;
+        let written = self.shared.with(|outlet| match outlet {
+            Outlet::Transactional(transactor) => transactor.producer()?.write(topic, &batch.frame),
+            Outlet::Plain(Some(producer)) => producer.write(topic, &batch.frame),
+            Outlet::Plain(None) => Err(Error::call("write without a producer", RDKafkaErrorCode::State)),
+        });
+        Ok(written?)
+    }
+
+    fn flush(&mut self) -> Result<(), PortError> {
+        let flushed = self.shared.with(|outlet| match outlet {
+            Outlet::Transactional(transactor) => transactor.drain(),
+            Outlet::Plain(Some(producer)) => producer.drain(),
+            Outlet::Plain(None) => Ok(()),
+        });
+        Ok(flushed?)
+    }
+}
+
+/// Commits offsets and marker with the outputs, in one transaction.
+pub(crate) struct TransactionCommitter {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) group: ConsumerGroupMetadata,
+}
+
+impl Committer for TransactionCommitter {
+    fn commit(&mut self, commit: &Commit) -> Result<(), PortError> {
+        let offsets = offsets(commit)?;
+        let committed = self.shared.with(|outlet| match outlet {
+            Outlet::Transactional(transactor) => transactor.commit(&offsets, &self.group),
+            Outlet::Plain(_) => Err(Error::call("commit a transaction without one", RDKafkaErrorCode::State)),
+        });
+        Ok(committed?)
+    }
+}
+
+/// Commits offsets and marker after the outputs.
+pub(crate) struct PlainCommitter {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) group: Group,
+}
+
+impl Committer for PlainCommitter {
+    fn commit(&mut self, commit: &Commit) -> Result<(), PortError> {
+        let offsets = offsets(commit)?;
+        // Offsets never pass outputs, whoever calls.
+        let drained = self.shared.with(|outlet| match outlet {
+            Outlet::Plain(Some(producer)) => producer.drain(),
+            Outlet::Plain(None) | Outlet::Transactional(_) => Ok(()),
+        });
+        drained?;
+        Ok(self.group.commit(&offsets)?)
+    }
+}

@@ -1,0 +1,279 @@
+//! Reading Kafka topics.
+//!
+//! ```text
+//! broker → fetcher thread → handover → reader (on the source task's thread)
+//!          (owns the client)   ↑ splits that appeared, errors
+//!                          discovery thread (asks through the same client)
+//! ```
+//! A connector keeps the client that it looked around with; the next reader takes it over, connected as it is. A reader
+//! that is dropped stops both threads; a client that does not let go is abandoned, counted, and left behind.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rdkafka::error::RDKafkaErrorCode;
+use regex::Regex;
+use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
+use weir_core::{PortError, SplitState, Start, Until};
+
+use crate::admin::Admin;
+use crate::client;
+use crate::error::Error;
+use crate::options::{ClientOptions, SourceOptions, Topics};
+use discovery::{Discovery, Ends, Selection};
+use fetcher::{Fetcher, Stop};
+use handover::Handover;
+
+/// Messages to batches.
+mod batching;
+/// New splits, replaced topics, ends.
+mod discovery;
+/// The thread that reads.
+mod fetcher;
+/// Between the threads.
+mod handover;
+/// What becomes of a message.
+mod intake;
+/// Start positions and bounds.
+mod offsets;
+/// The rate limit.
+mod rate;
+
+/// How long a dropped reader waits for its threads.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A Kafka source: opens readers, and keeps the client for the next one.
+pub struct KafkaSource {
+    client: ClientOptions,
+    options: SourceOptions,
+    selection: Selection,
+    /// The client that looks around, until a reader takes it over.
+    idle: Mutex<Option<Admin>>,
+}
+
+impl KafkaSource {
+    /// Checks the options; contacts nobody yet.
+    pub fn new(client: ClientOptions, options: SourceOptions) -> Result<Self, Error> {
+        client.check()?;
+        let selection = select(&options.topics)?;
+        let one_topic = matches!(&options.topics, Topics::Named(names) if names.len() == 1);
+        let refused = |option, reason: &str| Err(Error::Option { option, reason: reason.to_owned() });
+        if matches!(options.start, Start::Offsets(_)) && !one_topic {
+            return refused("--start", "offsets can be given for a single topic only");
+        }
+        if matches!(options.until, Some(Until::Offsets(_))) && !one_topic {
+            return refused("--until", "offsets can be given for a single topic only");
+        }
+        if options.max_rate == Some(0) {
+            return refused("--max-rate", "must be at least 1 record per second");
+        }
+        if options.discovery_interval.is_zero() {
+            return refused("--discovery-interval", "must be longer than 0");
+        }
+        Ok(Self { client, options, selection, idle: Mutex::default() })
+    }
+
+    /// The client to ask with; kept.
+    fn admin(&self) -> Result<Admin, Error> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(admin) = &*idle {
+            return Ok(admin.clone());
+        }
+        let mut config = client::consumer_config(&self.client);
+        if let Some(rate) = self.options.max_rate {
+            // Each partition has its own queue and its own bound then.
+            config.set("queued.max.messages.kbytes", "1024");
+            config.set("queued.min.messages", rate.clamp(100, 100_000).to_string());
+        }
+        let admin = Admin::new(client::open_consumer(&config, &self.client)?);
+        *idle = Some(admin.clone());
+        Ok(admin)
+    }
+
+    fn open_reader(&self, splits: Vec<SplitState>) -> Result<Reader, Error> {
+        let admin = self.admin()?;
+        offsets::verify(&admin, &splits)?;
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let is_bounded = if splits.is_empty() {
+            self.options.until.is_some()
+        } else {
+            // The manifest keeps bounds until they are reached, whatever the options say by then.
+            splits.iter().all(|s| s.end.is_some())
+        };
+        let handover = Arc::new(Handover::default());
+        let ends = Ends::default();
+        let (nudge, nudges) = bounded(1);
+        let (alive, done) = bounded(0);
+        let fetcher = Fetcher::new(admin.clone(), Arc::clone(&handover), nudge.clone(), self.options.max_rate)?;
+        let discovery = Discovery {
+            admin,
+            selection: self.selection.clone(),
+            known: splits.clone(),
+            grows: !is_bounded,
+            interval: self.options.discovery_interval,
+            handover: Arc::clone(&handover),
+            ends: Arc::clone(&ends),
+            nudges,
+        };
+        let mut reader =
+            Reader { handover, splits: splits.clone(), is_bounded, ends, nudge, done, threads: Vec::new() };
+        reader.start("kafka-fetch", &alive, |handover| match fetcher.run(splits) {
+            Stop::Closed => {}
+            Stop::Failed(error) => handover.fail(error),
+        })?;
+        reader.start("kafka-discover", &alive, |_| discovery.run())?;
+        Ok(reader)
+    }
+}
+
+fn select(topics: &Topics) -> Result<Selection, Error> {
+    let refused = |reason: String| Err(Error::Option { option: "topics", reason });
+    match topics {
+        Topics::Named(names) if names.is_empty() => refused("name at least one topic".to_owned()),
+        Topics::Named(names) => {
+            let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+            let is_legal = |name: &String| (1..=249).contains(&name.len()) && name.bytes().all(legal);
+            match names.iter().find(|name| !is_legal(name)) {
+                Some(name) => refused(format!("{name:?} is no name of a Kafka topic ([a-zA-Z0-9._-]{{1,249}})")),
+                None => {
+                    let mut names = names.clone();
+                    names.sort();
+                    names.dedup();
+                    Ok(Selection::Named(names))
+                }
+            }
+        }
+        Topics::Pattern(pattern) => match Regex::new(&format!("^(?:{pattern})$")) {
+            Ok(regex) => Ok(Selection::Pattern(regex)),
+            Err(error) => refused(format!("{pattern:?} is no regular expression: {error}")),
+        },
+    }
+}
+
+impl SourceConnector for KafkaSource {
+    fn discover(&self) -> Result<Vec<SplitState>, PortError> {
+        let admin = self.admin()?;
+        Ok(offsets::earliest(&admin, &self.selection.topics(&admin)?)?)
+    }
+
+    fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
+        let admin = self.admin()?;
+        let topics = self.selection.topics(&admin)?;
+        let (start, until) = (&self.options.start, self.options.until.as_ref());
+        Ok(offsets::resolve(&admin, &self.client, &topics, start, until)?)
+    }
+
+    fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
+        Ok(Box::new(self.open_reader(splits)?))
+    }
+
+    fn is_replayable(&self) -> bool {
+        true
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.options.until.is_some()
+    }
+}
+
+/// The reader's end of the handover.
+struct Reader {
+    handover: Arc<Handover>,
+    splits: Vec<SplitState>,
+    is_bounded: bool,
+    ends: Ends,
+    nudge: Sender<()>,
+    /// Disconnected once all threads have ended and let go of their client.
+    done: Receiver<Infallible>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Reader {
+    fn start(
+        &mut self,
+        name: &str,
+        alive: &Sender<Infallible>,
+        body: impl FnOnce(&Handover) + Send + 'static,
+    ) -> Result<(), Error> {
+        let (alive, handover) = (alive.clone(), Arc::clone(&self.handover));
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // However the body ends, a reader must not wait for it for ever; after a close this says nothing.
+            let _ending = Ending(&handover);
+            body(&handover);
+            drop(alive);
+        });
+        self.threads.push(thread.map_err(|error| no_thread(name, &error))?);
+        Ok(())
+    }
+}
+
+struct Ending<'a>(&'a Handover);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.fail(Error::call("keep reading: a thread of the Kafka source ended", RDKafkaErrorCode::State));
+    }
+}
+
+fn no_thread(name: &str, error: &io::Error) -> Error {
+    Error::Option { option: "the system", reason: format!("refused to start thread {name}: {error}") }
+}
+
+impl SourceReader for Reader {
+    fn poll(&mut self, wait: Duration) -> Result<Poll, PortError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            if self.is_bounded && self.splits.iter().all(SplitState::is_finished) {
+                return Ok(Poll::Finished);
+            }
+            let Some(delivery) = self.handover.pop(deadline)? else { return Ok(Poll::Pending) };
+            self.splits.extend(delivery.added);
+            for (index, position) in delivery.moves {
+                if let Some(split) = self.splits.get_mut(index as usize) {
+                    split.position = position;
+                }
+            }
+            if let Some(batch) = delivery.batch {
+                return Ok(Poll::Batch(batch));
+            }
+        }
+    }
+
+    fn snapshot(&mut self) -> Vec<SplitState> {
+        self.splits.clone()
+    }
+
+    fn progress(&self) -> Vec<SplitProgress> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = |i| SplitProgress { end: ends.get(i).copied().flatten() };
+        (0..self.splits.len()).map(end).collect()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.handover.close();
+        // A full channel wakes discovery just as well.
+        self.nudge.try_send(()).ok();
+        match self.done.recv_timeout(STOP_TIMEOUT) {
+            Err(RecvTimeoutError::Disconnected) => {
+                for thread in self.threads.drain(..) {
+                    // A panic was reported where it happened, and ended the reading.
+                    drop(thread.join());
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                metrics::counter!("weir_kafka_clients_abandoned_total").increment(1);
+                tracing::warn!("the Kafka client does not let go; abandoned");
+            }
+            Ok(never) => match never {},
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

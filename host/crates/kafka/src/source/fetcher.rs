@@ -1,0 +1,190 @@
+//! HOT PATH. The thread that owns the consumer: it alone polls it, builds batches and hands them over.
+//!
+//! Without a rate limit all partitions share the consumer's queue; with one, each has its own, so that a partition that
+//! must wait holds back no other and nothing that was fetched is thrown away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::Offset;
+use weir_core::SplitState;
+
+use super::handover::{Closed, Delivery, Handover};
+use super::intake::Intake;
+use super::rate::Bucket;
+use crate::admin::Admin;
+use crate::error::Error;
+use crate::ffi::Queue;
+
+/// Messages taken with one call.
+const TAKEN_MAX: usize = 1024;
+/// How long the first records of a batch wait for more.
+const FLUSH_AFTER: Duration = Duration::from_millis(2);
+/// How long an idle fetcher waits before it looks for commands.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// How often a limited fetcher hands out tokens.
+const RATE_TICK: Duration = Duration::from_millis(20);
+
+/// How long a closing consumer may take; one that takes longer is abandoned.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Why the fetcher ends.
+pub(super) enum Stop {
+    /// Nobody reads any more.
+    Closed,
+    /// The reading failed.
+    Failed(Error),
+}
+
+impl From<Closed> for Stop {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// See the module's head.
+pub(super) struct Fetcher {
+    shared: Queue,
+    lanes: Vec<Lane>,
+    max_rate: Option<u64>,
+    intake: Intake,
+}
+
+/// A partition with a queue of its own.
+struct Lane {
+    queue: Queue,
+    bucket: Bucket,
+}
+
+impl Fetcher {
+    /// A fetcher with nothing assigned; `nudge` asks discovery for a look.
+    pub(super) fn new(
+        admin: Admin,
+        handover: Arc<Handover>,
+        nudge: Sender<()>,
+        max_rate: Option<u64>,
+    ) -> Result<Self, Error> {
+        let shared = Queue::of_consumer(admin.consumer())
+            .ok_or_else(|| Error::call("open the consumer's queue", RDKafkaErrorCode::UnknownGroup))?;
+        let intake = Intake::new(admin, handover, nudge);
+        Ok(Self { shared, lanes: Vec::new(), max_rate, intake })
+    }
+
+    /// Reads `splits` and those that are announced, until the reader is gone or the reading fails.
+    pub(super) fn run(mut self, splits: Vec<SplitState>) -> Stop {
+        match self.read(splits) {
+            Ok(never) => match never {},
+            Err(stop) => stop,
+        }
+    }
+
+    fn read(&mut self, splits: Vec<SplitState>) -> Result<std::convert::Infallible, Stop> {
+        self.assign(splits)?;
+        loop {
+            let appeared = self.intake.handover().appeared()?;
+            if !appeared.is_empty() {
+                self.assign(appeared.clone())?;
+                // The reader must know a split before its first record.
+                self.intake.flush()?;
+                self.intake.handover().push(Delivery { added: appeared, ..Delivery::default() })?;
+            }
+            match self.max_rate {
+                None => self.read_freely()?,
+                Some(_) => self.read_limited()?,
+            }
+            self.intake.flush()?;
+        }
+    }
+
+    fn assign(&mut self, states: Vec<SplitState>) -> Result<(), Error> {
+        let mut list = TopicPartitionList::with_capacity(states.len());
+        let consumer = Arc::clone(self.shared.consumer());
+        for state in states {
+            let is_finished = state.is_finished();
+            let split = &state.split;
+            let failed = |e| Error::of(format!("assign {split}"), e);
+            if !is_finished {
+                list.add_partition_offset(&split.topic, split.partition, Offset::Offset(state.position))
+                    .map_err(failed)?;
+            }
+            if let Some(rate) = self.max_rate {
+                let queue = Queue::of_partition(&consumer, split).ok_or_else(|| {
+                    Error::call(format!("open the queue of {split}"), RDKafkaErrorCode::UnknownPartition)
+                })?;
+                self.lanes.push(Lane { queue, bucket: Bucket::new(rate, Instant::now()) });
+            }
+            self.intake.add(state);
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        consumer.incremental_assign(&list).map_err(|e| Error::of("assign partitions", e))
+    }
+
+    fn empty_queues(&mut self) {
+        self.shared.take(TAKEN_MAX, FLUSH_AFTER);
+        self.shared.release();
+        for lane in &mut self.lanes {
+            while lane.queue.take(TAKEN_MAX, Duration::ZERO) > 0 {
+                lane.queue.release();
+            }
+        }
+    }
+
+    fn read_freely(&mut self) -> Result<(), Stop> {
+        // A call returns when it has all it may take: so one message first, then what comes within the flush time.
+        if self.shared.take(1, IDLE_WAIT) > 0 {
+            self.shared.take(TAKEN_MAX - 1, FLUSH_AFTER);
+        }
+        self.intake.accept(&self.shared)?;
+        self.shared.release();
+        Ok(())
+    }
+
+    fn read_limited(&mut self) -> Result<(), Stop> {
+        // Only errors of the client as a whole arrive here; the wait is the tick.
+        self.shared.take(TAKEN_MAX, RATE_TICK);
+        self.intake.accept(&self.shared)?;
+        self.shared.release();
+        let now = Instant::now();
+        for lane in &mut self.lanes {
+            loop {
+                let tokens = lane.bucket.available(now).min(TAKEN_MAX);
+                if tokens == 0 || lane.queue.take(tokens, Duration::ZERO) == 0 {
+                    break;
+                }
+                lane.bucket.spend(self.intake.accept(&lane.queue)?);
+                lane.queue.release();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A client waits in its destruction for every operation that holds one of its partitions, also for those that lie in
+/// the consumer's queue, which rdkafka keeps until after that destruction. So the consumer is closed here, and its
+/// queues are emptied when nothing can get into them any more.
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        let consumer = Arc::clone(self.shared.consumer());
+        if consumer.close_queue().is_err() {
+            // Closed already.
+            return;
+        }
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        while !consumer.closed() && Instant::now() < deadline {
+            self.empty_queues();
+        }
+        self.empty_queues();
+    }
+}

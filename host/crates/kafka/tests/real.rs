@@ -1,0 +1,460 @@
+//! The sink side against a real Kafka: `KAFKA_BOOTSTRAP=HOST:PORT cargo test -p weir-kafka --test real`. Without the
+//! variable there is no broker to test against, and each test ends at once.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::Message;
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Headers;
+use rdkafka::{Offset, TopicPartitionList};
+use weir_core::frame::{NO_SOURCE, NO_TIMESTAMP, encode_headers};
+use weir_core::ports::{Commit, MarkerRead, SinkConnector};
+use weir_core::{Batch, Delivery, Epoch, Fault, FrameWriter, JobName, Origin, RecordView, ShardId, SplitId};
+use weir_kafka::admin::ensure_topics;
+use weir_kafka::{ClientOptions, KafkaSink, SinkSideOptions};
+
+/// A job of its own on topics of its own.
+struct Job {
+    client: ClientOptions,
+    input: String,
+    output: String,
+}
+
+impl Job {
+    fn new(name: &str) -> Option<Self> {
+        let brokers = std::env::var("KAFKA_BOOTSTRAP").ok()?;
+        let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        let name = format!("{name}-{stamp}");
+        let client = ClientOptions {
+            brokers,
+            properties: BTreeMap::new(),
+            job: JobName::new(name.as_str()).unwrap(),
+            shard: ShardId(0),
+        };
+        let (input, output) = (format!("{name}-in"), format!("{name}-out"));
+        ensure_topics(&client, &BTreeMap::from([(input.clone(), 2), (output.clone(), 2)]), true).unwrap();
+        Some(Self { client, input, output })
+    }
+
+    fn sink(&self, delivery: Delivery) -> KafkaSink {
+        self.sink_with(delivery, Duration::from_secs(15))
+    }
+
+    fn sink_with(&self, delivery: Delivery, transaction_timeout: Duration) -> KafkaSink {
+        let options = SinkSideOptions { topics: vec![self.output.clone()], delivery, transaction_timeout };
+        KafkaSink::new(self.client.clone(), options).unwrap()
+    }
+
+    fn splits(&self) -> Vec<SplitId> {
+        (0..2).map(|p| SplitId::new(self.input.as_str(), p)).collect()
+    }
+
+    fn commit(&self, epoch: u64) -> Commit {
+        let positions = self.splits().into_iter().map(|s| (s, epoch as i64 * 10)).collect();
+        Commit { epoch: Epoch(epoch), positions, marker: marker(epoch) }
+    }
+
+    /// Positions and markers, as (position, text), one per split that has any.
+    fn marker(&self, sink: &KafkaSink, read: MarkerRead) -> Vec<(i64, String)> {
+        let committed = sink.read_marker(&self.splits(), read).unwrap();
+        committed.into_iter().map(|c| (c.position, String::from_utf8(c.metadata).unwrap())).collect()
+    }
+
+    /// What a reader of committed records finds in the output, up to its end.
+    fn output(&self) -> Vec<Record> {
+        read(&self.client.brokers, &self.output, "read_committed")
+    }
+}
+
+fn marker(epoch: u64) -> String {
+    format!("1;job;0;{epoch};attempt")
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Record {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    timestamp_ms: i64,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+fn read(brokers: &str, topic: &str, isolation: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "test")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", isolation)
+        .create()
+        .unwrap();
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..2 {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let (mut ends, mut records) = (0, Vec::new());
+    let started = Instant::now();
+    while ends < 2 {
+        assert!(started.elapsed() < Duration::from_secs(30), "the topic's end was not reached");
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ends += 1,
+            Some(Err(error)) => panic!("{error}"),
+            Some(Ok(message)) => records.push(Record {
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().map(<[u8]>::to_vec),
+                timestamp_ms: message.timestamp().to_millis().unwrap(),
+                headers: message.headers().map_or_else(Vec::new, |h| {
+                    h.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect()
+                }),
+            }),
+        }
+    }
+    records.sort();
+    records
+}
+
+fn batch(records: &[RecordView<'_>]) -> Batch {
+    let mut writer = FrameWriter::new(Vec::new());
+    records.iter().for_each(|r| writer.push(*r));
+    Batch { frame: writer.finish(), origins: vec![Origin { split: 0, offset: 0 }; records.len()] }
+}
+
+fn record<'a>(key: &'a str, value: &'a [u8]) -> RecordView<'a> {
+    RecordView {
+        timestamp_ms: 1_700_000_000_000,
+        source: NO_SOURCE,
+        key: Some(key.as_bytes()),
+        value: Some(value),
+        headers: &[],
+    }
+}
+
+#[test]
+fn a_transaction_is_seen_whole_with_its_marker_or_not_at_all() {
+    let Some(job) = Job::new("whole") else { return };
+    let sink = job.sink(Delivery::ExactlyOnce);
+    assert_eq!(job.marker(&sink, MarkerRead::Glance), []);
+    sink.fence().unwrap();
+    assert_eq!(job.marker(&sink, MarkerRead::Stable), []);
+    let mut outputs = sink.open().unwrap();
+    // An attempt's first epoch is empty.
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    assert_eq!(job.marker(&sink, MarkerRead::Stable), [(10, marker(1)), (10, marker(1))]);
+    for epoch in 2..=4 {
+        outputs.sinks[0].write(&batch(&[record("a", b"x"), record("b", b"y")])).unwrap();
+        outputs.sinks[0].flush().unwrap();
+        assert_eq!(job.output().len(), (epoch as usize - 2) * 2, "nothing of an open transaction is seen");
+        outputs.committer.commit(&job.commit(epoch)).unwrap();
+        assert_eq!(job.marker(&sink, MarkerRead::Stable)[0], (epoch as i64 * 10, marker(epoch)));
+    }
+    assert_eq!(job.output().len(), 6);
+    // Written, never committed: gone with the attempt.
+    outputs.sinks[0].write(&batch(&[record("c", b"z")])).unwrap();
+    outputs.sinks[0].flush().unwrap();
+    drop(outputs);
+    sink.fence().unwrap();
+    assert_eq!(job.output().len(), 6);
+    assert_eq!(job.marker(&sink, MarkerRead::Stable)[1], (40, marker(4)));
+}
+
+#[test]
+fn a_record_arrives_as_it_was() {
+    let Some(job) = Job::new("as-it-was") else { return };
+    let sink = job.sink(Delivery::ExactlyOnce);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    let mut headers = Vec::new();
+    let (name, null): (&[u8], Option<&[u8]>) = (b"n", None);
+    encode_headers([(name, null), (b"e", Some(b"")), (b"v", Some(&[0, 255]))], &mut headers);
+    let plain = record("k", b"v");
+    let sent = [
+        plain,
+        RecordView { key: None, ..plain },
+        RecordView { key: Some(&[]), value: Some(&[]), ..plain },
+        RecordView { value: None, headers: &headers, ..plain },
+        RecordView { key: Some(&[0xff, 0]), value: Some(&[0xfe]), timestamp_ms: NO_TIMESTAMP, ..plain },
+    ];
+    outputs.sinks[0].write(&batch(&sent)).unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    let mut expected: Vec<Record> = sent
+        .iter()
+        .map(|r| Record {
+            key: r.key.map(<[u8]>::to_vec),
+            value: r.value.map(<[u8]>::to_vec),
+            timestamp_ms: r.timestamp_ms,
+            headers: r
+                .headers()
+                .map(|(n, v)| (String::from_utf8(n.to_vec()).unwrap(), v.map(<[u8]>::to_vec)))
+                .collect(),
+        })
+        .collect();
+    expected.sort();
+    let mut found = job.output();
+    // No timestamp means now.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    for record in found.iter_mut().filter(|r| r.value.as_deref() == Some(&[0xfe])) {
+        assert!((now - record.timestamp_ms).abs() < 60_000);
+        record.timestamp_ms = NO_TIMESTAMP;
+    }
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn many_records_in_many_transactions_all_arrive_once() {
+    let Some(job) = Job::new("many") else { return };
+    let sink = job.sink(Delivery::ExactlyOnce);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    let value = [7; 100];
+    let mut sent = 0;
+    for epoch in 1..=20 {
+        for _ in 0..20 {
+            let keys: Vec<String> = (0..500).map(|i| format!("{:016}", sent + i)).collect();
+            outputs.sinks[0].write(&batch(&keys.iter().map(|k| record(k, &value)).collect::<Vec<_>>())).unwrap();
+            sent += keys.len();
+        }
+        outputs.committer.commit(&job.commit(epoch)).unwrap();
+    }
+    let keys: Vec<Vec<u8>> = job.output().into_iter().filter_map(|r| r.key).collect();
+    let expected: Vec<Vec<u8>> = (0..sent).map(|i| format!("{i:016}").into_bytes()).collect();
+    assert_eq!(keys.len(), expected.len());
+    assert!(keys == expected, "each key once");
+}
+
+#[test]
+fn a_rival_fences_and_sees_what_holds() {
+    let Some(job) = Job::new("rival") else { return };
+    let first = job.sink(Delivery::ExactlyOnce);
+    first.fence().unwrap();
+    let mut outputs = first.open().unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    outputs.sinks[0].write(&batch(&[record("a", b"zombie")])).unwrap();
+    outputs.sinks[0].flush().unwrap();
+
+    let second = job.sink(Delivery::ExactlyOnce);
+    assert_eq!(job.marker(&second, MarkerRead::Glance)[0], (10, marker(1)), "a glance fences nobody");
+    second.fence().unwrap();
+    assert_eq!(job.marker(&second, MarkerRead::Stable)[0], (10, marker(1)));
+    let mut winner = second.open().unwrap();
+    winner.committer.commit(&job.commit(2)).unwrap();
+
+    let error = outputs.committer.commit(&job.commit(9)).unwrap_err();
+    assert_eq!(error.fault(), Fault::Fenced, "{error}");
+    assert!(outputs.sinks[0].write(&batch(&[record("a", b"zombie")])).is_err());
+    winner.sinks[0].write(&batch(&[record("a", b"winner")])).unwrap();
+    winner.committer.commit(&job.commit(3)).unwrap();
+    assert_eq!(job.marker(&second, MarkerRead::Stable), [(30, marker(3)), (30, marker(3))]);
+    let values: Vec<_> = job.output().into_iter().map(|r| r.value.unwrap()).collect();
+    assert_eq!(values, [b"winner"]);
+}
+
+#[test]
+fn the_brokers_time_out_is_an_error_and_loses_nothing_committed() {
+    let Some(job) = Job::new("timeout") else { return };
+    let sink = job.sink_with(Delivery::ExactlyOnce, Duration::from_secs(2));
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    outputs.sinks[0].write(&batch(&[record("a", b"late")])).unwrap();
+    outputs.sinks[0].flush().unwrap();
+    std::thread::sleep(Duration::from_secs(5));
+    let error = outputs.committer.commit(&job.commit(2)).unwrap_err();
+    assert!(matches!(error.fault(), Fault::Fenced | Fault::Transient), "{error}");
+    drop(outputs);
+    sink.set_transaction_timeout(Duration::from_secs(4));
+    sink.fence().unwrap();
+    assert_eq!(job.marker(&sink, MarkerRead::Stable)[0], (10, marker(1)));
+    let mut outputs = sink.open().unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    outputs.sinks[0].write(&batch(&[record("a", b"again")])).unwrap();
+    outputs.committer.commit(&job.commit(2)).unwrap();
+    assert_eq!(job.output().len(), 1);
+}
+
+#[test]
+fn a_glance_does_not_wait_for_pending_offsets() {
+    let Some(job) = Job::new("glance") else { return };
+    let sink = job.sink(Delivery::ExactlyOnce);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    // Somebody else's transaction, with offsets of this group pending.
+    let rival: rdkafka::producer::BaseProducer<_> = ClientConfig::new()
+        .set("bootstrap.servers", &job.client.brokers)
+        .set("transactional.id", format!("{}-other", job.client.job))
+        .set("transaction.timeout.ms", "3000")
+        .create()
+        .unwrap();
+    pending_offsets(&rival, &job);
+    let started = Instant::now();
+    assert_eq!(job.marker(&sink, MarkerRead::Glance)[0], (10, marker(1)));
+    let glanced = started.elapsed();
+    // Ends when the broker aborts the rival's transaction.
+    assert_eq!(job.marker(&sink, MarkerRead::Stable)[0], (10, marker(1)));
+    assert!(glanced < Duration::from_secs(2), "{glanced:?}");
+    assert!(started.elapsed() > Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+fn pending_offsets(rival: &rdkafka::producer::BaseProducer<rdkafka::producer::DefaultProducerContext>, job: &Job) {
+    use rdkafka::producer::Producer;
+    let member: BaseConsumer<DefaultConsumer> = ClientConfig::new()
+        .set("bootstrap.servers", &job.client.brokers)
+        .set("group.id", job.client.group())
+        .create()
+        .unwrap();
+    rival.init_transactions(Duration::from_secs(20)).unwrap();
+    rival.begin_transaction().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(&job.input, 0, Offset::Offset(77)).unwrap();
+    rival.send_offsets_to_transaction(&offsets, &member.group_metadata().unwrap(), Duration::from_secs(10)).unwrap();
+}
+
+type DefaultConsumer = rdkafka::consumer::DefaultConsumerContext;
+
+#[test]
+fn too_large_records_are_the_users_and_never_sent() {
+    let Some(job) = Job::new("oversize") else { return };
+    let sink = job.sink(Delivery::ExactlyOnce);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    let fits = vec![1; 1_048_588 - 80];
+    outputs.sinks[0].write(&batch(&[record("k", &fits)])).unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    let error = outputs.sinks[0].write(&batch(&[record("k", &vec![1; 1_048_588])])).unwrap_err();
+    assert_eq!(error.fault(), Fault::User);
+    assert!(error.to_string().contains(&job.output) && error.to_string().contains("1048588"), "{error}");
+    drop(outputs);
+    sink.fence().unwrap();
+    assert_eq!(job.output().len(), 1);
+}
+
+#[test]
+fn a_lowered_limit_costs_a_recovery_and_no_loop() {
+    let Some(job) = Job::new("lowered") else { return };
+    let sink = job.sink(Delivery::ExactlyOnce);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    set_limit(&job, "20000");
+    let value = vec![1; 3_000];
+    let records: Vec<_> = (0..200).map(|_| record("k", &value)).collect();
+    let refused = outputs.sinks[0].write(&batch(&records)).and_then(|()| outputs.sinks[0].flush()).unwrap_err();
+    assert_eq!(refused.fault(), Fault::Transient, "{refused}");
+    drop(outputs);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    outputs.sinks[0].write(&batch(&records)).unwrap();
+    outputs.committer.commit(&job.commit(2)).unwrap();
+    assert_eq!(job.output().len(), 200);
+    let error = outputs.sinks[0].write(&batch(&[record("k", &vec![1; 30_000])])).unwrap_err();
+    assert_eq!(error.fault(), Fault::User, "{error}");
+}
+
+fn set_limit(job: &Job, bytes: &str) {
+    use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &job.client.brokers).create().unwrap();
+    let changes = [AlterConfig::new(ResourceSpecifier::Topic(&job.output)).set("max.message.bytes", bytes)];
+    let options = AdminOptions::new();
+    // The request is sent when it is made; its answer is awaited by looking.
+    let _answer = admin.alter_configs(&changes, &options);
+    let started = Instant::now();
+    while weir_kafka::admin::max_message_bytes(&job.client, std::slice::from_ref(&job.output)).unwrap()[&job.output]
+        != bytes.parse::<usize>().unwrap()
+    {
+        assert!(started.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn missing_topics_and_wrong_time_outs_are_named() {
+    let Some(job) = Job::new("named") else { return };
+    for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
+        let options = SinkSideOptions {
+            topics: vec!["weir-no-such-topic".to_owned()],
+            delivery,
+            transaction_timeout: Duration::from_secs(15),
+        };
+        let sink = KafkaSink::new(job.client.clone(), options).unwrap();
+        let error = sink.fence().and_then(|()| sink.open().map(drop)).unwrap_err();
+        assert_eq!(error.fault(), Fault::Config, "{error}");
+        assert!(error.to_string().contains("weir-no-such-topic") && error.to_string().contains("--create-topics"));
+    }
+    let error = job.sink_with(Delivery::ExactlyOnce, Duration::from_secs(3600)).fence().unwrap_err();
+    assert_eq!(error.fault(), Fault::Config, "{error}");
+    assert!(error.to_string().contains("transaction.max.timeout.ms"), "{error}");
+}
+
+#[test]
+fn plain_commits_carry_the_marker_too() {
+    for delivery in [Delivery::AtLeastOnce, Delivery::None] {
+        let Some(job) = Job::new("plain") else { return };
+        let sink = job.sink(delivery);
+        sink.fence().unwrap();
+        let mut outputs = sink.open().unwrap();
+        outputs.committer.commit(&job.commit(1)).unwrap();
+        outputs.sinks[0].write(&batch(&[record("a", b"x")])).unwrap();
+        outputs.sinks[0].flush().unwrap();
+        assert_eq!(job.output().len(), 1);
+        outputs.committer.commit(&job.commit(2)).unwrap();
+        assert_eq!(job.marker(&sink, MarkerRead::Stable), [(20, marker(2)), (20, marker(2))]);
+    }
+}
+
+#[test]
+fn offsets_alone_are_a_transaction_too() {
+    let Some(job) = Job::new("offsets") else { return };
+    let options = SinkSideOptions {
+        topics: Vec::new(),
+        delivery: Delivery::ExactlyOnce,
+        transaction_timeout: Duration::from_secs(15),
+    };
+    let sink = KafkaSink::new(job.client.clone(), options).unwrap();
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    assert!(outputs.sinks.is_empty());
+    for epoch in 1..=3 {
+        outputs.committer.commit(&job.commit(epoch)).unwrap();
+    }
+    assert_eq!(job.marker(&sink, MarkerRead::Stable), [(30, marker(3)), (30, marker(3))]);
+}
+
+#[test]
+fn an_epoch_that_could_hold_nowhere_is_a_bug() {
+    let Some(job) = Job::new("nowhere") else { return };
+    let sink = job.sink(Delivery::ExactlyOnce);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    for commit in [
+        Commit { positions: Vec::new(), ..job.commit(1) },
+        Commit { marker: "x".repeat(512), ..job.commit(1) },
+        Commit { positions: vec![(job.splits()[0].clone(), -1)], ..job.commit(1) },
+    ] {
+        assert_eq!(outputs.committer.commit(&commit).unwrap_err().fault(), Fault::Bug);
+    }
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_named_in_bounded_time() {
+    let client = ClientOptions {
+        brokers: "127.0.0.1:9".to_owned(),
+        properties: BTreeMap::new(),
+        job: JobName::new("nobody").unwrap(),
+        shard: ShardId(0),
+    };
+    let options = SinkSideOptions {
+        topics: vec!["any".to_owned()],
+        delivery: Delivery::ExactlyOnce,
+        transaction_timeout: Duration::from_secs(15),
+    };
+    let sink = KafkaSink::new(client, options).unwrap();
+    let error = sink.fence().unwrap_err();
+    assert_eq!(error.fault(), Fault::Transient);
+    assert!(error.to_string().contains("127.0.0.1:9"), "{error}");
+}

@@ -1,0 +1,148 @@
+//! HOT PATH. Batches, cut from a stream of bytes line by line.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use weir_core::frame::NO_TIMESTAMP;
+use weir_core::{Batch, Frame, FrameWriter, Origin, RecordView, SplitId, SplitState};
+
+use crate::Error;
+
+/// Most records of a batch.
+pub(crate) const BATCH_RECORDS: usize = 1024;
+/// Most bytes of a batch; a larger line travels alone.
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
+/// A longer line is no line.
+const LINE_BYTES_MAX: usize = 64 << 20;
+/// One read of the operating system.
+const READ_BYTES: usize = 64 << 10;
+
+/// Cuts what a reader gives into batches. Returns a batch as soon as the next line would have to be waited for, so that
+/// a slow writer's lines are not held back.
+pub(crate) struct Lines<R> {
+    reader: BufReader<R>,
+    what: String,
+    line: Vec<u8>,
+    consumed: u64,
+}
+
+/// Some lines.
+pub(crate) struct Cut {
+    /// Their values.
+    pub frame: Frame,
+    /// For each, the bytes of the stream that were consumed before it.
+    pub starts: Vec<u64>,
+}
+
+impl<R: Read> Lines<R> {
+    pub(crate) fn new(what: String, reader: R) -> Self {
+        Self { reader: BufReader::with_capacity(READ_BYTES, reader), what, line: Vec::new(), consumed: 0 }
+    }
+
+    /// Bytes of the stream that are in the batches returned so far.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    /// The next lines; `None` at the end of the stream. Blocks for the first line only.
+    pub(crate) fn next_cut(&mut self) -> Result<Option<Cut>, Error> {
+        let mut writer = FrameWriter::new(Vec::with_capacity(READ_BYTES));
+        let mut starts = Vec::new();
+        while starts.is_empty() || (starts.len() < BATCH_RECORDS && self.fits(writer.bytes())) {
+            let read = self.read_line()?;
+            if read == 0 {
+                break;
+            }
+            let value = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+            let source = starts.len() as u32;
+            writer.push(RecordView { timestamp_ms: NO_TIMESTAMP, source, key: None, value: Some(value), headers: &[] });
+            starts.push(self.consumed);
+            self.consumed += read as u64;
+        }
+        Ok((!starts.is_empty()).then(|| Cut { frame: writer.finish(), starts }))
+    }
+
+    /// True when a whole line is at hand that still fits a batch of `bytes`.
+    fn fits(&self, bytes: usize) -> bool {
+        let line = self.reader.buffer().iter().position(|b| *b == b'\n');
+        line.is_some_and(|len| bytes + len + weir_core::frame::RECORD_BYTES <= BATCH_BYTES)
+    }
+
+    /// Reads one line into `self.line`, its `\n` included; 0 at the end.
+    fn read_line(&mut self) -> Result<usize, Error> {
+        self.line.clear();
+        let limited = (&mut self.reader).take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut self.line);
+        match limited {
+            Ok(read) if read > LINE_BYTES_MAX => {
+                Err(Error::LongLine { what: self.what.clone(), limit: LINE_BYTES_MAX })
+            }
+            Ok(read) => Ok(read),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Read { what: self.what.clone(), source }
+    }
+}
+
+/// A batch of the only split; `offset` gives the origin of the record at an index.
+pub(crate) fn batch(frame: Frame, offset: impl Fn(usize) -> i64) -> Batch {
+    let origins = (0..frame.len()).map(|index| Origin { split: 0, offset: offset(index) }).collect();
+    Batch { frame, origins }
+}
+
+/// The one split that a local source can go on from.
+pub(crate) fn only_split(wanted: &SplitId, splits: Vec<SplitState>) -> Result<SplitState, Error> {
+    match splits.as_slice() {
+        [split] if split.split == *wanted => Ok(split.clone()),
+        others => {
+            let found = others.iter().map(|s| s.split.to_string()).collect::<Vec<_>>().join(", ");
+            Err(Error::Foreign { found, wanted: wanted.to_string() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cuts(input: &[u8]) -> Vec<Vec<(u64, Vec<u8>)>> {
+        let mut lines = Lines::new("test".into(), input);
+        let mut all = Vec::new();
+        while let Some(cut) = lines.next_cut().unwrap() {
+            let values = cut.frame.records().map(|r| r.value.unwrap().to_vec());
+            all.push(cut.starts.iter().copied().zip(values).collect());
+        }
+        assert_eq!(lines.consumed(), input.len() as u64);
+        all
+    }
+
+    #[test]
+    fn lines_are_values() {
+        for (input, wanted) in [
+            (&b""[..], vec![]),
+            (b"a\nb\n", vec![(0, &b"a"[..]), (2, b"b")]),
+            (b"a\r\n\nlast", vec![(0, b"a\r"), (3, b""), (4, b"last")]),
+            (b"\xff\x00\n", vec![(0, b"\xff\x00")]),
+        ] {
+            let flat: Vec<(u64, Vec<u8>)> = cuts(input).concat();
+            assert_eq!(flat, wanted.into_iter().map(|(at, v)| (at, v.to_vec())).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn batches_have_bounds() {
+        let many = cuts(&b"x\n".repeat(3000));
+        assert!(many.iter().all(|batch| batch.len() <= BATCH_RECORDS));
+        assert_eq!(many.concat().len(), 3000);
+        let big = [vec![b'y'; 3 << 20], b"\nsmall\nsmall\n".to_vec()].concat();
+        assert_eq!(cuts(&big).iter().map(Vec::len).collect::<Vec<_>>(), [1, 2], "a large line travels alone");
+    }
+
+    #[test]
+    fn a_line_has_an_end() {
+        let mut lines = Lines::new("zeros".into(), io::repeat(b'0'));
+        let error = lines.next_cut().map(drop).unwrap_err().to_string();
+        assert!(error.contains("a line of zeros is longer than 67108864 bytes"), "{error}");
+    }
+}

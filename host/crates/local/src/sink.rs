@@ -1,0 +1,245 @@
+//! Standard output and files to write to. Only whole lines reach the operating system, so a killed process leaves no
+//! torn line behind; and they reach it before the epoch is committed, so a replay may repeat lines but never lose them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use weir_core::ports::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
+use weir_core::{Batch, PortError, SplitId};
+
+use crate::Error;
+
+/// Lines gathered before they are written.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalSink {
+    /// Standard output.
+    Stdout,
+    /// The end of this file.
+    File(PathBuf),
+}
+
+impl LocalSink {
+    /// Opens it for one attempt.
+    pub fn open(&self) -> Result<Box<dyn Sink>, PortError> {
+        match self {
+            Self::Stdout => Ok(Box::new(LineSink::new("stdout".to_owned(), Stdout(io::stdout())))),
+            Self::File(path) => {
+                let file = append(path).map_err(|source| Error::Open { path: path.clone(), source })?;
+                Ok(Box::new(LineSink::new(path.display().to_string(), file)))
+            }
+        }
+    }
+}
+
+/// Opens the sinks of a job that has no Kafka at either end: there is no marker, and an epoch holds once flushed.
+pub struct LocalConnector {
+    sinks: Vec<LocalSink>,
+}
+
+impl LocalConnector {
+    /// For these sinks, in the order of the pipeline.
+    pub fn new(sinks: Vec<LocalSink>) -> Self {
+        Self { sinks }
+    }
+}
+
+impl SinkConnector for LocalConnector {
+    fn read_marker(&self, _splits: &[SplitId], _read: MarkerRead) -> Result<Vec<Committed>, PortError> {
+        Ok(Vec::new())
+    }
+
+    fn fence(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn open(&self) -> Result<Outputs, PortError> {
+        let sinks = self.sinks.iter().map(LocalSink::open).collect::<Result<_, _>>()?;
+        Ok(Outputs { sinks, committer: Box::new(NoCommit) })
+    }
+
+    fn has_marker(&self) -> bool {
+        false
+    }
+}
+
+/// Nothing outside knows of epochs: the epoch log, written before, is what decides.
+struct NoCommit;
+
+impl Committer for NoCommit {
+    fn commit(&mut self, _commit: &Commit) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// What lines are written to.
+trait Target: Write + Send {
+    /// Makes what was written survive as much as the target can.
+    fn settle(&mut self) -> io::Result<()>;
+}
+
+struct Stdout(io::Stdout);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Target for Stdout {
+    fn settle(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Target for File {
+    /// Synced like the epoch log, or positions could survive a power cut that the lines before them do not.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.metadata()?.is_file() { self.sync_data() } else { Ok(()) }
+    }
+}
+
+struct LineSink<T> {
+    what: String,
+    target: T,
+    lines: Vec<u8>,
+    is_settled: bool,
+}
+
+impl<T: Target> LineSink<T> {
+    fn new(what: String, target: T) -> Self {
+        Self { what, target, lines: Vec::with_capacity(WRITE_BYTES), is_settled: true }
+    }
+
+    fn push_out(&mut self) -> Result<(), Error> {
+        let written = self.target.write_all(&self.lines);
+        self.lines.clear();
+        written.map_err(|source| Error::Write { what: self.what.clone(), source })
+    }
+}
+
+impl<T: Target> Sink for LineSink<T> {
+    fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
+        for record in batch.frame.records() {
+            self.lines.extend_from_slice(record.value.unwrap_or_default());
+            self.lines.push(b'\n');
+            if self.lines.len() >= WRITE_BYTES {
+                self.push_out()?;
+            }
+        }
+        self.is_settled &= batch.frame.is_empty();
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), PortError> {
+        if !self.is_settled {
+            self.push_out()?;
+            self.target.settle().map_err(|source| Error::Write { what: self.what.clone(), source })?;
+            self.is_settled = true;
+        }
+        Ok(())
+    }
+}
+
+/// Opens `path` to append whole lines: a last line that somebody left open is ended first.
+fn append(path: &Path) -> io::Result<File> {
+    // Read access only serves the look at the last byte; what can only be written to has no such byte.
+    let is_file = path.metadata().is_ok_and(|m| m.is_file());
+    let mut file = OpenOptions::new().append(true).create(true).read(is_file).open(path)?;
+    if is_file && file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use weir_core::{FrameWriter, RecordView};
+
+    use super::*;
+    use crate::lines::batch;
+
+    fn values(values: &[Option<&[u8]>]) -> Batch {
+        let mut writer = FrameWriter::new(Vec::new());
+        for value in values {
+            writer.push(RecordView { timestamp_ms: 0, source: 0, key: None, value: *value, headers: &[] });
+        }
+        batch(writer.finish(), |index| index as i64)
+    }
+
+    #[test]
+    fn lines_are_appended_and_there_after_a_flush() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let connector = LocalConnector::new(vec![LocalSink::File(path.clone())]);
+        for round in 1..=2 {
+            let mut outputs = connector.open().unwrap();
+            let sink = outputs.sinks.first_mut().unwrap();
+            sink.write(&values(&[Some(b"a"), None, Some(b"\xff")])).unwrap();
+            sink.flush().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"a\n\n\xff\n".repeat(round));
+        }
+        assert!(!connector.has_marker() && connector.read_marker(&[], MarkerRead::Stable).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_open_line_is_ended_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        fs::write(&path, b"torn").unwrap();
+        let mut sink = LocalSink::File(path.clone()).open().unwrap();
+        sink.write(&values(&[Some(b"a")])).unwrap();
+        sink.flush().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"torn\na\n");
+    }
+
+    #[test]
+    fn every_write_ends_with_a_whole_line() {
+        struct Writes(std::sync::mpsc::SyncSender<Vec<u8>>);
+        impl Write for Writes {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.send(bytes.to_vec()).unwrap();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        impl Target for Writes {
+            fn settle(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (sender, writes) = std::sync::mpsc::sync_channel(64);
+        let mut sink = LineSink::new("test".into(), Writes(sender));
+        let line = vec![b'l'; 40_000];
+        sink.write(&values(&[Some(&line[..]); 5])).unwrap();
+        sink.flush().unwrap();
+        drop(sink);
+        let writes: Vec<Vec<u8>> = writes.iter().collect();
+        assert!(writes.len() > 1 && writes.iter().all(|w| w.ends_with(b"\n") && w.len() <= 2 * WRITE_BYTES));
+        assert_eq!(writes.concat().len(), 5 * 40_001);
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error() {
+        let mut sink = LocalSink::File("/dev/full".into()).open().unwrap();
+        sink.write(&values(&[Some(b"a")])).unwrap();
+        let error = sink.flush().unwrap_err();
+        assert_eq!(error.to_string(), "failed to write /dev/full");
+    }
+}

@@ -1,0 +1,178 @@
+//! Lines of standard input, which cannot be read again. One thread reads, because a read of a pipe may block for ever
+//! and the source task must not; it hands over at most two batches ahead. The position is the number of the next line,
+//! from 0.
+
+use std::io::Read;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
+use weir_core::{Frame, PortError, SplitId, SplitState};
+
+use crate::Error;
+use crate::lines::{Lines, batch, only_split};
+
+const HANDOVER_BATCHES: usize = 2;
+
+/// Opens standard input, once.
+pub struct StdinSource {
+    split: SplitId,
+    input: Mutex<Option<Box<dyn Read + Send>>>,
+}
+
+impl StdinSource {
+    /// The process's own standard input.
+    pub fn new() -> Self {
+        Self::from_reader(Box::new(std::io::stdin()))
+    }
+
+    /// Anything that can be read, in its place.
+    pub fn from_reader(input: Box<dyn Read + Send>) -> Self {
+        Self { split: SplitId::new("stdin", 0), input: Mutex::new(Some(input)) }
+    }
+
+    fn start(&self) -> SplitState {
+        SplitState { split: self.split.clone(), position: 0, end: None, identity: None }
+    }
+}
+
+impl Default for StdinSource {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SourceConnector for StdinSource {
+    fn discover(&self) -> Result<Vec<SplitState>, PortError> {
+        Ok(vec![self.start()])
+    }
+
+    fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
+        Ok(vec![self.start()])
+    }
+
+    fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
+        let split = only_split(&self.split, splits)?;
+        let input = self.input.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(Error::ReadTwice)?;
+        let (sender, receiver) = sync_channel(HANDOVER_BATCHES);
+        // Never joined: it may sit in a read until the process ends.
+        let thread = std::thread::Builder::new().name("weir-stdin".to_owned());
+        thread.spawn(move || read_all(input, &sender)).map_err(Error::Thread)?;
+        Ok(Box::new(StdinReader { split, receiver }))
+    }
+
+    fn is_replayable(&self) -> bool {
+        false
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+}
+
+/// Reads to the end, or until nobody listens any more.
+fn read_all(input: Box<dyn Read + Send>, sender: &SyncSender<Result<Frame, Error>>) {
+    let mut lines = Lines::new("stdin".to_owned(), input);
+    loop {
+        let next = match lines.next_cut() {
+            Ok(None) => return,
+            Ok(Some(cut)) => Ok(cut.frame),
+            Err(error) => Err(error),
+        };
+        let is_last = next.is_err();
+        if sender.send(next).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+struct StdinReader {
+    split: SplitState,
+    receiver: Receiver<Result<Frame, Error>>,
+}
+
+impl SourceReader for StdinReader {
+    fn poll(&mut self, wait: Duration) -> Result<Poll, PortError> {
+        match self.receiver.recv_timeout(wait) {
+            Ok(frame) => {
+                let frame = frame?;
+                let first = self.split.position;
+                self.split.position += frame.len() as i64;
+                Ok(Poll::Batch(batch(frame, |index| first + index as i64)))
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(Poll::Pending),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.split.end = Some(self.split.position);
+                Ok(Poll::Finished)
+            }
+        }
+    }
+
+    fn snapshot(&mut self) -> Vec<SplitState> {
+        vec![self.split.clone()]
+    }
+
+    fn progress(&self) -> Vec<SplitProgress> {
+        vec![SplitProgress { end: self.split.end }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn open(input: impl Read + Send + 'static) -> (StdinSource, Box<dyn SourceReader>) {
+        let source = StdinSource::from_reader(Box::new(input));
+        let reader = source.open(source.resolve().unwrap()).unwrap();
+        (source, reader)
+    }
+
+    fn next(reader: &mut dyn SourceReader) -> Option<Vec<(i64, Vec<u8>)>> {
+        match reader.poll(WAIT).unwrap() {
+            Poll::Batch(batch) => {
+                let values = batch.frame.records().map(|r| r.value.unwrap().to_vec());
+                Some(batch.origins.iter().map(|o| o.offset).zip(values).collect())
+            }
+            Poll::Finished => None,
+            Poll::Pending => panic!("ten seconds are enough"),
+        }
+    }
+
+    #[test]
+    fn lines_come_as_they_are_written() {
+        let (output, mut input) = io::pipe().unwrap();
+        let (_, mut reader) = open(output);
+        assert!(matches!(reader.poll(Duration::ZERO).unwrap(), Poll::Pending), "a silent pipe blocks nobody");
+        input.write_all(b"a\nb\nc").unwrap();
+        assert_eq!(next(reader.as_mut()), Some(vec![(0, b"a".to_vec()), (1, b"b".to_vec())]));
+        drop(input);
+        assert_eq!(next(reader.as_mut()), Some(vec![(2, b"c".to_vec())]));
+        assert_eq!(next(reader.as_mut()), None);
+        assert!(reader.snapshot().iter().all(|s| s.is_finished() && s.position == 3));
+    }
+
+    #[test]
+    fn it_is_read_once() {
+        let (source, _reader) = open(io::empty());
+        assert!(source.open(source.resolve().unwrap()).is_err());
+        assert!(!source.is_replayable());
+    }
+
+    #[test]
+    fn a_failing_read_is_an_error() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("unplugged"))
+            }
+        }
+        let (_, mut reader) = open(Broken);
+        let error = reader.poll(WAIT).unwrap_err();
+        assert_eq!(error.to_string(), "failed to read stdin");
+    }
+}

@@ -1,0 +1,29 @@
+//! Which delivery a source and its sinks allow, and which one is meant when none is named.
+
+use weir_core::Delivery;
+
+use crate::error::Error;
+use crate::plan::{SinkKind, SinkPlan, SourceKind};
+
+/// Checks what was asked for; chooses the best that can be kept where nothing was.
+pub(crate) fn choose(asked: Option<Delivery>, source: &SourceKind, sinks: &[SinkPlan]) -> Result<Delivery, Error> {
+    match (asked, obstacle(source, sinks)) {
+        (Some(Delivery::ExactlyOnce), Some(reason)) => Err(Error::Delivery { reason: reason.to_owned() }),
+        (Some(asked), _) => Ok(asked),
+        (None, Some(_)) => Ok(Delivery::AtLeastOnce),
+        (None, None) => Ok(Delivery::ExactlyOnce),
+    }
+}
+
+/// Why exactly-once cannot be kept.
+fn obstacle(source: &SourceKind, sinks: &[SinkPlan]) -> Option<&'static str> {
+    let from_kafka = matches!(source, SourceKind::Kafka { .. });
+    let to_kafka = sinks.iter().any(|sink| matches!(sink.kind, SinkKind::Kafka { .. }));
+    if matches!(source, SourceKind::Stdin) {
+        Some("stdin cannot be read again after a failure")
+    } else if !from_kafka && !to_kafka {
+        Some("neither end is Kafka, so there is no transaction that output and position could share")
+    } else {
+        None
+    }
+}

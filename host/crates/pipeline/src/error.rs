@@ -1,0 +1,121 @@
+//! What is wrong with a description, and the closest thing that would be right.
+
+use weir_core::{Fault, PortError};
+
+/// What is wrong with a description. `at` names the place as the user wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The file is not TOML, has a key that nothing reads, or a value of the wrong kind.
+    #[error("line {line}, column {column}: {message}")]
+    Syntax {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What is wrong, with a suggestion where one is close.
+        message: String,
+    },
+    /// The file is for another version of the format.
+    #[error("version = {0} is not known; this host reads version = 1")]
+    Version(u32),
+    /// An address that is none.
+    #[error("{address:?} is not an address: {reason}")]
+    Address {
+        /// As written.
+        address: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A setting that is missing.
+    #[error("{at} is missing; {cure}")]
+    Missing {
+        /// Which.
+        at: String,
+        /// What to write.
+        cure: String,
+    },
+    /// A value that cannot be.
+    #[error("{at}: {reason}")]
+    Invalid {
+        /// Where.
+        at: String,
+        /// Why, and what would do.
+        reason: String,
+    },
+    /// Two settings that exclude each other.
+    #[error("{one} conflicts with {other}: {reason}")]
+    Conflict {
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
+        /// Why.
+        reason: String,
+    },
+    /// A name that nothing has.
+    #[error("{at}: there is no {kind} named {name:?}{}", suggestion(.close))]
+    Unknown {
+        /// Where it is used.
+        at: String,
+        /// What was looked for.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The closest that exists.
+        close: Option<String>,
+    },
+    /// Described rightly, but this version cannot run it.
+    #[error("{what} does not run yet; {instead}")]
+    NotYet {
+        /// What.
+        what: String,
+        /// What runs.
+        instead: String,
+    },
+    /// Exactly-once is asked for where it cannot be kept.
+    #[error("delivery = exactly-once is impossible here: {reason}; use at-least-once")]
+    Delivery {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Who must act: always whoever wrote the description.
+    pub fn fault(&self) -> Fault {
+        Fault::Config
+    }
+
+    pub(crate) fn missing(at: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self::Missing { at: at.into(), cure: cure.into() }
+    }
+
+    pub(crate) fn invalid(at: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid { at: at.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn conflict(one: impl Into<String>, other: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Conflict { one: one.into(), other: other.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn not_yet(what: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self::NotYet { what: what.into(), instead: instead.into() }
+    }
+}
+
+impl From<Error> for PortError {
+    fn from(error: Error) -> Self {
+        Self::new(error.fault(), error)
+    }
+}
+
+fn suggestion(close: &Option<String>) -> String {
+    close.as_ref().map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+/// The known word that `word` most likely was meant to be.
+pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    const ALIKE: f64 = 0.8;
+    let scored = known.into_iter().map(|k| (strsim::jaro_winkler(word, k), k)).filter(|(score, _)| *score > ALIKE);
+    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k.to_owned())
+}

@@ -1,0 +1,43 @@
+//! `pipeline`: the description of a job, from what a user wrote (flags, a file) to a typed plan that can run. Pure: it
+//! reads no file and no clock, starts no thread, and knows neither Kafka, RocksDB nor wasmtime.
+//!
+//! ```text
+//! file ─ read ─▶ Spec ─┐
+//!                      ├─ overrides ─▶ Spec ─ validate ─▶ graph ─▶ Plan ─ show ─▶ text, DOT
+//! flags ───────────────┘
+//! ```
+
+/// Addresses as flags have them.
+pub mod address;
+/// The one Kafka cluster of a job.
+mod cluster;
+/// Which delivery a source and its sinks allow.
+mod delivery;
+/// What is wrong with a description, and the closest thing that would be right.
+mod error;
+/// The nodes in the order in which records pass them.
+mod graph;
+/// The name of a job that was given none.
+mod name;
+/// Flags, laid over a file or standing alone.
+pub mod overrides;
+/// A plan that can run.
+pub mod plan;
+/// From the text of a file to a spec.
+pub mod read;
+/// A plan as text and as DOT.
+pub mod show;
+/// What a user may write, key by key.
+pub mod spec;
+/// Durations and sizes as people write them.
+pub mod units;
+/// From a spec to a plan, or why not.
+mod validate;
+
+pub use address::{SinkAddress, SourceAddress};
+pub use error::Error;
+pub use overrides::Overrides;
+pub use plan::Plan;
+pub use read::read;
+pub use spec::Spec;
+pub use validate::validate;

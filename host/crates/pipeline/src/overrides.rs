@@ -1,0 +1,274 @@
+//! Flags, laid over a file or standing alone. Both ways build the same [`Spec`], so nothing can be said in one of them
+//! that means something else in the other.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU64};
+use std::path::PathBuf;
+
+use weir_core::{Delivery, Start, Until};
+
+use crate::address::{SinkAddress, SourceAddress};
+use crate::error::Error;
+use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec};
+use crate::units::{Size, Span};
+
+/// What flags say; `None` (or empty) is a flag that was not given.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--plugin`
+    pub plugin: Option<PathBuf>,
+    /// `--from`
+    pub from: Option<SourceAddress>,
+    /// `--to`
+    pub to: Option<SinkAddress>,
+    /// `--brokers`
+    pub brokers: Option<String>,
+    /// `--kafka k=v`
+    pub kafka: BTreeMap<String, String>,
+    /// `--job`
+    pub job: Option<String>,
+    /// `--delivery`
+    pub delivery: Option<Delivery>,
+    /// `--state-dir`
+    pub state_dir: Option<PathBuf>,
+    /// `--state-memory`
+    pub state_memory: Option<Size>,
+    /// `--epoch-interval`
+    pub epoch_interval: Option<Span>,
+    /// `--transaction-timeout`
+    pub transaction_timeout: Option<Span>,
+    /// `--start`
+    pub start: Option<Start>,
+    /// `--until`
+    pub until: Option<Until>,
+    /// `--key`
+    pub key: Option<Key>,
+    /// `--parallelism`
+    pub parallelism: Option<NonZeroU16>,
+    /// `--discovery-interval`
+    pub discovery_interval: Option<Span>,
+    /// `--max-rate`
+    pub max_rate: Option<NonZeroU64>,
+    /// `--config`
+    pub config: Config,
+    /// `--on-error`
+    pub on_error: Option<OnErrorSpec>,
+    /// `--create-topics`
+    pub create_topics: bool,
+    /// `--api`
+    pub api: Option<String>,
+}
+
+impl Overrides {
+    /// The description that flags make alone: one source, one operator, one sink.
+    pub fn into_spec(self) -> Result<Spec, Error> {
+        let plugin = self.plugin.clone();
+        let plugin = plugin.ok_or_else(|| Error::missing("--plugin", "give --plugin FILE.wasm, or a pipeline file"))?;
+        let operator = plugin.file_stem().map_or_else(|| "operator".into(), |s| s.to_string_lossy().replace('.', "-"));
+        // A plugin may be called like the other nodes; the operator's name is what its state is found by.
+        let [source, sink] = ["source", "sink"].map(|n| if n == operator { format!("{n}-0") } else { n.to_owned() });
+        let mut spec = Spec::empty();
+        let mut from = SourceSpec::default();
+        SourceAddress::Stdin.replace(&mut from);
+        let mut to = SinkSpec { inputs: vec![operator.clone()], ..SinkSpec::default() };
+        SinkAddress::Stdout.replace(&mut to);
+        spec.operators.insert(operator, OperatorSpec { inputs: vec![source.clone()], ..OperatorSpec::of(plugin) });
+        spec.sources.insert(source, from);
+        spec.sinks.insert(sink, to);
+        self.lay_over(spec)
+    }
+
+    /// Lays the flags over `spec`. A flag that speaks of one source, operator or sink needs the file to have just one.
+    pub fn lay_over(self, mut spec: Spec) -> Result<Spec, Error> {
+        if self.has_source_flags() {
+            self.change_source(only(&mut spec.sources, "source", "--from, --start, --until, --max-rate")?);
+        }
+        if let Some(to) = self.to.clone() {
+            to.replace(only(&mut spec.sinks, "sink", "--to")?);
+        }
+        if self.has_operator_flags() {
+            let flags = "--plugin, --key, --parallelism, --config, --on-error";
+            self.change_operator(only(&mut spec.operators, "operator", flags)?);
+        }
+        if self.brokers.is_some() {
+            use_default_brokers(&mut spec);
+        }
+        set(&mut spec.kafka.brokers, self.brokers);
+        spec.kafka.properties.0.extend(self.kafka);
+        if self.create_topics {
+            spec.kafka.create_topics = Some(true);
+        }
+        set(&mut spec.job, self.job);
+        set(&mut spec.delivery, self.delivery);
+        set(&mut spec.api, self.api);
+        set(&mut spec.state.dir, self.state_dir);
+        set(&mut spec.state.memory, self.state_memory);
+        set(&mut spec.epochs.interval, self.epoch_interval);
+        set(&mut spec.epochs.transaction_timeout, self.transaction_timeout);
+        Ok(spec)
+    }
+
+    fn has_source_flags(&self) -> bool {
+        self.from.is_some()
+            || self.start.is_some()
+            || self.until.is_some()
+            || self.max_rate.is_some()
+            || self.discovery_interval.is_some()
+    }
+
+    fn has_operator_flags(&self) -> bool {
+        self.plugin.is_some()
+            || self.key.is_some()
+            || self.parallelism.is_some()
+            || !self.config.is_empty()
+            || self.on_error.is_some()
+    }
+
+    fn change_source(&self, source: &mut SourceSpec) {
+        if let Some(from) = self.from.clone() {
+            from.replace(source);
+        }
+        set(&mut source.start, self.start.clone());
+        set(&mut source.until, self.until.clone());
+        set(&mut source.max_rate, self.max_rate);
+        set(&mut source.discovery_interval, self.discovery_interval);
+    }
+
+    fn change_operator(&self, operator: &mut OperatorSpec) {
+        if let Some(plugin) = self.plugin.clone() {
+            operator.plugin = plugin;
+        }
+        set(&mut operator.key, self.key.clone());
+        set(&mut operator.parallelism, self.parallelism);
+        set(&mut operator.on_error, self.on_error.clone());
+        operator.config.extend(self.config.clone());
+    }
+}
+
+impl OperatorSpec {
+    /// A plugin with every default.
+    fn of(plugin: PathBuf) -> Self {
+        Self {
+            plugin,
+            inputs: Vec::new(),
+            key: None,
+            parallelism: None,
+            config: Config::new(),
+            on_error: None,
+            limits: crate::spec::LimitsSpec::default(),
+        }
+    }
+}
+
+fn set<T>(place: &mut Option<T>, given: Option<T>) {
+    if given.is_some() {
+        *place = given;
+    }
+}
+
+fn only<'a, T>(nodes: &'a mut BTreeMap<String, T>, kind: &str, flags: &str) -> Result<&'a mut T, Error> {
+    let count = nodes.len();
+    let mut nodes = nodes.values_mut();
+    match (nodes.next(), nodes.next()) {
+        (Some(node), None) => Ok(node),
+        _ => {
+            let reason = format!("the file has {count} {kind}s, so the flag does not say which; set it in the file");
+            Err(Error::conflict(flags, "the pipeline file", reason))
+        }
+    }
+}
+
+/// `--brokers` means this cluster and no other, whatever single sources and sinks of the file say.
+fn use_default_brokers(spec: &mut Spec) {
+    spec.sources.values_mut().filter_map(|s| s.kafka.as_mut()).for_each(|k| k.brokers = None);
+    spec.sinks.values_mut().filter_map(|s| s.kafka.as_mut()).for_each(|k| k.brokers = None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Plan, SinkKind, SourceKind};
+    use crate::{read, validate};
+
+    fn plan(flags: Overrides) -> Result<Plan, Error> {
+        validate(&flags.into_spec()?)
+    }
+
+    #[test]
+    fn flags_alone_make_a_whole_pipeline() {
+        let flags = Overrides { plugin: Some("target/plugins/count.wasm".into()), ..Overrides::default() };
+        let plan = plan(flags).unwrap();
+        assert_eq!(plan.job.as_str(), "count-stdin-stdout");
+        assert_eq!((plan.source.kind, plan.sinks[0].kind.clone()), (SourceKind::Stdin, SinkKind::Stdout));
+        assert_eq!(plan.operators[0].name, "count");
+    }
+
+    #[test]
+    fn the_default_name_says_what_runs() {
+        for (from, to, wanted) in [("in", "out", "count-in-out"), ("kafka:/a.*/", "-", "count-a.--stdout-ed706251")] {
+            let flags = Overrides {
+                plugin: Some("count.wasm".into()),
+                from: Some(from.parse().unwrap()),
+                to: Some(to.parse().unwrap()),
+                brokers: Some("b:1".into()),
+                ..Overrides::default()
+            };
+            assert_eq!(plan(flags).unwrap().job.as_str(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_plugin_may_be_called_like_another_node() {
+        for name in ["source", "sink", "a.b"] {
+            let flags = Overrides { plugin: Some(format!("{name}.wasm").into()), ..Overrides::default() };
+            assert_eq!(plan(flags).unwrap().operators[0].name, name.replace('.', "-"));
+        }
+    }
+
+    #[test]
+    fn a_topic_needs_brokers_and_a_pipeline_a_plugin() {
+        let from = Some("in".parse().unwrap());
+        let flags = Overrides { plugin: Some("p.wasm".into()), from, ..Overrides::default() };
+        assert!(plan(flags).unwrap_err().to_string().contains("give --brokers HOST:PORT"));
+        assert!(plan(Overrides::default()).unwrap_err().to_string().contains("--plugin is missing"));
+        let brokers = Some("b:1".to_owned());
+        let flags = Overrides { plugin: Some("p.wasm".into()), brokers, ..Overrides::default() };
+        assert!(plan(flags).unwrap_err().to_string().contains("neither source nor sink is a Kafka topic"));
+    }
+
+    #[test]
+    fn a_flag_overrides_the_file() {
+        let file = "version = 1\njob = 'a'\n[kafka]\nbrokers = 'a:1'\n[sources.s]\nkafka = { topic = 't', brokers = 'a:1' }\n\
+            until = 'latest'\n[operators.o]\nplugin = 'o.wasm'\ninputs = ['s']\nconfig = { x = 1, y = 2 }\n\
+            [sinks.k]\ninputs = ['o']\nstdout = {}";
+        let mut config = Config::new();
+        config.insert("y".into(), 3.into());
+        let flags = Overrides {
+            job: Some("b".into()),
+            brokers: Some("b:1".into()),
+            from: Some("u".parse().unwrap()),
+            parallelism: NonZeroU16::new(4),
+            config,
+            ..Overrides::default()
+        };
+        let plan = validate(&flags.lay_over(read(file).unwrap()).unwrap()).unwrap();
+        assert_eq!((plan.job.as_str(), plan.kafka.unwrap().brokers.as_str()), ("b", "b:1"));
+        assert_eq!(plan.operators[0].config, serde_json::json!({"x": 1, "y": 3}));
+        assert_eq!(plan.operators[0].parallelism.get(), 4);
+        assert_eq!(plan.source.until, Some(Until::Latest), "what no flag speaks of stays");
+    }
+
+    #[test]
+    fn a_flag_that_could_mean_two_nodes_is_refused() {
+        let mut spec = Spec::empty();
+        for name in ["a", "b"] {
+            spec.sinks.insert(name.into(), SinkSpec::default());
+        }
+        let flags = Overrides { to: Some(SinkAddress::Stdout), ..Overrides::default() };
+        let error = flags.lay_over(spec).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "--to conflicts with the pipeline file: the file has 2 sinks, so the flag does not say which; set it in the file"
+        );
+    }
+}

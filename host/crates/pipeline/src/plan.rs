@@ -1,0 +1,287 @@
+//! A plan that can run: everything checked, every default filled in, no choice left.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use weir_core::key_group::KEY_GROUPS;
+use weir_core::{Delivery, JobName, KeySpec, OnError, Start, Until};
+
+/// A job, ready to be composed of adapters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Its name.
+    pub job: JobName,
+    /// What it promises.
+    pub delivery: Delivery,
+    /// Where records come from.
+    pub source: SourcePlan,
+    /// In the order in which records pass them; may be empty.
+    pub operators: Vec<OperatorPlan>,
+    /// At least one, in order of name.
+    pub sinks: Vec<SinkPlan>,
+    /// How the stream is cut.
+    pub epochs: EpochsPlan,
+    /// Where state is kept.
+    pub state: StatePlan,
+    /// Where the API listens.
+    pub api: ApiPlan,
+    /// Whether missing topics are created.
+    pub create_topics: bool,
+    /// The one cluster of the job; `None` where neither end is Kafka.
+    pub kafka: Option<KafkaPlan>,
+}
+
+/// A Kafka cluster and how to talk to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaPlan {
+    /// `HOST:PORT,..`.
+    pub brokers: String,
+    /// librdkafka properties of sinks and of everything that is not the source.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// The source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcePlan {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// What is read.
+    pub kind: SourceKind,
+    /// Where a first start begins.
+    pub start: Start,
+    /// Where reading ends; `None`: never, or where a file, a counted generator or stdin ends.
+    pub until: Option<Until>,
+    /// Records per second per partition, at most.
+    pub max_rate: Option<NonZeroU64>,
+    /// How often new partitions and topics are looked for.
+    pub discovery_interval: Duration,
+}
+
+/// What is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Kafka topics.
+    Kafka {
+        /// Which.
+        topics: Topics,
+        /// librdkafka properties of the consumer.
+        properties: BTreeMap<String, String>,
+    },
+    /// Lines from standard input.
+    Stdin,
+    /// Lines of a file.
+    File {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Made-up records.
+    Generate(GeneratePlan),
+}
+
+/// Which topics are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Topics {
+    /// These.
+    Named(Vec<String>),
+    /// All whose whole name matches this regular expression.
+    Pattern(String),
+}
+
+/// Made-up records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GeneratePlan {
+    /// What is made up.
+    pub generator: Generator,
+    /// Records per second.
+    pub rate: Option<NonZeroU64>,
+    /// How many distinct keys.
+    pub keys: NonZeroU64,
+    /// How many records in all.
+    pub count: Option<u64>,
+    /// Least size of a value.
+    pub bytes: Option<u32>,
+}
+
+/// The known generators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generator {
+    /// Key `offset % keys`, value the offset.
+    Sequence,
+    /// JSON clicks of about 300 bytes.
+    Clicks,
+}
+
+impl Generator {
+    /// Every generator, with its name.
+    pub const ALL: [(&'static str, Self); 2] = [("clicks", Self::Clicks), ("sequence", Self::Sequence)];
+
+    /// Its name in addresses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sequence => "sequence",
+            Self::Clicks => "clicks",
+        }
+    }
+}
+
+/// Where a node reads: the source or the operator before it, and which of its outputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Index in [`Plan::operators`]; `None` is the source.
+    pub operator: Option<usize>,
+    /// Name of a side output; `None` is the first output. Only the plugin knows which it has.
+    pub output: Option<String>,
+}
+
+/// One operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperatorPlan {
+    /// Its name in the pipeline: its state is found by it.
+    pub name: String,
+    /// Path of its plugin.
+    pub plugin: PathBuf,
+    /// What it reads: the node before it.
+    pub input: Input,
+    /// What its state is keyed by.
+    pub key: KeySpec,
+    /// How many tasks run it; at most one per key group.
+    pub parallelism: NonZeroU16,
+    /// For the plugin: an object.
+    pub config: serde_json::Value,
+    /// What becomes of a record that it fails on.
+    pub on_error: OnError,
+    /// Bounds of one call.
+    pub limits: Limits,
+}
+
+/// Bounds of one call of a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory of an instance, in bytes.
+    pub memory_bytes: u64,
+    /// Longest call.
+    pub call_deadline: Duration,
+}
+
+/// One sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkPlan {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// What it takes.
+    pub input: Input,
+    /// What is written.
+    pub kind: SinkKind,
+}
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkKind {
+    /// A Kafka topic of the job's cluster.
+    Kafka {
+        /// Its name.
+        topic: String,
+    },
+    /// Lines to standard output.
+    Stdout,
+    /// Lines appended to a file.
+    File {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// How the stream is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochsPlan {
+    /// Time between two commits.
+    pub interval: Duration,
+    /// After how long the broker aborts a transaction; at least three intervals.
+    pub transaction_timeout: Duration,
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatePlan {
+    /// The place.
+    pub dir: StateDir,
+    /// Bytes for caches and overlays.
+    pub memory_bytes: u64,
+}
+
+/// The place of the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateDir {
+    /// Kept and found again.
+    Kept(PathBuf),
+    /// A fresh directory that is removed at the end: under `under`, or where the system keeps such.
+    Temporary {
+        /// Where the user wants it.
+        under: Option<PathBuf>,
+    },
+}
+
+/// Where the API listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiPlan {
+    /// Nowhere.
+    Off,
+    /// At this address.
+    Listen {
+        /// Name or number; an IPv6 number in brackets.
+        host: String,
+        /// The port.
+        port: u16,
+        /// True when the user chose it: then no other port will do.
+        explicit: bool,
+    },
+}
+
+impl SourcePlan {
+    /// True when the read has an end.
+    pub fn is_bounded(&self) -> bool {
+        match &self.kind {
+            SourceKind::Kafka { .. } => self.until.is_some(),
+            SourceKind::Stdin | SourceKind::File { .. } => true,
+            SourceKind::Generate(generate) => generate.count.is_some(),
+        }
+    }
+}
+
+impl OperatorPlan {
+    /// The key groups of each task: first and last.
+    pub fn key_groups(&self) -> impl Iterator<Item = (u16, u16)> {
+        let tasks = u32::from(self.parallelism.get());
+        let first = move |task: u32| (task * u32::from(KEY_GROUPS)).div_ceil(tasks) as u16;
+        (0..tasks).map(move |task| (first(task), first(task + 1) - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::key_group::KeyGroup;
+
+    use super::*;
+
+    #[test]
+    fn key_groups_are_those_of_the_exchange() {
+        for tasks in [1u16, 2, 3, 7, 100, 1024] {
+            let operator = OperatorPlan {
+                name: "o".into(),
+                plugin: "o.wasm".into(),
+                input: Input { operator: None, output: None },
+                key: KeySpec::Key,
+                parallelism: NonZeroU16::new(tasks).unwrap(),
+                config: serde_json::Value::Null,
+                on_error: OnError::Fail,
+                limits: Limits { memory_bytes: 0, call_deadline: Duration::ZERO },
+            };
+            for (task, (first, last)) in operator.key_groups().enumerate() {
+                assert!((first..=last).all(|g| usize::from(KeyGroup(g).task_of(tasks)) == task), "{task} of {tasks}");
+            }
+            assert_eq!(operator.key_groups().map(|(first, last)| last - first + 1).sum::<u16>(), KEY_GROUPS);
+        }
+    }
+}

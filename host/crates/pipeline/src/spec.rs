@@ -1,0 +1,377 @@
+//! What a user may write, key by key. The doc comments are the manual; `host/docs/reference.md` has the same keys, and
+//! a test compares them. Flags build the same type, see [`crate::overrides`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::{NonZeroU16, NonZeroU64};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+use weir_core::{Delivery, KeySpec, Start, Until};
+
+use crate::units::{Size, Span, optional_text};
+
+/// A whole pipeline file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Spec {
+    /// Version of the file format: 1.
+    pub version: u32,
+    /// Name of the job, `[a-z0-9._-]{1,64}`. Default: made from plugin, source and sink.
+    pub job: Option<String>,
+    /// What the job promises. Default: exactly-once where possible, else at-least-once.
+    pub delivery: Option<Delivery>,
+    /// Where the HTTP API listens, or `off`. Default: 127.0.0.1:7070, or the next free port.
+    pub api: Option<String>,
+    /// Defaults for all Kafka sources and sinks.
+    #[serde(default)]
+    pub kafka: KafkaSpec,
+    /// Where records come from, by name.
+    #[serde(default)]
+    pub sources: BTreeMap<String, SourceSpec>,
+    /// What happens to records, by name.
+    #[serde(default)]
+    pub operators: BTreeMap<String, OperatorSpec>,
+    /// Where records go, by name.
+    #[serde(default)]
+    pub sinks: BTreeMap<String, SinkSpec>,
+    /// How the stream is cut into epochs.
+    #[serde(default)]
+    pub epochs: EpochsSpec,
+    /// Where state is kept.
+    #[serde(default)]
+    pub state: StateSpec,
+}
+
+/// Defaults for all Kafka sources and sinks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KafkaSpec {
+    /// `HOST:PORT,..` of some brokers.
+    pub brokers: Option<String>,
+    /// Create missing topics instead of refusing to start. Default: false.
+    pub create_topics: Option<bool>,
+    /// librdkafka properties: TLS, SASL, tuning.
+    #[serde(default)]
+    pub properties: Properties,
+}
+
+/// librdkafka properties. `properties.ssl.ca.location = ".."` and `properties."ssl.ca.location" = ".."` are the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Properties(pub BTreeMap<String, String>);
+
+/// One source: exactly one of `kafka`, `file`, `generate`, `stdin`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SourceSpec {
+    /// Kafka topics.
+    pub kafka: Option<KafkaSourceSpec>,
+    /// A file of lines.
+    pub file: Option<FileSpec>,
+    /// Made-up records.
+    pub generate: Option<GenerateSpec>,
+    /// Lines from standard input: `stdin = {}`.
+    pub stdin: Option<NothingSpec>,
+    /// Where the first start of the job begins. Default: earliest.
+    #[serde(default, deserialize_with = "optional_text")]
+    pub start: Option<Start>,
+    /// Where reading ends. Default: never.
+    #[serde(default, deserialize_with = "optional_text")]
+    pub until: Option<Until>,
+    /// Records per second per partition, at most. Default: unlimited.
+    pub max_rate: Option<NonZeroU64>,
+    /// How often new partitions and topics are looked for. Default: 30s.
+    pub discovery_interval: Option<Span>,
+    /// Event time.
+    pub watermark: Option<WatermarkSpec>,
+}
+
+/// Kafka topics to read: exactly one of `topic`, `topics`, `pattern`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KafkaSourceSpec {
+    /// One topic.
+    pub topic: Option<String>,
+    /// Several topics.
+    pub topics: Option<Vec<String>>,
+    /// A regular expression that a whole topic name matches; topics that appear later are found too.
+    pub pattern: Option<String>,
+    /// Brokers. Default: those of `[kafka]`.
+    pub brokers: Option<String>,
+    /// More properties, over those of `[kafka]`.
+    #[serde(default)]
+    pub properties: Properties,
+}
+
+/// A file of newline-delimited values.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FileSpec {
+    /// Its path.
+    pub path: PathBuf,
+}
+
+/// Made-up records: the record at an offset is always the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GenerateSpec {
+    /// What is generated: `sequence` or `clicks`.
+    pub name: String,
+    /// Records per second. Default: unlimited.
+    pub rate: Option<NonZeroU64>,
+    /// How many distinct keys. Default: 1000.
+    pub keys: Option<NonZeroU64>,
+    /// How many records in all. Default: endless.
+    pub count: Option<u64>,
+    /// Least size of a value in bytes. Default: as it comes (sequence), 300 (clicks).
+    pub bytes: Option<u32>,
+}
+
+/// Takes no settings: `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NothingSpec {}
+
+/// Event time of a source. Does not run yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct WatermarkSpec {
+    /// How much out of order records may be.
+    pub max_disorder: Option<Span>,
+    /// When a quiet partition no longer holds the others back.
+    pub idle_after: Option<Span>,
+    /// Where the time of a record comes from.
+    pub timestamp: Option<String>,
+}
+
+/// One operator: a plugin and how to run it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OperatorSpec {
+    /// Path of the plugin.
+    pub plugin: PathBuf,
+    /// Names of what it reads: a source, an operator, or `operator.side-output`.
+    #[serde(default)]
+    pub inputs: Vec<String>,
+    /// What its state is keyed by: `key` or `header:NAME`. Default: key.
+    #[serde(default)]
+    pub key: Option<Key>,
+    /// How many tasks run it. Default: 1.
+    pub parallelism: Option<NonZeroU16>,
+    /// Anything the plugin reads.
+    #[serde(default, deserialize_with = "json_object")]
+    pub config: Config,
+    /// What becomes of a record that it fails on: `fail`, `skip`, `{ dead-letter = "TOPIC" }`. Default: fail.
+    pub on_error: Option<OnErrorSpec>,
+    /// Bounds of one call.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+}
+
+/// The configuration of a plugin, as it gets it.
+pub type Config = serde_json::Map<String, serde_json::Value>;
+
+/// What an operator's state is keyed by, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(pub KeySpec);
+
+/// What becomes of a record that a plugin fails on, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OnErrorSpec {
+    /// Stop the job.
+    Fail,
+    /// Drop and count it.
+    Skip,
+    /// Send it to this topic. Does not run yet.
+    DeadLetter(String),
+}
+
+/// Bounds of one call of a plugin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LimitsSpec {
+    /// Linear memory of an instance. Default: 64MiB.
+    pub memory: Option<Size>,
+    /// Longest call. Default: 1s.
+    pub call_deadline: Option<Span>,
+}
+
+/// One sink: exactly one of `kafka`, `file`, `stdout`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SinkSpec {
+    /// Names of what it takes: a source, an operator, or `operator.side-output`.
+    #[serde(default)]
+    pub inputs: Vec<String>,
+    /// A Kafka topic.
+    pub kafka: Option<KafkaSinkSpec>,
+    /// A file that lines are appended to.
+    pub file: Option<FileSpec>,
+    /// Lines to standard output: `stdout = {}`.
+    pub stdout: Option<NothingSpec>,
+}
+
+/// A Kafka topic to write.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KafkaSinkSpec {
+    /// Its name.
+    pub topic: String,
+    /// Brokers. Default: those of `[kafka]`.
+    pub brokers: Option<String>,
+    /// More properties, over those of `[kafka]`.
+    #[serde(default)]
+    pub properties: Properties,
+}
+
+/// How the stream is cut into epochs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EpochsSpec {
+    /// Time between two commits. Default: 100ms.
+    pub interval: Option<Span>,
+    /// After how long the broker aborts a transaction. Default: 15s.
+    pub transaction_timeout: Option<Span>,
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct StateSpec {
+    /// The state directory. Default: `.weir/JOB`; temporary for a job without Kafka and without a name.
+    pub dir: Option<PathBuf>,
+    /// Memory for caches and overlays. Default: 128MiB.
+    pub memory: Option<Size>,
+}
+
+impl Spec {
+    /// An empty description, for flags to fill.
+    pub fn empty() -> Self {
+        Self {
+            version: 1,
+            job: None,
+            delivery: None,
+            api: None,
+            kafka: KafkaSpec::default(),
+            sources: BTreeMap::new(),
+            operators: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+            epochs: EpochsSpec::default(),
+            state: StateSpec::default(),
+        }
+    }
+
+    /// Makes every relative path relative to `folder`: the one that the file lies in.
+    pub fn rebase(&mut self, folder: &Path) {
+        let plugins = self.operators.values_mut().map(|o| &mut o.plugin);
+        let sources = self.sources.values_mut().filter_map(|s| s.file.as_mut()).map(|f| &mut f.path);
+        let sinks = self.sinks.values_mut().filter_map(|s| s.file.as_mut()).map(|f| &mut f.path);
+        for path in plugins.chain(sources).chain(sinks).chain(self.state.dir.as_mut()) {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
+impl FromStr for Key {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "key" => Ok(Self(KeySpec::Key)),
+            Some(("header", name)) if !name.is_empty() => Ok(Self(KeySpec::Header(name.to_owned()))),
+            _ => Err(format!("{text:?} is neither key nor header:NAME")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::units::text(deserializer)
+    }
+}
+
+impl FromStr for OnErrorSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "fail" => Ok(Self::Fail),
+            None if text == "skip" => Ok(Self::Skip),
+            Some(("dead-letter", topic)) if !topic.is_empty() => Ok(Self::DeadLetter(topic.to_owned())),
+            _ => Err(format!("{text:?} is none of fail, skip, dead-letter:TOPIC")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OnErrorSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrTable;
+        impl<'de> serde::de::Visitor<'de> for WordOrTable {
+            type Value = OnErrorSpec;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"fail\", \"skip\" or { dead-letter = \"TOPIC\" }")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OnErrorSpec, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<OnErrorSpec, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+                struct Table {
+                    dead_letter: String,
+                }
+                let table = Table::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(OnErrorSpec::DeadLetter(table.dead_letter))
+            }
+        }
+        deserializer.deserialize_any(WordOrTable)
+    }
+}
+
+impl<'de> Deserialize<'de> for Properties {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut flat = BTreeMap::new();
+        flatten("", toml::Table::deserialize(deserializer)?, &mut flat).map_err(serde::de::Error::custom)?;
+        Ok(Self(flat))
+    }
+}
+
+/// TOML reads `a.b = 1` as a table in a table; librdkafka calls it `a.b`.
+fn flatten(prefix: &str, table: toml::Table, flat: &mut BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        let text = match value {
+            toml::Value::Table(inner) => {
+                flatten(&key, inner, flat)?;
+                continue;
+            }
+            toml::Value::String(text) => text,
+            toml::Value::Array(_) => return Err(format!("property {key:?} is a list; write its values as one string")),
+            plain => plain.to_string(),
+        };
+        flat.insert(key, text);
+    }
+    Ok(())
+}
+
+fn json_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Config, D::Error> {
+    let table = toml::Table::deserialize(deserializer)?;
+    Ok(table.into_iter().map(|(key, value)| (key, json(value))).collect())
+}
+
+/// TOML as a plugin gets it; a date becomes text.
+fn json(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(list) => list.into_iter().map(json).collect(),
+        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, json(value))).collect(),
+    }
+}

@@ -1,0 +1,272 @@
+//! What is refused, message by message, and what the defaults are.
+
+use super::*;
+use crate::{read, show};
+use weir_core::Delivery;
+
+/// A file that is right; the tests change one thing at a time.
+const GOOD: &str = r#"
+version = 1
+job = "orders"
+[kafka]
+brokers = "localhost:9092"
+[sources.clicks]
+kafka = { topic = "clicks" }
+[operators.count]
+plugin = "count.wasm"
+inputs = ["clicks"]
+parallelism = 2
+[sinks.counts]
+inputs = ["count"]
+kafka = { topic = "counts" }
+"#;
+
+fn plan(text: &str) -> Result<Plan, Error> {
+    validate(&read(text)?)
+}
+
+/// `GOOD` with `from` replaced by `to`.
+fn changed(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from:?} must be in the good file");
+    GOOD.replace(from, to)
+}
+
+#[test]
+fn defaults_are_as_documented() {
+    let plan = plan(GOOD).unwrap();
+    assert_eq!(plan.delivery, Delivery::ExactlyOnce);
+    assert_eq!(plan.state.dir, StateDir::Kept(".weir/orders".into()));
+    assert_eq!(plan.state.memory_bytes, 128 << 20);
+    assert_eq!(plan.epochs.interval, Duration::from_millis(100));
+    assert_eq!(plan.epochs.transaction_timeout, Duration::from_secs(15));
+    assert_eq!(plan.source.start, Start::Earliest);
+    assert_eq!(plan.source.discovery_interval, Duration::from_secs(30));
+    assert_eq!(plan.api, ApiPlan::Listen { host: "127.0.0.1".into(), port: 7070, explicit: false });
+    let count = plan.operators.first().unwrap();
+    assert_eq!((count.on_error, &count.key), (OnError::Fail, &KeySpec::Key));
+    assert_eq!(count.limits, Limits { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1) });
+    assert!(!plan.create_topics && !plan.source.is_bounded());
+}
+
+#[test]
+fn every_setting_of_the_contract_is_read() {
+    let text = r#"
+        version = 1
+        job = "orders"
+        delivery = "at-least-once"
+        api = "off"
+        [kafka]
+        brokers = "a:1, b:2"
+        create-topics = true
+        properties.security.protocol = "ssl"
+        properties."linger.ms" = 5
+        [sources.clicks]
+        kafka = { pattern = "^clicks-.*", brokers = "b:2,a:1", properties = { "fetch.min.bytes" = 7 } }
+        start = "timestamp:2023-11-14T22:13:20Z"
+        until = "offsets:0=5"
+        max-rate = 100
+        discovery-interval = "5s"
+        [operators.b]
+        plugin = "b.wasm"
+        inputs = ["a.late"]
+        [operators.a]
+        plugin = "/p/a.wasm"
+        inputs = ["clicks"]
+        key = "header:user"
+        parallelism = 3
+        config = { min = 5, at = 2024-01-01, list = [1.5, true] }
+        on-error = "skip"
+        limits = { memory = "32MiB", call-deadline = "250ms" }
+        [sinks.one]
+        inputs = ["b"]
+        kafka = { topic = "x" }
+        [sinks.two]
+        inputs = ["a"]
+        file = { path = "out.txt" }
+        [epochs]
+        interval = "1s"
+        transaction-timeout = "3s"
+        [state]
+        dir = "/var/s"
+        memory = "64MiB"
+    "#;
+    let mut spec = read(text).unwrap();
+    spec.rebase(Path::new("/etc/weir"));
+    let plan = validate(&spec).unwrap();
+    let [a, b] = plan.operators.as_slice() else { panic!("two operators") };
+    assert_eq!((a.name.as_str(), b.name.as_str()), ("a", "b"), "in order of the chain");
+    assert_eq!(b.input, Input { operator: Some(0), output: Some("late".into()) });
+    assert_eq!(a.input, Input { operator: None, output: None });
+    assert_eq!(a.config, serde_json::json!({"min": 5, "at": "2024-01-01", "list": [1.5, true]}));
+    assert_eq!((a.plugin.to_str(), b.plugin.to_str()), (Some("/p/a.wasm"), Some("/etc/weir/b.wasm")));
+    assert_eq!(a.key, KeySpec::Header("user".into()));
+    let SourceKind::Kafka { properties, topics } = &plan.source.kind else { panic!("kafka") };
+    assert_eq!(*topics, Topics::Pattern("^clicks-.*".into()));
+    let all = [("fetch.min.bytes", "7"), ("linger.ms", "5"), ("security.protocol", "ssl")];
+    assert!(properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(all), "{properties:?}");
+    let inputs: Vec<_> = plan.sinks.iter().map(|s| (s.name.as_str(), s.input.operator)).collect();
+    assert_eq!(inputs, [("one", Some(1)), ("two", Some(0))]);
+    assert_eq!(plan.delivery, Delivery::AtLeastOnce);
+    assert!(plan.source.is_bounded() && plan.create_topics && plan.api == ApiPlan::Off);
+}
+
+/// Checks that each text is refused with the words beside it.
+fn refused(cases: &[(String, &str)]) {
+    for (text, wanted) in cases {
+        let error = plan(text).expect_err(wanted).to_string();
+        assert!(error.contains(wanted), "{error}\n  should say: {wanted}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_said() {
+    let kafka_in = "kafka = { topic = \"clicks\" }";
+    refused(&[
+        (changed("version = 1", ""), "missing field `version`"),
+        (changed("version = 1", "version = 2"), "version = 2 is not known"),
+        (changed("brokers =", "brokerz ="), "line 5, column 1: unknown key `brokerz`; did you mean `brokers`?"),
+        (changed("parallelism = 2", "paralelism = 2"), "did you mean `parallelism`?"),
+        (changed("topic = \"clicks\"", "topc = \"clicks\""), "did you mean `topic`?"),
+        (changed("job =", "zzz ="), "unknown key `zzz`, expected one of"),
+        (changed("parallelism = 2", "parallelism = 0"), "expected a nonzero u16"),
+        (changed("parallelism = 2", "parallelism = 1025"), "more than the 1024 key groups"),
+        (changed("\"orders\"", "\"Orders\""), "job name \"Orders\" is not of the form [a-z0-9._-]{1,64}"),
+        (changed("[\"clicks\"]", "[\"click\"]"), "no source or operator named \"click\"; did you mean \"clicks\"?"),
+        (changed("[\"clicks\"]", "[]"), "operators.count.inputs is missing"),
+        (changed("[\"clicks\"]", "[\"clicks.late\"]"), "a source has no side outputs"),
+        (changed("[\"clicks\"]", "[\"count\"]"), "operators.count: its inputs lead round in a circle"),
+        (changed("[\"clicks\"]", "[\"clicks\", \"count\"]"), "a second input (count) does not run yet"),
+        (changed("[\"count\"]", "[\"clicks\"]"), "reads the source beside operators does not run yet"),
+        (changed(kafka_in, ""), "sources.clicks is missing; give it one of kafka, file, generate, stdin"),
+        (changed(kafka_in, "kafka = {}"), "sources.clicks.kafka is missing; give it one of topic, topics, pattern"),
+        (changed(kafka_in, "kafka = { topics = [] }"), "name at least one topic"),
+        (changed(kafka_in, "kafka = { topics = [\"a\", \"a\"] }"), "\"a\" is named twice"),
+        (changed(kafka_in, "kafka = { pattern = \"(\" }"), "not a regular expression"),
+        (changed(kafka_in, "kafka = { topic = \"a b\" }"), "\"a b\" is not an address"),
+        (changed(kafka_in, "kafka = { topic = \"counts\" }"), "the job would read its own output"),
+        (changed(kafka_in, "kafka = { pattern = \"count.\" }"), "the job would read its own output"),
+        (
+            changed(kafka_in, "file = { path = \"x\" }\nstdin = {}"),
+            "sources.clicks.file conflicts with sources.clicks.stdin",
+        ),
+        (changed(kafka_in, "generate = { name = \"click\" }"), "did you mean \"clicks\"?"),
+        (changed(kafka_in, "generate = { name = \"zzz\" }"), "known are clicks, sequence"),
+        (changed(kafka_in, "stdin = {}\nstart = \"latest\""), "sources.clicks.start conflicts with stdin"),
+        (changed(kafka_in, "file = { path = \"x\" }\nmax-rate = 5"), "only Kafka sources have a rate"),
+        (changed(kafka_in, "generate = { name = \"clicks\" }\nuntil = \"latest\""), "give it count=N"),
+        (changed(kafka_in, "stdin = {}\ndiscovery-interval = \"1s\""), "no partitions to discover"),
+        (
+            changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ max-disorder = \"5s\" }}")),
+            "event time does not run yet",
+        ),
+        (changed(kafka_in, &format!("{kafka_in}\nstart = \"newest\"")), "\"newest\" is none of earliest, latest"),
+        (changed(kafka_in, "kafka = { topic = \"c\", brokers = \"other:1\" }"), "a job has one Kafka cluster"),
+        (changed("localhost:9092", "localhost"), "brokers: \"localhost\" is not HOST:PORT"),
+        (changed("brokers = \"localhost:9092\"", ""), "sources.clicks: the address of the Kafka brokers is missing; give --brokers"),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_anything_else_is_said() {
+    let more = |text: &str| format!("{GOOD}\n{text}");
+    refused(&[
+        (changed("kafka = { topic = \"counts\" }", ""), "give it one of kafka, file, stdout"),
+        (
+            changed("parallelism = 2", "on-error = { dead-letter = \"dlq\" }"),
+            "on-error = dead-letter:dlq does not run yet",
+        ),
+        (changed("parallelism = 2", "on-error = \"skp\""), "\"skp\" is none of fail, skip"),
+        (changed("parallelism = 2", "key = \"value\""), "neither key nor header:NAME"),
+        (changed("parallelism = 2", "limits = { memory = \"lots\" }"), "\"lots\" is not a size like 64MiB"),
+        (changed("parallelism = 2", "limits = { memory = 0 }"), "a plugin needs some memory"),
+        (changed("parallelism = 2", "limits = { call-deadline = \"0s\" }"), "longer than nothing"),
+        (more("[epochs]\ninterval = \"6s\""), "epochs.interval = 6s conflicts with epochs.transaction-timeout = 15s"),
+        (more("[epochs]\ninterval = \"0s\""), "at least 1ms"),
+        (more("[epochs]\ninterval = \"100\""), "\"100\" is not a duration"),
+        (more("[epochs]\ninterval = \"1ms\"\ntransaction-timeout = \"500ms\""), "at least 1s"),
+        (more("[state]\nmemory = \"1MiB\""), "at least 8MiB"),
+        (more("[sources.b]\nstdin = {}"), "a second source (clicks) does not run yet"),
+        (more("[sources.count]\nstdin = {}"), "operators.count conflicts with sources.count"),
+        (
+            more("[operators.b]\nplugin = \"b\"\ninputs = [\"clicks\"]"),
+            "a branch (clicks is read by the operators b, count)",
+        ),
+        (more("[operators.b]\nplugin = \"b\"\ninputs = [\"count\"]"), "operators.b: nothing reads its output"),
+        (more("[operators.\"a.b\"]\nplugin = \"b\"\ninputs = [\"count\"]"), "a name has the characters"),
+        (more("[sinks.x]\ninputs = [\"count\"]\nkafka = { topic = \"x\", properties.a = 1 }"), "share one producer"),
+        ("version = 1".into(), "[sources.NAME] is missing"),
+        ("version = 1\n[sources.a]\nstdin = {}".into(), "[sinks.NAME] is missing"),
+        (format!("api = \"7070\"{GOOD}"), "\"7070\" is neither HOST:PORT"),
+        (format!("delivery = \"once\"{GOOD}"), "unknown variant `once`"),
+        ("version 1".into(), "line 1, column"),
+    ]);
+}
+
+#[test]
+fn exactly_once_is_kept_where_it_can_be() {
+    let local_out = "stdout = {}";
+    for (source, sink, asked, wanted) in [
+        ("kafka = { topic = \"clicks\" }", local_out, "", Ok(Delivery::ExactlyOnce)),
+        ("generate = { name = \"clicks\" }", "kafka = { topic = \"x\" }", "", Ok(Delivery::ExactlyOnce)),
+        ("file = { path = \"x\" }", "kafka = { topic = \"x\" }", "", Ok(Delivery::ExactlyOnce)),
+        ("stdin = {}", "kafka = { topic = \"x\" }", "", Ok(Delivery::AtLeastOnce)),
+        ("stdin = {}", "kafka = { topic = \"x\" }", "none", Ok(Delivery::None)),
+        ("stdin = {}", "kafka = { topic = \"x\" }", "exactly-once", Err("stdin cannot be read again")),
+        ("file = { path = \"x\" }", local_out, "exactly-once", Err("neither end is Kafka")),
+        ("file = { path = \"x\" }", local_out, "", Ok(Delivery::AtLeastOnce)),
+    ] {
+        let mut text =
+            changed("kafka = { topic = \"clicks\" }", source).replace("kafka = { topic = \"counts\" }", sink);
+        if !text.contains("topic") {
+            text = text.replace("brokers = \"localhost:9092\"", "");
+        }
+        if !asked.is_empty() {
+            text = format!("delivery = \"{asked}\"{text}");
+        }
+        match (plan(&text).map(|plan| plan.delivery), wanted) {
+            (Ok(is), Ok(wanted)) => assert_eq!(is, wanted, "{source} {sink}"),
+            (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
+            (is, wanted) => panic!("{source} {sink}: {is:?}, wanted {wanted:?}"),
+        }
+    }
+}
+
+#[test]
+fn state_is_kept_where_it_can_be_used_again() {
+    let local = GOOD.replace("kafka = { topic = \"clicks\" }", "file = { path = \"x\" }");
+    let local = local.replace("kafka = { topic = \"counts\" }", "stdout = {}");
+    let local = local.replace("brokers = \"localhost:9092\"", "");
+    let unnamed = local.replace("job = \"orders\"", "");
+    let piped = local.replace("file = { path = \"x\" }", "stdin = {}");
+    let dir = "\n[state]\ndir = \"d\"";
+    for (text, wanted) in [
+        (local, StateDir::Kept(".weir/orders".into())),
+        (unnamed.clone(), StateDir::Temporary { under: None }),
+        (unnamed + dir, StateDir::Kept("d".into())),
+        (piped.clone(), StateDir::Temporary { under: None }),
+        (piped + dir, StateDir::Temporary { under: Some("d".into()) }),
+    ] {
+        assert_eq!(plan(&text).unwrap().state.dir, wanted, "{text}");
+    }
+}
+
+#[test]
+fn a_plan_can_be_read() {
+    let plan = plan(GOOD).unwrap();
+    let text = show::text(&plan);
+    for line in [
+        "job orders (exactly-once)",
+        "  state     .weir/orders, 128.0 MiB of memory",
+        "source clicks: kafka clicks",
+        "  reads     from earliest, for ever",
+        "  input     clicks (exchange by key group)",
+        "  tasks     2 (key groups 0-511, 512-1023)",
+        "sink counts: kafka counts",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line:?} in\n{text}");
+    }
+    let dot = show::dot(&plan);
+    for line in ["\"clicks\" -> \"count/1\" [label=\"exchange by key group\"];", "\"count/0\" -> \"counts\";"] {
+        assert!(dot.lines().any(|l| l.trim() == line), "{line:?} in\n{dot}");
+    }
+}

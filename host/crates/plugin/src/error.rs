@@ -1,0 +1,147 @@
+//! What can be wrong with a plugin, and who must act.
+
+use std::io;
+use std::path::PathBuf;
+
+use weir_core::ports::CallError;
+use weir_core::{Fault, PortError};
+
+/// An error of wasmtime or wit-component, which have error types of their own.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such file, or no permission.
+    #[error("failed to read plugin {}: check the path and its permissions", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not WebAssembly at all.
+    #[error("{} is no WebAssembly: it {found}; give the .wasm file that the plugin's build leaves", path.display())]
+    NotWasm {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// A core module that does not say what it exports.
+    #[error(
+        "{} is a core module without WIT: build it with the plugin SDK or with wit-bindgen, which embed it, or make it a \
+         component with `wasm-tools component embed` and `wasm-tools component new`",
+        path.display()
+    )]
+    NoWit {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A core module that does not hold what its WIT promises.
+    #[error("failed to make a component of the core module {}: {cure}", path.display())]
+    Wrap {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        cure: &'static str,
+        /// Why.
+        source: Cause,
+    },
+    /// Invalid WebAssembly, or a proposal that is switched off.
+    #[error("failed to compile plugin {}: it is damaged or uses WebAssembly features this host does not run", path.display())]
+    Compile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
+    /// Written for another version of the contract.
+    #[error(
+        "{} is built for another version of the plugin contract: it has {found}, this host runs {wanted}; rebuild it with \
+         the SDK of that version",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The name the host looks for.
+        wanted: String,
+        /// The name the plugin has.
+        found: String,
+    },
+    /// An export that every operator has is not there.
+    #[error("{} is no operator: it does not export {wanted}, only {found}; build it with the plugin SDK", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The name the host looks for.
+        wanted: String,
+        /// What is exported.
+        found: String,
+    },
+    /// It wants something from the host that it does not get.
+    #[error("{} imports {name}, which is not granted: {cure}", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// The import.
+        name: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// The right name with other types.
+    #[error("{} has {name} with other types than {contract}; rebuild it with the SDK of that version", path.display())]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// A function, or `an import`.
+        name: &'static str,
+        /// The package and version this host runs.
+        contract: &'static str,
+        /// Where they differ.
+        source: Cause,
+    },
+    /// `describe` does not return what it should.
+    #[error("plugin {} describes itself wrongly: {reason}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It does not even start.
+    #[error("plugin {plugin} failed in {function}")]
+    Start {
+        /// Its name, or its file as long as the name is not known.
+        plugin: String,
+        /// `describe` or `open`.
+        function: &'static str,
+        /// How.
+        source: CallError,
+    },
+    /// The host's own part could not be set up.
+    #[error("failed to start the WebAssembly engine")]
+    Engine {
+        /// Why.
+        source: Cause,
+    },
+}
+
+impl Error {
+    /// Who must act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Start { source: CallError::Host(host), .. } => host.fault(),
+            Self::Start { .. } => Fault::User,
+            Self::Engine { .. } => Fault::Bug,
+            _ => Fault::Config,
+        }
+    }
+}
+
+impl From<Error> for PortError {
+    fn from(error: Error) -> Self {
+        Self::new(error.fault(), error)
+    }
+}

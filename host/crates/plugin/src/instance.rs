@@ -1,0 +1,126 @@
+//! HOT PATH. One running copy of a plugin, and its calls.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::{ComponentType, Lift, TypedFunc};
+use weir_core::PortError;
+use weir_core::ports::{Call, CallError, Effects, Operator};
+
+use crate::call_log::{LineBudget, clip};
+use crate::error::Error;
+use crate::host::Host;
+use crate::plugin::Program;
+use crate::trap::explain;
+
+/// `types.failure`.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Failure {
+    index: Option<u32>,
+    code: u32,
+    message: String,
+}
+
+/// `plugin.describe`.
+pub(crate) type Describe = TypedFunc<(), (String,)>;
+/// `operator.open`.
+pub(crate) type Open = TypedFunc<(&'static str, &'static str), (Result<(), Failure>,)>;
+/// `operator.process`. Its parameters may live shorter than this says: they are copied into the guest during the call.
+pub(crate) type Process = TypedFunc<(u32, &'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
+
+/// A live instance: opened, and never called again after an error.
+pub(crate) struct Live {
+    store: Store<Host>,
+    process: Process,
+}
+
+/// The operator of one task: a live instance, or what it takes to make the next one.
+pub(crate) struct Instance {
+    program: Arc<Program>,
+    task: String,
+    config: String,
+    live: Option<Live>,
+    lines: LineBudget,
+}
+
+impl Instance {
+    /// Starts and opens the first instance.
+    pub(crate) fn new(program: Arc<Program>, task: &str, config: &str) -> Result<Self, Error> {
+        let mut instance = Self {
+            program,
+            task: task.to_owned(),
+            config: config.to_owned(),
+            live: None,
+            lines: LineBudget::default(),
+        };
+        instance.live = Some(instance.open()?);
+        Ok(instance)
+    }
+
+    fn open(&mut self) -> Result<Live, Error> {
+        let failed = |source| Error::Start { plugin: self.program.name().to_owned(), function: "open", source };
+        let (mut store, functions) = self.program.start().map_err(failed)?;
+        let outcome = match functions.open.call(&mut store, (&self.task, &self.config)) {
+            Ok((Ok(()),)) => Ok(()),
+            Ok((Err(failure),)) => Err(failure.into()),
+            Err(trap) => Err(explain(&self.program, store.data_mut(), &trap)),
+        };
+        end(&self.program, store.data_mut(), &mut self.lines, &outcome);
+        outcome.map_err(failed)?;
+        Ok(Live { store, process: functions.process })
+    }
+}
+
+impl Operator for Instance {
+    fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            // That it does not open again is no record's doing.
+            None => self.open().map_err(PortError::from)?,
+        };
+        let outcome = live.call(&self.program, call, effects);
+        end(&self.program, live.store.data_mut(), &mut self.lines, &outcome);
+        if outcome.is_ok() {
+            self.live = Some(live);
+        }
+        outcome
+    }
+
+    fn discard(&mut self) {
+        self.live = None;
+    }
+}
+
+impl Live {
+    #[inline]
+    fn call(&mut self, program: &Program, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
+        self.store.set_epoch_deadline(program.ticks());
+        self.store.data_mut().begin(program.outputs(), &mut effects.outputs);
+        let parameters = (call.input, call.frame.as_bytes(), call.slots, call.values);
+        match self.process.call(&mut self.store, parameters) {
+            Ok((Ok(updates),)) => {
+                self.store.data_mut().finish(&updates, &mut effects.outputs)?;
+                effects.updates = updates;
+                Ok(())
+            }
+            Ok((Err(failure),)) => Err(failure.into()),
+            Err(trap) => Err(explain(program, self.store.data_mut(), &trap)),
+        }
+    }
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed { index: failure.index, code: failure.code, message: clip(&failure.message).to_owned() }
+    }
+}
+
+/// What the guest said becomes the host's log, or is dropped with the call.
+#[inline]
+fn end(program: &Program, host: &mut Host, lines: &mut LineBudget, outcome: &Result<(), CallError>) {
+    if outcome.is_err() {
+        host.log.keep_errors();
+    }
+    host.log.flush(program.name(), lines);
+}

@@ -1,0 +1,31 @@
+//! `plugin`: runs WebAssembly operators behind the ports of `core`.
+//!
+//! [`Runtime::load`] makes a [`Plugin`] of a file: read, wrapped into a component where it is a core module, compiled (or
+//! found in wasmtime's cache), checked against the world `wit/` describes, and asked for its description. The plugin is
+//! an `OperatorFactory`; each operator it makes belongs to one task's thread.
+//!
+//! What a guest can do is bounded: memory, time and output of a call, the length and number of its log lines. It sees
+//! neither files nor clocks nor randomness: nothing of WASI is granted. Whatever goes wrong in a call drops the instance
+//! together with all effects of the call.
+//!
+//! This crate knows neither Kafka nor state nor tasks, and it reads no bytes of a record: frames are checked and passed.
+
+mod artifact;
+mod call_log;
+mod describe;
+mod engine;
+mod error;
+mod host;
+mod inspect;
+mod instance;
+mod limits;
+mod plugin;
+mod trap;
+mod world;
+
+pub use artifact::Form;
+pub use engine::Runtime;
+pub use error::{Cause, Error};
+pub use inspect::{Inspection, inspect};
+pub use limits::Limits;
+pub use plugin::Plugin;

@@ -1,0 +1,135 @@
+//! A plugin: compiled, checked and described, ready to be instantiated in any task.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::{Instance as Linked, InstancePre, Linker};
+use weir_core::ports::{CallError, Operator, OperatorFactory, PluginDescription};
+use weir_core::{Digest, PortError};
+
+use crate::artifact::Artifact;
+use crate::describe;
+use crate::engine;
+use crate::error::Error;
+use crate::host::Host;
+use crate::instance::{Describe, Instance, Open, Process};
+use crate::limits::Limits;
+use crate::trap::{bug, explain};
+use crate::world::{self, CONTRACT, Exports};
+
+/// A compiled plugin. Cheap to share; what it needs of its [`crate::Runtime`] lives as long as it does.
+pub struct Plugin {
+    program: Arc<Program>,
+    description: PluginDescription,
+    digest: Digest,
+}
+
+/// What instances of one plugin share.
+pub(crate) struct Program {
+    pre: InstancePre<Host>,
+    exports: Exports,
+    limits: Limits,
+    ticks: u64,
+    outputs: u32,
+    name: String,
+}
+
+/// The functions of one instance.
+pub(crate) struct Functions {
+    pub(crate) open: Open,
+    pub(crate) process: Process,
+}
+
+impl Plugin {
+    pub(crate) fn new(artifact: &Artifact, linker: &Linker<Host>, limits: Limits) -> Result<Self, Error> {
+        let exports = world::check(artifact)?;
+        let pre = linker.instantiate_pre(&artifact.component).map_err(|e| signature(&artifact.path, "an import", e))?;
+        let ticks = engine::ticks(limits.call_deadline);
+        let name = artifact.path.display().to_string();
+        let mut program = Program { pre, exports, limits, ticks, outputs: 0, name };
+        let description = program.describe(&artifact.path)?;
+        program.outputs = describe::outputs(&description);
+        program.name.clone_from(&description.name);
+        Ok(Self { program: Arc::new(program), description, digest: artifact.digest.clone() })
+    }
+}
+
+impl OperatorFactory for Plugin {
+    fn description(&self) -> &PluginDescription {
+        &self.description
+    }
+
+    fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    fn instantiate(&self, task: &str, config: &str) -> Result<Box<dyn Operator>, PortError> {
+        Ok(Box::new(Instance::new(Arc::clone(&self.program), task, config)?))
+    }
+}
+
+impl Program {
+    /// The plugin's name; its file while it is being loaded.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many outputs it has.
+    pub(crate) fn outputs(&self) -> u32 {
+        self.outputs
+    }
+
+    /// The deadline of a call, as the engine counts it.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.ticks
+    }
+
+    /// The deadline of a call, as people read it.
+    pub(crate) fn deadline_ms(&self) -> u64 {
+        u64::try_from(self.limits.call_deadline.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A new instance, not yet opened. The deadline covers its start and the first call.
+    pub(crate) fn start(&self) -> Result<(Store<Host>, Functions), CallError> {
+        let (mut store, linked) = self.link()?;
+        let functions = Functions {
+            open: linked.get_typed_func(&mut store, self.exports.open).map_err(bug)?,
+            process: linked.get_typed_func(&mut store, self.exports.process).map_err(bug)?,
+        };
+        Ok((store, functions))
+    }
+
+    fn link(&self) -> Result<(Store<Host>, Linked), CallError> {
+        let mut store = Store::new(self.pre.engine(), Host::new(&self.limits));
+        store.limiter(|host| &mut host.memory);
+        store.set_epoch_deadline(self.ticks);
+        // What a guest hands over lies in its memory, so it is bounded already; our own bounds name what is too much.
+        store.set_hostcall_fuel(usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX).saturating_mul(4));
+        let linked = match self.pre.instantiate(&mut store) {
+            Ok(linked) => linked,
+            Err(trap) => return Err(explain(self, store.data_mut(), &trap)),
+        };
+        Ok((store, linked))
+    }
+
+    /// Checks the types of all three functions and calls the first.
+    fn describe(&self, path: &Path) -> Result<PluginDescription, Error> {
+        let failed = |source| Error::Start { plugin: self.name.clone(), function: "describe", source };
+        let (mut store, linked) = self.link().map_err(failed)?;
+        let wrong = |name| move |e| signature(path, name, e);
+        let describe: Describe =
+            linked.get_typed_func(&mut store, self.exports.describe).map_err(wrong("function describe"))?;
+        let _: Open = linked.get_typed_func(&mut store, self.exports.open).map_err(wrong("function open"))?;
+        let _: Process = linked.get_typed_func(&mut store, self.exports.process).map_err(wrong("function process"))?;
+        let json = match describe.call(&mut store, ()) {
+            Ok((json,)) => json,
+            Err(trap) => return Err(failed(explain(self, store.data_mut(), &trap))),
+        };
+        describe::parse(&json).map_err(|reason| Error::Description { path: path.to_owned(), reason })
+    }
+}
+
+fn signature(path: &Path, name: &'static str, error: wasmtime::Error) -> Error {
+    Error::Signature { path: path.to_owned(), name, contract: CONTRACT, source: error.into() }
+}

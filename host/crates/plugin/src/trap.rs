@@ -1,0 +1,68 @@
+//! What went wrong in a call, in words: the cold side of `host` and `instance`.
+
+use wasmtime::{Trap, WasmBacktrace};
+use weir_core::frame::FrameError;
+use weir_core::ports::CallError;
+use weir_core::{Fault, PortError};
+
+use crate::host::{EFFECT_BYTES_MAX, EFFECT_FRAMES_MAX, Host};
+use crate::plugin::Program;
+
+/// Frames of a trap's backtrace that are shown.
+const FRAMES_SHOWN: usize = 8;
+
+/// What a trap means: the first cause that is known, from the surest down.
+#[cold]
+pub(crate) fn explain(program: &Program, host: &mut Host, trap: &wasmtime::Error) -> CallError {
+    if let Some(refusal) = host.take_refusal() {
+        return refusal;
+    }
+    if host.memory.is_exceeded() {
+        return CallError::Memory { limit_bytes: host.memory.limit_bytes() };
+    }
+    if matches!(trap.downcast_ref(), Some(Trap::Interrupt)) {
+        return CallError::Deadline { limit_ms: program.deadline_ms() };
+    }
+    let mut message = match host.log.take_last_words() {
+        Some(words) => format!("panic: {words}"),
+        None => {
+            let cause = trap.root_cause().to_string();
+            cause.strip_prefix("wasm trap: ").unwrap_or(&cause).to_owned()
+        }
+    };
+    let frames = trap.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+    for name in frames.iter().filter_map(|frame| frame.func_name()).take(FRAMES_SHOWN) {
+        message.push_str("\n  in ");
+        message.push_str(name);
+    }
+    CallError::Trapped { message }
+}
+
+/// An error of wasmtime that no guest can cause.
+#[cold]
+pub(crate) fn bug(error: wasmtime::Error) -> CallError {
+    CallError::Host(PortError::new(Fault::Bug, error))
+}
+
+/// More than a call may hand over.
+#[cold]
+pub(crate) fn too_much(what: &'static str) -> CallError {
+    let reason = format!("one call hands over more than {EFFECT_BYTES_MAX} bytes or {EFFECT_FRAMES_MAX} frames");
+    CallError::Malformed { what, reason }
+}
+
+/// A frame for an output that is not there, or not now.
+#[cold]
+pub(crate) fn no_output(output: u32, open: u32) -> CallError {
+    let reason = match open {
+        0 => "emitted outside of process".to_owned(),
+        _ => format!("there is no output {output}, the plugin describes {open}"),
+    };
+    CallError::Malformed { what: "frame", reason }
+}
+
+/// Bytes that are no frame.
+#[cold]
+pub(crate) fn no_frame(error: &FrameError) -> CallError {
+    CallError::Malformed { what: "frame", reason: error.to_string() }
+}

@@ -1,0 +1,73 @@
+//! The state directory: the one way to the log and the store of a shard.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use weir_core::ports::EpochLog;
+use weir_core::{JobName, ShardId};
+
+use crate::error::Error;
+use crate::files;
+use crate::format;
+use crate::lock::Lock;
+use crate::log::{self, SegmentLog};
+use crate::store::RocksStore;
+
+/// A locked state directory of one shard of a job. Log and store keep the lock alive, whoever is dropped first.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    empty: bool,
+    ownership: Arc<Ownership>,
+}
+
+/// What log and store share: the lock, and whether a log is open.
+#[derive(Debug)]
+pub(crate) struct Ownership {
+    _lock: Lock,
+    /// Two logs writing the same file would destroy it.
+    pub(crate) log_open: AtomicBool,
+}
+
+impl StateDir {
+    /// Locks the directory, creates it with its parents if it is not there, and checks that it is `shard` of `job`.
+    /// Nothing is written to a directory that is refused.
+    pub fn open(path: impl AsRef<Path>, job: &JobName, shard: ShardId) -> Result<Self, Error> {
+        let path = path.as_ref().to_owned();
+        files::create_dirs(&path)?;
+        format::refuse_foreign(&path)?;
+        let lock = Lock::take(&path)?;
+        format::check_or_create(&path, job, shard)?;
+        let empty = !log::has_bytes(&path.join("log"))?;
+        Ok(Self { path, empty, ownership: Arc::new(Ownership { _lock: lock, log_open: AtomicBool::new(false) }) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether no epoch was ever written here: a first start.
+    pub fn is_empty(&self) -> bool {
+        self.empty
+    }
+
+    /// Opens the epoch log. One at a time: drop the log of an attempt before the next attempt opens it.
+    pub fn log(&self) -> Result<Box<dyn EpochLog>, Error> {
+        Ok(Box::new(SegmentLog::open(&self.path.join("log"), Arc::clone(&self.ownership))?))
+    }
+
+    /// Opens the store; `memory_bytes` bounds memtables, block cache, and all overlays and caches together. Once for
+    /// the life of the job: it survives recovery in place.
+    pub fn store(&self, memory_bytes: u64) -> Result<Arc<RocksStore>, Error> {
+        let path = self.path.join("store");
+        files::create_dirs(&path)?;
+        let store = RocksStore::open(&path, memory_bytes, Arc::clone(&self.ownership))?;
+        let applied = store.applied().0;
+        if self.empty && applied > 0 {
+            return Err(Error::Disagree { path: self.path.clone(), applied, log: "is empty".to_owned() });
+        }
+        Ok(Arc::new(store))
+    }
+}

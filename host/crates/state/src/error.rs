@@ -1,0 +1,122 @@
+//! What can go wrong with state, and who must act.
+
+use std::io;
+use std::path::PathBuf;
+
+use weir_core::{Fault, PortError};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process owns the directory.
+    #[error(
+        "state directory {} is in use by process {pid}: stop that process, or give this job another --state-dir",
+        path.display()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The owner as it wrote itself down; `unknown` between its lock and its writing.
+        pid: String,
+    },
+    /// The directory belongs to something else, or to a Weir that this one does not understand.
+    #[error("state directory {} {disagreement}: {cure}", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What disagrees.
+        disagreement: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// The directory cannot be made.
+    #[error("failed to create state directory {}: check --state-dir and its permissions", path.display())]
+    Create {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file system refused something: fatal, state is never half-written on purpose.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The epoch log does not check.
+    #[error(
+        "epoch log {} is damaged at offset {offset}: {reason}; nothing was changed: restore the state directory from \
+         a copy, or move it away to start anew",
+        path.display()
+    )]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where the damaged record begins.
+        offset: u64,
+        /// What does not check.
+        reason: &'static str,
+    },
+    /// Store and log do not fit together.
+    #[error(
+        "state directory {}: the store holds epoch {applied}, but the epoch log {log}; restore both from one copy",
+        path.display()
+    )]
+    Disagree {
+        /// The directory of the store.
+        path: PathBuf,
+        /// What the store holds.
+        applied: u64,
+        /// What the log holds instead.
+        log: String,
+    },
+    /// An earlier write to the log failed; what it left behind is cut off when the log is opened again.
+    #[error("epoch log {} takes no more writes after a failed one: free disk space and restart the job", path.display())]
+    Poisoned {
+        /// The directory of the log.
+        path: PathBuf,
+    },
+    /// RocksDB refused something: fatal.
+    #[error("failed to {action} the store in {}", path.display())]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// The directory of the store.
+        path: PathBuf,
+        /// Why.
+        source: rocksdb::Error,
+    },
+    /// Weir itself is wrong.
+    #[error("state invariant broken: {0}; please report this")]
+    Invariant(String),
+}
+
+impl Error {
+    /// Who must act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Locked { .. } => Fault::Fenced,
+            Self::Foreign { .. } | Self::Damaged { .. } | Self::Disagree { .. } => Fault::Corrupt,
+            Self::Create { .. } => Fault::Config,
+            Self::Store { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => Fault::Corrupt,
+            Self::Io { .. } | Self::Poisoned { .. } | Self::Store { .. } => Fault::User,
+            Self::Invariant(_) => Fault::Bug,
+        }
+    }
+
+    /// For `map_err`: `action` on `path` failed.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+impl From<Error> for PortError {
+    fn from(error: Error) -> Self {
+        Self::new(error.fault(), error)
+    }
+}

@@ -1,0 +1,38 @@
+//! File-system steps that survive a power loss: a new or renamed name counts once its directory is synced.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::Error;
+
+/// Makes the names in `dir` durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|file| file.sync_all()).map_err(Error::io("sync directory", dir))
+}
+
+/// Creates `dir` with its parents, each durable in its own parent.
+pub(crate) fn create_dirs(dir: &Path) -> Result<(), Error> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create_dirs(parent)?;
+    }
+    fs::create_dir(dir)
+        .or_else(|error| if dir.is_dir() { Ok(()) } else { Err(error) })
+        .map_err(|source| Error::Create { path: dir.to_owned(), source })?;
+    sync_dir(parent.unwrap_or(Path::new(".")))
+}
+
+/// Puts `bytes` at `dir/name` as a whole or not at all: temp file, sync, rename, sync of the directory.
+pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    let path = dir.join(name);
+    let temp = dir.join("replace.tmp");
+    File::create(&temp)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .map_err(Error::io("write", &temp))?;
+    fs::rename(&temp, &path).map_err(Error::io("rename a temporary file to", &path))?;
+    sync_dir(dir)
+}

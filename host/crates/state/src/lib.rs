@@ -1,0 +1,35 @@
+//! `state`: the keyed state of one shard on local disk, and the log of its epochs.
+//!
+//! Implements the ports `StateStore`, `KeyedState` and `EpochLog` of `core` with RocksDB and plain files. The
+//! composition root opens a [`StateDir`] and takes the log and the store from it; nobody else may. This crate knows
+//! neither Kafka nor plugins, does not look inside a manifest, and never decides which epoch holds: the caller does.
+//!
+//! ```text
+//! DIR/LOCK            flock, holds the owner's pid
+//! DIR/FORMAT          what this directory is: magic, format version, job, shard
+//! DIR/log/N.log       the epoch log, redo only
+//! DIR/store/          RocksDB: the state as of `applied_epoch`, never ahead of an epoch that holds
+//! ```
+
+/// The bytes of state keys and deltas.
+mod delta;
+/// The state directory: lock, format, and the way to log and store.
+mod dir;
+/// What can go wrong, and who must act.
+mod error;
+/// File-system steps that survive a power loss.
+mod files;
+/// The `FORMAT` file.
+mod format;
+/// The lock on the directory.
+mod lock;
+/// The epoch log.
+mod log;
+/// RocksDB and the thread that applies epochs to it.
+mod store;
+/// The state of one operator in one task.
+mod task;
+
+pub use dir::StateDir;
+pub use error::Error;
+pub use store::RocksStore;

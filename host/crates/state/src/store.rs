@@ -1,0 +1,157 @@
+//! The store of a shard: one RocksDB that is never ahead of an epoch that holds, and the thread that applies epochs.
+
+mod applier;
+mod options;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DEFAULT_COLUMN_FAMILY_NAME, Range};
+use weir_core::key_group::{KEY_GROUPS, KeyGroup};
+use weir_core::ports::{Delta, KeyedState, StateStore};
+use weir_core::{Epoch, OperatorId, PortError};
+
+use crate::delta::operator_prefix;
+use crate::dir::Ownership;
+use crate::error::Error;
+use crate::task::TaskState;
+use applier::{APPLIED_EPOCH, Failure, Progress};
+use options::Budget;
+
+/// The state of one shard in RocksDB. Dropping it ends its thread; what was not applied comes back from the log.
+pub struct RocksStore {
+    shared: Arc<Shared>,
+    budget: Budget,
+    /// Memory of the tasks that live.
+    tasks: Mutex<Vec<(OperatorId, Weak<AtomicU64>)>>,
+    applier: Option<JoinHandle<()>>,
+}
+
+/// What tasks and applier use of the store.
+pub(crate) struct Shared {
+    db: DB,
+    path: PathBuf,
+    progress: Progress,
+    _ownership: Arc<Ownership>,
+}
+
+impl RocksStore {
+    pub(crate) fn open(path: &Path, memory_bytes: u64, ownership: Arc<Ownership>) -> Result<Self, Error> {
+        let failed = |action| {
+            let path = path.to_owned();
+            move |source| Error::Store { action, path, source }
+        };
+        let budget = Budget::of(memory_bytes);
+        let options = options::options(budget);
+        let all = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
+        let db = DB::open_cf_descriptors(&options, path, [all]).map_err(failed("open"))?;
+        let applied = match db.get(APPLIED_EPOCH).map_err(failed("read"))? {
+            None => 0,
+            Some(bytes) => u64::from_le_bytes(bytes.try_into().map_err(|bytes: Vec<u8>| {
+                Error::Invariant(format!("the store's epoch has {} bytes instead of 8", bytes.len()))
+            })?),
+        };
+        let progress = Progress::new(applied, budget.waiting);
+        let shared = Arc::new(Shared { db, path: path.to_owned(), progress, _ownership: ownership });
+        let applier = thread::Builder::new()
+            .name("state-applier".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || applier::run(&shared.db, &shared.progress)
+            })
+            .map_err(Error::io("start the thread that applies epochs to", path))?;
+        Ok(Self { shared, budget, tasks: Mutex::default(), applier: Some(applier) })
+    }
+
+    /// The last epoch that is applied; after `join`, the last one handed over.
+    pub fn applied(&self) -> Epoch {
+        Epoch(self.shared.applied())
+    }
+}
+
+impl StateStore for RocksStore {
+    fn open(&self, operator: OperatorId, (part, of): (u32, u32)) -> Box<dyn KeyedState> {
+        let budget = self.budget.tasks * u64::from(part) / u64::from(of.max(1));
+        let used = Arc::new(AtomicU64::new(0));
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|(_, used)| used.strong_count() > 0);
+        tasks.push((operator, Arc::downgrade(&used)));
+        Box::new(TaskState::new(Arc::clone(&self.shared), operator, budget, used))
+    }
+
+    fn apply(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), PortError> {
+        Ok(self.shared.progress.hand_over(epoch, deltas).map_err(|failure| self.shared.error(failure))?)
+    }
+
+    fn applied(&self) -> Epoch {
+        RocksStore::applied(self)
+    }
+
+    fn durable(&self) -> Epoch {
+        Epoch(self.shared.progress.durable())
+    }
+
+    fn join(&self) -> Result<(), PortError> {
+        Ok(self.shared.progress.join().map_err(|failure| self.shared.error(failure))?)
+    }
+
+    fn flush(&self) -> Result<(), PortError> {
+        Ok(self.shared.progress.flush().map_err(|failure| self.shared.error(failure))?)
+    }
+
+    fn bytes(&self, operator: OperatorId) -> u64 {
+        // One range for each key group. The end is the prefix of the next operator, or of the next key group.
+        let bounds: Vec<([u8; 4], [u8; 4])> = (0..KEY_GROUPS)
+            .map(|group| {
+                let begin = operator_prefix(KeyGroup(group), operator);
+                (begin, u32::from_be_bytes(begin).wrapping_add(1).to_be_bytes())
+            })
+            .collect();
+        let ranges: Vec<Range<'_>> = bounds.iter().map(|(begin, end)| Range::new(begin, end)).collect();
+        let disk: u64 = self.shared.db.get_approximate_sizes(&ranges).iter().sum();
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_operator = tasks.iter().filter(|(owner, _)| *owner == operator);
+        let memory: u64 =
+            of_operator.filter_map(|(_, used)| used.upgrade()).map(|used| used.load(Ordering::Relaxed)).sum();
+        disk + memory
+    }
+}
+
+impl Drop for RocksStore {
+    fn drop(&mut self) {
+        self.shared.progress.stop();
+        if let Some(Err(_panic)) = self.applier.take().map(JoinHandle::join) {
+            tracing::error!("the thread that applies epochs had panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// The last epoch that [`Self::read`] sees.
+    pub(crate) fn applied(&self) -> u64 {
+        self.progress.applied()
+    }
+
+    /// The values of `keys`, in their order.
+    pub(crate) fn read<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Option<DBPinnableSlice<'_>>>, Error> {
+        let values = self.db.batched_multi_get_cf(self.all()?, keys, false);
+        values.into_iter().collect::<Result<_, _>>().map_err(|error| self.error(Failure::Rocks("read", error)))
+    }
+
+    fn all(&self) -> Result<&ColumnFamily, Error> {
+        let all = self.db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME);
+        all.ok_or_else(|| Error::Invariant("a RocksDB without its default column family".to_owned()))
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::Rocks(action, source) => Error::Store { action, path: self.path.clone(), source },
+            Failure::Broken(what) => Error::Invariant(what),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The one thread that writes to RocksDB, and the queue in front of it.
+//!
+//! ```text
+//! apply() ─► queue ─► (each second, or at half of the queue's budget) ─► one batch with `applied_epoch` ─► published
+//!                                                                         └► now and then: flush ─► durable
+//! ```
+//!
+//! The write-ahead log of RocksDB is off: what it holds beyond its last flush comes back from the epoch log.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use rocksdb::{DB, WriteBatch, WriteOptions};
+use weir_core::Epoch;
+use weir_core::ports::Delta;
+
+use crate::delta;
+use crate::error::Error;
+
+/// Where the store keeps its epoch. No key group is 0xFFFF, so no state key begins like this.
+pub(super) const APPLIED_EPOCH: &[u8] = b"\xff\xffapplied_epoch";
+
+/// How long a delta waits for others to be merged with.
+const APPLY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a restart must replay is bounded by flushing at any of these.
+const REPLAY_KEYS_MAX: u64 = 200_000;
+const REPLAY_BYTES_MAX: u64 = 32 << 20;
+/// Read and thrown away again by merging: cheaper than applying, not free.
+const REPLAY_LOG_BYTES_MAX: u64 = 64 << 20;
+/// Small epochs fill no segment with bytes, but their manifests are kept in memory until the log is trimmed.
+const REPLAY_EPOCHS_MAX: u64 = 2048;
+
+/// What the applier and its callers share.
+pub(super) struct Progress {
+    queue: Mutex<Queue>,
+    /// There is something to do.
+    wake: Condvar,
+    /// Something was done, or failed.
+    done: Condvar,
+    applied: AtomicU64,
+    durable: AtomicU64,
+    waiting_max: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<(Epoch, Vec<Delta>)>,
+    waiting_bytes: u64,
+    /// When the oldest of `waiting` came.
+    since: Option<Instant>,
+    handed_over: u64,
+    /// Somebody waits for everything up to here to be applied, or flushed.
+    apply_to: u64,
+    flush_to: u64,
+    stop: bool,
+    failure: Option<Failure>,
+}
+
+/// Why the applier stopped for good.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// RocksDB refused.
+    Rocks(&'static str, rocksdb::Error),
+    /// A delta was malformed, or the thread is gone.
+    Broken(String),
+}
+
+/// What the applier does next.
+struct Work {
+    epochs: VecDeque<(Epoch, Vec<Delta>)>,
+    flush: bool,
+}
+
+/// What a restart would have to replay.
+#[derive(Default)]
+struct Unflushed {
+    keys: u64,
+    bytes: u64,
+    log_bytes: u64,
+    epochs: u64,
+}
+
+impl Progress {
+    pub(super) fn new(applied: u64, waiting_max: u64) -> Self {
+        let queue = Queue { handed_over: applied, ..Queue::default() };
+        Self {
+            queue: Mutex::new(queue),
+            wake: Condvar::new(),
+            done: Condvar::new(),
+            applied: AtomicU64::new(applied),
+            durable: AtomicU64::new(applied),
+            waiting_max: waiting_max.max(1),
+        }
+    }
+
+    /// The last epoch that reads from RocksDB see.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// The last epoch that is on disk in RocksDB.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Queues an epoch; waits while too much waits already.
+    pub(super) fn hand_over(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), Failure> {
+        let mut queue = self.wait_until(self.lock(), |queue| queue.waiting_bytes < self.waiting_max)?;
+        if epoch.0 <= queue.handed_over {
+            let before = queue.handed_over;
+            return Err(Failure::Broken(format!("epoch {epoch} is applied after epoch {before}")));
+        }
+        queue.handed_over = epoch.0;
+        queue.waiting_bytes += bytes_of(&deltas);
+        queue.waiting.push_back((epoch, deltas));
+        queue.since.get_or_insert_with(Instant::now);
+        drop(queue);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Waits until everything handed over so far is applied.
+    pub(super) fn join(&self) -> Result<(), Failure> {
+        let mut queue = self.lock();
+        let target = queue.handed_over;
+        queue.apply_to = queue.apply_to.max(target);
+        self.wake.notify_one();
+        self.wait_until(queue, |_| self.applied() >= target).map(drop)
+    }
+
+    /// Waits until everything handed over so far is on disk in RocksDB.
+    pub(super) fn flush(&self) -> Result<(), Failure> {
+        let mut queue = self.lock();
+        let target = queue.handed_over;
+        queue.apply_to = queue.apply_to.max(target);
+        queue.flush_to = queue.flush_to.max(target);
+        self.wake.notify_one();
+        self.wait_until(queue, |_| self.durable() >= target).map(drop)
+    }
+
+    /// Ends the thread; what still waits comes back from the log.
+    pub(super) fn stop(&self) {
+        self.lock().stop = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for `ready`, as long as the applier lives: it reports its end, whatever ends it.
+    fn wait_until<'a>(
+        &self,
+        queue: MutexGuard<'a, Queue>,
+        mut ready: impl FnMut(&Queue) -> bool,
+    ) -> Result<MutexGuard<'a, Queue>, Failure> {
+        let queue = self
+            .done
+            .wait_while(queue, |queue| queue.failure.is_none() && !ready(queue))
+            .unwrap_or_else(PoisonError::into_inner);
+        match &queue.failure {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(queue),
+        }
+    }
+
+    /// A panic elsewhere cannot leave the queue half-changed: no code that can panic runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work; `None` ends the thread.
+    fn next(&self) -> Option<Work> {
+        let mut queue = self.lock();
+        loop {
+            if queue.stop {
+                return None;
+            }
+            let flush = queue.flush_to > self.durable();
+            let hurry = flush || queue.apply_to > self.applied() || queue.waiting_bytes >= self.waiting_max / 2;
+            let age = queue.since.map(|since| since.elapsed());
+            if hurry || age.is_some_and(|age| age >= APPLY_INTERVAL) {
+                queue.waiting_bytes = 0;
+                queue.since = None;
+                let epochs = std::mem::take(&mut queue.waiting);
+                drop(queue);
+                // There is room again.
+                self.done.notify_all();
+                return Some(Work { epochs, flush });
+            }
+            queue = match age {
+                // New work wakes the thread up too early; it looks again.
+                Some(age) => {
+                    self.wake.wait_timeout(queue, APPLY_INTERVAL - age).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    fn fail(&self, failure: Failure) {
+        self.lock().failure.get_or_insert(failure);
+        self.done.notify_all();
+    }
+}
+
+/// Reports the end of the thread even if it panics: nobody may wait for ever.
+struct Obituary<'a>(&'a Progress);
+
+impl Drop for Obituary<'_> {
+    fn drop(&mut self) {
+        self.0.fail(Failure::Broken("the thread that applies epochs has ended".to_owned()));
+    }
+}
+
+/// The body of the applier thread.
+pub(super) fn run(db: &DB, progress: &Progress) {
+    let _obituary = Obituary(progress);
+    let mut unflushed = Unflushed::default();
+    while let Some(work) = progress.next() {
+        let done = apply(db, progress, work.epochs, &mut unflushed).and_then(|()| {
+            if work.flush || unflushed.is_too_much() { flush(db, progress, &mut unflushed) } else { Ok(()) }
+        });
+        if let Err(failure) = done {
+            tracing::error!(?failure, "the store takes no more epochs");
+            progress.fail(failure);
+            return;
+        }
+        progress.done.notify_all();
+    }
+}
+
+/// Merges the epochs, the youngest value of a key winning, and writes them in one batch with their number.
+fn apply(
+    db: &DB,
+    progress: &Progress,
+    epochs: VecDeque<(Epoch, Vec<Delta>)>,
+    unflushed: &mut Unflushed,
+) -> Result<(), Failure> {
+    let Some(&(epoch, _)) = epochs.back() else { return Ok(()) };
+    let mut merged: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
+    for delta in epochs.iter().flat_map(|(_, deltas)| deltas) {
+        unflushed.log_bytes += delta.payload.len() as u64;
+        for entry in delta::entries(&delta.payload) {
+            let (key, value) = entry.map_err(|error| Failure::Broken(broken(error)))?;
+            merged.insert(key, value);
+        }
+    }
+    let mut batch = WriteBatch::default();
+    for (key, value) in &merged {
+        match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        }
+    }
+    batch.put(APPLIED_EPOCH, epoch.0.to_le_bytes());
+    let mut unlogged = WriteOptions::default();
+    unlogged.disable_wal(true);
+    let (batch_bytes, keys, count) = (batch.size_in_bytes() as u64, merged.len(), epochs.len());
+    // The batch holds a copy; room for the memtable's.
+    drop(merged);
+    drop(epochs);
+    db.write_opt(batch, &unlogged).map_err(|error| Failure::Rocks("write to", error))?;
+    unflushed.keys += keys as u64;
+    unflushed.bytes += batch_bytes;
+    unflushed.epochs += count as u64;
+    let before = progress.applied.swap(epoch.0, Ordering::AcqRel);
+    assert!(before < epoch.0, "epoch {epoch} is applied after {before}: hand_over lets only growing epochs in");
+    tracing::debug!(epoch = epoch.0, epochs = count, keys, "epochs applied");
+    Ok(())
+}
+
+fn flush(db: &DB, progress: &Progress, unflushed: &mut Unflushed) -> Result<(), Failure> {
+    // Read before the flush: this thread is the only writer, so it is exactly what the flush makes durable.
+    let applied = progress.applied();
+    db.flush().map_err(|error| Failure::Rocks("flush", error))?;
+    progress.durable.store(applied, Ordering::Release);
+    *unflushed = Unflushed::default();
+    tracing::debug!(epoch = applied, "store flushed");
+    Ok(())
+}
+
+impl Unflushed {
+    fn is_too_much(&self) -> bool {
+        self.keys >= REPLAY_KEYS_MAX
+            || self.bytes >= REPLAY_BYTES_MAX
+            || self.log_bytes >= REPLAY_LOG_BYTES_MAX
+            || self.epochs >= REPLAY_EPOCHS_MAX
+    }
+}
+
+fn broken(error: Error) -> String {
+    match error {
+        Error::Invariant(what) => what,
+        other => other.to_string(),
+    }
+}
+
+fn bytes_of(deltas: &[Delta]) -> u64 {
+    deltas.iter().map(|delta| delta.payload.len() as u64).sum()
+}

@@ -1,0 +1,75 @@
+//! How RocksDB is set up, and how the memory budget is split.
+
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options};
+
+/// The split of `--state-memory`. The parts add up to the whole:
+///
+/// | part | share | of 128 MiB |
+/// |---|---|---|
+/// | overlays, committed layer and cache of all tasks | 1/2 | 64 MiB |
+/// | two memtables | 1/8 | 2 × 8 MiB |
+/// | block cache, with index and filter partitions | 1/8 | 16 MiB |
+/// | deltas waiting for the applier | 1/8 | 16 MiB |
+/// | the batch that is being applied | 1/8 | 16 MiB |
+///
+/// Changes of an epoch that is not applied yet cannot be evicted, whatever the budget says: they are bounded by the
+/// length of an epoch and by the applier's pace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// For all tasks together.
+    pub(crate) tasks: u64,
+    /// For deltas that wait; beyond it the caller waits.
+    pub(crate) waiting: u64,
+    memtable: usize,
+    block_cache: usize,
+}
+
+impl Budget {
+    /// Splits `memory_bytes`.
+    pub(crate) fn of(memory_bytes: u64) -> Self {
+        let part = |parts: u64| usize::try_from(memory_bytes / parts).unwrap_or(usize::MAX);
+        Self {
+            tasks: memory_bytes / 2,
+            waiting: memory_bytes / 8,
+            // RocksDB wants at least 64 KiB of each.
+            memtable: part(16).max(64 << 10),
+            block_cache: part(8).max(64 << 10),
+        }
+    }
+}
+
+/// The options of the one database of a shard.
+pub(crate) fn options(budget: Budget) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&tables(budget));
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(budget.memtable);
+    options.set_max_write_buffer_number(2);
+    options.set_max_background_jobs(2);
+    options.set_target_file_size_base(32 << 20);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    // Each open file keeps memory; beyond these they are opened again.
+    options.set_max_open_files(256);
+    // Spreads the writes of flush and compaction, so that they do not pile up in front of the log's fdatasync.
+    options.set_bytes_per_sync(1 << 20);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options
+}
+
+/// Index and filter are partitioned and live in the block cache: memory stays bounded when the state grows.
+fn tables(budget: Budget) -> BlockBasedOptions {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(&Cache::new_lru_cache(budget.block_cache));
+    tables.set_block_size(4 << 10);
+    tables.set_bloom_filter(10.0, false);
+    tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    tables.set_partition_filters(true);
+    tables.set_metadata_block_size(4 << 10);
+    tables.set_cache_index_and_filter_blocks(true);
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    tables.set_pin_top_level_index_and_filter(true);
+    tables
+}

@@ -1,0 +1,100 @@
+//! What users type. Flags say nothing that a pipeline file could not: both become the same `pipeline::Spec`.
+
+/// `host inspect`.
+mod inspect;
+/// The flags that describe a pipeline.
+mod pipeline;
+/// `host run`.
+mod run;
+/// `host validate`.
+mod validate;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  printf 'a\\nb\\n' | host run --plugin uppercase.wasm
+  host run --plugin count.wasm --brokers localhost:9092 --from clicks --to counts
+  host run --plugin clickstream.wasm --from 'generate:clicks?rate=1000' --to -
+  host run orders.toml
+  host validate orders.toml --dot | dot -Tsvg > orders.svg
+  host inspect count.wasm
+
+Exit codes:
+  0        done, or stopped cleanly by a signal
+  1        the job failed, or Kafka could not be reached for 30 s at the start
+  2        wrong usage or configuration
+  3        another instance owns the job
+  4        refused to start: state and Kafka disagree, or the state is foreign or corrupt
+  130/143  a bounded run (--until, a file, stdin) was cut short by SIGINT/SIGTERM";
+
+/// Runs WebAssembly operators between Kafka topics: exactly once, with keyed state.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a pipeline: one plugin by flags, or a pipeline file
+    #[command(after_help = EXAMPLES)]
+    Run(Box<run::Args>),
+    /// Check a pipeline and print its plan, without running it
+    Validate(Box<validate::Args>),
+    /// Print what a plugin is: name, version, interfaces, tables, imports, size, digest
+    Inspect(inspect::Args),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn execute(self) -> Result<ExitCode> {
+        match self.verb {
+            Verb::Run(args) => run::execute(*args),
+            Verb::Validate(args) => validate::execute(*args),
+            Verb::Inspect(args) => inspect::execute(&args),
+        }
+    }
+}
+
+/// Prints a result (not a log line) to standard output.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("failed to write stdout")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_in_the_reference() {
+        let reference = include_str!("../docs/reference.md");
+        for verb in Cli::command().get_subcommands() {
+            assert!(reference.contains(&format!("`host {}", verb.get_name())), "{}", verb.get_name());
+            for flag in verb.get_arguments().filter_map(|a| a.get_long()).filter(|f| *f != "help") {
+                assert!(reference.contains(&format!("`--{flag}")), "--{flag} of {} is missing", verb.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_can_be_typed() {
+        for line in EXAMPLES.lines().filter_map(|l| l.split_once("host ")).map(|(_, words)| words) {
+            let words = line.split(" | ").next().unwrap_or_default().replace('\'', "");
+            Cli::try_parse_from(["host"].into_iter().chain(words.split_whitespace())).unwrap();
+        }
+    }
+}

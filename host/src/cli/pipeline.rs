@@ -1,0 +1,218 @@
+//! The flags that describe a pipeline, alone or over a file.
+
+use std::num::{NonZeroU16, NonZeroU64};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use weir_core::{Delivery, Fault, PortError, Start, Until};
+use weir_pipeline::spec::{Config, Key, OnErrorSpec};
+use weir_pipeline::units::{Size, Span};
+use weir_pipeline::{Overrides, Plan, SinkAddress, SourceAddress, Spec};
+
+/// What is to run. A flag overrides the pipeline file.
+#[derive(Debug, Default, clap::Args)]
+pub struct PipelineArgs {
+    /// Pipeline file; paths in it are relative to its own folder
+    #[arg(value_name = "PIPELINE.toml")]
+    file: Option<PathBuf>,
+    /// The plugin to run
+    #[arg(long, value_name = "FILE.wasm")]
+    plugin: Option<PathBuf>,
+    /// Where records come from: - (stdin), file:PATH, generate:NAME?rate=N&keys=N&count=N&bytes=N, TOPIC, kafka:TOPIC,
+    /// kafka:/REGEX/ [default: -]
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
+    from: Option<SourceAddress>,
+    /// Where records go: - (stdout), file:PATH, TOPIC, kafka:TOPIC [default: -]
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
+    to: Option<SinkAddress>,
+    /// Kafka brokers
+    #[arg(long, value_name = "HOST:PORT,..")]
+    brokers: Option<String>,
+    /// A librdkafka property: TLS, SASL, tuning; repeat it for more
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    kafka: Vec<(String, String)>,
+    /// Name of the job, [a-z0-9._-]{1,64} [default: PLUGIN-FROM-TO]
+    #[arg(long, value_name = "NAME")]
+    job: Option<String>,
+    /// What the job promises [default: exactly-once where the source can be read again and either end is Kafka, else
+    /// at-least-once]
+    #[arg(long, value_name = "MODE", value_parser = delivery())]
+    delivery: Option<Delivery>,
+    /// Where state is kept [default: .weir/JOB; temporary without Kafka, unless --job is given]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Memory for caches and overlays [default: 128MiB]
+    #[arg(long, value_name = "SIZE")]
+    state_memory: Option<Size>,
+    /// Time between two commits; at most a third of --transaction-timeout [default: 100ms]
+    #[arg(long, value_name = "TIME")]
+    epoch_interval: Option<Span>,
+    /// After how long the broker aborts a transaction [default: 15s]
+    #[arg(long, value_name = "TIME")]
+    transaction_timeout: Option<Span>,
+    /// Where the first start begins: earliest, latest, committed:GROUP, timestamp:TIME (RFC 3339 or ms),
+    /// offsets:PARTITION=OFFSET,.. A job that has state goes on from there instead [default: earliest]
+    #[arg(long, value_name = "WHERE")]
+    start: Option<Start>,
+    /// Where reading ends: latest, timestamp:TIME, offsets:PARTITION=OFFSET,.. Then commit and exit 0 [default: never]
+    #[arg(long, value_name = "WHERE")]
+    until: Option<Until>,
+    /// What state is keyed by: key, header:NAME [default: key]
+    #[arg(long, value_name = "WHAT")]
+    key: Option<Key>,
+    /// How many tasks run the operator [default: 1]
+    #[arg(long, value_name = "N")]
+    parallelism: Option<NonZeroU16>,
+    /// How often new partitions and topics are looked for [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    discovery_interval: Option<Span>,
+    /// Records per second per partition, at most [default: unlimited]
+    #[arg(long, value_name = "N")]
+    max_rate: Option<NonZeroU64>,
+    /// Configuration of the plugin: one value (JSON, or else text), or a file with a JSON object; repeat it for more
+    #[arg(long, value_name = "KEY=VALUE|@FILE.json")]
+    config: Vec<ConfigArg>,
+    /// What becomes of a record that the plugin fails on: fail, skip [default: fail]
+    #[arg(long, value_name = "POLICY")]
+    on_error: Option<OnErrorSpec>,
+    /// Create missing topics instead of refusing to start
+    #[arg(long)]
+    create_topics: bool,
+    /// Where the HTTP API listens, or off [default: 127.0.0.1:7070, or the next free port]
+    #[arg(long, value_name = "HOST:PORT|off")]
+    api: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+enum ConfigArg {
+    Value(String, serde_json::Value),
+    File(PathBuf),
+}
+
+impl FromStr for ConfigArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix('@') {
+            return Ok(Self::File(path.into()));
+        }
+        let (key, value) = key_value(text)?;
+        // min-price=50 is a number, name=count a text, name='"50"' a text of digits.
+        let value = serde_json::from_str(&value).unwrap_or_else(|_| value.into());
+        Ok(Self::Value(key, value))
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("it must be of the form KEY=VALUE".to_owned()),
+    }
+}
+
+fn delivery() -> impl clap::builder::TypedValueParser<Value = Delivery> {
+    PossibleValuesParser::new(["exactly-once", "at-least-once", "none"]).map(|word| match word.as_str() {
+        "exactly-once" => Delivery::ExactlyOnce,
+        "at-least-once" => Delivery::AtLeastOnce,
+        _ => Delivery::None,
+    })
+}
+
+impl PipelineArgs {
+    /// The plan that file and flags make together.
+    pub fn plan(self) -> Result<Plan> {
+        let file = self.file.clone();
+        let overrides = self.overrides()?;
+        let spec = match &file {
+            Some(path) => overrides.lay_over(read(path)?)?,
+            None => overrides.into_spec()?,
+        };
+        let plan = weir_pipeline::validate(&spec);
+        match file {
+            Some(path) => plan.with_context(|| format!("{} cannot run", path.display())),
+            None => Ok(plan?),
+        }
+    }
+
+    fn overrides(self) -> Result<Overrides> {
+        let mut config = Config::new();
+        for arg in self.config {
+            match arg {
+                ConfigArg::Value(key, value) => drop(config.insert(key, value)),
+                ConfigArg::File(path) => config.extend(read_config(&path)?),
+            }
+        }
+        Ok(Overrides {
+            plugin: self.plugin,
+            from: self.from,
+            to: self.to,
+            brokers: self.brokers,
+            kafka: self.kafka.into_iter().collect(),
+            job: self.job,
+            delivery: self.delivery,
+            state_dir: self.state_dir,
+            state_memory: self.state_memory,
+            epoch_interval: self.epoch_interval,
+            transaction_timeout: self.transaction_timeout,
+            start: self.start,
+            until: self.until,
+            key: self.key,
+            parallelism: self.parallelism,
+            discovery_interval: self.discovery_interval,
+            max_rate: self.max_rate,
+            config,
+            on_error: self.on_error,
+            create_topics: self.create_topics,
+            api: self.api,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Spec> {
+    let mut spec = weir_pipeline::read(&read_text(path)?)
+        .with_context(|| format!("{} is not a valid pipeline file", path.display()))?;
+    spec.rebase(path.parent().unwrap_or(Path::new("")));
+    Ok(spec)
+}
+
+fn read_config(path: &Path) -> Result<Config> {
+    let config = serde_json::from_str(&read_text(path)?).map_err(|error| PortError::new(Fault::Config, error));
+    config.with_context(|| format!("{} does not hold a JSON object", path.display()))
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path).map_err(|error| PortError::new(Fault::Config, error));
+    text.with_context(|| match path.extension() {
+        Some(extension) if extension == "wasm" => {
+            let path = path.display();
+            format!("{path} is not a pipeline file; a plugin is run with --plugin {path}")
+        }
+        _ => format!("failed to read {}", path.display()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_is_json_or_text() {
+        for (text, wanted) in [
+            ("a=50", serde_json::json!(50)),
+            ("a=x", serde_json::json!("x")),
+            ("a=", serde_json::json!("")),
+            ("a=b=c", serde_json::json!("b=c")),
+            ("a=\"50\"", serde_json::json!("50")),
+            ("a=[1,true]", serde_json::json!([1, true])),
+        ] {
+            match text.parse() {
+                Ok(ConfigArg::Value(key, value)) => assert_eq!((key.as_str(), value), ("a", wanted)),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert!("a".parse::<ConfigArg>().is_err() && "=b".parse::<ConfigArg>().is_err());
+        assert!(matches!("@x.json".parse(), Ok(ConfigArg::File(_))));
+    }
+}

@@ -1,0 +1,59 @@
+//! `host run`: a plan, its surroundings (signals, API, progress), and the job on this thread.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use weir_pipeline::Plan;
+use weir_runtime::Summary;
+
+use super::pipeline::PipelineArgs;
+use crate::compose::{self, WasmOperators};
+use crate::progress::Progress;
+use crate::signals::Signals;
+use crate::{exit, serve, telemetry};
+
+/// What `host run` takes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+    /// How log lines on standard error look; what is logged is chosen by the environment variable WEIR_LOG
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = telemetry::Format::Text)]
+    log_format: telemetry::Format,
+}
+
+/// Runs a job to its end.
+pub fn execute(args: Args) -> Result<ExitCode> {
+    let plan = args.pipeline.plan()?;
+    let screen = telemetry::start(args.log_format)?;
+    let signals = Signals::listen().context("failed to listen for signals")?;
+    // The port is taken before the job is touched: an address that cannot be had changes nothing.
+    let api = serve::bind(&plan.api)?;
+    let metrics = api.is_some().then(weir_api::metrics::install).transpose()?;
+    let composed = compose::compose(&plan, &WasmOperators::new()?)?;
+    let handle = composed.handle();
+    let stop = handle.clone();
+    signals.on_stop(move || stop.stop());
+    let serving = api.zip(metrics).map(|(api, metrics)| api.serve(handle.clone(), metrics)).transpose()?;
+    let progress = plan.source.is_bounded().then(|| Progress::start(&screen, handle)).transpose()?.flatten();
+    let began = Instant::now();
+    let outcome = composed.run();
+    drop((progress, serving));
+    let summary = outcome?;
+    log_summary(&plan, &summary, began);
+    Ok(exit::finished(plan.source.is_bounded() && summary.stopped, signals.first()))
+}
+
+fn log_summary(plan: &Plan, summary: &Summary, began: Instant) {
+    let seconds = began.elapsed().as_secs_f64();
+    tracing::info!(
+        job = %plan.job,
+        epoch = summary.epoch.0,
+        read = summary.records_read,
+        written = summary.records_written,
+        restarts = summary.restarts,
+        seconds = format_args!("{seconds:.1}"),
+        "{}", if summary.stopped { "stopped" } else { "done" }
+    );
+}

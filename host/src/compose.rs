@@ -1,0 +1,303 @@
+//! The composition root: from a plan to a job. The only file that names concrete adapters.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+use tracing::{info, warn};
+use weir_core::ports::{
+    Committed, EpochLog, MarkerRead, OperatorFactory, Outputs, Sink, SinkConnector, SourceConnector, StateStore,
+};
+use weir_core::{Fault, PortError, ShardId, SplitId};
+use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, SinkSideOptions, SourceOptions, Topics};
+use weir_local::{FileSource, GenerateOptions, Generator, GeneratorSource, LocalConnector, LocalSink, StdinSource};
+use weir_pipeline::plan::{self, OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind};
+use weir_plugin::{Limits, Runtime};
+use weir_runtime::{Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SinkSetup, Summary};
+use weir_state::StateDir;
+
+/// A job today is one shard.
+const SHARD: ShardId = ShardId(0);
+/// A commit may take as long as the broker lets a transaction live, and a little; then the client counts as hung.
+const STALL_SLACK: Duration = Duration::from_secs(10);
+/// How long creating topics may be tried at the start.
+const START_WITHIN: Duration = Duration::from_secs(30);
+const START_BACKOFF: Duration = Duration::from_millis(500);
+
+/// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
+pub trait LoadOperator {
+    /// Loads what `operator` names.
+    fn load(&self, operator: &OperatorPlan) -> Result<Arc<dyn OperatorFactory>>;
+}
+
+/// Loads plugins from files.
+pub struct WasmOperators(Runtime);
+
+impl WasmOperators {
+    /// Starts the wasm engine.
+    pub fn new() -> Result<Self> {
+        Ok(Self(Runtime::new().map_err(PortError::from)?))
+    }
+}
+
+impl LoadOperator for WasmOperators {
+    fn load(&self, operator: &OperatorPlan) -> Result<Arc<dyn OperatorFactory>> {
+        let plan::Limits { memory_bytes, call_deadline } = operator.limits;
+        let plugin = self.0.load(&operator.plugin, Limits { memory_bytes, call_deadline }).map_err(PortError::from)?;
+        Ok(Arc::new(plugin))
+    }
+}
+
+/// A job, ready to run, and what must outlive it.
+pub struct Composed {
+    job: Job,
+    log: Box<dyn EpochLog>,
+    handle: JobHandle,
+    /// Removed at the end.
+    _temporary: Option<TempDir>,
+}
+
+impl Composed {
+    /// Watches and stops the job.
+    pub fn handle(&self) -> JobHandle {
+        self.handle.clone()
+    }
+
+    /// Runs it to its end, on this thread.
+    pub fn run(self) -> Result<Summary, Error> {
+        let Self { job, log, handle, _temporary } = self;
+        job.run(log, &handle)
+    }
+}
+
+/// Makes a job of `plan`. Loads the plugins, takes the state directory, creates topics if asked to.
+pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
+    let operators = plan.operators.iter().map(|o| operator(o, loader)).collect::<Result<Vec<_>>>()?;
+    let sinks = plan.sinks.iter().map(|sink| sink_setup(sink, &operators)).collect::<Result<Vec<_>>>()?;
+    let (dir, _temporary) = state_dir(plan)?;
+    let log = dir.log().map_err(PortError::from)?;
+    let state: Arc<dyn StateStore> = dir.store(plan.state.memory_bytes).map_err(PortError::from)?;
+    let client = plan.kafka.as_ref().map(|kafka| ClientOptions {
+        brokers: kafka.brokers.clone(),
+        properties: kafka.properties.clone(),
+        job: plan.job.clone(),
+        shard: SHARD,
+    });
+    if let (true, Some(client)) = (plan.create_topics, &client) {
+        create_topics(plan, client)?;
+    }
+    let source = source(plan, client.as_ref())?;
+    let sink = sink(plan, client)?;
+    let job = Job { options: options(plan), source, sink, operators, sinks, state };
+    let handle = job.handle();
+    Ok(Composed { job, log, handle, _temporary })
+}
+
+fn options(plan: &Plan) -> JobOptions {
+    let to_stdout = plan.sinks.iter().any(|s| s.kind == SinkKind::Stdout);
+    let transaction_timeout = plan.epochs.transaction_timeout;
+    JobOptions {
+        name: plan.job.clone(),
+        shard: SHARD,
+        delivery: plan.delivery,
+        marker_place: marker_place(plan),
+        epoch_interval: plan.epochs.interval,
+        // Whoever reads our standard output may take all the time in the world.
+        stall_after: (plan.kafka.is_some() && !to_stdout).then_some(transaction_timeout + STALL_SLACK),
+        transaction_timeout,
+    }
+}
+
+/// Beside the positions of a Kafka source; on partition 0 of the first sink topic for another source that can be read
+/// again; nowhere for stdin, whose positions mean nothing to the next run.
+fn marker_place(plan: &Plan) -> MarkerPlace {
+    match &plan.source.kind {
+        SourceKind::Kafka { .. } => MarkerPlace::Splits,
+        SourceKind::Stdin => MarkerPlace::Nowhere,
+        SourceKind::File { .. } | SourceKind::Generate(_) => match kafka_topics(plan).next() {
+            Some(topic) => MarkerPlace::Fixed(SplitId::new(topic, 0)),
+            None => MarkerPlace::Nowhere,
+        },
+    }
+}
+
+fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.sinks.iter().filter_map(|sink| match &sink.kind {
+        SinkKind::Kafka { topic } => Some(topic.as_str()),
+        SinkKind::Stdout | SinkKind::File { .. } => None,
+    })
+}
+
+fn operator(plan: &OperatorPlan, loader: &dyn LoadOperator) -> Result<OperatorSetup> {
+    let factory = loader.load(plan)?;
+    Ok(OperatorSetup {
+        name: plan.name.clone(),
+        key: plan.key.clone(),
+        parallelism: plan.parallelism.get(),
+        config: plan.config.to_string(),
+        on_error: plan.on_error,
+        // Side outputs are resolved once the operator that has them is loaded: see `output_index`.
+        input_output: 0,
+        factory,
+    })
+}
+
+fn sink_setup(sink: &SinkPlan, operators: &[OperatorSetup]) -> Result<SinkSetup> {
+    let topic = match &sink.kind {
+        SinkKind::Kafka { topic } => topic.clone(),
+        SinkKind::Stdout => "-".to_owned(),
+        SinkKind::File { path } => path.display().to_string(),
+    };
+    let output = output_index(&sink.input, operators, &sink.name)?;
+    Ok(SinkSetup { topic, operator: sink.input.operator, output })
+}
+
+/// Only the plugin knows which side outputs it has.
+fn output_index(input: &plan::Input, operators: &[OperatorSetup], reader: &str) -> Result<u32> {
+    let (Some(operator), Some(name)) = (input.operator.and_then(|i| operators.get(i)), &input.output) else {
+        return Ok(0);
+    };
+    let outputs = &operator.factory.description().outputs;
+    let index = outputs.iter().position(|output| output == name);
+    let unknown = || {
+        let text = format!("{reader:?} reads {}.{name}, but the plugin's outputs are {outputs:?}", operator.name);
+        PortError::new(Fault::Config, text)
+    };
+    Ok(index.and_then(|index| u32::try_from(index).ok()).ok_or_else(unknown)?)
+}
+
+fn state_dir(plan: &Plan) -> Result<(StateDir, Option<TempDir>)> {
+    let open = |path: &Path| StateDir::open(path, &plan.job, SHARD).map_err(PortError::from);
+    match &plan.state.dir {
+        plan::StateDir::Kept(path) => Ok((open(path)?, None)),
+        plan::StateDir::Temporary { under } => {
+            let temporary = match under {
+                Some(under) => tempfile::Builder::new().prefix("weir-").tempdir_in(under),
+                None => tempfile::Builder::new().prefix("weir-").tempdir(),
+            };
+            let temporary = temporary.context("failed to make a temporary state directory")?;
+            // The state directory is made by its owner, inside.
+            let dir = open(&temporary.path().join("state"))?;
+            Ok((dir, Some(temporary)))
+        }
+    }
+}
+
+fn source(plan: &Plan, client: Option<&ClientOptions>) -> Result<Arc<dyn SourceConnector>> {
+    let source = &plan.source;
+    Ok(match &source.kind {
+        SourceKind::Kafka { topics, properties } => {
+            let client = client.context("a Kafka source needs brokers")?;
+            let client = ClientOptions { properties: properties.clone(), ..client.clone() };
+            let topics = match topics {
+                plan::Topics::Named(names) => Topics::Named(names.clone()),
+                plan::Topics::Pattern(pattern) => Topics::Pattern(pattern.clone()),
+            };
+            let options = SourceOptions {
+                start: source.start.clone(),
+                until: source.until.clone(),
+                max_rate: source.max_rate.map(std::num::NonZeroU64::get),
+                discovery_interval: source.discovery_interval,
+                ..SourceOptions::new(topics)
+            };
+            Arc::new(KafkaSource::new(client, options).map_err(PortError::from)?)
+        }
+        SourceKind::Stdin => Arc::new(StdinSource::new()),
+        SourceKind::File { path } => Arc::new(FileSource::new(path)),
+        SourceKind::Generate(generate) => Arc::new(GeneratorSource::new(GenerateOptions {
+            generator: match generate.generator {
+                plan::Generator::Sequence => Generator::Sequence,
+                plan::Generator::Clicks => Generator::Clicks,
+            },
+            rate: generate.rate,
+            keys: generate.keys,
+            count: generate.count,
+            bytes: generate.bytes,
+        })),
+    })
+}
+
+fn sink(plan: &Plan, client: Option<ClientOptions>) -> Result<Arc<dyn SinkConnector>> {
+    let local: Vec<_> = plan.sinks.iter().filter_map(local_sink).collect();
+    let local = LocalConnector::new(local);
+    let Some(client) = client else { return Ok(Arc::new(local)) };
+    let options = SinkSideOptions {
+        topics: kafka_topics(plan).map(str::to_owned).collect(),
+        delivery: plan.delivery,
+        transaction_timeout: plan.epochs.transaction_timeout,
+    };
+    let kafka = KafkaSink::new(client, options).map_err(PortError::from)?;
+    let is_kafka = plan.sinks.iter().map(|s| matches!(s.kind, SinkKind::Kafka { .. })).collect();
+    Ok(Arc::new(MixedSinks { kafka, local, is_kafka }))
+}
+
+fn local_sink(sink: &SinkPlan) -> Option<LocalSink> {
+    match &sink.kind {
+        SinkKind::Kafka { .. } => None,
+        SinkKind::Stdout => Some(LocalSink::Stdout),
+        SinkKind::File { path } => Some(LocalSink::File(path.clone())),
+    }
+}
+
+/// Kafka and local sinks in one job: Kafka commits for both, after the local ones are flushed.
+struct MixedSinks {
+    kafka: KafkaSink,
+    local: LocalConnector,
+    /// In the order of the pipeline's sinks.
+    is_kafka: Vec<bool>,
+}
+
+impl SinkConnector for MixedSinks {
+    fn read_marker(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, PortError> {
+        self.kafka.read_marker(splits, read)
+    }
+
+    fn fence(&self) -> Result<(), PortError> {
+        self.kafka.fence()
+    }
+
+    fn open(&self) -> Result<Outputs, PortError> {
+        let Outputs { sinks, committer } = self.kafka.open()?;
+        let mut kafka = sinks.into_iter();
+        let mut local = self.local.open()?.sinks.into_iter();
+        let next = |is_kafka: &bool| if *is_kafka { kafka.next() } else { local.next() };
+        let sinks: Vec<Box<dyn Sink>> = self.is_kafka.iter().filter_map(next).collect();
+        Ok(Outputs { sinks, committer })
+    }
+
+    fn has_marker(&self) -> bool {
+        self.kafka.has_marker()
+    }
+}
+
+/// Creates what is missing: sink topics with as many partitions as the source has, source topics with one.
+fn create_topics(plan: &Plan, client: &ClientOptions) -> Result<()> {
+    let sources: Vec<String> = match &plan.source.kind {
+        SourceKind::Kafka { topics: plan::Topics::Named(names), .. } => names.clone(),
+        _ => Vec::new(),
+    };
+    let began = Instant::now();
+    loop {
+        let created = || -> Result<Vec<String>, weir_kafka::Error> {
+            let known = weir_kafka::admin::describe_topics(client, &sources)?;
+            let partitions = known.iter().map(|t| t.partitions.len()).max().unwrap_or(1).max(1);
+            let partitions = i32::try_from(partitions).unwrap_or(1);
+            let wanted =
+                sources.iter().map(|t| (t.clone(), 1)).chain(kafka_topics(plan).map(|t| (t.to_owned(), partitions)));
+            weir_kafka::admin::ensure_topics(client, &wanted.collect(), true)
+        };
+        match created().map_err(PortError::from) {
+            Ok(created) => {
+                created.iter().for_each(|topic| info!(%topic, "topic created"));
+                return Ok(());
+            }
+            Err(error) if error.fault() == Fault::Transient && began.elapsed() < START_WITHIN => {
+                warn!(%error, "cannot create topics yet; trying again");
+                std::thread::sleep(START_BACKOFF);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The binary: parse, do, exit. Everything else is in the library beside it.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Batches are made on one thread and dropped on another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match host::cli::Cli::parse().execute() {
+        Ok(code) => code,
+        Err(error) => host::exit::report(&error),
+    }
+}

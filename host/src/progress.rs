@@ -1,0 +1,66 @@
+//! A progress bar on standard error for bounded runs, where somebody can see it.
+
+use std::io::IsTerminal as _;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use weir_runtime::{JobHandle, JobStatus};
+
+use crate::telemetry::Screen;
+
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// Draws until it is dropped.
+pub struct Progress {
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// `None` where standard error is no terminal.
+    pub fn start(screen: &Screen, job: JobHandle) -> Result<Option<Self>> {
+        if !std::io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        let template = "{bar:40} {percent:>3} %  {human_pos} of {human_len}  {per_sec}  {eta} left";
+        let style = ProgressStyle::with_template(template).context("the progress bar has no shape")?;
+        let bar = screen.0.add(ProgressBar::no_length().with_style(style));
+        let (stop, stopped) = sync_channel(1);
+        let draw = move || {
+            while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
+                if let Some((done, total)) = share(&job.status()) {
+                    bar.set_length(total);
+                    bar.set_position(done);
+                }
+            }
+            bar.finish_and_clear();
+        };
+        let thread = std::thread::Builder::new().name("weir-progress".to_owned()).spawn(draw);
+        let thread = thread.context("failed to start the progress bar's thread")?;
+        Ok(Some(Self { stop: Some(stop), thread: Some(thread) }))
+    }
+}
+
+impl Drop for Progress {
+    /// The bar is gone from the screen before anything else is said there.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// What is done of what there is, over all splits; unknown while any end is.
+fn share(status: &JobStatus) -> Option<(u64, u64)> {
+    let mut sum = (0, 0);
+    for split in &status.splits {
+        let total = split.end?.saturating_sub(split.begin);
+        let done = split.position.saturating_sub(split.begin);
+        sum = (sum.0 + u64::try_from(done).unwrap_or(0), sum.1 + u64::try_from(total).unwrap_or(0));
+    }
+    (sum.1 > 0).then_some(sum)
+}

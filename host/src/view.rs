@@ -1,0 +1,47 @@
+//! The job, in the words of the API.
+
+use weir_api::model;
+use weir_runtime::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus};
+
+/// What `GET /v1/job` shows of `status`.
+pub fn job(status: JobStatus) -> model::Job {
+    model::Job {
+        job: status.job.to_string(),
+        shard: status.shard.0,
+        state: state(status.state),
+        delivery: status.delivery.to_string(),
+        epoch: status.epoch.0,
+        attempt: status.attempt.map(|attempt| attempt.0),
+        restarts: status.restarts,
+        last_error: status.last_error,
+        operators: status.operators.into_iter().map(operator).collect(),
+        splits: status.splits.into_iter().map(split).collect(),
+        sinks: status.sinks.into_iter().map(sink).collect(),
+    }
+}
+
+fn state(state: JobState) -> model::State {
+    match state {
+        JobState::Starting => model::State::Starting,
+        JobState::Running => model::State::Running,
+        JobState::Recovering => model::State::Recovering,
+        JobState::Stopping => model::State::Stopping,
+        JobState::Finished => model::State::Finished,
+        JobState::Failed => model::State::Failed,
+    }
+}
+
+fn operator(operator: OperatorStatus) -> model::Operator {
+    let OperatorStatus { name, parallelism, plugin_name, plugin_version, plugin_digest, state_bytes } = operator;
+    let plugin = model::Plugin { name: plugin_name, version: plugin_version, digest: plugin_digest.0 };
+    model::Operator { name, parallelism, plugin, state_bytes }
+}
+
+fn split(split: SplitStatus) -> model::Split {
+    let SplitStatus { topic, partition, position, end, lag, .. } = split;
+    model::Split { topic: topic.to_string(), partition, position, end, lag }
+}
+
+fn sink(sink: SinkStatus) -> model::Sink {
+    model::Sink { topic: sink.topic, records: sink.records }
+}

@@ -1,0 +1,100 @@
+//! `misbehave`: passes records on, except those whose value asks for trouble:
+//!
+//! | value | what happens |
+//! |---|---|
+//! | `boom` | a panic |
+//! | `spin` | an endless loop |
+//! | `alloc` | allocates until it may not |
+//! | `deep` | recursion without end |
+//! | `fail..` | a failure of the record, code 100, the value as its message |
+//! | `big` | a value of 2 MB |
+//! | `many` | 100,000 records |
+//! | `log` | a line of every level |
+//! | `lost` | emits to an output it does not describe |
+//!
+//! The configuration `open` = `fail` or `trap` does so in `open`.
+
+use std::hint::black_box;
+
+use serde::Deserialize;
+use weir_sdk::{Context, Description, Failure, Level, Operator, Record};
+
+/// What the user may configure.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    open: Open,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Open {
+    #[default]
+    Ok,
+    Fail,
+    Trap,
+}
+
+/// The operator.
+pub struct Misbehave;
+
+impl Operator for Misbehave {
+    type Config = Config;
+
+    fn describe() -> Description {
+        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+    }
+
+    fn open(config: Config) -> Result<Self, Failure> {
+        match config.open {
+            Open::Ok => Ok(Self),
+            Open::Fail => Err(Failure::new("told to fail in open").with_code(100)),
+            Open::Trap => panic!("told to trap in open"),
+        }
+    }
+
+    fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        match record.value().unwrap_or_default() {
+            b"boom" => panic!("boom"),
+            b"spin" => spin(),
+            b"alloc" => allocate(),
+            b"deep" => drop(black_box(recurse(black_box(1)))),
+            b"big" => ctx.emit(record.with_value(&vec![b'x'; 2_000_000])),
+            b"many" => (0..100_000).for_each(|_| ctx.emit(*record)),
+            b"log" => log(ctx),
+            b"lost" => ctx.emit_to(7, *record),
+            value if value.starts_with(b"fail") => {
+                return Err(Failure::new(String::from_utf8_lossy(value)).with_code(100));
+            }
+            _ => ctx.emit(*record),
+        }
+        Ok(())
+    }
+}
+
+fn spin() {
+    let mut turns = 0u64;
+    while black_box(turns) != u64::MAX {
+        turns = black_box(turns).wrapping_add(2) & !1;
+    }
+}
+
+fn allocate() {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(black_box(vec![1u8; 1 << 20]));
+    }
+}
+
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    if frame.contains(&0) { 0 } else { recurse(black_box(depth + 1)) + frame.iter().sum::<u64>() }
+}
+
+fn log(ctx: &mut Context<'_>) {
+    for level in [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error] {
+        ctx.log(level, format!("this is {level:?}"));
+    }
+}
+
+weir_sdk::operator!(Misbehave);

@@ -1,0 +1,66 @@
+//! `make bench`: one table from one sitting. The bare client (`pipe`), the host with plugins and, where `native-host` was
+//! built, the host with native operators take turns, so that what the machine does meanwhile hits all alike.
+//!
+//! `QUICK=1`: fewer and shorter runs, exactly-once only. The figures of a short run are rough.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use weir_tests::broker::Broker;
+
+/// What competes, and how it is started.
+mod contender;
+/// Drain of a topic that is full: throughput, CPU, memory.
+mod drain;
+/// At 10,000 records a second: latency, and the way back after kill -9.
+mod paced;
+/// Medians and ranges.
+mod table;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    records: u64,
+    rounds: usize,
+    at_least_once: bool,
+    paced: Duration,
+    kills: usize,
+    stall: Option<Duration>,
+}
+
+const FULL: Size = Size {
+    records: 16_000_000,
+    rounds: 3,
+    at_least_once: true,
+    paced: Duration::from_secs(20),
+    kills: 10,
+    stall: Some(Duration::from_secs(15)),
+};
+
+const QUICK: Size =
+    Size { records: 2_000_000, rounds: 2, at_least_once: false, paced: Duration::from_secs(6), kills: 3, stall: None };
+
+fn main() -> Result<()> {
+    let quick = std::env::var_os("WEIR_QUICK").is_some_and(|value| !value.is_empty());
+    let size = if quick { QUICK } else { FULL };
+    say(&format!("{} on {}", if quick { "short form" } else { "full form" }, machine()))?;
+    let broker = Broker::start()?;
+    drain::run(&broker, &size)?;
+    paced::latency(&broker, &size)?;
+    paced::restart(&broker, &size)?;
+    Ok(())
+}
+
+fn machine() -> String {
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    format!("{cpus} CPUs ({}), shared with Kafka", model.trim_start_matches([' ', '\t', ':']))
+}
+
+fn say(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,171 @@
+//! At 10,000 records a second: read_committed latency, and the time to new output after kill -9.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+use tempfile::TempDir;
+use weir_tests::broker::Broker;
+use weir_tests::random::Random;
+use weir_tests::reader::{Isolation, consumer};
+use weir_tests::topics::{self, Writer};
+
+use crate::contender::{System, Task};
+use crate::table::Values;
+use crate::{Size, say};
+
+const RATE_PER_MS: u64 = 10;
+const PARTITIONS: i32 = 4;
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is left over from before a kill is read within this time; nothing new can come as early.
+const LEFT_OVER: Duration = Duration::from_millis(150);
+
+/// One system at the pace, observed.
+struct Paced<'a> {
+    broker: &'a Broker,
+    task: Task<'a>,
+    reader: BaseConsumer,
+    clock: Instant,
+}
+
+/// Latency of the bare client and of the host, with both commit intervals.
+pub(crate) fn latency(broker: &Broker, size: &Size) -> Result<()> {
+    say("\nLatency at 10,000 records/s, read_committed, ms")?;
+    for interval_ms in [100, 20] {
+        for system in [System::Pipe, System::Wasm] {
+            let mut latencies = Values::default();
+            observe(broker, system, "uppercase", interval_ms, |paced| {
+                let state = TempDir::new()?;
+                let host = paced.task.start(paced.broker, &state)?;
+                paced.first_after(Duration::ZERO)?;
+                paced.collect(Duration::from_secs(2), |_| {})?;
+                let mut all = Vec::new();
+                paced.collect(size.paced, |latency| all.push(latency))?;
+                all.sort_by(f64::total_cmp);
+                for latency in all.iter().step_by(10) {
+                    latencies.add(*latency);
+                }
+                host.kill()
+            })?;
+            let (median, high) = (latencies.quantile(0.5), latencies.quantile(0.99));
+            say(&format!("commits each {interval_ms:>3} ms   {system:14} p50 {median:>6.0}   p99 {high:>6.0}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// From kill -9 and a restart at once to the first new committed output.
+pub(crate) fn restart(broker: &Broker, size: &Size) -> Result<()> {
+    say("\nFrom kill -9 and restart to the first new committed output, at 10,000 records/s, s")?;
+    for (system, operator) in [(System::Pipe, "none"), (System::Wasm, "count")] {
+        let mut times = Values::default();
+        observe(broker, system, operator, 100, |paced| {
+            let state = TempDir::new()?;
+            let mut host = paced.task.start(paced.broker, &state)?;
+            paced.first_after(Duration::ZERO)?;
+            let mut random = Random::new();
+            for _ in 0..size.kills {
+                paced.collect(random.between(Duration::from_secs(2), Duration::from_secs(3)), |_| {})?;
+                host.kill()?;
+                let killed = paced.clock.elapsed();
+                host = paced.task.start(paced.broker, &state)?;
+                times.add((paced.first_after(killed + LEFT_OVER)? - killed).as_secs_f64());
+            }
+            host.kill()
+        })?;
+        let (median, high) = (times.quantile(0.5), times.quantile(0.9));
+        say(&format!("{system:14} {operator:10} p50 {median:>5.2}   p90 {high:>5.2}   ({} kills)", size.kills))?;
+    }
+    Ok(())
+}
+
+/// Gives `look` a system whose input is written at the pace until it returns.
+fn observe(
+    broker: &Broker,
+    system: System,
+    operator: &str,
+    interval_ms: u32,
+    look: impl FnOnce(&Paced<'_>) -> Result<()>,
+) -> Result<()> {
+    let run = format!("paced-{:08x}", Random::new().number() as u32);
+    let (from, to) = (format!("{run}.in"), format!("{run}.out"));
+    topics::create(broker, &from, PARTITIONS, &[])?;
+    topics::create(broker, &to, PARTITIONS, &[])?;
+    let task = Task { system, operator, delivery: "exactly-once", interval_ms, from: &from, to: &to, bounded: false };
+    let reader = consumer(broker, Isolation::Committed)?;
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        assignment.add_partition_offset(&to, partition, Offset::Beginning)?;
+    }
+    reader.assign(&assignment)?;
+    let paced = Paced { broker, task, reader, clock: Instant::now() };
+    let (over, clock) = (AtomicBool::new(false), paced.clock);
+    let (looked, written) = std::thread::scope(|scope| {
+        let pace = scope.spawn(|| write(broker, &from, clock, &over));
+        let looked = look(&paced);
+        over.store(true, Ordering::Relaxed);
+        (looked, pace.join())
+    });
+    topics::delete(broker, &from)?;
+    topics::delete(broker, &to)?;
+    written.ok().context("the writer panicked")??;
+    looked
+}
+
+/// Each value starts with the time since `clock`, in microseconds.
+fn write(broker: &Broker, topic: &str, clock: Instant, over: &AtomicBool) -> Result<()> {
+    let writer = Writer::new(broker)?;
+    let (began, mut number) = (Instant::now(), 0_u64);
+    while !over.load(Ordering::Relaxed) {
+        let due = u64::try_from(began.elapsed().as_millis())? * RATE_PER_MS;
+        while number < due {
+            let key = format!("key-{:012}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 10_000);
+            let value = format!("{:020}{:80}", clock.elapsed().as_micros(), "");
+            writer.write(topic, key.as_bytes(), value.as_bytes())?;
+            number += 1;
+        }
+        writer.poll();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    writer.flush()
+}
+
+impl Paced<'_> {
+    /// Reads for `time`; `see` gets each record's latency in milliseconds.
+    fn collect(&self, time: Duration, mut see: impl FnMut(f64)) -> Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            match self.reader.poll(Duration::from_millis(20)) {
+                Some(Ok(message)) => {
+                    let now = self.clock.elapsed().as_micros() as f64;
+                    let value = message.payload().unwrap_or_default();
+                    // The counts of `count` carry no time; whoever asks for latencies runs `uppercase`.
+                    if let Some(sent) = value.get(..20).and_then(|digits| std::str::from_utf8(digits).ok()) {
+                        see((now - sent.parse::<f64>()?) / 1000.0);
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(Err(error)) => return Err(error).context("failed to read the output"),
+            }
+        }
+        Ok(())
+    }
+
+    /// When the first record came that is read later than `moment`.
+    fn first_after(&self, moment: Duration) -> Result<Duration> {
+        loop {
+            let message = self.reader.poll(Duration::from_millis(20));
+            let now = self.clock.elapsed();
+            ensure!(now < moment + PATIENCE + PATIENCE, "no output for {PATIENCE:?}");
+            match message {
+                Some(Ok(_)) if now > moment => return Ok(now),
+                Some(Ok(_)) | Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(Err(error)) => return Err(error).context("failed to read the output"),
+            }
+        }
+    }
+}

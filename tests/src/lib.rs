@@ -1,0 +1,19 @@
+//! What the tests, the demo and the benchmark share: a real Kafka, the program under test as a process, and an
+//! independent judge of what it did. It knows Weir only from outside: the command line, HTTP and Kafka.
+
+/// A real Apache Kafka in a JVM.
+pub mod broker;
+/// `host` as a user runs it.
+pub mod host;
+/// Whether the output is exact.
+pub mod judge;
+/// Who may use the machine.
+pub mod machine;
+/// Child processes that cannot outlive this one.
+pub mod process;
+/// Random moments.
+pub mod random;
+/// What is committed in a topic.
+pub mod reader;
+/// Topics and what is written to them.
+pub mod topics;

@@ -1,0 +1,68 @@
+//! What a running job shows, and how it leaves.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use weir_tests::broker::free_port;
+use weir_tests::host::{get, job};
+use weir_tests::machine;
+use weir_tests::reader::Observer;
+
+use crate::scene::{PATIENCE, Scene};
+
+#[test]
+fn a_running_job_shows_itself() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("api")?;
+    scene.fill(5_000, 100)?;
+    let port = free_port()?;
+    let mut host = scene.start("count", &["--api", &format!("127.0.0.1:{port}"), "--parallelism", "2"])?;
+    let output = Observer::new(scene.broker, &scene.output)?;
+    // Each commit adds a control record to each partition, so the end is above the number of records.
+    host.wait_until("all output", PATIENCE, |_| Ok(output.stable()? > 5_000))?;
+    host.wait_for_job(port, PATIENCE, |job| {
+        job["splits"].as_array().is_some_and(|splits| splits.len() == 4 && splits.iter().all(|split| split["lag"] == 0))
+    })?;
+    let job = job(port)?;
+    ensure!(job["job"] == scene.job.as_str() && job["delivery"] == "exactly-once", "{job}");
+    ensure!(job["epoch"].as_u64().is_some_and(|epoch| epoch >= 2), "{job}");
+    ensure!(job["operators"][0]["parallelism"] == 2, "{job}");
+    ensure!(job["operators"][0]["plugin"]["name"] == "count", "{job}");
+    ensure!(job["sinks"][0]["topic"] == scene.output.as_str() && job["sinks"][0]["records"] == 5_000, "{job}");
+    get(port, "/healthz")?;
+    let metrics = get(port, "/metrics")?;
+    for name in
+        ["weir_source_records_total", "weir_source_lag_records", "weir_sink_records_total", "weir_epoch_committed"]
+    {
+        ensure!(metrics.contains(name), "no {name} in:\n{metrics}");
+    }
+    host.signal(Signal::SIGTERM)?;
+    host.wait(Duration::from_secs(11))?.expect(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_signal_commits_and_leaves() -> Result<()> {
+    let _machine = machine::shared();
+    for (signal, until, code) in [
+        (Signal::SIGTERM, None, 0),
+        (Signal::SIGINT, None, 0),
+        (Signal::SIGTERM, Some("latest"), 143),
+        (Signal::SIGINT, Some("latest"), 130),
+    ] {
+        let scene = Scene::new("signal")?;
+        scene.fill(8_000, 100)?;
+        let bounds = until.map(|until| ["--until", until]);
+        let more = [&["--max-rate", "1000"][..], bounds.as_ref().map_or(&[][..], |bounds| &bounds[..])].concat();
+        let mut host = scene.start("count", &more)?;
+        let output = Observer::new(scene.broker, &scene.output)?;
+        host.wait_until("output", PATIENCE, |_| Ok(output.stable()? > 500))?;
+        host.signal(signal)?;
+        host.wait(Duration::from_secs(11))?.expect(code)?;
+        ensure!(output.open_transactions()? == 0, "{signal} left a transaction open");
+        scene.run("count", &[])?.expect(0)?;
+        scene.judge()?.expect_exact()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Bad plugins and records that a plugin cannot digest: a clear error, by policy, and nothing else is hurt.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+use weir_tests::host::{Ended, plugin, run, run_with_input};
+use weir_tests::machine;
+use weir_tests::reader::read_all;
+use weir_tests::topics::Writer;
+
+use crate::scene::Scene;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn pass(name: &str, more: &[&str], input: &[u8]) -> Result<Ended> {
+    let plugin = plugin(name)?;
+    run_with_input(&[&["run", "--plugin", &plugin], more].concat(), input, PATIENCE)
+}
+
+#[test]
+fn a_file_that_is_no_plugin_is_refused() -> Result<()> {
+    let _machine = machine::shared();
+    let home = TempDir::new()?;
+    // A text, a core module that says nothing of its world, a component that exports nothing.
+    let files: [(&str, &[u8]); 4] = [
+        ("text.wasm", b"hello"),
+        ("module.wasm", b"\0asm\x01\0\0\0"),
+        ("component.wasm", b"\0asm\x0d\0\x01\0"),
+        ("empty.wasm", b""),
+    ];
+    for (name, content) in files {
+        let path = home.path().join(name).display().to_string();
+        std::fs::write(&path, content)?;
+        run(&["run", "--plugin", &path], PATIENCE)?.expect(2)?.says(&[name])?;
+    }
+    let missing = home.path().join("missing.wasm").display().to_string();
+    run(&["run", "--plugin", &missing], PATIENCE)?.expect(2)?.says(&["missing.wasm"])?;
+    let directory = home.path().display().to_string();
+    run(&["run", "--plugin", &directory], PATIENCE)?.expect(2)?.says(&[&directory])?;
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_fails_or_traps_in_open_says_why() -> Result<()> {
+    let _machine = machine::shared();
+    for (open, message) in [("fail", "told to fail in open"), ("trap", "told to trap in open")] {
+        let ended = pass("misbehave", &["--config", &format!("open={open}")], b"a\n")?;
+        ensure!([1, 2].contains(&ended.code), "exit code {}", ended.code);
+        ended.says(&[message])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_plugin_does_to_one_record_hurts_no_other() -> Result<()> {
+    let _machine = machine::shared();
+    for bad in ["boom", "spin", "alloc", "deep", "fail now", "lost"] {
+        let input = format!("a\nb\n{bad}\nc\n");
+        let ended = pass("misbehave", &["--on-error", "skip"], input.as_bytes())?;
+        let ended = ended.expect(0).with_context(|| bad.to_owned())?;
+        let out = String::from_utf8_lossy(&ended.stdout).into_owned();
+        ensure!(out == "a\nb\nc\n", "{bad}: {out:?}");
+        let ended = pass("misbehave", &[], input.as_bytes())?.expect(1).with_context(|| bad.to_owned())?;
+        let out = String::from_utf8_lossy(&ended.stdout).into_owned();
+        ensure!("a\nb\n".starts_with(&out), "{bad}: {out:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_panic_is_told_with_its_message_and_place() -> Result<()> {
+    let _machine = machine::shared();
+    pass("misbehave", &[], b"boom\n")?.expect(1)?.says(&["boom", "lib.rs"])?;
+    Ok(())
+}
+
+#[test]
+fn malformed_frames_and_updates_are_refused() -> Result<()> {
+    let _machine = machine::shared();
+    let modes =
+        ["truncated", "version", "trailing", "headers", "source", "output", "op", "table", "slot", "cut", "clear"];
+    for mode in modes {
+        let config = format!("mode={mode}");
+        let ended = pass("malformed", &["--config", &config], b"good\nbad\n")?;
+        ended.expect(1).with_context(|| mode.to_owned())?;
+        let ended = pass("malformed", &["--config", &config, "--on-error", "skip"], b"good\nbad\nfine\n")?;
+        let ended = ended.expect(0).with_context(|| mode.to_owned())?;
+        let out = String::from_utf8_lossy(&ended.stdout).into_owned();
+        ensure!(out == "good\nfine\n", "{mode}: {out:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_null_key_fails_count_by_policy_and_is_named() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("null-key")?;
+    let writer = Writer::new(scene.broker)?;
+    for number in 0..100 {
+        let key = format!("key-{}", number % 7);
+        let record = rdkafka::producer::BaseRecord::to(&scene.input).payload(&b"v"[..]).partition(0);
+        writer.send(if number == 50 { record } else { record.key(key.as_bytes()) })?;
+    }
+    writer.flush()?;
+    scene.run("count", &[])?.expect(1)?.says(&[&scene.input, "50"])?;
+    scene.run("count", &["--on-error", "skip"])?.expect(0)?;
+    ensure!(read_all(scene.broker, &scene.output)?.len() == 99, "a good record was lost or doubled");
+    Ok(())
+}
+
+#[test]
+fn a_trap_in_the_middle_leaves_the_state_of_the_others_exact() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("trap")?;
+    let writer = Writer::new(scene.broker)?;
+    for number in 0..3_000_u32 {
+        let bad = number % 1_000 == 500;
+        writer.write(&scene.input, format!("k{}", number % 5).as_bytes(), if bad { b"boom" } else { b"fine" })?;
+    }
+    writer.flush()?;
+    scene.run("misbehave", &["--on-error", "skip"])?.expect(0)?;
+    ensure!(read_all(scene.broker, &scene.output)?.len() == 2_997, "a good record was lost or doubled");
+    Ok(())
+}

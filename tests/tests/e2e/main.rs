@@ -1,0 +1,25 @@
+//! What Weir promises, seen from outside: the program as a user runs it, a real Kafka, an independent judge.
+//!
+//! By default sizes are such that all of it takes minutes; `WEIR_FULL=1` (`make test FULL=1`) takes those of the promise.
+
+/// Where a test runs: topics, a state directory, arguments.
+mod scene;
+
+/// What is seen from outside: API, metrics, health, signals.
+mod api;
+/// Exact counts: as they are, killed at random moments, with large state, with another parallelism.
+mod count;
+/// A broker that hangs, is away, refuses.
+mod faults;
+/// Bad records and bad plugins.
+mod guests;
+/// With nothing else installed: standard input, files.
+mod local;
+/// What the record contract says of keys, headers, timestamps and nulls.
+mod records;
+/// Two at once; state directories that do not belong, are corrupt or torn.
+mod rivals;
+/// Where to start, what to find, when to stop.
+mod sources;
+/// Bad arguments and bad pipeline files.
+mod usage;

@@ -1,0 +1,138 @@
+//! Where a job starts, what it discovers, when it must stop rather than guess.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::producer::BaseRecord;
+use rdkafka::{Offset, TopicPartitionList};
+use weir_tests::machine;
+use weir_tests::reader::{Observer, read_all};
+use weir_tests::topics::{self, Writer};
+
+use crate::scene::{PATIENCE, Scene, unique};
+
+#[test]
+fn four_partitions_become_sixteen_under_load() -> Result<()> {
+    let _machine = machine::alone();
+    let scene = Scene::new("grown")?;
+    let mut host = scene.start("count", &["--discovery-interval", "2s"])?;
+    let writer = Writer::new(scene.broker)?;
+    load(&writer, &scene.input, 4, 5_000)?;
+    let output = Observer::new(scene.broker, &scene.output)?;
+    host.wait_until("output", PATIENCE, |_| Ok(output.stable()? > 1_000))?;
+    topics::grow(scene.broker, &scene.input, 16)?;
+    let grown = Instant::now();
+    // Written by a client that knows the new partitions, while the old ones go on.
+    let informed = Writer::new(scene.broker)?;
+    informed.send(BaseRecord::to(&scene.input).partition(15).key(&b"new"[..]).payload(&b"v"[..]))?;
+    informed.flush()?;
+    load(&writer, &scene.input, 4, 2_000)?;
+    host.wait_until("the new partition", PATIENCE, |_| {
+        Ok(read_all(scene.broker, &scene.output)?.iter().any(|record| record.key.as_deref() == Some(b"new")))
+    })?;
+    let took = grown.elapsed();
+    ensure!(took < Duration::from_secs(4), "the first record of a new partition was out after {took:?}");
+    load(&informed, &scene.input, 16, 5_000)?;
+    std::thread::sleep(Duration::from_secs(1));
+    host.signal(Signal::SIGTERM)?;
+    host.wait(PATIENCE)?.expect(0)?;
+    scene.run("count", &[])?.expect(0)?;
+    scene.judge()?.expect_exact()?;
+    Ok(())
+}
+
+/// Records over 100 keys, round robin over the first `partitions` partitions.
+fn load(writer: &Writer, topic: &str, partitions: i32, count: i32) -> Result<()> {
+    for number in 0..count {
+        let key = format!("k{}", number % 100);
+        writer.send(BaseRecord::to(topic).partition(number % partitions).key(key.as_bytes()).payload(&b"v"[..]))?;
+    }
+    writer.flush()
+}
+
+#[test]
+fn a_job_starts_where_it_is_told() -> Result<()> {
+    let _machine = machine::shared();
+    let topic = Scene::new("start")?;
+    let writer = Writer::new(topic.broker)?;
+    for number in 0..100_i64 {
+        let key = format!("{number}");
+        let record = BaseRecord::to(&topic.input).partition(0).timestamp(1_700_000_000_000 + number * 1_000);
+        writer.send(record.key(key.as_bytes()).payload(&b"v"[..]))?;
+    }
+    writer.flush()?;
+    let group = unique("group");
+    commit(&topic, &group, 90)?;
+    let starts =
+        [("earliest", 100), ("offsets:0=60", 40), ("timestamp:1700000070000", 30), (&format!("committed:{group}"), 10)];
+    for (start, expected) in starts {
+        let scene = Scene { input: topic.input.clone(), ..Scene::new("start")? };
+        scene.run("count", &["--start", start])?.expect(0)?;
+        let found = read_all(scene.broker, &scene.output)?.len();
+        ensure!(found == expected, "--start {start}: {found} of {expected} records");
+        // A job that has state goes on where it was, whatever it is told.
+        scene.run("count", &["--start", "earliest"])?.expect(0)?;
+        ensure!(read_all(scene.broker, &scene.output)?.len() == expected, "--start {start}: it started again");
+    }
+    Ok(())
+}
+
+/// Commits `offset` on partition 0 and the ends of the others, as any other tool would.
+fn commit(scene: &Scene<'_>, group: &str, offset: i64) -> Result<()> {
+    let consumer: BaseConsumer = scene.broker.client().set("group.id", group).create()?;
+    let mut offsets = TopicPartitionList::new();
+    for partition in 0..4 {
+        let offset = if partition == 0 { offset } else { 0 };
+        offsets.add_partition_offset(&scene.input, partition, Offset::Offset(offset))?;
+    }
+    consumer.commit(&offsets, CommitMode::Sync)?;
+    Ok(())
+}
+
+#[test]
+fn offsets_that_somebody_else_moved_are_refused() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("moved")?;
+    scene.fill(1_000, 10)?;
+    scene.run("count", &[])?.expect(0)?;
+    commit(&scene, &format!("weir-{}", scene.job), 1)?;
+    scene.run("count", &[])?.expect(4)?;
+    Ok(())
+}
+
+#[test]
+fn a_topic_that_was_created_again_is_refused() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("recreated")?;
+    scene.fill(1_000, 10)?;
+    scene.run("count", &[])?.expect(0)?;
+    topics::delete(scene.broker, &scene.input)?;
+    let deadline = Instant::now() + PATIENCE;
+    while topics::create(scene.broker, &scene.input, 4, &[]).is_err() {
+        ensure!(Instant::now() < deadline, "the topic cannot be created again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    scene.fill(2_000, 10)?;
+    scene.run("count", &[])?.expect(4)?.says(&[&scene.input])?;
+    Ok(())
+}
+
+#[test]
+fn a_pattern_reads_all_topics_that_match() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("pattern")?;
+    let prefix = unique("many");
+    let writer = Writer::new(scene.broker)?;
+    for number in 0..3 {
+        let topic = format!("{prefix}-{number}");
+        topics::create(scene.broker, &topic, 2, &[])?;
+        topics::fill(&writer, &topic, 100, 10, 20)?;
+    }
+    let scene = Scene { input: format!("kafka:/{prefix}-[0-9]/"), ..scene };
+    scene.run("count", &[])?.expect(0)?;
+    let found = read_all(scene.broker, &scene.output)?.len();
+    ensure!(found == 300, "{found} of 300 records");
+    Ok(())
+}

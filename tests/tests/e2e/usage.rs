@@ -1,0 +1,91 @@
+//! Bad arguments and pipeline files: exit code 2, and what was meant.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tempfile::TempDir;
+use weir_tests::host::{Ended, plugin, run};
+use weir_tests::machine;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn refused(args: &[&str], words: &[&str]) -> Result<()> {
+    let _machine = machine::shared();
+    run(args, PATIENCE)?.expect(2)?.says(words)?;
+    Ok(())
+}
+
+fn file(text: &str) -> Result<Ended> {
+    let home = TempDir::new()?;
+    let path = home.path().join("pipeline.toml");
+    std::fs::write(&path, text)?;
+    run(&["run", &path.display().to_string()], PATIENCE)
+}
+
+#[test]
+fn an_unknown_flag_names_the_one_that_was_meant() -> Result<()> {
+    refused(&["run", "--plugin", &plugin("count")?, "--epoch-intervall", "1s"], &["--epoch-interval"])
+}
+
+#[test]
+fn a_kafka_topic_needs_brokers() -> Result<()> {
+    refused(&["run", "--plugin", &plugin("count")?, "--from", "clicks"], &["--brokers"])
+}
+
+#[test]
+fn a_job_name_must_be_a_name() -> Result<()> {
+    refused(&["run", "--plugin", &plugin("count")?, "--job", "Größe!"], &["job"])
+}
+
+#[test]
+fn an_epoch_above_a_third_of_the_transaction_timeout_is_refused() -> Result<()> {
+    let plugin = plugin("count")?;
+    let args = ["run", "--plugin", &plugin, "--from", "a", "--to", "b", "--brokers", "127.0.0.1:1"];
+    refused(
+        &[&args[..], &["--epoch-interval", "6s", "--transaction-timeout", "15s"]].concat(),
+        &["epoch", "transaction"],
+    )
+}
+
+#[test]
+fn what_correctness_depends_on_cannot_be_passed_through() -> Result<()> {
+    let plugin = plugin("count")?;
+    let args = ["run", "--plugin", &plugin, "--from", "a", "--to", "b", "--brokers", "127.0.0.1:1"];
+    for property in ["enable.auto.commit=true", "isolation.level=read_uncommitted", "transactional.id=mine", "acks=1"] {
+        let name = property.split('=').next().unwrap_or_default();
+        refused(&[&args[..], &["--kafka", property]].concat(), &[name])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn exactly_once_needs_a_source_that_can_be_read_again() -> Result<()> {
+    refused(&["run", "--plugin", &plugin("count")?, "--delivery", "exactly-once"], &["exactly-once"])
+}
+
+#[test]
+fn neither_a_plugin_nor_a_file_is_refused() -> Result<()> {
+    refused(&["run"], &["--plugin"])
+}
+
+#[test]
+fn an_unknown_key_of_a_pipeline_file_names_the_one_that_was_meant() -> Result<()> {
+    let _machine = machine::shared();
+    let text = "version = 1\njob = \"a\"\n[kafka]\nbrokerz = \"localhost:9092\"\n";
+    file(text)?.expect(2)?.says(&["brokerz", "brokers"])?;
+    Ok(())
+}
+
+#[test]
+fn a_pipeline_file_of_another_version_is_refused() -> Result<()> {
+    let _machine = machine::shared();
+    file("version = 7\n")?.expect(2)?.says(&["version", "7"])?;
+    Ok(())
+}
+
+#[test]
+fn an_api_port_that_is_taken_is_refused_when_asked_for() -> Result<()> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?.to_string();
+    refused(&["run", "--plugin", &plugin("uppercase")?, "--api", &address], &[&address])
+}

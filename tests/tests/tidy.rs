@@ -1,0 +1,168 @@
+//! What no compiler checks: who may depend on whom, that files say what they are, that docs name what exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use regex::Regex;
+use weir_tests::host::checkout;
+
+/// Which crates of this workspace each crate may use. `host` puts everything together, and may use all.
+const MAY_USE: [(&str, &[&str]); 9] = [
+    ("weir-core", &[]),
+    ("weir-checkpoint", &["weir-core"]),
+    ("weir-pipeline", &["weir-core"]),
+    ("weir-kafka", &["weir-core"]),
+    ("weir-local", &["weir-core"]),
+    ("weir-state", &["weir-core"]),
+    ("weir-plugin", &["weir-core"]),
+    ("weir-runtime", &["weir-core", "weir-checkpoint", "weir-pipeline"]),
+    ("weir-api", &["weir-core", "weir-pipeline", "weir-runtime"]),
+];
+
+/// Where each heavy dependency may be used.
+const HEAVY: [(&str, &[&str]); 6] = [
+    ("rdkafka", &["weir-kafka", "weir-tests"]),
+    ("rocksdb", &["weir-state"]),
+    ("wasmtime", &["weir-plugin"]),
+    ("wit-component", &["weir-plugin"]),
+    ("axum", &["weir-api"]),
+    ("clap", &["host"]),
+];
+
+/// The dependencies of each crate of this workspace, those of its tests left out.
+fn dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(cargo);
+    command.args(["metadata", "--no-deps", "--format-version", "1", "--offline"]).current_dir(checkout());
+    let output = command.output().context("failed to run cargo metadata")?;
+    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let mut crates = BTreeMap::new();
+    for package in metadata["packages"].as_array().context("packages")? {
+        let name = package["name"].as_str().context("a name")?.to_owned();
+        let uses = package["dependencies"].as_array().context("dependencies")?.iter();
+        let uses = uses.filter(|dependency| dependency["kind"] != "dev");
+        crates.insert(name, uses.filter_map(|dependency| Some(dependency["name"].as_str()?.to_owned())).collect());
+    }
+    Ok(crates)
+}
+
+#[test]
+fn crates_use_only_what_they_may() -> Result<()> {
+    let crates = dependencies()?;
+    let known: BTreeSet<&str> = MAY_USE.iter().map(|(name, _)| *name).chain(["host", "weir-tests"]).collect();
+    let found: BTreeSet<&str> = crates.keys().map(String::as_str).collect();
+    ensure!(known == found, "crates in the table {known:?}, in the workspace {found:?}");
+    for (name, may_use) in MAY_USE {
+        let uses = crates.get(name).with_context(|| format!("there is no crate {name}"))?;
+        for used in uses.iter().filter(|used| known.contains(used.as_str())) {
+            ensure!(may_use.contains(&used.as_str()), "{name} may not use {used}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn heavy_dependencies_stay_where_they_are() -> Result<()> {
+    let crates = dependencies()?;
+    for (heavy, places) in HEAVY {
+        let users: Vec<_> = crates.iter().filter(|(_, uses)| uses.contains(heavy)).map(|(name, _)| name).collect();
+        ensure!(!users.is_empty(), "nothing uses {heavy}: take it off the list");
+        for user in users {
+            ensure!(places.contains(&user.as_str()), "{user} may not use {heavy}; only {places:?} may");
+        }
+    }
+    Ok(())
+}
+
+/// All files of the repository that end with one of `endings`, whether committed or not yet.
+fn files(endings: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut git = Command::new("git");
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(checkout());
+    let output = git.output().context("failed to run git")?;
+    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+    let list = String::from_utf8(output.stdout)?;
+    let wanted = list.lines().filter(|path| endings.iter().any(|ending| path.ends_with(ending)));
+    let found: Vec<PathBuf> = wanted.map(|path| checkout().join(path)).filter(|path| path.is_file()).collect();
+    ensure!(!found.is_empty(), "there is no file that ends with {endings:?}");
+    Ok(found)
+}
+
+#[test]
+fn every_source_file_says_what_it_is() -> Result<()> {
+    for file in files(&[".rs"])? {
+        let text = std::fs::read_to_string(&file)?;
+        ensure!(text.starts_with("//! ") || text.starts_with("// @generated"), "{} has no //! header", file.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_left_to_do_without_a_number() -> Result<()> {
+    let loose = Regex::new(r"\b(TODO|FIXME|XXX)\b(?:\(#\d+\))?")?;
+    for file in files(&[".rs", ".wit", ".toml", "Makefile", ".sh"])? {
+        let text = std::fs::read_to_string(&file)?;
+        for (number, line) in text.lines().enumerate().filter(|_| !file.ends_with("tidy.rs")) {
+            let numbered = loose.find(line).is_none_or(|found| found.as_str().contains('#'));
+            ensure!(numbered, "{}:{}: {line}", file.display(), number + 1);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn hot_paths_stay_hot() -> Result<()> {
+    let banned = ["format!(", "info!(", "Mutex<", "println!("];
+    let mut hot = 0;
+    for file in files(&[".rs"])? {
+        let text = std::fs::read_to_string(&file)?;
+        if !text.lines().take(3).any(|line| line.starts_with("//!") && line.contains("HOT PATH")) {
+            continue;
+        }
+        hot += 1;
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            let found = banned.iter().find(|word| line.contains(**word));
+            ensure!(found.is_none(), "{}:{}: {found:?} on a hot path", file.display(), number + 1);
+        }
+    }
+    ensure!(hot > 0, "no file is marked as HOT PATH");
+    Ok(())
+}
+
+#[test]
+fn paths_that_docs_name_exist() -> Result<()> {
+    // `a/b.rs` or `a/b/` in backquotes, without blanks or placeholders; seen from the root or from the document.
+    let quoted = Regex::new(r"`([A-Za-z0-9_.][A-Za-z0-9_./-]*/[A-Za-z0-9_./-]*)`")?;
+    let top = ["host/", "guest-sdk/", "plugins/", "wit/", "tests/"];
+    for document in files(&[".md"])? {
+        let text = std::fs::read_to_string(&document)?;
+        for found in quoted.captures_iter(&text).filter_map(|captures| captures.get(1)) {
+            let path = found.as_str();
+            let exists = |base: &Path| base.join(path).exists();
+            let beside = document.parent().is_some_and(exists);
+            ensure!(
+                beside || exists(checkout()) || !top.iter().any(|folder| path.starts_with(folder)),
+                "{} names {path}, which does not exist",
+                document.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn make_goals_that_docs_name_exist() -> Result<()> {
+    let named = Regex::new(r"`make ([a-z]+)")?;
+    let makefile = std::fs::read_to_string(checkout().join("Makefile"))?;
+    for document in files(&[".md"])? {
+        let text = std::fs::read_to_string(&document)?;
+        for goal in named.captures_iter(&text).filter_map(|captures| captures.get(1)) {
+            let goal = format!("\n{}:", goal.as_str());
+            ensure!(makefile.contains(&goal), "{} names make {}", document.display(), goal.trim());
+        }
+    }
+    Ok(())
+}
