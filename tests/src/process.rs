@@ -32,7 +32,7 @@ impl Process {
             command.process_group(0).spawn().with_context(|| format!("failed to start {}", program.display()))?;
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", WATCHDOG, "watchdog", &child.id().to_string()]);
-        watchdog.arg(litter.map_or(Path::new(""), |path| path).as_os_str());
+        watchdog.arg(litter.map(Path::as_os_str).unwrap_or_default());
         watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let watchdog = watchdog.spawn().context("failed to start sh as a watchdog")?;
         Ok(Self { child, watchdog })

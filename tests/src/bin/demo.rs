@@ -108,7 +108,8 @@ impl Show<'_> {
 /// How many clicks the job says that it has read: the sum of its positions.
 fn position(port: u16) -> Result<u64> {
     let job = job(port)?;
-    Ok(job["splits"].as_array().into_iter().flatten().filter_map(|split| split["position"].as_u64()).sum())
+    let splits = job.get("splits").and_then(|splits| splits.as_array()).into_iter().flatten();
+    Ok(splits.filter_map(|split| split.get("position")?.as_u64()).sum())
 }
 
 fn table(first: &Life, second: &Life, verdict: &Verdict, took: Duration) -> Result<()> {

@@ -9,6 +9,9 @@ use weir_tests::topics::{self, Writer};
 
 use crate::scene::Scene;
 
+/// Key and value.
+type Nullable<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// What `uppercase` must make of `record`, apart from where it is.
 fn upper(record: &Record) -> Record {
     let value = record.value.as_ref().map(|value| value.to_ascii_uppercase());
@@ -26,7 +29,7 @@ fn a_record_keeps_its_key_headers_and_timestamp() -> Result<()> {
     let scene = Scene::new("records")?;
     let writer = Writer::new(scene.broker)?;
     let large = vec![b'x'; 1_000_000];
-    let cases: [(Option<&[u8]>, Option<&[u8]>); 7] = [
+    let cases: [Nullable<'_>; 7] = [
         (Some(b"key"), Some(b"value")),
         (Some(b"\xff\x00\xfe"), Some(b"\xff\x80 not utf-8")),
         (Some(b"tombstone"), None),

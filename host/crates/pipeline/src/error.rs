@@ -73,7 +73,7 @@ pub enum Error {
         instead: String,
     },
     /// Exactly-once is asked for where it cannot be kept.
-    #[error("delivery = exactly-once is impossible here: {reason}; use at-least-once")]
+    #[error("delivery (--delivery) = exactly-once is impossible here: {reason}; use at-least-once")]
     Delivery {
         /// Why.
         reason: String,

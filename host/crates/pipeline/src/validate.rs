@@ -58,7 +58,7 @@ pub fn validate(spec: &Spec) -> Result<Plan, Error> {
     check_outputs(&source.kind, &sinks)?;
     let kafka = clusters.finish()?;
     let job = match &spec.job {
-        Some(name) => JobName::new(name.as_str()).map_err(|error| Error::invalid("job", error.to_string()))?,
+        Some(name) => JobName::new(name.as_str()).map_err(|error| Error::invalid("job (--job)", error.to_string()))?,
         None => default_name(&source.kind, &operators, &sinks),
     };
     Ok(Plan {
@@ -114,7 +114,7 @@ fn source_plan(name: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>) -> Re
         until: spec.until.clone(),
         max_rate: spec.max_rate,
         discovery_interval: positive(
-            &format!("{at}.discovery-interval"),
+            &format!("{at}.discovery-interval (--discovery-interval)"),
             spec.discovery_interval.map_or(defaults::DISCOVERY_INTERVAL, |s| s.0),
         )?,
     })
@@ -128,7 +128,8 @@ fn check_kafka_only(at: &str, spec: &SourceSpec, kind: &SourceKind) -> Result<()
         SourceKind::File { .. } => ("a file", "it is read to the end that it has at the first start"),
         SourceKind::Generate(_) => ("a generator", "give it count=N"),
     };
-    let refuse = |key: &str, reason: &str| Err(Error::conflict(format!("{at}.{key}"), what, reason.to_owned()));
+    let refuse =
+        |key: &str, reason: &str| Err(Error::conflict(format!("{at}.{key} (--{key})"), what, reason.to_owned()));
     if spec.start.as_ref().is_some_and(|start| *start != Start::Earliest) {
         return refuse("start", "it is always read from its beginning; only Kafka topics have other starts");
     }
@@ -209,13 +210,16 @@ fn operator_plan(name: &str, spec: &OperatorSpec, input: Input) -> Result<Operat
         None | Some(OnErrorSpec::Fail) => OnError::Fail,
         Some(OnErrorSpec::Skip) => OnError::Skip,
         Some(OnErrorSpec::DeadLetter(topic)) => {
-            return Err(Error::not_yet(format!("{at}.on-error = dead-letter:{topic}"), "use fail or skip"));
+            return Err(Error::not_yet(
+                format!("{at}.on-error (--on-error) = dead-letter:{topic}"),
+                "use fail or skip",
+            ));
         }
     };
     let parallelism = spec.parallelism.unwrap_or(NonZeroU16::MIN);
     if parallelism.get() > KEY_GROUPS {
         let reason = format!("{parallelism} tasks are more than the {KEY_GROUPS} key groups there are");
-        return Err(Error::invalid(format!("{at}.parallelism"), reason));
+        return Err(Error::invalid(format!("{at}.parallelism (--parallelism)"), reason));
     }
     let memory_bytes = spec.limits.memory.map_or(defaults::PLUGIN_MEMORY_BYTES, |size| size.0);
     if memory_bytes == 0 {
@@ -281,15 +285,24 @@ fn epochs_plan(spec: &Spec) -> Result<EpochsPlan, Error> {
     let interval = spec.epochs.interval.map_or(defaults::EPOCH_INTERVAL, |span| span.0);
     let timeout = spec.epochs.transaction_timeout.map_or(defaults::TRANSACTION_TIMEOUT, |span| span.0);
     if interval < EPOCH_INTERVAL_MIN {
-        return Err(Error::invalid("epochs.interval", "an epoch lasts at least 1ms, 100ms by default"));
+        return Err(Error::invalid(
+            "epochs.interval (--epoch-interval)",
+            "an epoch lasts at least 1ms, 100ms by default",
+        ));
     }
     if timeout < TRANSACTION_TIMEOUT_MIN || timeout.as_millis() > i32::MAX as u128 {
-        return Err(Error::invalid("epochs.transaction-timeout", "Kafka wants at least 1s and at most 24 days"));
+        return Err(Error::invalid(
+            "epochs.transaction-timeout (--transaction-timeout)",
+            "Kafka wants at least 1s and at most 24 days",
+        ));
     }
     if interval > timeout / 3 {
         let [interval, timeout, most] = [interval, timeout, timeout / 3].map(crate::units::Span);
         let reason = format!("the broker could abort what is not committed in time; an interval may be {most} at most");
-        let (one, other) = (format!("epochs.interval = {interval}"), format!("epochs.transaction-timeout = {timeout}"));
+        let (one, other) = (
+            format!("epochs.interval (--epoch-interval) = {interval}"),
+            format!("epochs.transaction-timeout (--transaction-timeout) = {timeout}"),
+        );
         return Err(Error::conflict(one, other, reason));
     }
     Ok(EpochsPlan { interval, transaction_timeout: timeout })
@@ -298,7 +311,10 @@ fn epochs_plan(spec: &Spec) -> Result<EpochsPlan, Error> {
 fn state_plan(spec: &Spec, job: &JobName, source: &SourceKind, has_kafka: bool) -> Result<StatePlan, Error> {
     let memory_bytes = spec.state.memory.map_or(defaults::STATE_MEMORY_BYTES, |size| size.0);
     if memory_bytes < STATE_MEMORY_BYTES_MIN {
-        return Err(Error::invalid("state.memory", "caches and overlays need at least 8MiB, 128MiB by default"));
+        return Err(Error::invalid(
+            "state.memory (--state-memory)",
+            "caches and overlays need at least 8MiB, 128MiB by default",
+        ));
     }
     let given = spec.state.dir.clone();
     let dir = if *source == SourceKind::Stdin || (given.is_none() && spec.job.is_none() && !has_kafka) {
@@ -321,7 +337,10 @@ fn api_plan(address: Option<&str>) -> Result<ApiPlan, Error> {
     let parsed = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
     match parsed {
         Some((host, port)) if !host.is_empty() => Ok(ApiPlan::Listen { host: host.to_owned(), port, explicit: true }),
-        _ => Err(Error::invalid("api", format!("{address:?} is neither HOST:PORT, as in 127.0.0.1:7070, nor off"))),
+        _ => Err(Error::invalid(
+            "api (--api)",
+            format!("{address:?} is neither HOST:PORT, as in 127.0.0.1:7070, nor off"),
+        )),
     }
 }
 

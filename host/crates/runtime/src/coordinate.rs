@@ -67,12 +67,15 @@ struct Open {
 impl Loop<'_> {
     /// Commits the attempt's first epoch, then runs until the last one holds. `Ok(true)`: stopped on request.
     pub fn run(mut self) -> Result<bool, Error> {
-        self.commit_first()?;
+        let early = self.commit_first()?;
         let began = Instant::now();
         let pace = Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE };
         let mut machine = Coordinator::new(pace, self.manifest.epoch, self.sealers);
         let mut open = Open::default();
         let mut stop_asked: Option<Instant> = None;
+        for event in early {
+            self.note(event, &mut machine, &mut open)?;
+        }
         while !machine.is_done() {
             if stop_asked.is_none() && self.handle.is_stopping() {
                 stop_asked = Some(Instant::now());
@@ -100,7 +103,9 @@ impl Loop<'_> {
         Ok(stop_asked.is_some())
     }
 
-    fn commit_first(&mut self) -> Result<(), Error> {
+    /// Returns what came meanwhile: the source reads from the start, and a short one may have ended by now.
+    fn commit_first(&mut self) -> Result<Vec<TaskEvent>, Error> {
+        let mut early = Vec::new();
         let epoch = self.manifest.epoch;
         let began = Instant::now();
         self.send_commit();
@@ -108,7 +113,8 @@ impl Loop<'_> {
             match self.events.recv_timeout(TICK) {
                 Ok(TaskEvent::Committed { .. }) => break,
                 Ok(TaskEvent::Failed(error)) => return Err(error),
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(event) => early.push(event),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("weir-sink".into())),
             }
             self.check_stall(epoch, began, "the first commit of the attempt")?;
@@ -121,7 +127,7 @@ impl Loop<'_> {
             status.epoch = epoch;
             status.last_error = None;
         });
-        Ok(())
+        Ok(early)
     }
 
     /// One event from below.

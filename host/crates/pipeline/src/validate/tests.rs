@@ -151,7 +151,7 @@ fn what_is_wrong_with_a_source_is_said() {
         ),
         (changed(kafka_in, "generate = { name = \"click\" }"), "did you mean \"clicks\"?"),
         (changed(kafka_in, "generate = { name = \"zzz\" }"), "known are clicks, sequence"),
-        (changed(kafka_in, "stdin = {}\nstart = \"latest\""), "sources.clicks.start conflicts with stdin"),
+        (changed(kafka_in, "stdin = {}\nstart = \"latest\""), "sources.clicks.start (--start) conflicts with stdin"),
         (changed(kafka_in, "file = { path = \"x\" }\nmax-rate = 5"), "only Kafka sources have a rate"),
         (changed(kafka_in, "generate = { name = \"clicks\" }\nuntil = \"latest\""), "give it count=N"),
         (changed(kafka_in, "stdin = {}\ndiscovery-interval = \"1s\""), "no partitions to discover"),
@@ -162,7 +162,10 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed(kafka_in, &format!("{kafka_in}\nstart = \"newest\"")), "\"newest\" is none of earliest, latest"),
         (changed(kafka_in, "kafka = { topic = \"c\", brokers = \"other:1\" }"), "a job has one Kafka cluster"),
         (changed("localhost:9092", "localhost"), "brokers: \"localhost\" is not HOST:PORT"),
-        (changed("brokers = \"localhost:9092\"", ""), "sources.clicks: the address of the Kafka brokers is missing; give --brokers"),
+        (
+            changed("brokers = \"localhost:9092\"", ""),
+            "sources.clicks: the address of the Kafka brokers is missing; give --brokers",
+        ),
     ]);
 }
 
@@ -173,14 +176,17 @@ fn what_is_wrong_with_anything_else_is_said() {
         (changed("kafka = { topic = \"counts\" }", ""), "give it one of kafka, file, stdout"),
         (
             changed("parallelism = 2", "on-error = { dead-letter = \"dlq\" }"),
-            "on-error = dead-letter:dlq does not run yet",
+            "on-error (--on-error) = dead-letter:dlq does not run yet",
         ),
         (changed("parallelism = 2", "on-error = \"skp\""), "\"skp\" is none of fail, skip"),
         (changed("parallelism = 2", "key = \"value\""), "neither key nor header:NAME"),
         (changed("parallelism = 2", "limits = { memory = \"lots\" }"), "\"lots\" is not a size like 64MiB"),
         (changed("parallelism = 2", "limits = { memory = 0 }"), "a plugin needs some memory"),
         (changed("parallelism = 2", "limits = { call-deadline = \"0s\" }"), "longer than nothing"),
-        (more("[epochs]\ninterval = \"6s\""), "epochs.interval = 6s conflicts with epochs.transaction-timeout = 15s"),
+        (
+            more("[epochs]\ninterval = \"6s\""),
+            "epochs.interval (--epoch-interval) = 6s conflicts with epochs.transaction-timeout (--transaction-timeout) = 15s",
+        ),
         (more("[epochs]\ninterval = \"0s\""), "at least 1ms"),
         (more("[epochs]\ninterval = \"100\""), "\"100\" is not a duration"),
         (more("[epochs]\ninterval = \"1ms\"\ntransaction-timeout = \"500ms\""), "at least 1s"),

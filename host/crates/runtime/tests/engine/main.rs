@@ -84,6 +84,15 @@ fn a_commit_that_never_returns_is_left_behind() {
 }
 
 #[test]
+fn a_source_that_ends_during_the_first_commit_ends_the_job() {
+    let world = Arc::new(World::new(1, 1, 1, &[(0, Failure::Slow)]));
+    let job = job(&world, 1);
+    let handle = job.handle();
+    job.run(Box::new(MemoryLog::default()), &handle).unwrap();
+    world.assert_exact();
+}
+
+#[test]
 fn a_rival_on_the_marker_ends_the_job() {
     let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[(2, Failure::Rival)]));
     let job = job(&world, 1);

@@ -22,6 +22,8 @@ pub enum Failure {
     Fenced,
     /// The call never returns.
     Hang,
+    /// The commit takes its time.
+    Slow,
     /// Somebody else commits first.
     Rival,
 }
@@ -218,6 +220,11 @@ impl Committer for MemoryCommitter {
         let transient = |text: &str| Err(PortError::new(Fault::Transient, text));
         match failure {
             None => {
+                self.happen(&mut broker, commit);
+                Ok(())
+            }
+            Some(Failure::Slow) => {
+                std::thread::sleep(Duration::from_millis(100));
                 self.happen(&mut broker, commit);
                 Ok(())
             }
