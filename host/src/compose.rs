@@ -50,6 +50,12 @@ impl LoadOperator for WasmOperators {
     }
 }
 
+/// What can be said of a plugin's file, and whether this host runs it.
+pub fn inspect_plugin(path: &Path) -> Result<(String, bool)> {
+    let inspection = weir_plugin::inspect(path).map_err(PortError::from)?;
+    Ok((inspection.to_string(), inspection.description.is_ok()))
+}
+
 /// A job, ready to run, and what must outlive it.
 pub struct Composed {
     job: Job,
@@ -74,22 +80,28 @@ impl Composed {
 
 /// Makes a job of `plan`. Loads the plugins, takes the state directory, creates topics if asked to.
 pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
-    let operators = plan.operators.iter().map(|o| operator(o, loader)).collect::<Result<Vec<_>>>()?;
+    let mut operators: Vec<OperatorSetup> = Vec::new();
+    for planned in &plan.operators {
+        // In order: only an operator that is loaded knows its side outputs.
+        let input_output = output_index(&planned.input, &operators, &planned.name)?;
+        operators.push(operator(planned, input_output, loader)?);
+    }
     let sinks = plan.sinks.iter().map(|sink| sink_setup(sink, &operators)).collect::<Result<Vec<_>>>()?;
-    let (dir, _temporary) = state_dir(plan)?;
-    let log = dir.log().map_err(PortError::from)?;
-    let state: Arc<dyn StateStore> = dir.store(plan.state.memory_bytes).map_err(PortError::from)?;
     let client = plan.kafka.as_ref().map(|kafka| ClientOptions {
         brokers: kafka.brokers.clone(),
         properties: kafka.properties.clone(),
         job: plan.job.clone(),
         shard: SHARD,
     });
+    // What can be refused is refused before anything is made.
+    let source = source(plan, client.as_ref())?;
+    let sink = sink(plan, client.clone())?;
+    let (dir, _temporary) = state_dir(plan)?;
+    let log = dir.log().map_err(PortError::from)?;
+    let state: Arc<dyn StateStore> = dir.store(plan.state.memory_bytes).map_err(PortError::from)?;
     if let (true, Some(client)) = (plan.create_topics, &client) {
         create_topics(plan, client)?;
     }
-    let source = source(plan, client.as_ref())?;
-    let sink = sink(plan, client)?;
     let job = Job { options: options(plan), source, sink, operators, sinks, state };
     let handle = job.handle();
     Ok(Composed { job, log, handle, _temporary })
@@ -130,7 +142,7 @@ fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
     })
 }
 
-fn operator(plan: &OperatorPlan, loader: &dyn LoadOperator) -> Result<OperatorSetup> {
+fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -> Result<OperatorSetup> {
     let factory = loader.load(plan)?;
     Ok(OperatorSetup {
         name: plan.name.clone(),
@@ -138,8 +150,7 @@ fn operator(plan: &OperatorPlan, loader: &dyn LoadOperator) -> Result<OperatorSe
         parallelism: plan.parallelism.get(),
         config: plan.config.to_string(),
         on_error: plan.on_error,
-        // Side outputs are resolved once the operator that has them is loaded: see `output_index`.
-        input_output: 0,
+        input_output,
         factory,
     })
 }

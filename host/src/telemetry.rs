@@ -10,6 +10,9 @@ use weir_core::{Fault, PortError};
 
 const FILTER_VARIABLE: &str = "WEIR_LOG";
 const FILTER_DEFAULT: &str = "info";
+/// What no filter is meant for: rdkafka complains of consumers that were closed on purpose (librdkafka's own lines come
+/// from another target), and the component tools tell every step of a translation.
+const QUIET: &str = "rdkafka=off,wit_component=warn,wit_parser=warn";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -28,7 +31,7 @@ pub struct Screen(pub MultiProgress);
 pub fn start(format: Format) -> Result<Screen> {
     let screen = Screen(MultiProgress::new());
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| FILTER_DEFAULT.to_owned());
-    let filter = EnvFilter::try_new(&filter).map_err(|error| PortError::new(Fault::Config, error));
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| PortError::new(Fault::Config, error));
     let filter = filter.with_context(|| format!("{FILTER_VARIABLE} is not a filter like info or weir_kafka=debug"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone()).with_target(false);
     let started = match format {

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use weir_core::PortError;
 
-use crate::exit;
+use crate::{compose, exit};
 
 /// What `host inspect` takes.
 #[derive(Debug, clap::Args)]
@@ -18,7 +17,7 @@ pub struct Args {
 
 /// A plugin that this host refuses is shown all the same, with the reason, and the exit code says so.
 pub fn execute(args: &Args) -> Result<ExitCode> {
-    let inspection = weir_plugin::inspect(&args.file).map_err(PortError::from)?;
-    super::print(&inspection.to_string())?;
-    Ok(if inspection.description.is_ok() { ExitCode::SUCCESS } else { exit::USAGE.into() })
+    let (text, runs) = compose::inspect_plugin(&args.file)?;
+    super::print(&text)?;
+    Ok(if runs { ExitCode::SUCCESS } else { exit::USAGE.into() })
 }

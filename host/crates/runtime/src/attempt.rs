@@ -161,6 +161,10 @@ fn restore(job: &Job, log: &mut dyn EpochLog, known: &[(Manifest, Digest)], star
         }
         Start::Resume { index, ahead } => {
             let Some((manifest, digest)) = known.get(index) else { return Err(Error::Panicked("resolve".into())) };
+            let (applied, holds) = (job.state.applied(), manifest.epoch);
+            if applied > holds {
+                return Err(Error::StoreAhead { applied, holds });
+            }
             replay(job, log, index)?;
             let mut splits = manifest.splits.clone();
             for (split, position) in ahead.unwrap_or_default() {

@@ -35,6 +35,17 @@ pub enum Error {
     /// A manifest of the log cannot be used.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
+    /// The store holds changes of epochs that do not hold: the log was cut by a power loss (delivery `none` does not
+    /// sync it), or belongs to another time.
+    #[error(
+        "the state store holds epoch {applied}, but epoch {holds} is the one that holds; restore the state directory from a copy, or start from nothing with an empty --state-dir and another --job"
+    )]
+    StoreAhead {
+        /// What the store holds.
+        applied: Epoch,
+        /// What holds.
+        holds: Epoch,
+    },
     /// Another instance has taken the job over.
     #[error(
         "another instance owns the job: the marker is of attempt {0}, which is not this process's; stop that instance before you start one here"
@@ -81,7 +92,7 @@ impl Error {
             Self::Record { .. } | Self::StopTimedOut(_) | Self::NotReplayable(..) | Self::StartTimedOut(..) => {
                 Fault::User
             }
-            Self::Refused(_) | Self::Manifest(_) => Fault::Corrupt,
+            Self::Refused(_) | Self::Manifest(_) | Self::StoreAhead { .. } => Fault::Corrupt,
             Self::Rival(_) => Fault::Fenced,
             Self::Stalled { .. } | Self::Thread(_) => Fault::Transient,
             Self::Panicked(_) => Fault::Bug,

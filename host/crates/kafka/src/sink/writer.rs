@@ -115,13 +115,16 @@ pub(crate) struct PlainCommitter {
 
 impl Committer for PlainCommitter {
     fn commit(&mut self, commit: &Commit) -> Result<(), PortError> {
-        let offsets = offsets(commit)?;
         // Offsets never pass outputs, whoever calls.
         let drained = self.shared.with(|outlet| match outlet {
             Outlet::Plain(Some(producer)) => producer.drain(),
             Outlet::Plain(None) | Outlet::Transactional(_) => Ok(()),
         });
         drained?;
-        Ok(self.group.commit(&offsets)?)
+        if commit.positions.is_empty() {
+            // A source that cannot be read again (stdin) has no position that would mean anything.
+            return Ok(());
+        }
+        Ok(self.group.commit(&offsets(commit)?)?)
     }
 }
