@@ -53,6 +53,7 @@ impl fmt::Display for Verdict {
 
 /// Judges what `count` made of `input`.
 pub fn judge_count(broker: &Broker, input: &str, output: &str) -> Result<Verdict> {
+    reader::settle(broker, output)?;
     let mut expected: HashMap<Vec<u8>, u64> = HashMap::new();
     reader::visit(broker, input, |message| {
         if let Some(key) = message.key() {

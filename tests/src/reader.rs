@@ -1,6 +1,6 @@
 //! An independent reader: its own consumer, read_committed, every partition from its first to its last offset.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -39,30 +39,43 @@ pub enum Isolation {
     Uncommitted,
 }
 
-/// All records of `topic` that are committed now.
+/// All records of `topic` that are committed, once no transaction is open any more.
 pub fn read_all(broker: &Broker, topic: &str) -> Result<Vec<Record>> {
+    settle(broker, topic)?;
     let mut records = Vec::new();
     visit(broker, topic, |message| records.push(record(message)))?;
     Ok(records)
+}
+
+/// Waits until no transaction is open: a commit returns some milliseconds before the partitions know of it.
+pub fn settle(broker: &Broker, topic: &str) -> Result<()> {
+    let observer = Observer::new(broker, topic)?;
+    let deadline = Instant::now() + PATIENCE;
+    while observer.open_transactions()? > 0 {
+        ensure!(Instant::now() < deadline, "a transaction on {topic} stays open");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// Calls `see` for every record of `topic` that is committed now, partition by partition in order of offsets.
 pub fn visit(broker: &Broker, topic: &str, mut see: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
     let consumer = consumer(broker, Isolation::Committed)?;
     let mut assignment = TopicPartitionList::new();
-    let mut open = 0_usize;
+    let mut open = HashSet::new();
     for (partition, (first, end)) in bounds(&consumer, topic)? {
         if first < end {
             assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
-            open += 1;
+            open.insert(partition);
         }
     }
     consumer.assign(&assignment)?;
     let mut heard = Instant::now();
-    while open > 0 {
+    while !open.is_empty() {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => see(&message),
-            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            // May come again for a partition, when it grows meanwhile.
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
             Some(Err(error)) => return Err(error).with_context(|| format!("failed to read {topic}")),
             None if heard.elapsed() < PATIENCE => continue,
             None => bail!("nothing came from {topic} for {PATIENCE:?}"),

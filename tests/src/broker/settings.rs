@@ -19,7 +19,8 @@ pub(super) struct Ports {
     pub(super) internal: u16,
 }
 
-/// One node, replication 1 everywhere, small memory, nothing created by accident.
+/// One node, replication 1 everywhere, small memory, nothing created by accident, and nothing deleted, however old
+/// the timestamps that a test writes.
 const COMMON: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -39,7 +40,7 @@ auto.create.topics.enable=false
 delete.topic.enable=true
 log.cleaner.dedupe.buffer.size=4194304
 log.index.size.max.bytes=1048576
-log.retention.check.interval.ms=1000
+log.retention.ms=-1
 ";
 
 pub(super) fn properties(home: &Path, ports: &Ports, secured: bool) -> String {

@@ -75,6 +75,11 @@ pub struct RecordView<'a> {
 }
 
 impl<'a> RecordView<'a> {
+    /// Key, value and headers, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.key.unwrap_or_default().len() + self.value.unwrap_or_default().len() + self.headers.len()
+    }
+
     /// The headers, in order; names may repeat.
     pub fn headers(&self) -> Headers<'a> {
         Headers { rest: self.headers.get(4..).unwrap_or_default() }
@@ -222,14 +227,14 @@ impl Frame {
         self.bytes
     }
 
-    /// Makes every record's `source` its own index, as an input frame has it, and tells `each` what it was before.
-    pub fn number_sources(&mut self, mut each: impl FnMut(u32)) {
+    /// Makes every record's `source` its own index, as an input frame has it, and shows `each` the record as it was.
+    pub fn number_sources(&mut self, mut each: impl FnMut(&RecordView<'_>)) {
         let mut at = HEADER_BYTES;
         for index in 0..self.count {
             let mut cursor = Cursor { bytes: &self.bytes, at };
             let Some(record) = cursor.record() else { break };
             let next = cursor.at;
-            each(record.source);
+            each(&record);
             if let Some(field) = self.bytes.get_mut(at + 8..at + 12) {
                 field.copy_from_slice(&index.to_le_bytes());
             }

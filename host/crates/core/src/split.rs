@@ -21,6 +21,11 @@ pub struct SplitState {
 }
 
 impl SplitState {
+    /// True while a bounded read of `splits` is under way: every one has a bound, and some have not reached it.
+    pub fn is_bound_pending(splits: &[Self]) -> bool {
+        splits.iter().all(|s| s.end.is_some()) && splits.iter().any(|s| !s.is_finished())
+    }
+
     /// True when a bounded split has been read to its end.
     pub fn is_finished(&self) -> bool {
         self.end.is_some_and(|end| self.position >= end)

@@ -167,6 +167,22 @@ impl SourceConnector for KafkaSource {
         Ok(offsets::resolve(&admin, &self.client, &topics, start, until)?)
     }
 
+    fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
+        match &self.options.until {
+            None => {
+                splits.iter_mut().for_each(|s| s.end = None);
+                Ok(splits)
+            }
+            Some(_) if SplitState::is_bound_pending(&splits) => Ok(splits),
+            Some(until) => {
+                let admin = self.admin()?;
+                // A restored topic that is gone or another now is an error before its offsets are asked for.
+                offsets::verify(&admin, &splits)?;
+                Ok(offsets::rebound(&admin, &self.selection.topics(&admin)?, splits, until)?)
+            }
+        }
+    }
+
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         Ok(Box::new(self.open_reader(splits)?))
     }

@@ -78,6 +78,15 @@ impl SourceConnector for FileSource {
         Ok(vec![self.start(Some(size))])
     }
 
+    fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
+        if !SplitState::is_bound_pending(&splits) {
+            // What was appended since the last run.
+            let (_, size) = self.open_file()?;
+            splits.iter_mut().for_each(|s| s.end = Some(size));
+        }
+        Ok(splits)
+    }
+
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
         let (mut file, size) = self.open_file()?;

@@ -72,6 +72,14 @@ impl SourceConnector for GeneratorSource {
         Ok(vec![self.start()])
     }
 
+    fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
+        if !SplitState::is_bound_pending(&splits) {
+            let end = self.resolve()?.first().and_then(|s| s.end);
+            splits.iter_mut().for_each(|s| s.end = end);
+        }
+        Ok(splits)
+    }
+
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
         let pace = self.options.rate.map(|rate| Pace { rate, since: Instant::now(), given: 0 });

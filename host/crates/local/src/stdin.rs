@@ -52,6 +52,11 @@ impl SourceConnector for StdinSource {
         Ok(vec![self.start()])
     }
 
+    /// Never asked for: what was read from stdin means nothing to another run.
+    fn resume(&self, splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
+        Ok(splits)
+    }
+
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
         let input = self.input.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(Error::ReadTwice)?;

@@ -89,7 +89,12 @@ fn prepare(
     debug!(ms = began.elapsed().as_millis(), "fenced");
     let committed = read_marker(job, &splits, MarkerRead::Stable)?;
     let start = decide(&committed)?;
-    let restored = restore(job, log, &manifests, start)?;
+    let mut restored = restore(job, log, &manifests, start)?;
+    // A recovery in place goes on with the bounds it had; a later start may have others.
+    let is_later_start = handle.status().epoch == Epoch::default() && restored.epoch > Epoch::default();
+    if is_later_start {
+        restored.splits = job.source.resume(restored.splits).map_err(Error::port("failed to resolve the bounds"))?;
+    }
     debug!(ms = began.elapsed().as_millis(), "restored");
     let mut reader = job.source.open(restored.splits.clone()).map_err(Error::port("failed to open the source"))?;
     let Some(splits) = wait_for_split(job, reader.as_mut(), handle) else { return Ok(None) };

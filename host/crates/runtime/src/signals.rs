@@ -2,10 +2,11 @@
 //! Upwards: events through one bounded channel. Nothing else is shared.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use weir_core::ports::{Commit, Delta, SplitProgress};
-use weir_core::{Epoch, SplitState};
+use weir_core::{Epoch, Origin, SplitId, SplitState};
 
 use crate::error::Error;
 
@@ -18,6 +19,7 @@ pub struct Signals {
     cancelled: AtomicBool,
     /// Records the source task has read in this attempt.
     pub records_read: AtomicU64,
+    splits: Mutex<Vec<SplitId>>,
 }
 
 impl Signals {
@@ -31,6 +33,22 @@ impl Signals {
     pub fn barrier(&self) -> (Epoch, bool) {
         let epoch = Epoch(self.barrier.load(Ordering::Acquire));
         (epoch, self.last.load(Ordering::Relaxed))
+    }
+
+    /// The splits, in the order in which origins count them; only ever longer.
+    pub fn name_splits(&self, splits: &[SplitState]) {
+        let mut names = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = names.len();
+        names.extend(splits.iter().skip(known).map(|s| s.split.clone()));
+    }
+
+    /// An origin as people know it: topic, partition, offset.
+    pub fn describe(&self, origin: Origin) -> String {
+        let names = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        match names.get(origin.split as usize) {
+            Some(split) => format!("{split} offset {}", origin.offset),
+            None => format!("offset {} of split number {}", origin.offset, origin.split),
+        }
     }
 
     /// `epoch` holds.

@@ -57,7 +57,7 @@ fn unknown_versions_flags_and_headers_are_refused() {
 fn sources_are_renumbered() {
     let mut made = frame(&[record(Some(b"k"), None, &[]), record(None, Some(b"v"), &[])]);
     let mut before = Vec::new();
-    made.number_sources(|s| before.push(s));
+    made.number_sources(|r| before.push(r.source));
     assert_eq!(before, [7, 7]);
     assert_eq!(made.records().map(|r| r.source).collect::<Vec<_>>(), [0, 1]);
 }

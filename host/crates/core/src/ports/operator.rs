@@ -67,6 +67,14 @@ pub enum CallError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// An output record is larger than a sink that it goes to allows.
+    #[error("an output record of {bytes} bytes is larger than its sink allows ({limit_bytes} bytes)")]
+    Oversize {
+        /// Key, value and headers.
+        bytes: usize,
+        /// The smallest limit of its sinks.
+        limit_bytes: usize,
+    },
     /// What the plugin handed over is malformed.
     #[error("plugin handed over malformed {what}: {reason}")]
     Malformed {

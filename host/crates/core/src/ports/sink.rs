@@ -40,6 +40,11 @@ pub trait Sink: Send {
     /// Takes a batch; may block while buffers are full. What was written belongs to the open epoch.
     fn write(&mut self, batch: &Batch) -> Result<(), PortError>;
 
+    /// The largest record it takes: key, value and headers as they stand in a frame, in bytes. `None`: any.
+    fn record_bytes_max(&self) -> Option<usize> {
+        None
+    }
+
     /// Returns when everything written so far is acknowledged (Kafka) or flushed to the operating system (stdout,
     /// file). The sink counts acknowledgements itself.
     fn flush(&mut self) -> Result<(), PortError>;

@@ -15,6 +15,10 @@ pub trait SourceConnector: Send + Sync {
     /// A first start: start positions and bounds, resolved once. The manifest keeps them from here on.
     fn resolve(&self) -> Result<Vec<SplitState>, PortError>;
 
+    /// A later start of the job, from the positions in `splits`. A bound that is not reached yet is kept; otherwise the
+    /// options decide anew: no bound, or one resolved now (then also for splits that appeared meanwhile).
+    fn resume(&self, splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError>;
+
     /// Reads on from `splits`; splits that appear later are the reader's own business (from their earliest offset).
     /// Verifies identity and range first: a re-created topic or records lost to retention are `Fault::Corrupt`, with
     /// the numbers.

@@ -51,6 +51,13 @@ pub(crate) struct OutputTopic {
     pub(crate) limit: usize,
 }
 
+impl OutputTopic {
+    /// The largest record it takes: key, value and headers.
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        self.limit.saturating_sub(WIRE_BYTES)
+    }
+}
+
 /// A producer for the topics of one job.
 pub(crate) struct Producer {
     native: NativeProducer,

@@ -67,9 +67,14 @@ impl Drop for Shared {
 pub(crate) struct TopicSink {
     pub(crate) shared: Arc<Shared>,
     pub(crate) topic: usize,
+    pub(crate) record_bytes_max: usize,
 }
 
 impl Sink for TopicSink {
+    fn record_bytes_max(&self) -> Option<usize> {
+        Some(self.record_bytes_max)
+    }
+
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
         let topic = self.topic;
         let written = self.shared.with(|outlet| match outlet {

@@ -44,6 +44,25 @@ pub(super) fn resolve(
     Ok(states)
 }
 
+/// A later start: restored positions, with a bound resolved now; splits that appeared meanwhile from their beginning.
+pub(super) fn rebound(
+    admin: &Admin,
+    topics: &[Topic],
+    restored: Vec<SplitState>,
+    until: &Until,
+) -> Result<Vec<SplitState>, Error> {
+    let mut states = restored;
+    let new = earliest(admin, topics)?.into_iter().filter(|s| states.iter().all(|known| known.split != s.split));
+    let new: Vec<SplitState> = new.collect();
+    // Appended: the order of the restored ones stays.
+    states.extend(new);
+    let ends = ends(admin, &ids(&states), until)?;
+    for (state, end) in states.iter_mut().zip(ends) {
+        state.end = Some(end);
+    }
+    Ok(states)
+}
+
 fn positions(admin: &Admin, client: &ClientOptions, ids: &[SplitId], start: &Start) -> Result<Vec<i64>, Error> {
     match start {
         Start::Earliest => admin.offsets(ids, Which::Earliest, Isolation::Uncommitted),

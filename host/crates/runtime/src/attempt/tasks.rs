@@ -104,6 +104,8 @@ pub fn start(
     let sealers = stages.iter().map(|s| usize::from(s.parallelism)).sum();
     // Everything that can fail comes before the first thread.
     let outputs = job.sink.open().map_err(Error::port("failed to open the sinks"))?;
+    let limits: Vec<Option<usize>> = outputs.sinks.iter().map(|sink| sink.record_bytes_max()).collect();
+    let shared = Shared { manifest, metrics, signals, limits };
     let mut chains = Vec::new();
     for (at, stage) in stages.iter().enumerate() {
         for task in 0..stage.parallelism {
@@ -112,7 +114,7 @@ pub fn start(
             let to_sink = wiring.to_sink.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
             let inbox = wiring.inboxes.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
             let edges = edges(job, stages.get(at + 1), next, to_sink);
-            let operators = stage.operators.clone().map(|op| runner(job, op, task, manifest, metrics));
+            let operators = stage.operators.clone().map(|op| runner(job, op, task, &shared));
             let chain = Chain::new(operators.collect::<Result<_, _>>()?, stage.routes.clone(), edges);
             chains.push((thread_name(job, stage, task), inbox, chain));
         }
@@ -175,10 +177,30 @@ fn thread_name(job: &Job, stage: &Stage, task: u16) -> String {
     }
 }
 
-fn runner(job: &Job, index: usize, task: u16, manifest: &Manifest, metrics: &JobMetrics) -> Result<Runner, Error> {
+/// What every operator of an attempt is made from.
+struct Shared<'a> {
+    manifest: &'a Manifest,
+    metrics: &'a JobMetrics,
+    signals: &'a Arc<Signals>,
+    /// The largest record of each sink.
+    limits: Vec<Option<usize>>,
+}
+
+impl Shared<'_> {
+    /// For each output of an operator: the largest record that every sink it feeds takes.
+    fn output_limits(&self, job: &Job, operator: usize, outputs: usize) -> Vec<Option<usize>> {
+        let feeds = |output: usize| {
+            let sinks = job.sinks.iter().zip(&self.limits);
+            sinks.filter(move |(s, _)| s.operator == Some(operator) && s.output as usize == output)
+        };
+        (0..outputs).map(|output| feeds(output).filter_map(|(_, limit)| *limit).min()).collect()
+    }
+}
+
+fn runner(job: &Job, index: usize, task: u16, shared: &Shared<'_>) -> Result<Runner, Error> {
     let missing = || Error::Panicked(format!("operator {index}"));
     let setup = job.operators.get(index).ok_or_else(missing)?;
-    let entry = manifest.operators.iter().find(|e| e.name == setup.name).ok_or_else(missing)?;
+    let entry = shared.manifest.operators.iter().find(|e| e.name == setup.name).ok_or_else(missing)?;
     let description = setup.factory.description();
     let id = |name: &str| entry.tables.iter().find(|t| t.name == name).map(|t| t.id);
     let tables: Vec<TableId> = description.tables.iter().filter_map(|t| id(&t.name)).collect();
@@ -202,10 +224,11 @@ fn runner(job: &Job, index: usize, task: u16, manifest: &Manifest, metrics: &Job
         name: setup.name.clone(),
         key: setup.key.clone(),
         tables,
-        outputs: description.outputs.len().max(1) as u32,
+        outputs: shared.output_limits(job, index, description.outputs.len().max(1)),
         on_error: setup.on_error,
     };
-    Ok(Runner::new(options, operator, state, metrics.operator(&setup.name)))
+    let metrics = shared.metrics.operator(&setup.name);
+    Ok(Runner::new(options, operator, state, metrics, Arc::clone(shared.signals)))
 }
 
 /// A JSON string. Operator names come from the user's file.

@@ -5,6 +5,7 @@
 //! applied to that record and the rest goes on.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use tracing::warn;
 use weir_core::frame::{NO_SOURCE, RECORD_BYTES};
@@ -13,6 +14,7 @@ use weir_core::{Batch, Frame, FrameWriter, KeySpec, OnError, Origin, TableId};
 
 use crate::error::Error;
 use crate::metrics::OperatorMetrics;
+use crate::signals::Signals;
 use crate::slots::Slots;
 use crate::updates;
 
@@ -32,8 +34,8 @@ pub struct RunnerOptions {
     pub key: KeySpec,
     /// Numbers of its tables, in the plugin's order.
     pub tables: Vec<TableId>,
-    /// How many outputs the plugin declares.
-    pub outputs: u32,
+    /// For each output the plugin declares: the largest record that its sinks take.
+    pub outputs: Vec<Option<usize>>,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
 }
@@ -48,6 +50,7 @@ pub struct Runner {
     values: Vec<u8>,
     effects: Effects,
     metrics: OperatorMetrics,
+    signals: Arc<Signals>,
 }
 
 impl Runner {
@@ -57,10 +60,11 @@ impl Runner {
         operator: Box<dyn Operator>,
         state: Option<Box<dyn KeyedState>>,
         metrics: OperatorMetrics,
+        signals: Arc<Signals>,
     ) -> Self {
         assert_eq!(state.is_some(), !options.tables.is_empty(), "state belongs to tables");
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
-        Self { options, operator, state, slots, values, effects, metrics }
+        Self { options, operator, state, slots, values, effects, metrics, signals }
     }
 
     /// The operator's state, where it has tables.
@@ -103,7 +107,7 @@ impl Runner {
             return host_error(failure, &self.options.name);
         }
         let checked = updates::check(&self.effects.updates, tables, keys.len())
-            .and_then(|()| trace_origins(&mut self.effects, batch, self.options.outputs));
+            .and_then(|()| trace_origins(&mut self.effects, batch, &self.options.outputs));
         let outputs = match checked {
             Ok(outputs) => outputs,
             Err(failure) => {
@@ -143,8 +147,7 @@ impl Runner {
     }
 
     fn apply_policy(&mut self, batch: &Batch, failure: CallError) -> Result<(), Error> {
-        let record =
-            batch.origins.first().map_or_else(String::new, |o| format!("split {} offset {}", o.split, o.offset));
+        let record = batch.origins.first().map_or_else(String::new, |origin| self.signals.describe(*origin));
         match self.options.on_error {
             OnError::Fail => Err(Error::Record { operator: self.options.name.clone(), record, source: failure }),
             OnError::Skip => {
@@ -169,19 +172,31 @@ fn host_error(failure: CallError, operator: &str) -> Result<Result<(), CallError
 }
 
 /// Gives every output record the origin of the input record it names, and its own index as source.
-fn trace_origins(effects: &mut Effects, input: &Batch, outputs: u32) -> Result<Vec<(u32, Batch)>, CallError> {
+fn trace_origins(
+    effects: &mut Effects,
+    input: &Batch,
+    outputs: &[Option<usize>],
+) -> Result<Vec<(u32, Batch)>, CallError> {
     let malformed = |reason: String| CallError::Malformed { what: "frame", reason };
     let mut traced = Vec::with_capacity(effects.outputs.len());
     for (output, mut frame) in effects.outputs.drain(..) {
-        if output >= outputs {
-            return Err(malformed(format!("output {output}; the plugin declares {outputs}")));
-        }
+        let Some(limit) = outputs.get(output as usize) else {
+            return Err(malformed(format!("output {output}; the plugin declares {}", outputs.len())));
+        };
+        let limit_bytes = limit.unwrap_or(usize::MAX);
+        let mut largest = 0;
         let mut origins: Vec<Origin> = Vec::with_capacity(frame.len());
         let mut wrong = None;
-        frame.number_sources(|source| match input.origins.get(source as usize) {
-            Some(origin) => origins.push(*origin),
-            None => wrong = Some(source),
+        frame.number_sources(|record| {
+            largest = largest.max(record.bytes());
+            match input.origins.get(record.source as usize) {
+                Some(origin) => origins.push(*origin),
+                None => wrong = Some(record.source),
+            }
         });
+        if largest > limit_bytes {
+            return Err(CallError::Oversize { bytes: largest, limit_bytes });
+        }
         match wrong {
             Some(NO_SOURCE) => return Err(malformed("a record without source outside a timer".into())),
             Some(source) => return Err(malformed(format!("source {source}; the batch has {}", input.origins.len()))),

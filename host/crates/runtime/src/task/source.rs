@@ -43,6 +43,7 @@ impl SourceTask {
 
     fn work(&mut self) -> Result<(), Stopped> {
         let mut ended = false;
+        self.signals.name_splits(&self.reader.snapshot());
         let mut shown = Instant::now();
         while !self.signals.is_cancelled() {
             let (asked, last) = self.signals.barrier();
@@ -71,6 +72,7 @@ impl SourceTask {
             if shown.elapsed() >= PROGRESS_EVERY {
                 shown = Instant::now();
                 let (splits, progress) = (self.reader.snapshot(), self.reader.progress());
+                self.signals.name_splits(&splits);
                 self.tell(TaskEvent::Progress { splits, progress })?;
             }
         }
@@ -83,6 +85,7 @@ impl SourceTask {
         self.sealed = epoch;
         let state = self.chain.seal(epoch);
         let (splits, progress) = (self.reader.snapshot(), self.reader.progress());
+        self.signals.name_splits(&splits);
         self.tell(TaskEvent::SourceSealed { epoch, splits, progress, state })?;
         Ok(self.chain.broadcast(|| Element::Barrier(epoch))?)
     }
