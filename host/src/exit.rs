@@ -103,7 +103,7 @@ mod tests {
         ] {
             assert_eq!(code(super::fault(&failed(fault))), wanted, "{fault:?}");
         }
-        assert_eq!(super::fault(&anyhow::anyhow!("no idea")), Fault::User);
+        assert_eq!(fault(&anyhow::anyhow!("no idea")), Fault::User);
     }
 
     #[test]

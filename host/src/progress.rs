@@ -14,14 +14,14 @@ use crate::telemetry::Screen;
 const REFRESH: Duration = Duration::from_millis(200);
 
 /// Draws until it is dropped.
-pub struct Progress {
+pub(crate) struct Progress {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Progress {
     /// `None` where standard error is no terminal.
-    pub fn start(screen: &Screen, job: JobHandle) -> Result<Option<Self>> {
+    pub(crate) fn start(screen: &Screen, job: JobHandle) -> Result<Option<Self>> {
         if !std::io::stderr().is_terminal() {
             return Ok(None);
         }

@@ -16,19 +16,19 @@ use weir_runtime::JobHandle;
 use crate::view;
 
 /// A socket that listens and is not served yet: a port that cannot be had is an error before anything else happens.
-pub struct Bound {
+pub(crate) struct Bound {
     runtime: Runtime,
     listener: TcpListener,
 }
 
 /// Serves until it is dropped.
-pub struct Serving {
+pub(crate) struct Serving {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Listens where the plan says; `None` when it says off.
-pub fn bind(plan: &ApiPlan) -> Result<Option<Bound>> {
+pub(crate) fn bind(plan: &ApiPlan) -> Result<Option<Bound>> {
     let ApiPlan::Listen { host, port, explicit } = plan else { return Ok(None) };
     let runtime = Builder::new_current_thread().enable_all().build().context("failed to start the API's runtime")?;
     let listen = Listen { host: host.clone(), port: *port, explicit: *explicit };
@@ -38,7 +38,7 @@ pub fn bind(plan: &ApiPlan) -> Result<Option<Bound>> {
 
 impl Bound {
     /// Serves what `job` shows.
-    pub fn serve(self, job: JobHandle, metrics: PrometheusHandle) -> Result<Serving> {
+    pub(crate) fn serve(self, job: JobHandle, metrics: PrometheusHandle) -> Result<Serving> {
         let (stop, stopped) = oneshot::channel::<()>();
         let router = weir_api::router(Arc::new(move || view::job(job.status())), metrics.clone());
         let Self { runtime, listener } = self;

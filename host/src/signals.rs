@@ -10,7 +10,7 @@ type Callback = Box<dyn FnOnce() + Send>;
 
 /// Listens on a thread of its own until the process ends.
 #[derive(Clone)]
-pub struct Signals {
+pub(crate) struct Signals {
     /// Number of the first signal; 0 before.
     first: Arc<AtomicI32>,
     callback: Arc<Mutex<Option<Callback>>>,
@@ -18,7 +18,7 @@ pub struct Signals {
 
 impl Signals {
     /// Starts to listen.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let signals = Self { first: Arc::default(), callback: Arc::default() };
         let mut incoming = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         let listener = signals.clone();
@@ -28,7 +28,7 @@ impl Signals {
     }
 
     /// Calls `callback` at the first signal; at once if there was one already.
-    pub fn on_stop(&self, callback: impl FnOnce() + Send + 'static) {
+    pub(crate) fn on_stop(&self, callback: impl FnOnce() + Send + 'static) {
         *self.slot() = Some(Box::new(callback));
         if self.first().is_some() {
             self.call();
@@ -36,7 +36,7 @@ impl Signals {
     }
 
     /// The number of the first signal, if there was one.
-    pub fn first(&self) -> Option<i32> {
+    pub(crate) fn first(&self) -> Option<i32> {
         Some(self.first.load(Ordering::Acquire)).filter(|signal| *signal != 0)
     }
 

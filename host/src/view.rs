@@ -4,7 +4,7 @@ use weir_api::model;
 use weir_runtime::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus};
 
 /// What `GET /v1/job` shows of `status`.
-pub fn job(status: JobStatus) -> model::Job {
+pub(crate) fn job(status: JobStatus) -> model::Job {
     model::Job {
         job: status.job.to_string(),
         shard: status.shard.0,

@@ -9,14 +9,14 @@ use crate::{compose, exit};
 
 /// What `host inspect` takes.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The plugin
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
 }
 
 /// A plugin that this host refuses is shown all the same, with the reason, and the exit code says so.
-pub fn execute(args: &Args) -> Result<ExitCode> {
+pub(super) fn execute(args: &Args) -> Result<ExitCode> {
     let (text, runs) = compose::inspect_plugin(&args.file)?;
     super::print(&text)?;
     Ok(if runs { ExitCode::SUCCESS } else { exit::USAGE.into() })

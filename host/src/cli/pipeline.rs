@@ -13,7 +13,7 @@ use weir_pipeline::{Overrides, Plan, SinkAddress, SourceAddress, Spec};
 
 /// What is to run. A flag overrides the pipeline file.
 #[derive(Debug, Default, clap::Args)]
-pub struct PipelineArgs {
+pub(super) struct PipelineArgs {
     /// Pipeline file; paths in it are relative to its own folder
     #[arg(value_name = "PIPELINE.toml")]
     file: Option<PathBuf>,
@@ -122,7 +122,7 @@ fn delivery() -> impl clap::builder::TypedValueParser<Value = Delivery> {
 
 impl PipelineArgs {
     /// The plan that file and flags make together.
-    pub fn plan(self) -> Result<Plan> {
+    pub(super) fn plan(self) -> Result<Plan> {
         let file = self.file.clone();
         let overrides = self.overrides()?;
         let spec = match &file {

@@ -15,7 +15,7 @@ use crate::{exit, serve, telemetry};
 
 /// What `host run` takes.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     pipeline: PipelineArgs,
     /// How log lines on standard error look; what is logged is chosen by the environment variable WEIR_LOG
@@ -24,7 +24,7 @@ pub struct Args {
 }
 
 /// Runs a job to its end.
-pub fn execute(args: Args) -> Result<ExitCode> {
+pub(super) fn execute(args: Args) -> Result<ExitCode> {
     let plan = args.pipeline.plan()?;
     let screen = telemetry::start(args.log_format)?;
     let signals = Signals::listen().context("failed to listen for signals")?;

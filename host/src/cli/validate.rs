@@ -9,7 +9,7 @@ use super::pipeline::PipelineArgs;
 
 /// What `host validate` takes.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     pipeline: PipelineArgs,
     /// Print the plan as a graph in the DOT language
@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 /// Prints the plan.
-pub fn execute(args: Args) -> Result<ExitCode> {
+pub(super) fn execute(args: Args) -> Result<ExitCode> {
     let plan = args.pipeline.plan()?;
     super::print(&if args.dot { show::dot(&plan) } else { show::text(&plan) })?;
     Ok(ExitCode::SUCCESS)

@@ -156,7 +156,7 @@ pub fn number(kept: &[OperatorEntry], declared: &[Declared]) -> Result<Vec<Opera
                 entries.len() - 1
             }
         };
-        let entry = &mut entries[at];
+        let Some(entry) = entries.get_mut(at) else { continue };
         entry.plugin = now.plugin.clone();
         number_tables(entry, &now.tables)?;
     }

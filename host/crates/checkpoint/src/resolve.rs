@@ -223,13 +223,13 @@ fn without_marker(facts: &Facts<'_>) -> Result<Start, Refusal> {
 }
 
 fn with_marker(facts: &Facts<'_>, marker: &Marker) -> Result<Start, Refusal> {
-    let held = facts.log.iter().position(|(manifest, digest)| {
+    let held = facts.log.iter().enumerate().find(|(_, (manifest, digest))| {
         manifest.epoch == marker.epoch && manifest.attempt == marker.attempt && *digest == marker.digest
     });
-    if let Some(index) = held {
-        check_positions(facts, marker, &facts.log[index].0.splits)?;
+    if let Some((index, (manifest, _))) = held {
+        check_positions(facts, marker, &manifest.splits)?;
         // What was written at-least-once (or with none) after the marker's record holds by itself.
-        let beyond = facts.log[index + 1..].iter().take_while(|(m, _)| m.delivery != Delivery::ExactlyOnce).count();
+        let beyond = facts.log.iter().skip(index + 1).take_while(|(m, _)| m.delivery != Delivery::ExactlyOnce).count();
         return Ok(Start::Resume { index: index + beyond, ahead: None });
     }
     let positions = || facts.committed.iter().map(|c| (c.split.clone(), c.position)).collect();

@@ -148,6 +148,7 @@ impl<'a> Cursor<'a> {
         self.take(len)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "constants within a fixed array")]
     #[inline]
     fn record(&mut self) -> Option<RecordView<'a>> {
         let fixed: [u8; RECORD_BYTES] = self.array()?;
@@ -311,7 +312,9 @@ impl FrameWriter {
 
     /// The frame.
     pub fn finish(mut self) -> Frame {
-        self.bytes[4..8].copy_from_slice(&self.count.to_le_bytes());
+        if let Some(count) = self.bytes.get_mut(4..HEADER_BYTES) {
+            count.copy_from_slice(&self.count.to_le_bytes());
+        }
         Frame { bytes: self.bytes, count: self.count }
     }
 }

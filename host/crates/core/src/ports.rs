@@ -17,6 +17,6 @@ pub mod state;
 pub use operator::{
     Call, CallError, Effects, Operator, OperatorFactory, PluginDescription, TableDescription, TableKind,
 };
-pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
+pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, RecordLimit, Sink, SinkConnector};
 pub use source::{Poll, SourceConnector, SourceReader, SplitProgress};
 pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, LogRecord, StateStore};

@@ -1,5 +1,7 @@
 //! The frame against the golden vectors of `wit/`, which every SDK is tested against too.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails here fails as it should")]
+
 use serde::Deserialize;
 use weir_core::frame::{FrameError, NO_TIMESTAMP, encode_headers};
 use weir_core::{Frame, FrameWriter, RecordView};

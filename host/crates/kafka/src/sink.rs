@@ -126,8 +126,11 @@ impl KafkaSink {
         let sink = |name: &String| {
             let topic = topics.iter().position(|t| t.name == *name);
             let topic = topic.ok_or_else(|| Error::TopicMissing { topic: name.clone() })?;
-            let record_bytes_max = topics.get(topic).map_or(0, OutputTopic::record_bytes_max);
-            Ok(Box::new(TopicSink { shared: Arc::clone(shared), topic, record_bytes_max }) as Box<dyn Sink>)
+            let limit = topics
+                .get(topic)
+                .map(OutputTopic::record_limit)
+                .ok_or_else(|| Error::TopicMissing { topic: name.clone() })?;
+            Ok(Box::new(TopicSink { shared: Arc::clone(shared), topic, limit }) as Box<dyn Sink>)
         };
         self.topics.iter().map(sink).collect()
     }

@@ -1,6 +1,13 @@
 //! The sink side against a real Kafka: `KAFKA_BOOTSTRAP=HOST:PORT cargo test -p weir-kafka --test real`. Without the
 //! variable there is no broker to test against, and each test ends at once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails here fails as it should"
+)]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -33,7 +33,7 @@ const EVENTS_MAX: usize = 1024;
 const FIRST_SPLIT_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs one attempt. `log` is always given back, so that the next attempt can use it.
-pub fn run(
+pub(crate) fn run(
     job: &Job,
     log: Box<dyn EpochLog>,
     ownership: &mut Ownership,

@@ -25,12 +25,12 @@ use crate::status::{JobState, SplitStatus};
 /// An idle job commits at least this often: offsets and transactional ids expire after 7 days at the earliest.
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
 /// How long a stop may take.
-pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How often the loop looks at stop requests and the clock.
 const TICK: Duration = Duration::from_millis(10);
 
 /// What the loop works with.
-pub struct Loop<'a> {
+pub(crate) struct Loop<'a> {
     /// The job.
     pub options: &'a JobOptions,
     /// Its handle.
@@ -66,7 +66,7 @@ struct Open {
 
 impl Loop<'_> {
     /// Commits the attempt's first epoch, then runs until the last one holds. `Ok(true)`: stopped on request.
-    pub fn run(mut self) -> Result<bool, Error> {
+    pub(crate) fn run(mut self) -> Result<bool, Error> {
         let early = self.commit_first()?;
         let began = Instant::now();
         let pace = Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE };
@@ -274,7 +274,7 @@ impl Open {
 }
 
 /// What carries the marker: every split (I10), or the one fixed place, whose offset counts epochs.
-pub fn commit_positions(place: &MarkerPlace, epoch: Epoch, splits: &[SplitState]) -> Vec<(SplitId, i64)> {
+pub(crate) fn commit_positions(place: &MarkerPlace, epoch: Epoch, splits: &[SplitState]) -> Vec<(SplitId, i64)> {
     match place {
         MarkerPlace::Splits => splits.iter().map(|s| (s.split.clone(), s.position)).collect(),
         MarkerPlace::Fixed(split) => vec![(split.clone(), i64::try_from(epoch.0).unwrap_or(i64::MAX))],

@@ -1,6 +1,6 @@
 //! How elements travel between tasks.
 
 /// A task's bounded input, one queue per sending task.
-pub mod inbox;
+pub(crate) mod inbox;
 /// Which task a record goes to.
-pub mod partitioner;
+pub(crate) mod partitioner;

@@ -20,14 +20,14 @@ enum Command {
 }
 
 /// Handle to the thread.
-pub struct LogWriter {
+pub(crate) struct LogWriter {
     commands: Sender<Command>,
     thread: JoinHandle<Box<dyn EpochLog>>,
 }
 
 impl LogWriter {
     /// Starts the thread; answers go to `events`, the log's size to `bytes`.
-    pub fn start(mut log: Box<dyn EpochLog>, events: Sender<TaskEvent>, bytes: Gauge) -> std::io::Result<Self> {
+    pub(crate) fn start(mut log: Box<dyn EpochLog>, events: Sender<TaskEvent>, bytes: Gauge) -> std::io::Result<Self> {
         let (commands, inbox) = bounded(COMMANDS_MAX);
         let thread = std::thread::Builder::new().name("weir-log".into()).spawn(move || {
             for command in inbox {
@@ -56,18 +56,18 @@ impl LogWriter {
     }
 
     /// Appends; the answer is [`TaskEvent::Logged`].
-    pub fn append(&self, epoch: Epoch, manifest: Vec<u8>, deltas: Vec<Delta>, sync: bool) {
+    pub(crate) fn append(&self, epoch: Epoch, manifest: Vec<u8>, deltas: Vec<Delta>, sync: bool) {
         // A thread that is gone has told why.
         drop(self.commands.send(Command::Append { epoch, manifest, deltas, sync }));
     }
 
     /// Drops what is no longer needed.
-    pub fn trim(&self, durable: Epoch) {
+    pub(crate) fn trim(&self, durable: Epoch) {
         drop(self.commands.send(Command::Trim(durable)));
     }
 
     /// Ends the thread and takes the log back; waits for a write under way.
-    pub fn finish(self) -> Result<Box<dyn EpochLog>, Error> {
+    pub(crate) fn finish(self) -> Result<Box<dyn EpochLog>, Error> {
         drop(self.commands);
         self.thread.join().map_err(|_| Error::Panicked("weir-log".into()))
     }

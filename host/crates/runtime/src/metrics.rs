@@ -22,7 +22,7 @@ const JOB_RESTARTS: &str = "weir_job_restarts_total";
 const JOB_ABANDONED: &str = "weir_job_abandoned_threads_total";
 
 /// Describes every metric of this crate; call once, after a recorder is installed.
-pub fn describe() {
+pub(crate) fn describe() {
     describe_counter!(SOURCE_RECORDS, Unit::Count, "Records read, in this process.");
     describe_gauge!(SOURCE_LAG, Unit::Count, "Records between a split's position and its end, when last seen.");
     describe_counter!(OPERATOR_RECORDS, Unit::Count, "Records processed by an operator.");
@@ -38,7 +38,7 @@ pub fn describe() {
 
 /// Metrics of a job; handles are made once, so that no label is formatted while records flow.
 #[derive(Clone)]
-pub struct JobMetrics {
+pub(crate) struct JobMetrics {
     labels: [(&'static str, String); 2],
     /// Records read.
     pub source_records: Counter,
@@ -56,7 +56,7 @@ pub struct JobMetrics {
 
 impl JobMetrics {
     /// Handles for `job`.
-    pub fn new(job: &JobOptions) -> Self {
+    pub(crate) fn new(job: &JobOptions) -> Self {
         let labels = [("job", job.name.to_string()), ("shard", job.shard.to_string())];
         Self {
             source_records: counter!(SOURCE_RECORDS, &labels),
@@ -70,27 +70,27 @@ impl JobMetrics {
     }
 
     /// The lag of one split; per epoch, not per record.
-    pub fn lag(&self, topic: &str, partition: i32, lag: i64) {
+    pub(crate) fn lag(&self, topic: &str, partition: i32, lag: i64) {
         let [job, shard] = self.labels.clone();
         let labels = [job, shard, ("topic", topic.to_owned()), ("partition", partition.to_string())];
         gauge!(SOURCE_LAG, &labels).set(lag as f64);
     }
 
     /// State of one operator; per epoch.
-    pub fn state_bytes(&self, operator: &str, bytes: u64) {
+    pub(crate) fn state_bytes(&self, operator: &str, bytes: u64) {
         let [job, shard] = self.labels.clone();
         gauge!(STATE_BYTES, &[job, shard, ("operator", operator.to_owned())]).set(bytes as f64);
     }
 
     /// Counters of one operator.
-    pub fn operator(&self, operator: &str) -> OperatorMetrics {
+    pub(crate) fn operator(&self, operator: &str) -> OperatorMetrics {
         let [job, shard] = self.labels.clone();
         let labels = [job, shard, ("operator", operator.to_owned())];
         OperatorMetrics { processed: counter!(OPERATOR_RECORDS, &labels), skipped: counter!(OPERATOR_SKIPPED, &labels) }
     }
 
     /// Counters of one sink; `written` is the number the job's status shows.
-    pub fn sink(&self, topic: &str, written: Arc<AtomicU64>) -> SinkMetrics {
+    pub(crate) fn sink(&self, topic: &str, written: Arc<AtomicU64>) -> SinkMetrics {
         let [job, shard] = self.labels.clone();
         SinkMetrics { counter: counter!(SINK_RECORDS, &[job, shard, ("topic", topic.to_owned())]), written }
     }
@@ -98,32 +98,32 @@ impl JobMetrics {
 
 /// Counters of one operator in one task.
 #[derive(Clone)]
-pub struct OperatorMetrics {
+pub(crate) struct OperatorMetrics {
     processed: Counter,
     skipped: Counter,
 }
 
 impl OperatorMetrics {
     /// A batch was processed.
-    pub fn processed(&self, records: usize) {
+    pub(crate) fn processed(&self, records: usize) {
         self.processed.increment(records as u64);
     }
 
     /// A record was dropped by policy.
-    pub fn skipped(&self) {
+    pub(crate) fn skipped(&self) {
         self.skipped.increment(1);
     }
 }
 
 /// Counters of one sink.
-pub struct SinkMetrics {
+pub(crate) struct SinkMetrics {
     counter: Counter,
     written: Arc<AtomicU64>,
 }
 
 impl SinkMetrics {
     /// A batch was written.
-    pub fn wrote(&self, records: usize) {
+    pub(crate) fn wrote(&self, records: usize) {
         self.counter.increment(records as u64);
         self.written.fetch_add(records as u64, Ordering::Relaxed);
     }

@@ -12,7 +12,7 @@ use crate::error::Error;
 
 /// Downwards. One writer, the coordinator; tasks only read, except for the counters.
 #[derive(Debug, Default)]
-pub struct Signals {
+pub(crate) struct Signals {
     barrier: AtomicU64,
     last: AtomicBool,
     committed: AtomicU64,
@@ -24,26 +24,26 @@ pub struct Signals {
 
 impl Signals {
     /// The source is to end `epoch`; with `last` nothing may follow.
-    pub fn ask_barrier(&self, epoch: Epoch, last: bool) {
+    pub(crate) fn ask_barrier(&self, epoch: Epoch, last: bool) {
         self.last.store(last, Ordering::Relaxed);
         self.barrier.store(epoch.0, Ordering::Release);
     }
 
     /// The newest epoch that the source is to end, and whether it is the last.
-    pub fn barrier(&self) -> (Epoch, bool) {
+    pub(crate) fn barrier(&self) -> (Epoch, bool) {
         let epoch = Epoch(self.barrier.load(Ordering::Acquire));
         (epoch, self.last.load(Ordering::Relaxed))
     }
 
     /// The splits, in the order in which origins count them; only ever longer.
-    pub fn name_splits(&self, splits: &[SplitState]) {
+    pub(crate) fn name_splits(&self, splits: &[SplitState]) {
         let mut names = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
         let known = names.len();
         names.extend(splits.iter().skip(known).map(|s| s.split.clone()));
     }
 
     /// An origin as people know it: topic, partition, offset.
-    pub fn describe(&self, origin: Origin) -> String {
+    pub(crate) fn describe(&self, origin: Origin) -> String {
         let names = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
         match names.get(origin.split as usize) {
             Some(split) => format!("{split} offset {}", origin.offset),
@@ -52,36 +52,36 @@ impl Signals {
     }
 
     /// `epoch` holds.
-    pub fn set_committed(&self, epoch: Epoch) {
+    pub(crate) fn set_committed(&self, epoch: Epoch) {
         self.committed.store(epoch.0, Ordering::Release);
     }
 
     /// The newest epoch that holds.
-    pub fn committed(&self) -> Epoch {
+    pub(crate) fn committed(&self) -> Epoch {
         Epoch(self.committed.load(Ordering::Acquire))
     }
 
     /// The attempt is over: every task leaves at once, nothing more is written.
-    pub fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
     }
 
     /// True when the attempt is over.
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
     }
 }
 
 /// What the coordinator tells the sink task.
 #[derive(Debug)]
-pub enum SinkCommand {
+pub(crate) enum SinkCommand {
     /// Commit this; the answer is [`TaskEvent::Committed`].
     Commit(Commit),
 }
 
 /// Upwards.
 #[derive(Debug)]
-pub enum TaskEvent {
+pub(crate) enum TaskEvent {
     /// The source task passed the barrier.
     SourceSealed {
         /// The epoch.
@@ -126,7 +126,7 @@ pub enum TaskEvent {
 
 /// One operator's part of an epoch in one task.
 #[derive(Debug)]
-pub struct SealedState {
+pub(crate) struct SealedState {
     /// Index of the operator in the pipeline.
     pub operator: usize,
     /// What changed.

@@ -6,7 +6,7 @@ use weir_core::ports::KeyRef;
 use weir_core::{Frame, KeySpec, RecordView};
 
 /// The key of a record, as the operator is keyed; `None` is a null key.
-pub fn key_of<'a>(record: &RecordView<'a>, spec: &KeySpec) -> Option<&'a [u8]> {
+pub(crate) fn key_of<'a>(record: &RecordView<'a>, spec: &KeySpec) -> Option<&'a [u8]> {
     match spec {
         KeySpec::Key => record.key,
         KeySpec::Header(name) => record.header(name.as_bytes()).flatten(),
@@ -15,7 +15,7 @@ pub fn key_of<'a>(record: &RecordView<'a>, spec: &KeySpec) -> Option<&'a [u8]> {
 
 /// Slots of one batch; the buffers serve the next batch again.
 #[derive(Debug, Default)]
-pub struct Slots {
+pub(crate) struct Slots {
     of_record: Vec<u32>,
     /// Open addressing over slots, at most half full; [`NULL`] is empty.
     table: Vec<u32>,
@@ -23,7 +23,7 @@ pub struct Slots {
 
 impl Slots {
     /// Finds the distinct keys of `frame`, in order of first appearance.
-    pub fn assign<'a>(&mut self, frame: &'a Frame, spec: &KeySpec) -> Vec<KeyRef<'a>> {
+    pub(crate) fn assign<'a>(&mut self, frame: &'a Frame, spec: &KeySpec) -> Vec<KeyRef<'a>> {
         let size = (frame.len() * 2).next_power_of_two().max(16);
         self.table.clear();
         self.table.resize(size, NULL);
@@ -40,10 +40,11 @@ impl Slots {
     }
 
     /// Each record's slot.
-    pub fn of_record(&self) -> &[u32] {
+    pub(crate) fn of_record(&self) -> &[u32] {
         &self.of_record
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the mask keeps the place within the table")]
     fn slot<'a>(&mut self, key: KeyRef<'a>, keys: &mut Vec<KeyRef<'a>>) -> u32 {
         let mask = self.table.len() - 1;
         // The low bits choose the key group; take others, or one task's keys would share few places.

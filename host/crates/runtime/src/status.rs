@@ -100,15 +100,15 @@ pub struct SinkStatus {
 pub(crate) struct Board(Arc<Mutex<JobStatus>>);
 
 impl Board {
-    pub fn new(status: JobStatus) -> Self {
+    pub(crate) fn new(status: JobStatus) -> Self {
         Self(Arc::new(Mutex::new(status)))
     }
 
-    pub fn read(&self) -> JobStatus {
+    pub(crate) fn read(&self) -> JobStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn change(&self, change: impl FnOnce(&mut JobStatus)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut JobStatus)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

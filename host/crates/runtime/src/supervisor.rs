@@ -28,13 +28,13 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// The attempts that this process used or restored: any other on the marker is a rival's.
 #[derive(Debug, Default)]
-pub struct Ownership {
+pub(crate) struct Ownership {
     attempts: Vec<AttemptId>,
 }
 
 impl Ownership {
     /// `attempt` is this process's.
-    pub fn uses(&mut self, attempt: AttemptId) {
+    pub(crate) fn uses(&mut self, attempt: AttemptId) {
         self.attempts.push(attempt);
     }
 
@@ -44,7 +44,12 @@ impl Ownership {
 }
 
 /// Runs attempts until the job is done. `Ok(true)`: stopped on request.
-pub fn supervise(job: &Job, log: Box<dyn EpochLog>, handle: &JobHandle, metrics: &JobMetrics) -> Result<bool, Error> {
+pub(crate) fn supervise(
+    job: &Job,
+    log: Box<dyn EpochLog>,
+    handle: &JobHandle,
+    metrics: &JobMetrics,
+) -> Result<bool, Error> {
     let began = Instant::now();
     let mut ownership = Ownership::default();
     let mut backoff = BACKOFF_MIN;
@@ -143,5 +148,6 @@ fn wait(handle: &JobHandle, time: Duration) -> bool {
 
 /// 0..1, so that two instances do not act in step.
 fn random_fraction() -> f64 {
-    f64::from(u32::from_le_bytes(std::array::from_fn(|i| uuid::Uuid::new_v4().as_bytes()[i]))) / f64::from(u32::MAX)
+    let [a, b, c, d, ..] = uuid::Uuid::new_v4().into_bytes();
+    f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }

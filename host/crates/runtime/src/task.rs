@@ -1,12 +1,12 @@
 //! The loops of the tasks. Each has its own named thread; all look the same: signals, then one element, then again.
 
 /// A chain of operators on one thread, and where its output goes.
-pub mod chain;
+pub(crate) mod chain;
 /// The loop of an operator task.
-pub mod operate;
+pub(crate) mod operate;
 /// One operator: slots, state, the call, its effects, and what happens to a bad record.
-pub mod operator;
+pub(crate) mod operator;
 /// The loop of the sink task.
-pub mod sink;
+pub(crate) mod sink;
 /// The loop of the source task.
-pub mod source;
+pub(crate) mod source;

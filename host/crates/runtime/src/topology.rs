@@ -9,7 +9,7 @@ use crate::task::chain::Route;
 
 /// Operators that share threads: `parallelism` copies of the same chain. Stage 0 is the source task's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Indices of its operators, in order; empty only in stage 0.
     pub operators: std::ops::Range<usize>,
     /// How many tasks.
@@ -23,7 +23,7 @@ pub struct Stage {
 }
 
 /// Cuts the chain into stages.
-pub fn stages(operators: &[OperatorSetup], sinks: &[SinkSetup]) -> Vec<Stage> {
+pub(crate) fn stages(operators: &[OperatorSetup], sinks: &[SinkSetup]) -> Vec<Stage> {
     let mut cuts: Vec<(std::ops::Range<usize>, u16)> = vec![(0..0, 1)];
     for (index, operator) in operators.iter().enumerate() {
         match cuts.last_mut() {
@@ -60,7 +60,9 @@ fn routes_of(
     let mut add = |output: u32, route: Route| {
         let at = output as usize;
         routes.resize_with(routes.len().max(at + 1), Vec::new);
-        routes[at].push(route);
+        if let Some(routes) = routes.get_mut(at) {
+            routes.push(route);
+        }
     };
     let after = member.map_or(stage.end, |m| m + 1);
     if let Some(next) = operators.get(after) {

@@ -16,7 +16,7 @@ struct Update<'a> {
 }
 
 /// Checks `updates` against the call's tables and keys. A null key has no slot, so nothing can be stored under it.
-pub fn check(updates: &[u8], tables: usize, keys: usize) -> Result<(), CallError> {
+pub(crate) fn check(updates: &[u8], tables: usize, keys: usize) -> Result<(), CallError> {
     let malformed = |reason: String| CallError::Malformed { what: "updates", reason };
     let mut rest = updates;
     while !rest.is_empty() {
@@ -34,7 +34,7 @@ pub fn check(updates: &[u8], tables: usize, keys: usize) -> Result<(), CallError
 }
 
 /// Applies `updates`, which [`check`] has passed.
-pub fn apply(updates: &[u8], tables: &[TableId], keys: &[KeyRef<'_>], state: &mut dyn KeyedState) {
+pub(crate) fn apply(updates: &[u8], tables: &[TableId], keys: &[KeyRef<'_>], state: &mut dyn KeyedState) {
     let mut rest = updates;
     while let Ok((update, after)) = next(rest) {
         if let (Some(table), Some(key)) = (tables.get(update.table as usize), keys.get(update.slot as usize)) {

@@ -11,6 +11,11 @@
 //! DIR/store/          RocksDB: the state as of `applied_epoch`, never ahead of an epoch that holds
 //! ```
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "lengths from disk are checked before they are used; the rest are own indices"
+)]
+
 /// The bytes of state keys and deltas.
 mod delta;
 /// The state directory: lock, format, and the way to log and store.

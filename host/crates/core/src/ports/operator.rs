@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::PortError;
 use crate::frame::Frame;
 use crate::ids::Digest;
+use crate::ports::RecordLimit;
 
 /// One call: a frame, and the state of its keys.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +69,12 @@ pub enum CallError {
         limit_bytes: u64,
     },
     /// An output record is larger than a sink that it goes to allows.
-    #[error("an output record of {bytes} bytes is larger than its sink allows ({limit_bytes} bytes)")]
+    #[error("an output record of {bytes} bytes (key, value and headers) is too large: {}", .limit.reason)]
     Oversize {
         /// Key, value and headers.
         bytes: usize,
         /// The smallest limit of its sinks.
-        limit_bytes: usize,
+        limit: RecordLimit,
     },
     /// What the plugin handed over is malformed.
     #[error("plugin handed over malformed {what}: {reason}")]

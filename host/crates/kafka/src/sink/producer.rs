@@ -8,6 +8,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use weir_core::ports::RecordLimit;
 use weir_core::{Frame, RecordView};
 
 use crate::Error;
@@ -52,9 +53,10 @@ pub(crate) struct OutputTopic {
 }
 
 impl OutputTopic {
-    /// The largest record it takes: key, value and headers.
-    pub(crate) fn record_bytes_max(&self) -> usize {
-        self.limit.saturating_sub(WIRE_BYTES)
+    /// The largest record it takes, less what the record costs on the wire.
+    pub(crate) fn record_limit(&self) -> RecordLimit {
+        let reason = format!("topic {:?} has max.message.bytes = {}", self.name, self.limit);
+        RecordLimit { bytes: self.limit.saturating_sub(WIRE_BYTES), reason }
     }
 }
 

@@ -1,10 +1,14 @@
-//! One transaction after the other on the active id, and when to change ids.
+//! One transaction after the other, on the two ids in turn, and what happens to an id in doubt.
 //!
 //! ```text
 //!            begin                    commit: drained, offsets sent, ended
-//!   Idle ------------> Open(since) --------------------------------------> Idle      (doubt: rotate before the next)
+//!   Idle ------------> Open(since) --------------------------------------> Idle        (the next one: the other id)
 //!     \________________/      \__ any error __> Failed                               (nothing more in this attempt)
 //! ```
+//! The ids alternate because the broker makes a producer wait (20 ms at a time) while the markers of its last transaction
+//! are still being written; the other id has none. Only one transaction is ever open: the next begins after the last is
+//! acknowledged.
+//!
 //! librdkafka resends requests and reconnects without telling, and a resent EndTxn may end a *later* transaction of the
 //! same producer (KAFKA-17754). So a commit that took long enough for a resend leaves its producer in doubt: the next
 //! transaction uses the other id, and the doubted id is initialised anew, which fences what is still on the wire.
@@ -27,8 +31,6 @@ use crate::sink::producer::Producer;
 const END_DOUBT: Duration = Duration::from_millis(70);
 /// The offset commit of a transaction has no sequence number; it is resent after 500 ms, with 20 % jitter.
 const OFFSETS_DOUBT: Duration = Duration::from_millis(400);
-/// An id that is not used for 7 days is forgotten by the broker, so both are.
-const SWAP_INTERVAL: Duration = Duration::from_secs(3600);
 /// Before a call is repeated that the client says may be.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -58,7 +60,8 @@ pub(crate) struct Transactor {
     standby: Option<(Slot, Standby)>,
     /// Why the active producer must not serve another transaction.
     doubt: Option<&'static str>,
-    swapped: Instant,
+    /// False until the first transaction of the attempt: it needs no other id.
+    used: bool,
 }
 
 impl Transactor {
@@ -70,7 +73,7 @@ impl Transactor {
             active: (Slot::First, fenced.first),
             standby: Some((Slot::Second, Standby::Ready(Box::new(fenced.second)))),
             doubt: None,
-            swapped: Instant::now(),
+            used: false,
         }
     }
 
@@ -161,11 +164,21 @@ impl Transactor {
             metrics::counter!("weir_sink_rotations_total", "reason" => reason).increment(1);
             let doubted = self.swap()?;
             self.renew(doubted)?;
-        } else if self.swapped.elapsed() >= SWAP_INTERVAL {
+        } else if self.used && self.is_standby_ready() {
             let rested = self.swap()?;
             self.standby = Some((rested.0, Standby::Ready(Box::new(rested.1))));
         }
+        self.used = true;
         Ok(())
+    }
+
+    /// Whether the other id can serve without a wait. One that is still being initialised is left to it.
+    fn is_standby_ready(&self) -> bool {
+        match &self.standby {
+            Some((_, Standby::Ready(_))) => true,
+            Some((_, Standby::Pending(initialised))) => !initialised.is_empty(),
+            None => false,
+        }
     }
 
     /// Makes the standby active, waiting for it if need be; returns what was active.
@@ -184,7 +197,6 @@ impl Transactor {
                 initialised.recv_timeout(INIT_BOUND * 2).map_err(late)?.map_err(|failed| failed.error)?
             }
         };
-        self.swapped = Instant::now();
         Ok(std::mem::replace(&mut self.active, (slot, producer)))
     }
 

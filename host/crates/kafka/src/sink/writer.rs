@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::RDKafkaErrorCode;
-use weir_core::ports::{Commit, Committer, Sink};
+use weir_core::ports::{Commit, Committer, RecordLimit, Sink};
 use weir_core::{Batch, PortError};
 
 use crate::Error;
@@ -67,12 +67,12 @@ impl Drop for Shared {
 pub(crate) struct TopicSink {
     pub(crate) shared: Arc<Shared>,
     pub(crate) topic: usize,
-    pub(crate) record_bytes_max: usize,
+    pub(crate) limit: RecordLimit,
 }
 
 impl Sink for TopicSink {
-    fn record_bytes_max(&self) -> Option<usize> {
-        Some(self.record_bytes_max)
+    fn record_limit(&self) -> Option<RecordLimit> {
+        Some(self.limit.clone())
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {

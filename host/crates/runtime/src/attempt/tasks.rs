@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded};
 use weir_checkpoint::Manifest;
 use weir_core::TableId;
-use weir_core::ports::SourceReader;
+use weir_core::ports::{RecordLimit, SourceReader};
 
 use super::{SinkTask, SourceTask};
 use crate::error::Error;
@@ -28,7 +28,7 @@ const SINK_BYTES_MAX: usize = 16 << 20;
 const LEAVE_POLL: Duration = Duration::from_millis(2);
 
 /// The threads of an attempt.
-pub struct Tasks {
+pub(super) struct Tasks {
     threads: Vec<JoinHandle<()>>,
     closers: Vec<Closer>,
     /// To the sink task.
@@ -39,7 +39,7 @@ pub struct Tasks {
 
 impl Tasks {
     /// Waits until every thread is gone; gives the names of those that are not by then.
-    pub fn leave(self, within: Duration) -> Vec<String> {
+    pub(super) fn leave(self, within: Duration) -> Vec<String> {
         drop(self.sink_commands);
         let deadline = Instant::now() + within;
         while Instant::now() < deadline && self.threads.iter().any(|thread| !thread.is_finished()) {
@@ -89,7 +89,8 @@ fn wire(stages: &[Stage]) -> Wiring {
 }
 
 /// Starts every task; the sink task waits for its first commit, the source reads at once, into bounded channels.
-pub fn start(
+#[expect(clippy::too_many_arguments, reason = "a struct would only rename them")]
+pub(super) fn start(
     job: &Job,
     reader: Box<dyn SourceReader>,
     manifest: &Manifest,
@@ -104,7 +105,7 @@ pub fn start(
     let sealers = stages.iter().map(|s| usize::from(s.parallelism)).sum();
     // Everything that can fail comes before the first thread.
     let outputs = job.sink.open().map_err(Error::port("failed to open the sinks"))?;
-    let limits: Vec<Option<usize>> = outputs.sinks.iter().map(|sink| sink.record_bytes_max()).collect();
+    let limits = outputs.sinks.iter().map(|sink| sink.record_limit()).collect();
     let shared = Shared { manifest, metrics, signals, limits };
     let mut chains = Vec::new();
     for (at, stage) in stages.iter().enumerate() {
@@ -183,17 +184,17 @@ struct Shared<'a> {
     metrics: &'a JobMetrics,
     signals: &'a Arc<Signals>,
     /// The largest record of each sink.
-    limits: Vec<Option<usize>>,
+    limits: Vec<Option<RecordLimit>>,
 }
 
 impl Shared<'_> {
     /// For each output of an operator: the largest record that every sink it feeds takes.
-    fn output_limits(&self, job: &Job, operator: usize, outputs: usize) -> Vec<Option<usize>> {
+    fn output_limits(&self, job: &Job, operator: usize, outputs: usize) -> Vec<Option<RecordLimit>> {
         let feeds = |output: usize| {
             let sinks = job.sinks.iter().zip(&self.limits);
             sinks.filter(move |(s, _)| s.operator == Some(operator) && s.output as usize == output)
         };
-        (0..outputs).map(|output| feeds(output).filter_map(|(_, limit)| *limit).min()).collect()
+        (0..outputs).map(|output| feeds(output).filter_map(|(_, limit)| limit.clone()).min()).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! HOT PATH. A task's input: one queue per sending task, each bounded in bytes, behind one lock that is taken once per
+//! A task's input: one queue per sending task, each bounded in bytes, behind one lock that is taken once per
 //! element (never per record). A full queue blocks its sender: that is the back-pressure. An input that is blocked for
 //! alignment is simply not read.
 //!
@@ -11,24 +11,24 @@ use std::time::Duration;
 use weir_core::Element;
 
 /// The reading end. Dropping it closes every outlet.
-pub struct Inbox {
+pub(crate) struct Inbox {
     shared: Arc<Shared>,
 }
 
 /// One sending end. Dropping it without [`Element::End`] tells the reader that its sender died.
-pub struct Outlet {
+pub(crate) struct Outlet {
     shared: Arc<Shared>,
     input: usize,
 }
 
 /// Closes an inbox from outside: its senders and its reader see an end. For a reader that no longer comes back.
-pub struct Closer {
+pub(crate) struct Closer {
     shared: Arc<Shared>,
 }
 
 /// The other end is gone: the attempt is over, whoever ended it says why.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Closed;
+pub(crate) struct Closed;
 
 struct Shared {
     state: Mutex<State>,
@@ -59,7 +59,7 @@ impl Queue {
 }
 
 /// An inbox for `inputs` senders; each may have `bytes_max` bytes (or one element) under way.
-pub fn inbox(inputs: usize, bytes_max: usize) -> (Inbox, Vec<Outlet>) {
+pub(crate) fn inbox(inputs: usize, bytes_max: usize) -> (Inbox, Vec<Outlet>) {
     let queues = (0..inputs).map(|_| Queue::default()).collect();
     let state = Mutex::new(State { queues, reader_gone: false, next: 0 });
     let shared = Arc::new(Shared { state, readable: Condvar::new(), writable: Condvar::new(), bytes_max });
@@ -74,9 +74,10 @@ impl Shared {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "an outlet's input exists as long as the inbox")]
 impl Outlet {
     /// Hands over `element`; waits while this outlet's queue is full.
-    pub fn send(&self, element: Element) -> Result<(), Closed> {
+    pub(crate) fn send(&self, element: Element) -> Result<(), Closed> {
         let bytes = match &element {
             Element::Batch { batch, .. } => batch.bytes(),
             Element::Barrier(_) | Element::End => 0,
@@ -99,6 +100,7 @@ impl Outlet {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "an outlet's input exists as long as the inbox")]
 impl Drop for Outlet {
     fn drop(&mut self) {
         self.shared.lock().queues[self.input].sender_gone = true;
@@ -108,7 +110,7 @@ impl Drop for Outlet {
 
 /// What [`Inbox::receive`] brought.
 #[derive(Debug)]
-pub enum Received {
+pub(crate) enum Received {
     /// An element of an input.
     Element(usize, Element),
     /// Nothing within the wait.
@@ -119,7 +121,7 @@ pub enum Received {
 
 impl Closer {
     /// Every sender gets [`Closed`] from now on; what was under way is dropped.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut state = self.shared.lock();
         state.reader_gone = true;
         state.queues.iter_mut().for_each(Queue::clear);
@@ -130,17 +132,17 @@ impl Closer {
 
 impl Inbox {
     /// A handle to close it with.
-    pub fn closer(&self) -> Closer {
+    pub(crate) fn closer(&self) -> Closer {
         Closer { shared: Arc::clone(&self.shared) }
     }
 
     /// How many inputs.
-    pub fn inputs(&self) -> usize {
+    pub(crate) fn inputs(&self) -> usize {
         self.shared.lock().queues.len()
     }
 
     /// The next element of any input for which `is_blocked` is false; waits at most `wait`.
-    pub fn receive(&self, is_blocked: impl Fn(usize) -> bool, wait: Duration) -> Received {
+    pub(crate) fn receive(&self, is_blocked: impl Fn(usize) -> bool, wait: Duration) -> Received {
         let mut state = self.shared.lock();
         if let Some(received) = take(&mut state, &is_blocked) {
             drop(state);
@@ -156,6 +158,7 @@ impl Inbox {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "counted modulo the number of inputs")]
 fn take(state: &mut State, is_blocked: &impl Fn(usize) -> bool) -> Option<Received> {
     let inputs = state.queues.len();
     for step in 0..inputs {

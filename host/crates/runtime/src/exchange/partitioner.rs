@@ -6,20 +6,20 @@ use weir_core::{Batch, FrameWriter, KeySpec, Origin};
 use crate::slots::key_of;
 
 /// Splits batches over the tasks of one operator.
-pub struct Partitioner {
+pub(crate) struct Partitioner {
     key: KeySpec,
     writers: Vec<(FrameWriter, Vec<Origin>)>,
 }
 
 impl Partitioner {
     /// For `tasks` tasks of an operator that is keyed by `key`.
-    pub fn new(key: KeySpec, tasks: u16) -> Self {
+    pub(crate) fn new(key: KeySpec, tasks: u16) -> Self {
         let writers = (0..tasks).map(|_| (FrameWriter::new(Vec::new()), Vec::new())).collect();
         Self { key, writers }
     }
 
     /// The parts of `batch`, as (task, part); order within a key is kept.
-    pub fn split(&mut self, batch: &Batch) -> Vec<(usize, Batch)> {
+    pub(crate) fn split(&mut self, batch: &Batch) -> Vec<(usize, Batch)> {
         let tasks = self.writers.len() as u16;
         for (mut record, origin) in batch.frame.records().zip(&batch.origins) {
             // A record without a key has no state: its split decides, so that its order is kept too.

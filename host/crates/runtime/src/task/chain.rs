@@ -11,7 +11,7 @@ use crate::signals::SealedState;
 
 /// Where the records of one output go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     /// To the next operator of this chain.
     Next,
     /// Over an edge, marked with the output index that the receiver knows it by.
@@ -24,7 +24,7 @@ pub enum Route {
 }
 
 /// An edge that leaves the thread.
-pub enum Edge {
+pub(crate) enum Edge {
     /// To one task.
     Direct(Outlet),
     /// By key group over the tasks of an operator.
@@ -33,7 +33,7 @@ pub enum Edge {
 
 impl Edge {
     /// An edge to the tasks of an operator that is keyed by `key`.
-    pub fn keyed(key: KeySpec, outlets: Vec<Outlet>) -> Self {
+    pub(crate) fn keyed(key: KeySpec, outlets: Vec<Outlet>) -> Self {
         Self::Keyed(Box::new(Partitioner::new(key, outlets.len() as u16)), outlets)
     }
 
@@ -56,7 +56,7 @@ impl Edge {
 
 /// Why a chain stopped.
 #[derive(Debug)]
-pub enum Stopped {
+pub(crate) enum Stopped {
     /// An error of its own.
     Failed(Error),
     /// A receiver is gone: the attempt is over.
@@ -76,7 +76,7 @@ impl From<Error> for Stopped {
 }
 
 /// The operators of one thread and what leaves it.
-pub struct Chain {
+pub(crate) struct Chain {
     /// In order; may be empty (a source task whose first operator is elsewhere).
     pub operators: Vec<Runner>,
     /// For each operator, for each of its outputs. An empty chain has one entry, for what comes in.
@@ -88,12 +88,12 @@ pub struct Chain {
 
 impl Chain {
     /// A chain that has sealed nothing yet.
-    pub fn new(operators: Vec<Runner>, routes: Vec<Vec<Vec<Route>>>, edges: Vec<Edge>) -> Self {
+    pub(crate) fn new(operators: Vec<Runner>, routes: Vec<Vec<Vec<Route>>>, edges: Vec<Edge>) -> Self {
         Self { operators, routes, edges, sealed: None }
     }
 
     /// Runs `batch` through the chain.
-    pub fn process(&mut self, batch: Batch) -> Result<(), Stopped> {
+    pub(crate) fn process(&mut self, batch: Batch) -> Result<(), Stopped> {
         let mut closed = false;
         let done = match self.operators.as_mut_slice() {
             [] => dispatch(&mut [], &self.routes, &mut self.edges, 0, batch, &mut closed),
@@ -103,7 +103,7 @@ impl Chain {
     }
 
     /// Ends `epoch`: every operator seals its state.
-    pub fn seal(&mut self, epoch: Epoch) -> Vec<SealedState> {
+    pub(crate) fn seal(&mut self, epoch: Epoch) -> Vec<SealedState> {
         assert!(self.sealed.is_none(), "at most one epoch is sealed and unacknowledged");
         self.sealed = Some(epoch);
         let seal = |runner: &mut Runner| {
@@ -114,12 +114,12 @@ impl Chain {
     }
 
     /// Passes a barrier or the end on.
-    pub fn broadcast(&self, element: impl Fn() -> Element) -> Result<(), Closed> {
+    pub(crate) fn broadcast(&self, element: impl Fn() -> Element) -> Result<(), Closed> {
         self.edges.iter().flat_map(Edge::outlets).try_for_each(|outlet| outlet.send(element()))
     }
 
     /// The sealed epoch joins the committed layer as soon as it holds.
-    pub fn note_committed(&mut self, committed: Epoch) {
+    pub(crate) fn note_committed(&mut self, committed: Epoch) {
         if let Some(sealed) = self.sealed.take_if(|sealed| *sealed <= committed) {
             self.operators.iter_mut().filter_map(Runner::state).for_each(|state| state.commit(sealed));
         }

@@ -15,7 +15,7 @@ use crate::signals::{Signals, TaskEvent};
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
 /// The operator task's own things.
-pub struct OperatorTask {
+pub(crate) struct OperatorTask {
     /// Its input.
     pub inbox: Inbox,
     /// Its operators.
@@ -28,7 +28,7 @@ pub struct OperatorTask {
 
 impl OperatorTask {
     /// Runs until every input has ended, or until the attempt is over.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         if let Err(Stopped::Failed(error)) = self.work() {
             drop(self.events.send(TaskEvent::Failed(error)));
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 use weir_core::frame::{NO_SOURCE, RECORD_BYTES};
-use weir_core::ports::{Call, CallError, Effects, KeyedState, Operator};
+use weir_core::ports::{Call, CallError, Effects, KeyedState, Operator, RecordLimit};
 use weir_core::{Batch, Frame, FrameWriter, KeySpec, OnError, Origin, TableId};
 
 use crate::error::Error;
@@ -22,10 +22,10 @@ use crate::updates;
 const CALL_BYTES_MAX: usize = 4 << 20;
 
 /// What receives the output of an operator: (output, records).
-pub type Emit<'a> = dyn FnMut(u32, Batch) -> Result<(), Error> + 'a;
+pub(crate) type Emit<'a> = dyn FnMut(u32, Batch) -> Result<(), Error> + 'a;
 
 /// How one operator is set up in one task.
-pub struct RunnerOptions {
+pub(crate) struct RunnerOptions {
     /// Index of the operator in the pipeline.
     pub index: usize,
     /// Its name.
@@ -35,13 +35,13 @@ pub struct RunnerOptions {
     /// Numbers of its tables, in the plugin's order.
     pub tables: Vec<TableId>,
     /// For each output the plugin declares: the largest record that its sinks take.
-    pub outputs: Vec<Option<usize>>,
+    pub outputs: Vec<Option<RecordLimit>>,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
 }
 
 /// One operator of one task.
-pub struct Runner {
+pub(crate) struct Runner {
     /// How it is set up.
     pub options: RunnerOptions,
     operator: Box<dyn Operator>,
@@ -55,7 +55,7 @@ pub struct Runner {
 
 impl Runner {
     /// `state` is `None` for an operator without tables.
-    pub fn new(
+    pub(crate) fn new(
         options: RunnerOptions,
         operator: Box<dyn Operator>,
         state: Option<Box<dyn KeyedState>>,
@@ -68,12 +68,12 @@ impl Runner {
     }
 
     /// The operator's state, where it has tables.
-    pub fn state(&mut self) -> Option<&mut Box<dyn KeyedState>> {
+    pub(crate) fn state(&mut self) -> Option<&mut Box<dyn KeyedState>> {
         self.state.as_mut()
     }
 
     /// Processes `batch` and hands the output to `emit`, in order.
-    pub fn run(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
+    pub(crate) fn run(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
         match self.call(batch, emit)? {
             Ok(()) => Ok(()),
             Err(failure) => self.narrow(batch, failure, emit),
@@ -175,7 +175,7 @@ fn host_error(failure: CallError, operator: &str) -> Result<Result<(), CallError
 fn trace_origins(
     effects: &mut Effects,
     input: &Batch,
-    outputs: &[Option<usize>],
+    outputs: &[Option<RecordLimit>],
 ) -> Result<Vec<(u32, Batch)>, CallError> {
     let malformed = |reason: String| CallError::Malformed { what: "frame", reason };
     let mut traced = Vec::with_capacity(effects.outputs.len());
@@ -183,7 +183,6 @@ fn trace_origins(
         let Some(limit) = outputs.get(output as usize) else {
             return Err(malformed(format!("output {output}; the plugin declares {}", outputs.len())));
         };
-        let limit_bytes = limit.unwrap_or(usize::MAX);
         let mut largest = 0;
         let mut origins: Vec<Origin> = Vec::with_capacity(frame.len());
         let mut wrong = None;
@@ -194,8 +193,8 @@ fn trace_origins(
                 None => wrong = Some(record.source),
             }
         });
-        if largest > limit_bytes {
-            return Err(CallError::Oversize { bytes: largest, limit_bytes });
+        if let Some(limit) = limit.as_ref().filter(|limit| largest > limit.bytes) {
+            return Err(CallError::Oversize { bytes: largest, limit: limit.clone() });
         }
         match wrong {
             Some(NO_SOURCE) => return Err(malformed("a record without source outside a timer".into())),

@@ -20,7 +20,7 @@ use crate::signals::{Signals, SinkCommand, TaskEvent};
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
 /// The sink task's own things.
-pub struct SinkTask {
+pub(crate) struct SinkTask {
     /// Its input: every task that feeds a sink.
     pub inbox: Inbox,
     /// Sinks and committer; only this thread calls them.
@@ -37,7 +37,7 @@ pub struct SinkTask {
 
 impl SinkTask {
     /// Runs until every input has ended, or until the attempt is over.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         if let Err(Stopped::Failed(error)) = self.work() {
             drop(self.events.send(TaskEvent::Failed(error)));
         }

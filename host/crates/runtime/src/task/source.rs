@@ -19,7 +19,7 @@ const POLL_WAIT: Duration = Duration::from_millis(5);
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 /// The source task's own things.
-pub struct SourceTask {
+pub(crate) struct SourceTask {
     /// Where records come from.
     pub reader: Box<dyn SourceReader>,
     /// The operators on this thread.
@@ -34,7 +34,7 @@ pub struct SourceTask {
 
 impl SourceTask {
     /// Runs until the last barrier, or until the attempt is over.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         if let Err(Stopped::Failed(error)) = self.work() {
             // The receiver is gone only when the attempt is over already.
             drop(self.events.send(TaskEvent::Failed(error)));

@@ -11,7 +11,7 @@ use weir_core::*;
 
 /// What goes wrong at a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The commit fails and did not happen.
     BeforeCommit,
     /// The commit happened and its answer is lost.
@@ -40,19 +40,19 @@ struct Broker {
 }
 
 /// Input, output, group offsets.
-pub struct World {
+pub(crate) struct World {
     broker: Mutex<Broker>,
     partitions: i32,
     keys: i64,
 }
 
 impl World {
-    pub fn new(partitions: i32, records: i64, keys: i64, failures: &[(u64, Failure)]) -> Self {
+    pub(crate) fn new(partitions: i32, records: i64, keys: i64, failures: &[(u64, Failure)]) -> Self {
         let broker = Broker { failures: failures.to_vec(), limit: records, ..Broker::default() };
         Self { broker: Mutex::new(broker), partitions, keys }
     }
 
-    pub fn limit_reads(&self, records: i64) {
+    pub(crate) fn limit_reads(&self, records: i64) {
         self.lock().limit = records;
     }
 
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// Per key 1..n in order, and every input reflected.
-    pub fn assert_exact(&self) {
+    pub(crate) fn assert_exact(&self) {
         let broker = self.lock();
         let mut counts: HashMap<&str, u64> = HashMap::new();
         for (key, count) in &broker.output {
@@ -141,7 +141,7 @@ impl SourceReader for Reader {
 }
 
 /// The sink side: what it opens shares the world.
-pub struct SinkSide(pub Arc<World>);
+pub(crate) struct SinkSide(pub Arc<World>);
 
 impl SinkConnector for SinkSide {
     fn read_marker(&self, splits: &[SplitId], _: MarkerRead) -> Result<Vec<Committed>, PortError> {
@@ -256,10 +256,10 @@ impl Committer for MemoryCommitter {
 }
 
 /// Counts per key, natively.
-pub struct CountFactory(PluginDescription, Digest);
+pub(crate) struct CountFactory(PluginDescription, Digest);
 
 impl CountFactory {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let text = r#"{"name":"count","version":"1","tables":[{"name":"count","kind":"value"}]}"#;
         Self(serde_json::from_str(text).unwrap(), Digest("0".repeat(64)))
     }
@@ -311,7 +311,7 @@ type Values = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
 
 /// The committed state; `open` gives tasks an overlay over it.
 #[derive(Default)]
-pub struct MemoryState {
+pub(crate) struct MemoryState {
     values: Values,
     applied: Mutex<Epoch>,
 }
@@ -354,12 +354,14 @@ impl StateStore for MemoryState {
     }
 }
 
+type Overlay = HashMap<Vec<u8>, Vec<u8>>;
+
 struct MemoryKeyed {
     operator: OperatorId,
     values: Values,
-    active: HashMap<Vec<u8>, Vec<u8>>,
-    sealed: Option<(Epoch, HashMap<Vec<u8>, Vec<u8>>)>,
-    joined: HashMap<Vec<u8>, Vec<u8>>,
+    active: Overlay,
+    sealed: Option<(Epoch, Overlay)>,
+    joined: Overlay,
 }
 
 impl MemoryKeyed {
@@ -415,14 +417,14 @@ type Record = (LogRecord, Vec<Delta>);
 
 /// A log that survives its process: clones share it.
 #[derive(Clone, Default)]
-pub struct MemoryLog {
+pub(crate) struct MemoryLog {
     shared: Arc<Mutex<Vec<Record>>>,
     seen: Vec<LogRecord>,
 }
 
 impl MemoryLog {
     /// As the next process reads it.
-    pub fn reopened(mut self) -> Self {
+    pub(crate) fn reopened(mut self) -> Self {
         self.look();
         self
     }

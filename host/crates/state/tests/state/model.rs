@@ -136,7 +136,7 @@ impl Shard {
     }
 
     fn load(&mut self, ids: std::ops::Range<u16>) {
-        let names: Vec<[u8; 2]> = ids.clone().map(u16::to_be_bytes).collect();
+        let names: Vec<[u8; 2]> = ids.map(u16::to_be_bytes).collect();
         for task in 0..self.tasks.len() {
             let mine: Vec<&[u8; 2]> = names.iter().filter(|name| self.task_of(*name) == task).collect();
             let keys: Vec<KeyRef<'_>> =

@@ -35,7 +35,7 @@ fn ids_take_turns_and_the_doubted_one_is_fenced() {
     let metadata = group.metadata().unwrap();
     let pool = Arc::new(Pool { options, topics: Arc::default(), timeout: Duration::from_secs(15) });
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
-    let fenced = Fenced { first: initialise(Slot::First), second: initialise(Slot::Second) };
+    let fenced = Fenced { first: initialise(First), second: initialise(Second) };
     let background = Background::default();
     let mut transactor = Transactor::new(Arc::clone(&pool), background.clone(), fenced);
     let mut slots = Vec::new();
@@ -49,14 +49,13 @@ fn ids_take_turns_and_the_doubted_one_is_fenced() {
         slots.push(transactor.active.0);
         let committed = group.read(std::slice::from_ref(&split), MarkerRead::Stable).unwrap();
         assert_eq!((committed[0].position, &committed[0].metadata), (epoch as i64, &commit.marker.into_bytes()));
-        // The test's own doubt, every time; a slow machine may have its own.
-        transactor.doubt = Some("test");
+        // Half of the time with the test's own doubt; a slow machine may have its own.
+        if epoch > 4 {
+            transactor.doubt = Some("test");
+        }
     }
     use Slot::{First, Second};
     assert_eq!(slots, [First, Second, First, Second, First, Second, First, Second]);
-    // An hour without doubt changes ids too, and both stay usable.
-    transactor.doubt = None;
-    transactor.swapped -= SWAP_INTERVAL;
     transactor.producer().unwrap();
     assert_eq!(transactor.active.0, First);
     transactor.close();
