@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
+use crate::compose::LoadOperator;
+
 const EXAMPLES: &str = "\
 Examples:
   printf 'a\\nb\\n' | host run --plugin uppercase.wasm
@@ -52,10 +54,10 @@ enum Verb {
 }
 
 impl Cli {
-    /// Does what was asked for.
-    pub fn execute(self) -> Result<ExitCode> {
+    /// Does what was asked for. `loader` is made only if operators are to run.
+    pub fn execute(self, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
         match self.verb {
-            Verb::Run(args) => run::execute(*args),
+            Verb::Run(args) => run::execute(*args, loader),
             Verb::Validate(args) => validate::execute(*args),
             Verb::Inspect(args) => inspect::execute(&args),
         }

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use host::compose::WasmOperators;
 
 /// Batches are made on one thread and dropped on another, which the system's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match host::cli::Cli::parse().execute() {
+    match host::cli::Cli::parse().execute(|| Ok(Box::new(WasmOperators::new()?))) {
         Ok(code) => code,
         Err(error) => host::exit::report(&error),
     }

@@ -28,7 +28,7 @@ const HEAVY: [(&str, &[&str]); 6] = [
     ("wasmtime", &["weir-plugin"]),
     ("wit-component", &["weir-plugin"]),
     ("axum", &["weir-api"]),
-    ("clap", &["host"]),
+    ("clap", &["host", "weir-tests"]),
 ];
 
 /// The dependencies of each crate of this workspace, those of its tests left out.

@@ -8,7 +8,7 @@ use weir_pipeline::Plan;
 use weir_runtime::Summary;
 
 use super::pipeline::PipelineArgs;
-use crate::compose::{self, WasmOperators};
+use crate::compose::{self, LoadOperator};
 use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::{exit, serve, telemetry};
@@ -24,14 +24,14 @@ pub(super) struct Args {
 }
 
 /// Runs a job to its end.
-pub(super) fn execute(args: Args) -> Result<ExitCode> {
+pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
     let plan = args.pipeline.plan()?;
     let screen = telemetry::start(args.log_format)?;
     let signals = Signals::listen().context("failed to listen for signals")?;
     // The port is taken before the job is touched: an address that cannot be had changes nothing.
     let api = serve::bind(&plan.api)?;
     let metrics = api.is_some().then(weir_api::metrics::install).transpose()?;
-    let composed = compose::compose(&plan, &WasmOperators::new()?)?;
+    let composed = compose::compose(&plan, loader()?.as_ref())?;
     let handle = composed.handle();
     let stop = handle.clone();
     signals.on_stop(move || stop.stop());

@@ -64,7 +64,8 @@ impl<Op: weir_sdk::Operator + Send> Operator for Running<Op> {
     fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
         let mut emitted = Emitted::default();
         let updates = self.instance.process(call.input, call.frame.as_bytes(), call.slots, call.values, &mut emitted);
-        effects.updates = updates.map_err(|f| CallError::Failed { index: f.index, code: f.code, message: f.message })?;
+        effects.updates =
+            updates.map_err(|f| CallError::Failed { index: f.index, code: f.code, message: f.message })?;
         if let Some(reason) = emitted.malformed {
             return Err(CallError::Malformed { what: "frame", reason });
         }
