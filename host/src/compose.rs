@@ -116,8 +116,9 @@ fn options(plan: &Plan) -> JobOptions {
         delivery: plan.delivery,
         marker_place: marker_place(plan),
         epoch_interval: plan.epochs.interval,
-        // Whoever reads our standard output may take all the time in the world.
-        stall_after: (plan.kafka.is_some() && !to_stdout).then_some(transaction_timeout + STALL_SLACK),
+        stall_after: transaction_timeout + STALL_SLACK,
+        has_patient_sink: to_stdout,
+        state_memory_bytes: plan.state.memory_bytes,
         transaction_timeout,
     }
 }
@@ -267,6 +268,10 @@ impl SinkConnector for MixedSinks {
 
     fn fence(&self) -> Result<(), PortError> {
         self.kafka.fence()
+    }
+
+    fn set_transaction_timeout(&self, timeout: Duration) {
+        self.kafka.set_transaction_timeout(timeout);
     }
 
     fn open(&self) -> Result<Outputs, PortError> {

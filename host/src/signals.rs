@@ -3,8 +3,14 @@
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::exit;
+
+/// How long a stop may take in all.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -23,7 +29,13 @@ impl Signals {
         let mut incoming = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         let listener = signals.clone();
         let thread = std::thread::Builder::new().name("weir-signals".to_owned());
-        thread.spawn(move || incoming.forever().for_each(|signal| listener.arrived(signal)))?;
+        let listen = move || {
+            for signal in incoming.forever() {
+                listener.arrived(signal);
+                leave_in_time();
+            }
+        };
+        thread.spawn(listen)?;
         Ok(signals)
     }
 
@@ -58,6 +70,19 @@ impl Signals {
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Callback>> {
         self.callback.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whatever hangs (a broker that does not answer at the start, a disk), the process is gone in time: dying at any moment
+/// is safe.
+fn leave_in_time() {
+    let leave = || {
+        std::thread::sleep(STOP_WITHIN);
+        tracing::error!("could not stop within 10 s; what was not committed will be read again");
+        signal_hook::low_level::exit(exit::FAILED.into());
+    };
+    if std::thread::Builder::new().name("weir-deadline".to_owned()).spawn(leave).is_err() {
+        signal_hook::low_level::exit(exit::FAILED.into());
     }
 }
 

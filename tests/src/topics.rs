@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::broker::Broker;
 
@@ -35,6 +36,20 @@ pub fn grow(broker: &Broker, name: &str, partitions: usize) -> Result<()> {
     administrate(broker, async |admin| admin.create_partitions([&wanted], &options()).await)
 }
 
+/// Removes the records of `name` before `offsets`, of partition 0, 1, ..; as retention would.
+pub fn truncate(broker: &Broker, name: &str, offsets: &[i64]) -> Result<()> {
+    let mut before = TopicPartitionList::new();
+    for (partition, offset) in (0..).zip(offsets) {
+        before.add_partition_offset(name, partition, Offset::Offset(*offset))?;
+    }
+    let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
+    let answers = runtime()?.block_on(admin.delete_records(&before, &options()))?;
+    for answer in answers.elements() {
+        answer.error().with_context(|| format!("the broker refused for {name}-{}", answer.partition()))?;
+    }
+    Ok(())
+}
+
 /// Deletes what `groups` have committed; those that do not exist are fine.
 pub fn delete_groups(broker: &Broker, groups: &[&str]) -> Result<()> {
     administrate(broker, async |admin| {
@@ -53,11 +68,14 @@ fn administrate(
     ) -> Result<Vec<Result<String, (String, RDKafkaErrorCode)>>, KafkaError>,
 ) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = broker.client().create()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    for answer in runtime.block_on(ask(&admin))? {
+    for answer in runtime()?.block_on(ask(&admin))? {
         answer.map_err(|(topic, code)| anyhow!("the broker refused for topic {topic}: {code}"))?;
     }
     Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().build()?)
 }
 
 fn options() -> AdminOptions {

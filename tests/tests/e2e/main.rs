@@ -15,6 +15,8 @@ mod faults;
 mod guests;
 /// With nothing else installed: standard input, files.
 mod local;
+/// Kafka at one end, a generator or a file at the other.
+mod mixed;
 /// What the record contract says of keys, headers, timestamps and nulls.
 mod records;
 /// Two at once; state directories that do not belong, are corrupt or torn.

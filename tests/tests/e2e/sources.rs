@@ -8,9 +8,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::Message as _;
 use rdkafka::producer::BaseRecord;
 use rdkafka::{Offset, TopicPartitionList};
-use weir_tests::machine;
 use weir_tests::reader::{Observer, read_all, visit};
 use weir_tests::topics::{self, Writer};
+use weir_tests::{host, machine};
 
 use crate::scene::{PATIENCE, Scene, unique};
 
@@ -123,6 +123,44 @@ fn a_topic_that_was_created_again_is_refused() -> Result<()> {
     }
     scene.fill(2_000, 10)?;
     scene.run("count", &[])?.expect(4)?.says(&[&scene.input])?;
+    Ok(())
+}
+
+#[test]
+fn records_that_retention_took_are_counted_and_refused() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("retention")?;
+    load(&Writer::new(scene.broker)?, &scene.input, 4, 400)?;
+    scene.run("count", &[])?.expect(0)?;
+    // Of partition 0, the records 100 to 199 come and 100 to 149 go while the job is down.
+    load(&Writer::new(scene.broker)?, &scene.input, 4, 400)?;
+    topics::truncate(scene.broker, &scene.input, &[150])?;
+    let before = Observer::new(scene.broker, &scene.output)?.high()?;
+    let ended = scene.run("count", &[])?.expect(4)?;
+    ended.says(&[&scene.input, "next offset is 100", "150 to 200", "50 records were removed by retention"])?;
+    ensure!(Observer::new(scene.broker, &scene.output)?.high()? == before, "it wrote something all the same");
+    Ok(())
+}
+
+#[test]
+fn a_job_reads_up_to_a_timestamp() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("until")?;
+    let writer = Writer::new(scene.broker)?;
+    for number in 0..100_i64 {
+        let record = BaseRecord::to(&scene.input).partition(0).timestamp(1_700_000_000_000 + number * 1_000);
+        writer.send(record.key(&b"key"[..]).payload(&b"v"[..]))?;
+    }
+    writer.flush()?;
+    let until = |until: &str| host::run(&scene.args("count", &["--until", until])?, PATIENCE)?.expect(0);
+    until("timestamp:1700000070000")?;
+    let found = read_all(scene.broker, &scene.output)?.len();
+    ensure!(found == 70, "{found} of 70 records are older");
+    until("timestamp:2023-11-14T22:14:45Z")?;
+    let found = read_all(scene.broker, &scene.output)?.len();
+    ensure!(found == 85, "{found} of 85 records are older");
+    until("latest")?;
+    scene.judge()?.expect_exact()?;
     Ok(())
 }
 

@@ -7,6 +7,9 @@
 //!    │                                                                               ▼ ▶ Commit(N)
 //!    └───────────────────────── committed ▶ Apply(N) ─────────────────────────── Committing
 //! ```
+//! Where the log alone decides what holds (`log_decides`), its record is written only after the acknowledgements: a durable
+//! record then stands for output that is there.
+//!
 //! I1: `Commit(N)` is given only after `Logged(N)`. I2: `Barrier(N+1)` only after `Committed(N)`. After the last epoch
 //! (`stop`, or the source ended) the machine is done.
 
@@ -63,6 +66,8 @@ pub struct Pace {
     pub interval: Duration,
     /// An idle job commits at least this often, so that its offsets and ids do not expire.
     pub keep_alive: Duration,
+    /// True where a durable log record counts by itself after a crash (at-least-once, and jobs without a marker).
+    pub log_decides: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +108,11 @@ impl Coordinator {
         !matches!(self.phase, Phase::Idle | Phase::Done)
     }
 
+    /// True while the outside commit is under way.
+    pub fn is_committing(&self) -> bool {
+        self.phase == Phase::Committing
+    }
+
     /// What the epoch under way waits for, for people.
     pub fn waiting_for(&self) -> &'static str {
         match self.phase {
@@ -131,12 +141,17 @@ impl Coordinator {
                     return None;
                 }
                 self.phase = Phase::Persisting { logged: false, flushed };
-                Some(Command::WriteLog(epoch))
+                (flushed || !self.pace.log_decides).then_some(Command::WriteLog(epoch))
             }
             (Event::Flushed(epoch), Phase::Sealing { missing, .. }) => {
                 self.check(epoch);
                 self.phase = Phase::Sealing { missing, flushed: true };
                 None
+            }
+            (Event::Flushed(epoch), Phase::Persisting { .. }) if self.pace.log_decides => {
+                self.check(epoch);
+                self.phase = Phase::Persisting { logged: false, flushed: true };
+                Some(Command::WriteLog(epoch))
             }
             (Event::Flushed(epoch), Phase::Persisting { logged, .. }) => self.persist(epoch, logged, true),
             (Event::Logged(epoch), Phase::Persisting { flushed, .. }) => self.persist(epoch, true, flushed),

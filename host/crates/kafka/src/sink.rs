@@ -71,11 +71,6 @@ impl KafkaSink {
         })
     }
 
-    /// From the next [`SinkConnector::fence`] on.
-    pub fn set_transaction_timeout(&self, timeout: Duration) {
-        self.lock().transaction_timeout = timeout;
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -186,6 +181,10 @@ impl SinkConnector for KafkaSink {
             Delivery::AtLeastOnce | Delivery::None => self.closing.discard(both.1),
         }
         Ok(())
+    }
+
+    fn set_transaction_timeout(&self, timeout: Duration) {
+        self.lock().transaction_timeout = timeout;
     }
 
     fn open(&self) -> Result<Outputs, PortError> {

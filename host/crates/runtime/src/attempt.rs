@@ -39,15 +39,16 @@ pub(crate) fn run(
     ownership: &mut Ownership,
     handle: &JobHandle,
     metrics: &JobMetrics,
+    stretch: u32,
 ) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
     let mut log = log;
     let prepared = match prepare(job, log.as_mut(), ownership, handle) {
         Ok(Some(prepared)) => prepared,
-        Ok(None) => return (Some(log), Ok(true)),
+        Ok(None) => return (Some(log), Ok(handle.is_stopping())),
         Err(error) => return (Some(log), Err(error)),
     };
     match start(job, log, prepared, handle, metrics) {
-        Ok(running) => running.run(job, handle, metrics),
+        Ok(running) => running.run(job, handle, metrics, stretch),
         Err((log, error)) => (log, Err(error)),
     }
 }
@@ -59,7 +60,8 @@ struct Prepared {
     digest: Digest,
 }
 
-/// Finds and restores the epoch that holds, and writes the attempt's first record. `None`: stopped meanwhile.
+/// Finds and restores the epoch that holds, and writes the attempt's first record. `None`: there is nothing to run (a
+/// bounded read of a pattern that matches nothing), or the job was stopped meanwhile.
 fn prepare(
     job: &Job,
     log: &mut dyn EpochLog,
@@ -89,15 +91,18 @@ fn prepare(
     debug!(ms = began.elapsed().as_millis(), "fenced");
     let committed = read_marker(job, &splits, MarkerRead::Stable)?;
     let start = decide(&committed)?;
-    let mut restored = restore(job, log, &manifests, start)?;
+    let mut restored = restore(job, log, &manifests, start, ownership)?;
     // A recovery in place goes on with the bounds it had; a later start may have others.
     let is_later_start = handle.status().epoch == Epoch::default() && restored.epoch > Epoch::default();
     if is_later_start {
         restored.splits = job.source.resume(restored.splits).map_err(Error::port("failed to resolve the bounds"))?;
     }
     debug!(ms = began.elapsed().as_millis(), "restored");
+    if !wait_for_split(job, &mut restored.splits, handle)? {
+        return Ok(None);
+    }
     let mut reader = job.source.open(restored.splits.clone()).map_err(Error::port("failed to open the source"))?;
-    let Some(splits) = wait_for_split(job, reader.as_mut(), handle) else { return Ok(None) };
+    let splits = reader.snapshot();
     let (manifest, digest) = first_record(job, log, restored, splits)?;
     ownership.uses(manifest.attempt.clone());
     handle.board.change(|status| {
@@ -145,7 +150,13 @@ struct Restored {
     first: bool,
 }
 
-fn restore(job: &Job, log: &mut dyn EpochLog, known: &[(Manifest, Digest)], start: Start) -> Result<Restored, Error> {
+fn restore(
+    job: &Job,
+    log: &mut dyn EpochLog,
+    known: &[(Manifest, Digest)],
+    start: Start,
+    ownership: &mut Ownership,
+) -> Result<Restored, Error> {
     job.state.join().map_err(Error::port("failed to finish writes of the state"))?;
     match start {
         Start::First => {
@@ -158,9 +169,9 @@ fn restore(job: &Job, log: &mut dyn EpochLog, known: &[(Manifest, Digest)], star
             info!("first start again: nothing was committed yet; the recorded start positions are kept");
             Ok(Restored { splits, epoch: Epoch::default(), previous: None, operators: Vec::new(), first: true })
         }
-        Start::FromMarker { marker: Marker { epoch, digest, .. }, positions } => {
-            let state = |(split, position)| SplitState { split, position, end: None, identity: None };
-            let splits = positions.into_iter().map(state).collect();
+        Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
+            ownership.uses(attempt);
+            let splits = place(job, Vec::new(), positions)?;
             info!(%epoch, "starting from the marker: the job keeps no state");
             Ok(Restored { splits, epoch, previous: Some(digest), operators: Vec::new(), first: true })
         }
@@ -171,18 +182,31 @@ fn restore(job: &Job, log: &mut dyn EpochLog, known: &[(Manifest, Digest)], star
                 return Err(Error::StoreAhead { applied, holds });
             }
             replay(job, log, index)?;
-            let mut splits = manifest.splits.clone();
-            for (split, position) in ahead.unwrap_or_default() {
-                match splits.iter_mut().find(|s| s.split == split) {
-                    Some(state) => state.position = position,
-                    None => splits.push(SplitState { split, position, end: None, identity: None }),
-                }
-            }
+            let splits = place(job, manifest.splits.clone(), ahead.unwrap_or_default())?;
             info!(epoch = %manifest.epoch, attempt = %manifest.attempt, "restored");
             let (epoch, operators) = (manifest.epoch, manifest.operators.clone());
             Ok(Restored { splits, epoch, previous: Some(digest.clone()), operators, first: false })
         }
     }
+}
+
+/// Puts splits at positions that Kafka has; one that no manifest knows gets its identity from the source.
+fn place(job: &Job, known: Vec<SplitState>, positions: Vec<(SplitId, i64)>) -> Result<Vec<SplitState>, Error> {
+    let mut splits = known;
+    if positions.is_empty() {
+        return Ok(splits);
+    }
+    let found = job.source.discover().map_err(Error::port("failed to look at the source"))?;
+    for (split, position) in positions {
+        match splits.iter_mut().find(|s| s.split == split) {
+            Some(state) => state.position = position,
+            None => {
+                let identity = found.iter().find(|s| s.split == split).and_then(|s| s.identity.clone());
+                splits.push(SplitState { split, position, end: None, identity });
+            }
+        }
+    }
+    Ok(splits)
 }
 
 /// Cuts the log back to the restored record and brings the store up to it: redo only.
@@ -196,23 +220,22 @@ fn replay(job: &Job, log: &mut dyn EpochLog, index: usize) -> Result<(), Error> 
     restore().map_err(failed)
 }
 
-/// A pattern that matches nothing yet has nothing to commit: its first epoch waits for the first split.
-fn wait_for_split(job: &Job, reader: &mut dyn SourceReader, handle: &JobHandle) -> Option<Vec<SplitState>> {
+/// A pattern that matches nothing yet has nothing to commit: its first epoch waits for the first split. False when
+/// there will be none.
+fn wait_for_split(job: &Job, splits: &mut Vec<SplitState>, handle: &JobHandle) -> Result<bool, Error> {
     let mut told = false;
-    loop {
-        let splits = reader.snapshot();
-        if !splits.is_empty() || job.options.marker_place != MarkerPlace::Splits {
-            return Some(splits);
+    while splits.is_empty() && job.options.marker_place == MarkerPlace::Splits {
+        if job.source.is_bounded() || handle.is_stopping() {
+            info!("no topic matches");
+            return Ok(false);
         }
-        if handle.is_stopping() {
-            return None;
-        }
-        if !told {
-            told = true;
+        if !std::mem::replace(&mut told, true) {
             info!("no topic matches yet; waiting for the first");
         }
         std::thread::sleep(FIRST_SPLIT_EVERY);
+        *splits = job.source.discover().map_err(Error::port("failed to look at the source"))?;
     }
+    Ok(true)
 }
 
 /// The attempt's first epoch is empty: it commits the restored positions under the new attempt.
@@ -301,6 +324,7 @@ impl Running {
         job: &Job,
         handle: &JobHandle,
         metrics: &JobMetrics,
+        stretch: u32,
     ) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
         let coordinator = Loop {
             options: &job.options,
@@ -314,6 +338,7 @@ impl Running {
             manifest: self.manifest,
             digest: self.digest,
             sealers: self.tasks.sealers,
+            stretch,
         };
         let outcome = coordinator.run();
         self.signals.cancel();

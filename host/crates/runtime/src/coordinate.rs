@@ -25,7 +25,8 @@ use crate::status::{JobState, SplitStatus};
 /// An idle job commits at least this often: offsets and transactional ids expire after 7 days at the earliest.
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
 /// How long a stop may take.
-pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// The process as a whole has 10 s; this leaves some for taking the tasks down.
+const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How often the loop looks at stop requests and the clock.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -53,6 +54,8 @@ pub(crate) struct Loop<'a> {
     pub digest: Digest,
     /// Operators and tasks that seal: the source task and every operator task.
     pub sealers: usize,
+    /// How much longer than usual everything may take, after time-outs.
+    pub stretch: u32,
 }
 
 /// What grows while an epoch is under way.
@@ -62,6 +65,10 @@ struct Open {
     state_bytes: HashMap<usize, u64>,
     began: Option<Instant>,
     read_at_barrier: u64,
+    /// When the commit was handed to the sink task.
+    commit_sent: Option<Instant>,
+    /// The source has nothing more.
+    ended: bool,
 }
 
 impl Loop<'_> {
@@ -69,7 +76,9 @@ impl Loop<'_> {
     pub(crate) fn run(mut self) -> Result<bool, Error> {
         let early = self.commit_first()?;
         let began = Instant::now();
-        let pace = Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE };
+        let log_decides =
+            self.options.delivery == Delivery::AtLeastOnce || self.options.marker_place == MarkerPlace::Nowhere;
+        let pace = Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE, log_decides };
         let mut machine = Coordinator::new(pace, self.manifest.epoch, self.sealers);
         let mut open = Open::default();
         let mut stop_asked: Option<Instant> = None;
@@ -100,12 +109,13 @@ impl Loop<'_> {
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("(all tasks)".into())),
             }
         }
-        Ok(stop_asked.is_some())
+        Ok(stop_asked.is_some() && !open.ended)
     }
 
     /// Returns what came meanwhile: the source reads from the start, and a short one may have ended by now.
     fn commit_first(&mut self) -> Result<Vec<TaskEvent>, Error> {
         let mut early = Vec::new();
+        let mut stopping: Option<Instant> = None;
         let epoch = self.manifest.epoch;
         let began = Instant::now();
         self.send_commit();
@@ -118,6 +128,9 @@ impl Loop<'_> {
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("weir-sink".into())),
             }
             self.check_stall(epoch, began, "the first commit of the attempt")?;
+            if self.handle.is_stopping() && *stopping.get_or_insert_with(Instant::now) + STOP_WITHIN < Instant::now() {
+                return Err(Error::StopTimedOut(STOP_WITHIN));
+            }
         }
         self.signals.set_committed(epoch);
         self.state.apply(epoch, Vec::new()).map_err(Error::port("failed to apply an epoch"))?;
@@ -149,7 +162,10 @@ impl Loop<'_> {
                 debug!(%epoch, took_us = took.as_micros(), "committed");
                 Event::Committed(epoch)
             }
-            TaskEvent::Ended => Event::Ended,
+            TaskEvent::Ended => {
+                open.ended = true;
+                Event::Ended
+            }
             TaskEvent::Progress { splits, progress } => {
                 self.show(&splits, &progress);
                 return Ok(());
@@ -172,7 +188,10 @@ impl Loop<'_> {
                 self.signals.ask_barrier(epoch, last);
             }
             Some(Command::WriteLog(epoch)) => self.write_log(epoch, &open.deltas),
-            Some(Command::Commit(_)) => self.send_commit(),
+            Some(Command::Commit(_)) => {
+                open.commit_sent = Some(Instant::now());
+                self.send_commit();
+            }
             Some(Command::Apply(_)) | None => {}
         }
     }
@@ -210,6 +229,9 @@ impl Loop<'_> {
         }
         self.handle.board.change(|status| {
             status.epoch = epoch;
+            for (shown, held) in status.splits.iter_mut().zip(&self.manifest.splits) {
+                shown.committed = held.position;
+            }
             for (operator, bytes) in open.state_bytes.drain() {
                 if let Some(operator) = status.operators.get_mut(operator) {
                     operator.state_bytes = bytes;
@@ -220,19 +242,22 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// A client call may hang for ever; the epoch under way tells.
+    /// A client call may hang for ever; the epoch under way tells. Whoever reads a pipe may take all the time in the
+    /// world; a commit may not.
     fn watch(&self, machine: &Coordinator, open: &Open) -> Result<(), Error> {
-        match open.began {
-            Some(began) if machine.is_waiting() => self.check_stall(self.manifest.epoch, began, machine.waiting_for()),
-            _ => Ok(()),
-        }
+        let since = match (machine.is_committing(), machine.is_waiting()) {
+            (true, _) => open.commit_sent,
+            (false, true) if !self.options.has_patient_sink => open.began,
+            (false, _) => None,
+        };
+        since.map_or(Ok(()), |since| self.check_stall(self.manifest.epoch, since, machine.waiting_for()))
     }
 
     fn check_stall(&self, epoch: Epoch, began: Instant, what: &'static str) -> Result<(), Error> {
         let waited = began.elapsed();
-        match self.options.stall_after {
-            Some(limit) if waited > limit => Err(Error::Stalled { epoch, waited, what }),
-            _ => Ok(()),
+        match waited > self.options.stall_after * self.stretch {
+            true => Err(Error::Stalled { epoch, waited, what }),
+            false => Ok(()),
         }
     }
 
@@ -244,11 +269,13 @@ impl Loop<'_> {
                 let end = split.end.or(end);
                 let lag = end.map(|end| (end - split.position).max(0));
                 let SplitId { topic, partition } = split.split.clone();
-                let begin = status.splits.get(index).map_or(split.position, |known| known.begin);
+                let known = status.splits.get(index);
+                let begin = known.map_or(split.position, |known| known.begin);
+                let committed = known.map_or(split.position, |known| known.committed);
                 if let Some(lag) = lag {
                     self.metrics.lag(&topic, partition, lag);
                 }
-                let now = SplitStatus { topic, partition, position: split.position, begin, end, lag };
+                let now = SplitStatus { topic, partition, position: split.position, committed, begin, end, lag };
                 match status.splits.get_mut(index) {
                     Some(known) => *known = now,
                     None => status.splits.push(now),

@@ -64,6 +64,9 @@ pub enum Error {
     /// A stop that could not be finished in time.
     #[error("could not commit the last epoch within {0:?} of the stop; what it held will be read again")]
     StopTimedOut(Duration),
+    /// Stopped between a failed attempt and the next.
+    #[error("stopped while recovering; what was not committed will be read again")]
+    StoppedRecovering(#[source] Box<Error>),
     /// The job cannot recover because its source cannot be read again.
     #[error("the source cannot be read again, so the job cannot recover; {0}")]
     NotReplayable(String, #[source] Box<Error>),
@@ -89,9 +92,11 @@ impl Error {
         match self {
             Self::Port { source, .. } => source.fault(),
             Self::Record { source: CallError::Host(error), .. } => error.fault(),
-            Self::Record { .. } | Self::StopTimedOut(_) | Self::NotReplayable(..) | Self::StartTimedOut(..) => {
-                Fault::User
-            }
+            Self::Record { .. }
+            | Self::StopTimedOut(_)
+            | Self::StoppedRecovering(_)
+            | Self::NotReplayable(..)
+            | Self::StartTimedOut(..) => Fault::User,
             Self::Refused(_) | Self::Manifest(_) | Self::StoreAhead { .. } => Fault::Corrupt,
             Self::Rival(_) => Fault::Fenced,
             Self::Stalled { .. } | Self::Thread(_) => Fault::Transient,

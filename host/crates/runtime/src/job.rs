@@ -1,5 +1,6 @@
 //! A job: what runs, and the handle to watch and stop it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,9 +27,12 @@ pub struct JobOptions {
     pub marker_place: MarkerPlace,
     /// Time between two barriers.
     pub epoch_interval: Duration,
-    /// How long an epoch may wait for the outside before the client counts as hung. `None` where a sink may block for
-    /// as long as its reader likes (a pipe).
-    pub stall_after: Option<Duration>,
+    /// How long an epoch may wait for the outside before the client counts as hung.
+    pub stall_after: Duration,
+    /// True where a sink may block for as long as its reader likes (a pipe): then only the commit is watched.
+    pub has_patient_sink: bool,
+    /// Memory for keyed state: tasks wait for the epoch under way when their overlays outgrow it.
+    pub state_memory_bytes: u64,
     /// After being fenced without a rival, the job waits a random part of this.
     pub transaction_timeout: Duration,
 }
@@ -157,7 +161,8 @@ impl Job {
     pub fn run(&self, log: Box<dyn EpochLog>, handle: &JobHandle) -> Result<Summary, Error> {
         metrics::describe();
         let metrics = JobMetrics::new(&self.options);
-        let outcome = supervisor::supervise(self, log, handle, &metrics);
+        let supervised = AssertUnwindSafe(|| supervisor::supervise(self, log, handle, &metrics));
+        let outcome = catch_unwind(supervised).unwrap_or_else(|_| Err(Error::Panicked("(coordinator)".into())));
         let state = if outcome.is_ok() { JobState::Finished } else { JobState::Failed };
         handle.board.change(|status| status.state = state);
         outcome.map(|stopped| {

@@ -78,6 +78,8 @@ pub struct SplitStatus {
     pub partition: i32,
     /// Offset of the next record to read.
     pub position: i64,
+    /// Its position in the newest epoch that holds.
+    pub committed: i64,
     /// Where it was read from, the first time this process saw it: for progress.
     pub begin: i64,
     /// Where reading ends (bounded), or could end now; `None` where unknown.

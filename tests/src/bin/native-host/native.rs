@@ -8,7 +8,7 @@ use weir_core::{Digest, Fault, Frame, PortError};
 use weir_sdk::{Host, Instance, Level};
 
 /// A native operator, as the engine sees a plugin.
-pub struct Native<Op> {
+pub(crate) struct Native<Op> {
     description: PluginDescription,
     digest: Digest,
     operator: PhantomData<fn() -> Op>,
@@ -16,7 +16,7 @@ pub struct Native<Op> {
 
 impl<Op: weir_sdk::Operator> Native<Op> {
     /// Takes name, version and tables from the operator itself.
-    pub fn new() -> Result<Self, serde_json::Error> {
+    pub(crate) fn new() -> Result<Self, serde_json::Error> {
         let description: PluginDescription = serde_json::from_str(&Op::describe().to_json())?;
         let digest = Digest(format!("native-{}", description.name));
         Ok(Self { description, digest, operator: PhantomData })

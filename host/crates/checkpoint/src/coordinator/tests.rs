@@ -1,7 +1,8 @@
 //! The drawing, walked; and random events, none of which may commit before the log is durable.
 use super::*;
 
-const PACE: Pace = Pace { interval: Duration::from_millis(100), keep_alive: Duration::from_secs(3600) };
+const PACE: Pace =
+    Pace { interval: Duration::from_millis(100), keep_alive: Duration::from_secs(3600), log_decides: false };
 
 fn tick(ms: u64, active: bool) -> Event {
     Event::Tick { now: Duration::from_millis(ms), active }
@@ -24,6 +25,21 @@ fn one_epoch_in_every_order_of_answers() {
         assert_eq!(c.step(Event::Committed(Epoch(8))), Some(Command::Apply(Epoch(8))));
         assert_eq!(c.step(tick(501, true)), Some(Command::Barrier { epoch: Epoch(9), last: false }));
     }
+}
+
+#[test]
+fn where_the_log_decides_it_is_written_last() {
+    let pace = Pace { log_decides: true, ..PACE };
+    let epoch = Epoch(1);
+    let mut c = Coordinator::new(pace, Epoch(0), 1);
+    c.step(tick(100, true));
+    assert_eq!(c.step(Event::Sealed(epoch)), None, "output that is not acknowledged must not count");
+    assert_eq!(c.step(Event::Flushed(epoch)), Some(Command::WriteLog(epoch)));
+    assert_eq!(c.step(Event::Logged(epoch)), Some(Command::Commit(epoch)));
+    let mut c = Coordinator::new(pace, Epoch(0), 1);
+    c.step(tick(100, true));
+    assert_eq!(c.step(Event::Flushed(epoch)), None);
+    assert_eq!(c.step(Event::Sealed(epoch)), Some(Command::WriteLog(epoch)));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Where records go, and where an epoch is committed.
 
+use std::time::Duration;
+
 use crate::batch::Batch;
 use crate::fault::PortError;
 use crate::ids::{Epoch, SplitId};
@@ -82,6 +84,11 @@ pub trait SinkConnector: Send + Sync {
     /// Fences every rival: after it returns, no transaction of an earlier attempt is open. A no-op without Kafka.
     /// The fenced producers are kept for the next [`SinkConnector::open`].
     fn fence(&self) -> Result<(), PortError>;
+
+    /// The broker's time-out of transactions, from the next [`SinkConnector::fence`] on. Nothing to do without them.
+    fn set_transaction_timeout(&self, timeout: Duration) {
+        let _ = timeout;
+    }
 
     /// Opens what one attempt needs.
     fn open(&self) -> Result<Outputs, PortError>;

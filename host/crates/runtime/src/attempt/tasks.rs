@@ -24,6 +24,8 @@ use crate::topology::{self, Stage};
 const EXCHANGE_BYTES_MAX: usize = 2 << 20;
 /// What may wait for the sink task: the output of the next epoch while one is being committed.
 const SINK_BYTES_MAX: usize = 16 << 20;
+/// The largest batch of several records.
+const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How often leaving threads are looked at.
 const LEAVE_POLL: Duration = Duration::from_millis(2);
 
@@ -72,7 +74,7 @@ fn wire(stages: &[Stage]) -> Wiring {
         let mut outlets: Vec<Vec<Outlet>> = (0..tasks(from)).map(|_| Vec::new()).collect();
         let mut inputs = Vec::new();
         for _ in 0..tasks(to) {
-            let (input, ends) = inbox(tasks(from), EXCHANGE_BYTES_MAX);
+            let (input, ends) = inbox(tasks(from), share(EXCHANGE_BYTES_MAX, tasks(from)));
             inputs.push(Some(input));
             outlets.iter_mut().zip(ends).for_each(|(sender, end)| sender.push(end));
         }
@@ -81,11 +83,16 @@ fn wire(stages: &[Stage]) -> Wiring {
     }
     next.push(stages.last().map(|last| (0..tasks(last)).map(|_| Vec::new()).collect()).unwrap_or_default());
     let feeding: usize = stages.iter().filter(|s| s.sink_edge.is_some()).map(tasks).sum();
-    let (sink, ends) = inbox(feeding, SINK_BYTES_MAX);
+    let (sink, ends) = inbox(feeding, share(SINK_BYTES_MAX, feeding));
     let mut ends = ends.into_iter();
     let to_sink =
         stages.iter().map(|stage| (0..tasks(stage)).map(|_| stage.sink_edge.and_then(|_| ends.next())).collect());
     Wiring { inboxes, next, to_sink: to_sink.collect(), sink }
+}
+
+/// What each of `senders` may have under way of `bytes` in all; at least one whole batch.
+fn share(bytes: usize, senders: usize) -> usize {
+    (bytes / senders.max(1)).max(BATCH_BYTES_MAX)
 }
 
 /// Starts every task; the sink task waits for its first commit, the source reads at once, into bounded channels.
@@ -102,11 +109,12 @@ pub(super) fn start(
     let stages = topology::stages(&job.operators, &job.sinks);
     let mut wiring = wire(&stages);
     let (sink_commands, commands) = bounded(1);
-    let sealers = stages.iter().map(|s| usize::from(s.parallelism)).sum();
+    let sealers: usize = stages.iter().map(|s| usize::from(s.parallelism)).sum();
     // Everything that can fail comes before the first thread.
     let outputs = job.sink.open().map_err(Error::port("failed to open the sinks"))?;
     let limits = outputs.sinks.iter().map(|sink| sink.record_limit()).collect();
     let shared = Shared { manifest, metrics, signals, limits };
+    let state_bytes_max = job.options.state_memory_bytes / (sealers as u64).max(1);
     let mut chains = Vec::new();
     for (at, stage) in stages.iter().enumerate() {
         for task in 0..stage.parallelism {
@@ -116,7 +124,7 @@ pub(super) fn start(
             let inbox = wiring.inboxes.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
             let edges = edges(job, stages.get(at + 1), next, to_sink);
             let operators = stage.operators.clone().map(|op| runner(job, op, task, &shared));
-            let chain = Chain::new(operators.collect::<Result<_, _>>()?, stage.routes.clone(), edges);
+            let chain = Chain::new(operators.collect::<Result<_, _>>()?, stage.routes.clone(), edges, state_bytes_max);
             chains.push((thread_name(job, stage, task), inbox, chain));
         }
     }

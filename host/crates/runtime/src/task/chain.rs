@@ -84,12 +84,19 @@ pub(crate) struct Chain {
     /// What leaves.
     pub edges: Vec<Edge>,
     sealed: Option<Epoch>,
+    /// How much state the thread may hold while an epoch waits to be committed.
+    state_bytes_max: u64,
 }
 
 impl Chain {
     /// A chain that has sealed nothing yet.
-    pub(crate) fn new(operators: Vec<Runner>, routes: Vec<Vec<Vec<Route>>>, edges: Vec<Edge>) -> Self {
-        Self { operators, routes, edges, sealed: None }
+    pub(crate) fn new(
+        operators: Vec<Runner>,
+        routes: Vec<Vec<Vec<Route>>>,
+        edges: Vec<Edge>,
+        state_bytes_max: u64,
+    ) -> Self {
+        Self { operators, routes, edges, sealed: None, state_bytes_max }
     }
 
     /// Runs `batch` through the chain.
@@ -116,6 +123,13 @@ impl Chain {
     /// Passes a barrier or the end on.
     pub(crate) fn broadcast(&self, element: impl Fn() -> Element) -> Result<(), Closed> {
         self.edges.iter().flat_map(Edge::outlets).try_for_each(|outlet| outlet.send(element()))
+    }
+
+    /// True while the thread must take nothing more: an epoch waits to be committed, and until it is, nothing of the
+    /// state that has changed can leave memory.
+    pub(crate) fn is_full(&mut self) -> bool {
+        let bytes = |runner: &mut Runner| runner.state().map_or(0, |state| state.bytes());
+        self.sealed.is_some() && self.operators.iter_mut().map(bytes).sum::<u64>() > self.state_bytes_max
     }
 
     /// The sealed epoch joins the committed layer as soon as it holds.

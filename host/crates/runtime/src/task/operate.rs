@@ -14,6 +14,9 @@ use crate::signals::{Signals, TaskEvent};
 /// How often an idle task looks at its signals.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
+/// How often a task whose state is full looks whether the epoch under way holds.
+const FULL_WAIT: Duration = Duration::from_millis(2);
+
 /// The operator task's own things.
 pub(crate) struct OperatorTask {
     /// Its input.
@@ -39,6 +42,10 @@ impl OperatorTask {
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
             self.chain.note_committed(self.signals.committed());
+            if self.chain.is_full() {
+                std::thread::sleep(FULL_WAIT);
+                continue;
+            }
             match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
                 Received::Element(_, Element::Batch { batch, .. }) => self.chain.process(batch)?,
                 Received::Element(input, Element::Barrier(epoch)) => {

@@ -54,7 +54,7 @@ impl SourceTask {
                 }
             }
             self.chain.note_committed(self.signals.committed());
-            if ended {
+            if ended || self.chain.is_full() {
                 std::thread::sleep(POLL_WAIT);
                 continue;
             }

@@ -61,7 +61,9 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
         delivery: weir_core::Delivery::None,
         marker_place: crate::MarkerPlace::Nowhere,
         epoch_interval: std::time::Duration::from_millis(100),
-        stall_after: None,
+        stall_after: std::time::Duration::from_secs(1),
+        has_patient_sink: false,
+        state_memory_bytes: 1 << 20,
         transaction_timeout: std::time::Duration::from_secs(15),
     };
     let metrics = JobMetrics::new(&options).operator("o");

@@ -1,0 +1,64 @@
+//! What a user types and sees first: help, plans and refusals word by word, and the README's commands.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+use weir_tests::host::{Host, checkout, plugin, program};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `TRYCMD=overwrite` writes what the program says now into `tests/cli`.
+#[test]
+fn the_program_says_what_the_snapshots_hold() -> Result<()> {
+    let cases = trycmd::TestCases::new();
+    cases.register_bin("host", program()?).env("COLUMNS", "100").env("NO_COLOR", "1").env("WEIR_LOG", "error");
+    cases.timeout(PATIENCE).case("cli/*.trycmd").run();
+    Ok(())
+}
+
+/// The shell block of the README under the heading `heading`.
+fn readme_block(heading: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(checkout().join("README.md"))?;
+    let section = text.split("\n## ").find(|section| section.lines().next() == Some(heading));
+    let section = section.with_context(|| format!("the README has no section {heading:?}"))?;
+    let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
+    let block = block.with_context(|| format!("section {heading:?} has no shell block"))?;
+    Ok(block.lines().map(str::to_owned).collect())
+}
+
+/// A folder that looks as `make build` leaves the checkout, with nothing else in it.
+fn as_built() -> Result<TempDir> {
+    let home = TempDir::new()?;
+    let target = home.path().join("target");
+    std::fs::create_dir_all(target.join("release"))?;
+    symlink(program()?.canonicalize()?, target.join("release/host"))?;
+    let plugins = PathBuf::from(plugin("count")?).parent().context("a plugin has a folder")?.canonicalize()?;
+    symlink(plugins, target.join("plugins"))?;
+    Ok(home)
+}
+
+#[test]
+fn the_readme_without_kafka_works_as_written() -> Result<()> {
+    let lines = readme_block("Without Kafka")?;
+    let (build, commands) = lines.split_first().context("the block is empty")?;
+    // Whoever runs this test has done that.
+    ensure!(build == "make build", "the block begins with {build:?}");
+    let home = as_built()?;
+    let mut said = Vec::new();
+    for command in commands {
+        let script = format!("cd {} && {command}", home.path().display());
+        let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?;
+        let ended = ended.expect(0).with_context(|| command.clone())?;
+        said.push(String::from_utf8(ended.stdout)?);
+    }
+    let [upper, counted, inspected] = &said[..] else {
+        anyhow::bail!("the block has {} commands, of which this test knows three", said.len());
+    };
+    ensure!(upper == "A\nB\n", "{upper:?}");
+    ensure!(counted == "1\n1\n2\n2\n3\n", "{counted:?}");
+    ensure!(inspected.contains("count") && inspected.contains("weir:operator"), "{inspected:?}");
+    Ok(())
+}
