@@ -86,6 +86,21 @@ fn a_failed_commit_costs_a_replay_and_nothing_else() {
 }
 
 #[test]
+fn at_least_once_loses_nothing_when_acknowledgements_fail() {
+    for at in [1, 2, 4] {
+        let failures = [(at, Failure::Write), (at + 3, Failure::AfterCommit)];
+        let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &failures));
+        world.without_transactions();
+        let mut job = job(&world, 2);
+        job.options.delivery = Delivery::AtLeastOnce;
+        let handle = job.handle();
+        let summary = job.run(Box::new(MemoryLog::default()), &handle).unwrap();
+        world.assert_nothing_lost();
+        assert_eq!(summary.restarts, 2);
+    }
+}
+
+#[test]
 fn a_commit_that_never_returns_is_left_behind() {
     let (world, summary) = run(1, &[(2, Failure::Hang)]);
     world.assert_exact();

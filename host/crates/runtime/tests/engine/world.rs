@@ -37,6 +37,8 @@ struct Broker {
     commits: u64,
     failures: Vec<(u64, Failure)>,
     limit: i64,
+    /// Without transactions output is there as soon as it is acknowledged.
+    is_plain: bool,
 }
 
 /// Input, output, group offsets.
@@ -50,6 +52,25 @@ impl World {
     pub(crate) fn new(partitions: i32, records: i64, keys: i64, failures: &[(u64, Failure)]) -> Self {
         let broker = Broker { failures: failures.to_vec(), limit: records, ..Broker::default() };
         Self { broker: Mutex::new(broker), partitions, keys }
+    }
+
+    /// From now on sinks write without transactions.
+    pub(crate) fn without_transactions(&self) {
+        self.lock().is_plain = true;
+    }
+
+    /// Per key every count up to n, some perhaps more than once.
+    pub(crate) fn assert_nothing_lost(&self) {
+        let broker = self.lock();
+        let mut counts: HashMap<&str, std::collections::BTreeSet<u64>> = HashMap::new();
+        for (key, count) in &broker.output {
+            counts.entry(key).or_default().insert(*count);
+        }
+        for (key, counts) in &counts {
+            assert_eq!(counts.last().copied(), Some(counts.len() as u64), "key {key} has gaps");
+        }
+        let total = i64::from(self.partitions) * broker.limit;
+        assert_eq!(counts.values().map(|c| c.len() as i64).sum::<i64>(), total, "every record at least once");
     }
 
     pub(crate) fn limit_reads(&self, records: i64) {
@@ -189,9 +210,17 @@ impl Sink for MemorySink {
             Some(at) => {
                 broker.failures.remove(at);
                 broker.commits += 1;
+                // Slow enough for a log record that did not wait for the acknowledgements.
+                drop(broker);
+                std::thread::sleep(Duration::from_millis(50));
                 Err(PortError::new(Fault::Transient, "a message timed out"))
             }
-            None => Ok(()),
+            None => {
+                if broker.is_plain {
+                    broker.output.append(&mut self.open.lock().unwrap());
+                }
+                Ok(())
+            }
         }
     }
 }
