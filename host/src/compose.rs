@@ -145,6 +145,14 @@ fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
 
 fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -> Result<OperatorSetup> {
     let factory = loader.load(plan)?;
+    let description = factory.description();
+    if description.origin || description.routes {
+        let text = format!(
+            "plugin {:?} asks for weir.origin.* headers or routes records by weir.route.*, which this host does not do yet",
+            description.name
+        );
+        return Err(PortError::new(Fault::Config, text).into());
+    }
     Ok(OperatorSetup {
         name: plan.name.clone(),
         key: plan.key.clone(),

@@ -1,7 +1,7 @@
 //! A real Apache Kafka, one JVM process in KRaft mode on free ports and data of its own, gone when dropped.
 //!
-//! `KAFKA_BOOTSTRAP=HOST:PORT` makes [`Broker::start`] use a broker that runs already. Tests that stop, pause or secure
-//! a broker take [`Broker::start_own`] or [`Broker::start_secured`], which never touch that one.
+//! `KAFKA_BOOTSTRAP=HOST:PORT` makes `Broker::start` use a broker that runs already. Tests that stop, pause or secure
+//! a broker take `Broker::start_own` or `Broker::start_secured`, which never touch that one.
 
 mod jars;
 mod settings;

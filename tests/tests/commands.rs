@@ -10,7 +10,7 @@ use weir_tests::host::{Host, checkout, plugin, program};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `TRYCMD=overwrite` writes what the program says now into `tests/cli`.
+/// `TRYCMD=overwrite` writes what the program says now into `tests/cli`. A backslash in it is a slash there.
 #[test]
 fn the_program_says_what_the_snapshots_hold() -> Result<()> {
     let cases = trycmd::TestCases::new();

@@ -1,4 +1,4 @@
-//! Topics: what exists, their ids, offsets and limits, and creation. Calls block, each at most [`CALL_TIMEOUT`] and a
+//! Topics: what exists, their ids, offsets and limits, and creation. Calls block, each at most `CALL_TIMEOUT` and a
 //! little, and name the broker when none answers.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
@@ -22,6 +22,13 @@ use crate::options::ClientOptions;
 
 /// How long one call may take before it counts as failed.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Before a topic counts as gone the cluster is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long topics that were created may take until they can be seen.
+const CREATION_BOUND: Duration = Duration::from_secs(10);
+/// Between two looks for them.
+const CREATION_PAUSE: Duration = Duration::from_millis(100);
 
 /// A topic as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,25 +144,55 @@ impl Admin {
     }
 }
 
+/// Asks a second time when the answer is that a topic is not there, or is another: a broker that just started may not
+/// know better yet. The second answer counts.
+pub(crate) fn settled<T>(ask: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    match ask() {
+        Err(error) if error.is_absence() => {
+            tracing::debug!(%error, "asking again");
+            thread::sleep(ASK_AGAIN_AFTER);
+            ask()
+        }
+        answer => answer,
+    }
+}
+
 /// Topics that are to exist before a job starts, and how many partitions a new one gets.
 pub type Wanted = BTreeMap<String, i32>;
 
 /// Checks that topics exist, and creates those that do not if `create` says so (replication as the broker defaults).
-/// Returns the names of the topics it created.
+/// Returns the names of the topics it created, once all can be seen.
 pub fn ensure_topics(options: &ClientOptions, wanted: &Wanted, create: bool) -> Result<Vec<String>, Error> {
     let admin = Admin::new(client::open_consumer(&client::consumer_config(options), options)?);
     let names: Vec<String> = wanted.keys().cloned().collect();
-    let existing: BTreeSet<String> = admin.topics(&names)?.into_iter().map(|t| t.name).collect();
-    let missing: Vec<(&String, &i32)> = wanted.iter().filter(|(name, _)| !existing.contains(*name)).collect();
-    match missing.first() {
-        None => return Ok(Vec::new()),
-        Some((topic, _)) if !create => return Err(Error::TopicMissing { topic: (*topic).clone() }),
-        Some(_) => {}
+    if !create {
+        return settled(|| match missing(&admin, &names)?.pop() {
+            Some(topic) => Err(Error::TopicMissing { topic }),
+            None => Ok(Vec::new()),
+        });
     }
-    let new: Vec<NewTopic<'_>> = missing
-        .iter()
-        .map(|(name, partitions)| NewTopic::new(name, **partitions, TopicReplication::Fixed(-1)))
-        .collect();
+    let missing = missing(&admin, &names)?;
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let new = wanted.iter().filter(|(name, _)| missing.contains(name));
+    let created = create_topics(options, new)?;
+    wait_until_visible(&admin, &missing)?;
+    Ok(created)
+}
+
+/// Which of `names` do not exist.
+fn missing(admin: &Admin, names: &[String]) -> Result<Vec<String>, Error> {
+    let existing: BTreeSet<String> = admin.topics(names)?.into_iter().map(|t| t.name).collect();
+    Ok(names.iter().filter(|name| !existing.contains(*name)).cloned().collect())
+}
+
+fn create_topics<'a>(
+    options: &ClientOptions,
+    wanted: impl Iterator<Item = (&'a String, &'a i32)>,
+) -> Result<Vec<String>, Error> {
+    let new: Vec<NewTopic<'_>> =
+        wanted.map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(-1))).collect();
     let results = block_on(admin_client(options)?.create_topics(&new, &admin_options()))
         .map_err(|e| Error::of("create topics", e))?;
     let mut created = Vec::new();
@@ -170,6 +207,22 @@ pub fn ensure_topics(options: &ClientOptions, wanted: &Wanted, create: bool) -> 
     Ok(created)
 }
 
+/// The controller answers before every broker knows what it created.
+fn wait_until_visible(admin: &Admin, names: &[String]) -> Result<(), Error> {
+    let started = Instant::now();
+    loop {
+        let unseen = missing(admin, names)?;
+        if unseen.is_empty() {
+            return Ok(());
+        }
+        if started.elapsed() >= CREATION_BOUND {
+            let operation = format!("see the topics that were created ({})", unseen.join(", "));
+            return Err(Error::Unresponsive { operation, waited: CREATION_BOUND });
+        }
+        thread::sleep(CREATION_PAUSE);
+    }
+}
+
 /// Describes topics; those that do not exist are left out.
 pub fn describe_topics(options: &ClientOptions, names: &[String]) -> Result<Vec<Topic>, Error> {
     Admin::new(client::open_consumer(&client::consumer_config(options), options)?).topics(names)
@@ -177,7 +230,8 @@ pub fn describe_topics(options: &ClientOptions, names: &[String]) -> Result<Vec<
 
 /// The largest record batch each topic takes (`max.message.bytes`), by topic.
 pub fn max_message_bytes(options: &ClientOptions, topics: &[String]) -> Result<BTreeMap<String, usize>, Error> {
-    Admin::new(client::open_consumer(&client::consumer_config(options), options)?).max_message_bytes(topics)
+    let admin = Admin::new(client::open_consumer(&client::consumer_config(options), options)?);
+    settled(|| admin.max_message_bytes(topics))
 }
 
 fn admin_client(options: &ClientOptions) -> Result<AdminClient<Context>, Error> {
@@ -212,6 +266,22 @@ fn block_on<F: Future>(future: F) -> F::Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_absence_is_believed_the_second_time() {
+        let gone = || Error::TopicMissing { topic: "t".to_owned() };
+        let unknown = || Error::call("ask", RDKafkaErrorCode::UnknownTopicOrPartition);
+        let asked = |answers: Vec<Result<u8, Error>>| {
+            let (count, answers) = (answers.len(), std::cell::RefCell::new(answers.into_iter()));
+            let answer = settled(|| answers.borrow_mut().next().unwrap());
+            (answer.map_err(|e| e.to_string()), count - answers.into_inner().len())
+        };
+        assert_eq!(asked(vec![Ok(1), Ok(2)]), (Ok(1), 1), "the good path asks once");
+        assert_eq!(asked(vec![Err(gone()), Ok(2)]), (Ok(2), 2));
+        assert_eq!(asked(vec![Err(unknown()), Err(gone()), Ok(3)]), (Err(gone().to_string()), 2));
+        let refused = || Error::call("ask", RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert_eq!(asked(vec![Err(refused()), Ok(2)]), (Err(refused().to_string()), 1));
+    }
 
     #[test]
     fn a_future_is_waited_for() {

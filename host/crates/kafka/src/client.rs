@@ -15,12 +15,16 @@ pub(crate) type Consumer = BaseConsumer<Context>;
 
 /// Bytes of fetched records that wait in the client.
 const QUEUED_KBYTES_MAX: u32 = 32 * 1024;
+/// Bytes of one answer to a fetch, on top of what is queued; the default of 50 MiB per broker would outweigh the queue. A
+/// first batch that is larger is sent all the same.
+const FETCH_BYTES_MAX: u64 = 16 << 20;
 
 /// Configuration of a consumer that is assigned its partitions, never subscribes and never commits by itself.
 pub fn consumer_config(options: &ClientOptions) -> ClientConfig {
     let mut config = common_config(options);
     let defaults = [
         ("queued.max.messages.kbytes", QUEUED_KBYTES_MAX.to_string()),
+        ("fetch.max.bytes", fetch_bytes(options).to_string()),
         // After a pause of fetching because the queue was full; the default of 1 s leaves the pipeline idle.
         ("fetch.queue.backoff.ms", "2".to_owned()),
         // A partition that is added waits for the open fetch request of its broker.
@@ -41,6 +45,12 @@ pub fn consumer_config(options: &ClientOptions) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         .set("check.crcs", "true");
     config
+}
+
+/// The client refuses to fetch less than it may send.
+fn fetch_bytes(options: &ClientOptions) -> u64 {
+    let message = options.properties.get("message.max.bytes").and_then(|v| v.parse().ok());
+    FETCH_BYTES_MAX.max(message.unwrap_or(0))
 }
 
 /// Configuration that every producer shares; transactions add theirs.
@@ -167,10 +177,19 @@ mod tests {
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
         assert_eq!(config.get("group.id"), Some("weir-orders"));
         assert_eq!(producer_config(&good).get("security.protocol"), Some("ssl"));
+        assert_eq!(config.get("fetch.max.bytes"), Some("16777216"));
         for (key, _) in refused_properties() {
             let error = options(&[(key, "x")]).check().unwrap_err();
             assert_eq!(error.fault(), Fault::Config);
             assert!(error.to_string().contains(key));
+        }
+    }
+
+    #[test]
+    fn the_client_accepts_the_bound_of_a_fetch_whatever_a_message_may_hold() {
+        for given in [&[][..], &[("message.max.bytes", "50000000")], &[("fetch.max.bytes", "2000000")]] {
+            let options = options(given);
+            open_consumer(&consumer_config(&options), &options).unwrap();
         }
     }
 

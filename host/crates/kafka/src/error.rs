@@ -94,6 +94,18 @@ pub enum Error {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// A topic of a running job is not known to the broker that was asked. Whether it is gone shows at the next attempt.
+    #[error("failed to {operation}: the broker does not know a topic just now")]
+    TopicUnknown {
+        /// What was attempted.
+        operation: String,
+    },
+    /// The attempt was given up, and a later one has begun.
+    #[error("refused to {operation}: a later attempt of this job has taken over")]
+    Retired {
+        /// What was attempted.
+        operation: &'static str,
+    },
     /// The transactional id belongs to a newer producer, or the broker's time-out ended the transaction.
     #[error("transactional id {id:?} was fenced while trying to {operation}")]
     Fenced {
@@ -136,11 +148,24 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Property { .. } | Self::Client(_) | Self::Option { .. } | Self::TopicMissing { .. } => Fault::Config,
-            Self::Unreachable { .. } | Self::Unresponsive { .. } | Self::LimitLowered { .. } => Fault::Transient,
+            Self::Unreachable { .. }
+            | Self::Unresponsive { .. }
+            | Self::LimitLowered { .. }
+            | Self::TopicUnknown { .. }
+            | Self::Retired { .. } => Fault::Transient,
             Self::Refused { .. } | Self::Oversize { .. } => Fault::User,
             Self::TopicReplaced { .. } | Self::OutOfRange { .. } => Fault::Corrupt,
             Self::Fenced { .. } => Fault::Fenced,
             Self::Call { code, .. } => classify(*code),
+        }
+    }
+
+    /// True when the broker's answer is that a topic, or the topic that was expected, is not there.
+    pub(crate) fn is_absence(&self) -> bool {
+        match self {
+            Self::TopicMissing { .. } | Self::TopicReplaced { .. } => true,
+            Self::Call { code, .. } => is_unknown_topic(*code),
+            _ => false,
         }
     }
 
@@ -184,6 +209,12 @@ pub fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | C::ClusterAuthorizationFailed
             | C::TransactionalIdAuthorizationFailed
     )
+}
+
+/// True when the broker does not know the topic or the partition.
+pub(crate) fn is_unknown_topic(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(code, C::UnknownTopicOrPartition | C::UnknownTopic | C::UnknownPartition)
 }
 
 /// Who must act on a code. What is not known to be anything else may pass by itself.

@@ -1,7 +1,7 @@
 //! HOT PATH. What rdkafka does not wrap: taking many messages with one call, topic ids, offsets of many partitions with
 //! one call. The only place of this crate with `unsafe`; everything it gives out is safe to use.
 //!
-//! Ownership: a [`Queue`] owns the messages it took until `release`, and keeps its client alive. Admin results are
+//! Ownership: a `Queue` owns the messages it took until `release`, and keeps its client alive. Admin results are
 //! copied out before their event is destroyed. librdkafka itself is thread safe.
 
 use std::ffi::{CStr, CString, c_char, c_int};

@@ -75,6 +75,11 @@ pub fn refused_properties() -> &'static [(&'static str, &'static str)] {
         ("enable.partition.eof", "Weir needs to see the end of a partition"),
         ("allow.auto.create.topics", "use --create-topics"),
         ("check.crcs", "Weir always verifies what it reads"),
+        ("delivery.report.only.error", "Weir counts the broker's answer to every record before it commits"),
+        ("enabled_events", "Weir reads the client's events itself"),
+        ("api.version.request", "without it the client reads what was never committed"),
+        ("offset.store.method", OFFSETS),
+        ("test.mock.num.brokers", "it puts a mock in place of Kafka"),
         ("log.queue", "Weir reads the client's log itself"),
     ]
 }

@@ -28,7 +28,7 @@ use crate::options::ClientOptions;
 
 use self::marker::Group;
 pub use self::options::SinkSideOptions;
-use self::pool::{Background, INIT_BOUND, Pool, Slot};
+use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure};
 use self::producer::{OutputTopic, Producer};
 use self::transactor::{Fenced, Transactor};
 use self::writer::{Outlet, PlainCommitter, Shared, TopicSink, TransactionCommitter};
@@ -50,6 +50,8 @@ pub struct KafkaSink {
 
 struct State {
     transaction_timeout: Duration,
+    /// Of the attempt that the last `fence` was for.
+    tenure: Tenure,
     /// Made by the last `fence`, for the next `open`.
     fenced: Option<(Arc<Pool>, Fenced)>,
     /// Clients on which an initialisation is still running; the next `fence` goes on with them.
@@ -60,7 +62,12 @@ impl KafkaSink {
     /// Checks the options; touches no broker.
     pub fn new(client: ClientOptions, options: SinkSideOptions) -> Result<Self, Error> {
         client.check()?;
-        let state = State { transaction_timeout: options.transaction_timeout, fenced: None, running: [None, None] };
+        let state = State {
+            transaction_timeout: options.transaction_timeout,
+            tenure: Tenure::default(),
+            fenced: None,
+            running: [None, None],
+        };
         Ok(Self {
             client,
             topics: options.topics,
@@ -93,7 +100,7 @@ impl KafkaSink {
             Delivery::AtLeastOnce | Delivery::None => Arc::default(),
         };
         let timeout = state.transaction_timeout;
-        let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout });
+        let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout, tenure: state.tenure.clone() });
         let [first, second] = std::mem::take(&mut state.running);
         // Side by side: most of the time goes to finding the coordinator.
         let (first, second) = thread::scope(|scope| {
@@ -145,6 +152,7 @@ impl KafkaSink {
     }
 
     fn open_plain(&self) -> Result<Outputs, Error> {
+        let tenure = self.lock().tenure.clone();
         let topics = self.output_topics()?;
         let producer = match topics.is_empty() {
             true => None,
@@ -153,7 +161,7 @@ impl KafkaSink {
         let shared = Shared::new(Outlet::Plain(producer), self.closing.clone());
         let sinks = self.sinks(&shared, &topics)?;
         let group = Group::open(&self.client, MarkerRead::Glance)?;
-        let committer: Box<dyn Committer> = Box::new(PlainCommitter { shared, group });
+        let committer: Box<dyn Committer> = Box::new(PlainCommitter { shared, group, tenure });
         Ok(Outputs { sinks, committer })
     }
 }
@@ -168,6 +176,7 @@ impl SinkConnector for KafkaSink {
 
     fn fence(&self) -> Result<(), PortError> {
         let mut state = self.lock();
+        std::mem::take(&mut state.tenure).end();
         if let Some(unused) = state.fenced.take() {
             self.closing.discard(unused.1);
         }

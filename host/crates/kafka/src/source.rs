@@ -20,7 +20,7 @@ use regex::Regex;
 use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
 use weir_core::{PortError, SplitState, Start, Until};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, settled};
 use crate::client;
 use crate::error::Error;
 use crate::options::{ClientOptions, SourceOptions, Topics};
@@ -157,14 +157,17 @@ fn select(topics: &Topics) -> Result<Selection, Error> {
 impl SourceConnector for KafkaSource {
     fn discover(&self) -> Result<Vec<SplitState>, PortError> {
         let admin = self.admin()?;
-        Ok(offsets::earliest(&admin, &self.selection.topics(&admin)?)?)
+        Ok(settled(|| offsets::earliest(&admin, &self.selection.topics(&admin)?))?)
     }
 
     fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
         let admin = self.admin()?;
-        let topics = self.selection.topics(&admin)?;
         let (start, until) = (&self.options.start, self.options.until.as_ref());
-        Ok(offsets::resolve(&admin, &self.client, &topics, start, until)?)
+        let resolve = || {
+            let topics = self.selection.topics(&admin)?;
+            offsets::resolve(&admin, &self.client, &topics, start, until)
+        };
+        Ok(settled(resolve)?)
     }
 
     fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
@@ -178,7 +181,8 @@ impl SourceConnector for KafkaSource {
                 let admin = self.admin()?;
                 // A restored topic that is gone or another now is an error before its offsets are asked for.
                 offsets::verify(&admin, &splits)?;
-                Ok(offsets::rebound(&admin, &self.selection.topics(&admin)?, splits, until)?)
+                let rebound = || offsets::rebound(&admin, &self.selection.topics(&admin)?, splits.clone(), until);
+                Ok(settled(rebound)?)
             }
         }
     }

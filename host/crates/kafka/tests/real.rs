@@ -20,7 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use weir_core::frame::{NO_SOURCE, NO_TIMESTAMP, encode_headers};
 use weir_core::ports::{Commit, MarkerRead, SinkConnector};
 use weir_core::{Batch, Delivery, Epoch, Fault, FrameWriter, JobName, Origin, RecordView, ShardId, SplitId};
-use weir_kafka::admin::ensure_topics;
+use weir_kafka::admin::{describe_topics, ensure_topics};
 use weir_kafka::{ClientOptions, KafkaSink, SinkSideOptions};
 
 /// A job of its own on topics of its own.
@@ -412,6 +412,48 @@ fn plain_commits_carry_the_marker_too() {
         outputs.committer.commit(&job.commit(2)).unwrap();
         assert_eq!(job.marker(&sink, MarkerRead::Stable), [(20, marker(2)), (20, marker(2))]);
     }
+}
+
+#[test]
+fn an_attempt_that_was_given_up_does_not_disturb_the_next() {
+    for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce, Delivery::None] {
+        let Some(job) = Job::new("given-up") else { return };
+        let sink = job.sink(delivery);
+        sink.fence().unwrap();
+        let mut abandoned = sink.open().unwrap();
+        abandoned.committer.commit(&job.commit(1)).unwrap();
+        sink.fence().unwrap();
+        let mut outputs = sink.open().unwrap();
+        outputs.committer.commit(&job.commit(2)).unwrap();
+        let error = abandoned.committer.commit(&job.commit(1)).unwrap_err();
+        assert_eq!(error.fault(), Fault::Transient, "{error}");
+        assert!(error.to_string().contains("a later attempt"), "{error}");
+        drop(abandoned);
+        assert_eq!(job.marker(&sink, MarkerRead::Stable), [(20, marker(2)), (20, marker(2))]);
+        outputs.committer.commit(&job.commit(3)).unwrap();
+        assert_eq!(job.marker(&sink, MarkerRead::Stable), [(30, marker(3)), (30, marker(3))]);
+    }
+}
+
+#[test]
+fn a_source_topic_that_is_gone_is_for_the_next_attempt_to_judge() {
+    let Some(job) = Job::new("gone") else { return };
+    let sink = job.sink(Delivery::AtLeastOnce);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    let admin: rdkafka::admin::AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &job.client.brokers).create().unwrap();
+    // The request is sent when it is made; its answer is awaited by looking.
+    let _answer = admin.delete_topics(&[&job.input], &rdkafka::admin::AdminOptions::new());
+    let started = Instant::now();
+    while !describe_topics(&job.client, std::slice::from_ref(&job.input)).unwrap().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let error = outputs.committer.commit(&job.commit(2)).unwrap_err();
+    assert_eq!(error.fault(), Fault::Transient, "{error}");
+    assert!(error.to_string().contains("does not know a topic"), "{error}");
 }
 
 #[test]

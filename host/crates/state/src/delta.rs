@@ -1,7 +1,7 @@
 //! The bytes of state keys and deltas: one layout for log, delta and store.
 //!
 //! A state key is `key_group:u16be | operator:u16be | table:u16be | user key`, so that a key group is one range of the
-//! store. A delta is `{key_len:u32, key, value_len:u32, value}*`, little endian, with [`NULL`] for a cleared value.
+//! store. A delta is `{key_len:u32, key, value_len:u32, value}*`, little endian, with `NULL` for a cleared value.
 
 use weir_core::frame::NULL;
 use weir_core::key_group::KeyGroup;

@@ -14,6 +14,9 @@ use crate::lock::Lock;
 use crate::log::{self, SegmentLog};
 use crate::store::RocksStore;
 
+/// The file of RocksDB that names its manifest: where it is missing, RocksDB starts an empty store.
+const CURRENT: &str = "CURRENT";
+
 /// A locked state directory of one shard of a job. Log and store keep the lock alive, whoever is dropped first.
 #[derive(Debug)]
 pub struct StateDir {
@@ -59,15 +62,32 @@ impl StateDir {
     }
 
     /// Opens the store; `memory_bytes` bounds memtables, block cache, and all overlays and caches together. Once for
-    /// the life of the job: it survives recovery in place.
+    /// the life of the job: it survives recovery in place. A store that is lost while the log no longer holds all of it
+    /// is an error, and nothing is written.
     pub fn store(&self, memory_bytes: u64) -> Result<Arc<RocksStore>, Error> {
         let path = self.path.join("store");
+        let trimmed = log::trimmed_to(&self.path.join("log"))?;
+        // Before anything is made: a second start must not find an empty store that looks like one of its own.
+        if !path.join(CURRENT).exists() {
+            self.refuse_lost(trimmed)?;
+        }
         files::create_dirs(&path)?;
         let store = RocksStore::open(&path, memory_bytes, Arc::clone(&self.ownership))?;
         let applied = store.applied().0;
         if self.empty && applied > 0 {
             return Err(Error::Disagree { path: self.path.clone(), applied, log: "is empty".to_owned() });
         }
+        if applied == 0 {
+            self.refuse_lost(trimmed)?;
+        }
         Ok(Arc::new(store))
+    }
+
+    /// An empty store is made whole again by the log alone, unless the log has lost its beginning: it was trimmed
+    /// because the store held that.
+    fn refuse_lost(&self, trimmed: Option<u64>) -> Result<(), Error> {
+        let Some(number) = trimmed else { return Ok(()) };
+        let log = format!("begins with segment {number}: what came before was in a store that is lost");
+        Err(Error::Disagree { path: self.path.clone(), applied: 0, log })
     }
 }

@@ -28,6 +28,8 @@ use segment::{Found, Segment};
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Nor more records: manifests are kept in memory until their segment is trimmed.
 const SEGMENT_RECORDS_MAX: usize = 2048;
+/// The number of the first segment. Segments are dropped in order, so a log that has it has everything.
+const FIRST_SEGMENT: u64 = 1;
 
 /// The log of one shard.
 pub(crate) struct SegmentLog {
@@ -142,7 +144,7 @@ impl SegmentLog {
         if let (Some(tail), Some(last)) = (&self.tail, self.segments.last()) {
             tail.sync_all().map_err(Error::io("sync", &last.path))?;
         }
-        let number = self.segments.last().map_or(1, |last| last.number + 1);
+        let number = self.segments.last().map_or(FIRST_SEGMENT, |last| last.number + 1);
         let path = Segment::path(&self.dir, number);
         let file = File::options().create_new(true).append(true).open(&path);
         let file = file.and_then(|file| file.sync_all().map(|()| file)).map_err(Error::io("create", &path))?;
@@ -198,7 +200,7 @@ impl SegmentLog {
             fs::remove_file(&segment.path).map_err(Error::io("remove", &segment.path))?;
             files::sync_dir(&self.dir)?;
         }
-        let number = self.segments.first().map_or(1, |first| first.number);
+        let number = self.segments.first().map_or(FIRST_SEGMENT, |first| first.number);
         let header = Header::of(epoch.0, manifest, &[]);
         let path = Segment::path(&self.dir, number);
         let bytes = [&header.encode(), manifest].concat();
@@ -275,7 +277,9 @@ impl EpochLog for SegmentLog {
     ) -> Result<(), PortError> {
         self.place(index)?;
         let first = self.records.first().map_or(Epoch(0), |record| record.epoch);
-        if applied > Epoch(0) && first > applied.next() {
+        // Into an empty store everything is replayed, whatever the number of the first epoch: if it is the first.
+        let is_whole = applied == Epoch(0) && self.segments.first().is_some_and(|s| s.number == FIRST_SEGMENT);
+        if !is_whole && first > applied.next() {
             let log = format!("begins at epoch {first}");
             return Err(Error::Disagree { path: self.dir.clone(), applied: applied.0, log }.into());
         }
@@ -311,6 +315,11 @@ pub(crate) fn has_bytes(dir: &Path) -> Result<bool, Error> {
         }
     }
     Ok(false)
+}
+
+/// The number of the first segment, if there were others before it.
+pub(crate) fn trimmed_to(dir: &Path) -> Result<Option<u64>, Error> {
+    Ok(segment_numbers(dir)?.first().copied().filter(|number| *number > FIRST_SEGMENT))
 }
 
 /// The numbers of the segments in `dir`, in order.

@@ -11,8 +11,10 @@ use weir_core::ports::{Commit, Committed, MarkerRead};
 
 use crate::Error;
 use crate::client::{Consumer, consumer_config, open_consumer};
+use crate::error::is_unknown_topic;
 use crate::ffi;
 use crate::options::ClientOptions;
+use crate::sink::pool::Tenure;
 
 /// The broker keeps 4096 characters (`offset.metadata.max.bytes`) unless told otherwise; the marker needs far fewer.
 const MARKER_BYTES_MAX: usize = 511;
@@ -91,10 +93,12 @@ impl Group {
         format!("read the committed offsets of group {:?}", self.name)
     }
 
-    /// Commits outside any transaction and waits for the answer.
-    pub(crate) fn commit(&self, offsets: &TopicPartitionList) -> Result<(), Error> {
+    /// Commits outside any transaction and waits for the answer. No broker would refuse an attempt that was given up:
+    /// its `tenure` does.
+    pub(crate) fn commit(&self, offsets: &TopicPartitionList, tenure: &Tenure) -> Result<(), Error> {
         let started = Instant::now();
         loop {
+            tenure.check("commit offsets")?;
             let left = COMMIT_BOUND.saturating_sub(started.elapsed());
             let committed = ffi::produce::commit_offsets(&self.consumer, offsets, left);
             ffi::serve_events(&self.consumer);
@@ -104,7 +108,13 @@ impl Group {
                 Err(code) if passes(code) && started.elapsed() < COMMIT_BOUND => {
                     std::thread::sleep(Duration::from_millis(100));
                 }
-                Err(code) => return Err(self.failure(format!("commit offsets of group {:?}", self.name), code)),
+                Err(code) => {
+                    let operation = format!("commit offsets of group {:?}", self.name);
+                    return Err(match is_unknown_topic(code) {
+                        true => Error::TopicUnknown { operation },
+                        false => self.failure(operation, code),
+                    });
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The two transactional ids of a shard, and the work on them that goes on in the background.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,11 +35,33 @@ impl Slot {
     }
 }
 
+/// The time of one attempt, which the next one ends. An attempt that was given up may still be at it on a thread that
+/// nobody could stop: it must neither fence its successor nor commit after it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tenure {
+    has_ended: Arc<AtomicBool>,
+}
+
+impl Tenure {
+    pub(crate) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+    }
+
+    /// Refuses `operation` after the end.
+    pub(crate) fn check(&self, operation: &'static str) -> Result<(), Error> {
+        match self.has_ended.load(Ordering::Acquire) {
+            true => Err(Error::Retired { operation }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// How an attempt makes producers for its two ids.
 pub(crate) struct Pool {
     pub(crate) options: ClientOptions,
     pub(crate) topics: Arc<[OutputTopic]>,
     pub(crate) timeout: Duration,
+    pub(crate) tenure: Tenure,
 }
 
 /// An id that could not be initialised. A client whose call is still running in librdkafka comes along: dropped, it
@@ -56,6 +79,11 @@ impl Pool {
 
     /// Fences every rival on the id of `slot` and aborts its transaction. Goes on with `running`, if there is one.
     pub(crate) fn initialise(&self, slot: Slot, running: Option<Producer>) -> Result<Producer, Box<Uninitialised>> {
+        // Whoever ends the tenure then waits for initialisations in the background: those that it does not see there
+        // begin after the end, and stop here.
+        self.tenure
+            .check("initialise a transactional id")
+            .map_err(|error| Box::new(Uninitialised { error, running: None }))?;
         let fresh = || {
             let transactional = Transactional { id: self.id(slot), timeout: self.timeout };
             Producer::open(&self.options, Arc::clone(&self.topics), Some(transactional))

@@ -79,6 +79,7 @@ impl Transactor {
 
     /// The producer of the open transaction, which is begun if there is none.
     pub(crate) fn producer(&mut self) -> Result<&mut Producer, Error> {
+        self.pool.tenure.check("use a transaction")?;
         match self.state {
             State::Open => {}
             State::Failed => return Err(Error::call("go on after a failed transaction", RDKafkaErrorCode::State)),
@@ -202,6 +203,7 @@ impl Transactor {
 
     /// Initialises the id of `doubted` anew in the background; from then on it is the standby.
     fn renew(&mut self, doubted: (Slot, Producer)) -> Result<(), Error> {
+        self.pool.tenure.check("initialise a transactional id")?;
         let (slot, old) = doubted;
         let (sender, receiver) = bounded(1);
         let pool = Arc::clone(&self.pool);

@@ -9,7 +9,7 @@ use weir_core::{Batch, PortError};
 
 use crate::Error;
 use crate::sink::marker::{Group, offsets};
-use crate::sink::pool::Background;
+use crate::sink::pool::{Background, Tenure};
 use crate::sink::producer::Producer;
 use crate::sink::transactor::Transactor;
 
@@ -116,6 +116,7 @@ impl Committer for TransactionCommitter {
 pub(crate) struct PlainCommitter {
     pub(crate) shared: Arc<Shared>,
     pub(crate) group: Group,
+    pub(crate) tenure: Tenure,
 }
 
 impl Committer for PlainCommitter {
@@ -130,6 +131,6 @@ impl Committer for PlainCommitter {
             // A source that cannot be read again (stdin) has no position that would mean anything.
             return Ok(());
         }
-        Ok(self.group.commit(&offsets(commit)?)?)
+        Ok(self.group.commit(&offsets(commit)?, &self.tenure)?)
     }
 }

@@ -27,7 +27,7 @@ const FLUSH_AFTER: Duration = Duration::from_millis(2);
 /// How long an idle fetcher waits before it looks for commands.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How often a limited fetcher hands out tokens.
-const RATE_TICK: Duration = Duration::from_millis(20);
+const RATE_TICK: Duration = Duration::from_millis(5);
 
 /// How long a closing consumer may take; one that takes longer is abandoned.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);

@@ -9,7 +9,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::Offset;
 use weir_core::{SplitId, SplitState, Start, Until};
 
-use crate::admin::{Admin, CALL_TIMEOUT, Range, Topic};
+use crate::admin::{Admin, CALL_TIMEOUT, Range, Topic, settled};
 use crate::client::{consumer_config, open_consumer};
 use crate::error::Error;
 use crate::ffi::{Isolation, Which};
@@ -156,6 +156,10 @@ fn committed(client: &ClientOptions, group: &str, ids: &[SplitId]) -> Result<Vec
 
 /// Checks restored splits: the same topics by id, and positions that can be read on from.
 pub(super) fn verify(admin: &Admin, states: &[SplitState]) -> Result<(), Error> {
+    settled(|| verify_once(admin, states))
+}
+
+fn verify_once(admin: &Admin, states: &[SplitState]) -> Result<(), Error> {
     let mut names: Vec<String> = states.iter().map(|s| s.split.topic.to_string()).collect();
     names.sort();
     names.dedup();

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use weir_core::{Fault, JobName, ShardId};
+use weir_core::{Epoch, Fault, JobName, ShardId};
 use weir_state::{Error, StateDir};
 
 use crate::{child_dir, golden, job, open};
@@ -25,7 +25,7 @@ fn a_new_directory_is_made_with_its_parents() {
 fn a_directory_with_a_record_is_no_first_start() {
     let temp = tempfile::tempdir().expect("temp dir");
     let dir = open(temp.path()).expect("opens");
-    dir.log().expect("log").append(weir_core::Epoch(1), b"manifest", &[], true).expect("appends");
+    dir.log().expect("log").append(Epoch(1), b"manifest", &[], true).expect("appends");
     drop(dir);
     assert!(!open(temp.path()).expect("opens again").is_empty());
 }
@@ -82,6 +82,36 @@ fn a_start_that_died_before_format_is_no_obstacle() {
     fs::write(temp.path().join("LOCK"), "1\n").expect("writes");
     fs::write(temp.path().join("replace.tmp"), "weir-").expect("writes");
     assert!(open(temp.path()).expect("opens").is_empty());
+}
+
+#[test]
+fn a_lost_store_comes_back_from_a_whole_log_and_is_refused_for_a_trimmed_one() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let store_dir = temp.path().join("store");
+    let dir = open(temp.path()).expect("opens");
+    let mut log = dir.log().expect("log");
+    for epoch in 1..=4096 {
+        log.append(Epoch(epoch), b"m", &[crate::delta(b"d")], false).expect("appends");
+    }
+    drop(dir.store(1 << 20).expect("the log still has everything"));
+    fs::remove_dir_all(&store_dir).expect("loses the store");
+    drop(dir.store(1 << 20).expect("the log still has everything"));
+
+    log.trim(Epoch(2049)).expect("trims");
+    drop((log, dir));
+    let refused = || {
+        let dir = open(temp.path()).expect("opens");
+        let error = dir.store(1 << 20).err().expect("is refused");
+        assert_eq!(error.fault(), Fault::Corrupt);
+        assert!(error.to_string().contains("a store that is lost"), "{error}");
+    };
+    refused(); // An empty RocksDB.
+    fs::remove_dir_all(&store_dir).expect("loses the store");
+    refused();
+    assert!(!store_dir.exists(), "nothing is written");
+    fs::create_dir(&store_dir).expect("an empty directory");
+    refused();
+    assert_eq!(fs::read_dir(&store_dir).expect("lists").count(), 0, "nothing is written");
 }
 
 /// Holds the lock, in another process, until its standard input ends.

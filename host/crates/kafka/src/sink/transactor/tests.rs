@@ -11,6 +11,7 @@ use super::*;
 use crate::admin::ensure_topics;
 use crate::options::ClientOptions;
 use crate::sink::marker::{Group, offsets};
+use crate::sink::pool::Tenure;
 
 #[test]
 fn a_commit_that_may_have_been_resent_is_in_doubt() {
@@ -20,6 +21,21 @@ fn a_commit_that_may_have_been_resent_is_in_doubt() {
     assert_eq!(doubt(took(1, false), took(70, false)), Some("slow-end"));
     assert_eq!(doubt(took(1, true), took(1, false)), Some("resumed"));
     assert_eq!(doubt(took(1, false), took(1, true)), Some("resumed"));
+}
+
+#[test]
+fn an_attempt_that_was_given_up_initialises_nothing() {
+    let job = JobName::new("given-up").unwrap();
+    // Port 9 (discard) is not served; nobody gets as far as to notice.
+    let brokers = "127.0.0.1:9".to_owned();
+    let options = ClientOptions { brokers, properties: BTreeMap::new(), job, shard: ShardId(0) };
+    let tenure = Tenure::default();
+    let pool = Pool { options, topics: Arc::default(), timeout: Duration::from_secs(15), tenure: tenure.clone() };
+    tenure.end();
+    let started = Instant::now();
+    let refused = pool.initialise(Slot::First, None).err().unwrap();
+    assert!(matches!(refused.error, Error::Retired { .. }) && refused.running.is_none());
+    assert!(started.elapsed() < Duration::from_secs(1), "before any broker is asked");
 }
 
 #[test]
@@ -33,7 +49,8 @@ fn ids_take_turns_and_the_doubted_one_is_fenced() {
     let split = SplitId::new(topic.as_str(), 0);
     let group = Group::open(&options, MarkerRead::Stable).unwrap();
     let metadata = group.metadata().unwrap();
-    let pool = Arc::new(Pool { options, topics: Arc::default(), timeout: Duration::from_secs(15) });
+    let pool =
+        Arc::new(Pool { options, topics: Arc::default(), timeout: Duration::from_secs(15), tenure: Tenure::default() });
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
     let fenced = Fenced { first: initialise(First), second: initialise(Second) };
     let background = Background::default();
