@@ -30,7 +30,7 @@ deps: ## install what building and testing need
 build: deps guests ## build target/release/host and target/plugins/*.wasm
 	@$(cargo) build --release --workspace
 	@mkdir -p target/release
-	@cmp -s $(tool)/host target/release/host || { ln -f $(tool)/host target/release/host 2>/dev/null || install $(tool)/host target/release/host; }
+	@if [ $(tool)/host -nt target/release/host ]; then strip --strip-debug -o target/release/host $(tool)/host; fi
 
 guests: deps
 	@plugins/build.sh target/plugins
