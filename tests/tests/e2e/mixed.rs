@@ -19,8 +19,11 @@ const RECORDS: usize = 20_000;
 /// Starts `args` again and again; each run is killed at a random moment after `progress` has grown.
 fn kill_all(args: &[String], progress: impl Fn() -> Result<u64>) -> Result<()> {
     let mut random = Random::new();
-    // Shown when the test fails: WEIR_SEED repeats the run.
-    println!("WEIR_SEED={}", random.seed());
+    let seed = random.seed();
+    kill_each(args, progress, &mut random).map_err(|error| error.context(format!("WEIR_SEED={seed}")))
+}
+
+fn kill_each(args: &[String], progress: impl Fn() -> Result<u64>, random: &mut Random) -> Result<()> {
     for kill in 0..KILLS {
         let mut host = Host::start(args)?;
         let before = progress()?;
