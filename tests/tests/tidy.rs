@@ -17,8 +17,8 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("weir-local", &["weir-core"]),
     ("weir-state", &["weir-core"]),
     ("weir-plugin", &["weir-core"]),
-    ("weir-runtime", &["weir-core", "weir-checkpoint", "weir-pipeline"]),
-    ("weir-api", &["weir-core", "weir-pipeline", "weir-runtime"]),
+    ("weir-runtime", &["weir-core", "weir-checkpoint"]),
+    ("weir-api", &["weir-core"]),
 ];
 
 /// Where each heavy dependency may be used.

@@ -24,8 +24,7 @@ use crate::status::{JobState, SplitStatus};
 
 /// An idle job commits at least this often: offsets and transactional ids expire after 7 days at the earliest.
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
-/// How long a stop may take.
-/// The process as a whole has 10 s; this leaves some for taking the tasks down.
+/// How long a stop may take: the process as a whole has 10 s, and taking the tasks down needs some of it.
 const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How often the loop looks at stop requests and the clock.
 const TICK: Duration = Duration::from_millis(10);

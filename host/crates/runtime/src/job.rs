@@ -33,7 +33,8 @@ pub struct JobOptions {
     pub has_patient_sink: bool,
     /// Memory for keyed state: tasks wait for the epoch under way when their overlays outgrow it.
     pub state_memory_bytes: u64,
-    /// After being fenced without a rival, the job waits a random part of this.
+    /// What the broker allows a transaction, before stretching. A job fenced without a rival waits a random part of its
+    /// half.
     pub transaction_timeout: Duration,
 }
 

@@ -1,4 +1,5 @@
-//! What an outsider may know of a job: a snapshot that the coordinator loop writes once per epoch and anyone may read.
+//! What an outsider may know of a job: a snapshot that the coordinator's thread writes at each epoch and twice a second,
+//! and anyone may read.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

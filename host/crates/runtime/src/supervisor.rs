@@ -4,7 +4,9 @@
 //! |---|---|
 //! | transient | a new attempt, after a back-off; without end once the job has run, for 30 s before |
 //! | fenced | the marker is read: a foreign attempt on it is a rival (exit 3); otherwise a new attempt |
-//! | config, user, corrupt, bug | the job ends with the error |
+//! | config | before the job has run it ends; later a new attempt, whose start judges again |
+//! | corrupt | the job ends with the error, or with the rival's name where one holds the marker |
+//! | user, bug | the job ends with the error |
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};

@@ -221,7 +221,7 @@ fn runner(job: &Job, index: usize, task: u16, shared: &Shared<'_>) -> Result<Run
         .sum();
     let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares)));
     let about = format!(
-        r#"{{"job":"{}","shard":{},"operator":{},"task":{task},"parallelism":{}}}"#,
+        r#"{{"job":"{}","shard":{},"operator":{},"index":{task},"parallelism":{}}}"#,
         job.options.name,
         job.options.shard,
         quoted(&setup.name),

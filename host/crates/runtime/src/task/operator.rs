@@ -19,7 +19,7 @@ use crate::slots::Slots;
 use crate::updates;
 
 /// A call gets at most this much frame and values, unless a single record is larger.
-const CALL_BYTES_MAX: usize = 4 << 20;
+const CALL_BYTES_MAX: usize = 1 << 20;
 
 /// What receives the output of an operator: (output, records).
 pub(crate) type Emit<'a> = dyn FnMut(u32, Batch) -> Result<(), Error> + 'a;

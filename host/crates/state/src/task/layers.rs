@@ -1,6 +1,6 @@
 //! HOT PATH. The layers of one task's state in one table: overlays, committed layer and cache.
 //!
-//! DESIGN §7 reads through four layers in memory. A task only ever wants the youngest value, and nothing of it is ever
+//! The obvious design reads through four layers in memory. A task only ever wants the youngest value, and nothing of it is ever
 //! undone (recovery throws the task away), so that one entry for each key is enough, with the epoch that changed it:
 //!
 //! ```text
