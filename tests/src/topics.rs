@@ -1,6 +1,6 @@
 //! Topics, and records written to them by a plain Kafka client.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -53,12 +53,25 @@ pub fn truncate(broker: &Broker, name: &str, offsets: &[i64]) -> Result<()> {
 /// Deletes what `groups` have committed; those that do not exist are fine.
 pub fn delete_groups(broker: &Broker, groups: &[&str]) -> Result<()> {
     administrate(broker, async |admin| {
-        let answers = admin.delete_groups(groups, &options()).await?;
+        let deadline = Instant::now() + PATIENCE;
+        let answers = loop {
+            let answers = admin.delete_groups(groups, &options()).await?;
+            // A broker that has just made its offsets topic needs a moment.
+            if !answers.iter().any(is_loading) || Instant::now() > deadline {
+                break answers;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        };
         let missing = |answer: &Result<String, (String, RDKafkaErrorCode)>| {
             matches!(answer, Err((_, RDKafkaErrorCode::GroupIdNotFound | RDKafkaErrorCode::NotCoordinator)))
         };
         Ok(answers.into_iter().filter(|answer| !missing(answer)).collect())
     })
+}
+
+fn is_loading(answer: &Result<String, (String, RDKafkaErrorCode)>) -> bool {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable};
+    matches!(answer, Err((_, CoordinatorLoadInProgress | CoordinatorNotAvailable)))
 }
 
 fn administrate(
