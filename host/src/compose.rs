@@ -146,11 +146,9 @@ fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
 fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -> Result<OperatorSetup> {
     let factory = loader.load(plan)?;
     let description = factory.description();
-    if description.origin || description.routes {
-        let text = format!(
-            "plugin {:?} asks for weir.origin.* headers or routes records by weir.route.*, which this host does not do yet",
-            description.name
-        );
+    if description.routes {
+        let text =
+            format!("plugin {:?} routes records by weir.route.* headers, which this host does not do yet", description.name);
         return Err(PortError::new(Fault::Config, text).into());
     }
     Ok(OperatorSetup {
@@ -305,12 +303,15 @@ fn create_topics(plan: &Plan, client: &ClientOptions) -> Result<()> {
     let began = Instant::now();
     loop {
         let created = || -> Result<Vec<String>, weir_kafka::Error> {
+            let wanted = sources.iter().map(|topic| (topic.clone(), 1)).collect();
+            let mut created = weir_kafka::admin::ensure_topics(client, &wanted, true)?;
+            // All are there now, so that each counts, whatever a broker that just started knew of them.
             let known = weir_kafka::admin::describe_topics(client, &sources)?;
             let partitions = known.iter().map(|t| t.partitions.len()).max().unwrap_or(1).max(1);
             let partitions = i32::try_from(partitions).unwrap_or(1);
-            let wanted =
-                sources.iter().map(|t| (t.clone(), 1)).chain(kafka_topics(plan).map(|t| (t.to_owned(), partitions)));
-            weir_kafka::admin::ensure_topics(client, &wanted.collect(), true)
+            let wanted = kafka_topics(plan).map(|topic| (topic.to_owned(), partitions)).collect();
+            created.extend(weir_kafka::admin::ensure_topics(client, &wanted, true)?);
+            Ok(created)
         };
         match created().map_err(PortError::from) {
             Ok(created) => {

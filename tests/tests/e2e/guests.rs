@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::BaseRecord;
 use tempfile::TempDir;
 use weir_tests::host::{Ended, plugin, run, run_with_input};
 use weir_tests::machine;
@@ -99,7 +101,7 @@ fn a_null_key_fails_count_by_policy_and_is_named() -> Result<()> {
     let writer = Writer::new(scene.broker)?;
     for number in 0..100 {
         let key = format!("key-{}", number % 7);
-        let record = rdkafka::producer::BaseRecord::to(&scene.input).payload(&b"v"[..]).partition(0);
+        let record = BaseRecord::to(&scene.input).payload(&b"v"[..]).partition(0);
         writer.send(if number == 50 { record } else { record.key(key.as_bytes()) })?;
     }
     writer.flush()?;
@@ -121,5 +123,31 @@ fn a_trap_in_the_middle_leaves_the_state_of_the_others_exact() -> Result<()> {
     writer.flush()?;
     scene.run("misbehave", &["--on-error", "skip"])?.expect(0)?;
     ensure!(read_all(scene.broker, &scene.output)?.len() == 2_997, "a good record was lost or doubled");
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_asks_is_told_where_a_record_was_read() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("origin")?;
+    let writer = Writer::new(scene.broker)?;
+    let mut wanted = Vec::new();
+    for number in 0..40 {
+        let (partition, offset) = (number % 4, number / 4);
+        // What somebody else wrote under the names of the host is not believed.
+        let forged = Header { key: "weir.origin.topic", value: Some("forged") };
+        let record = BaseRecord::<[u8], [u8]>::to(&scene.input).payload(b"where").partition(partition);
+        writer.send(record.headers(OwnedHeaders::new().insert(forged)))?;
+        wanted.push(format!("{}[{partition}]@{offset}", scene.input));
+    }
+    writer.flush()?;
+    scene.run("misbehave", &[])?.expect(0)?;
+    let mut places = Vec::new();
+    for record in read_all(scene.broker, &scene.output)? {
+        places.push(String::from_utf8(record.value.context("a tombstone")?)?);
+    }
+    places.sort();
+    wanted.sort();
+    ensure!(places == wanted, "{places:?} instead of {wanted:?}");
     Ok(())
 }

@@ -306,7 +306,11 @@ fn start(
     let started = tasks::start(job, reader, &manifest, &signals, &events, handle, metrics);
     let tasks = match started {
         Ok(tasks) => tasks,
-        Err(error) => return Err((Some(log), error)),
+        Err(error) => {
+            // Those that did start leave.
+            signals.cancel();
+            return Err((Some(log), error));
+        }
     };
     match LogWriter::start(log, events, metrics.log_bytes.clone()) {
         Ok(log) => Ok(Running { tasks, log, signals, events: inbox, manifest, digest }),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use weir_core::ports::{Commit, Delta, SplitProgress};
-use weir_core::{Epoch, Origin, SplitId, SplitState};
+use weir_core::{Batch, Epoch, Origin, SplitId, SplitState};
 
 use crate::error::Error;
 
@@ -42,13 +42,23 @@ impl Signals {
         names.extend(splits.iter().skip(known).map(|s| s.split.clone()));
     }
 
+    /// Whether every split that `batch` was read from has its name.
+    pub(crate) fn knows_splits_of(&self, batch: &Batch) -> bool {
+        let newest = batch.origins.iter().map(|origin| origin.split as usize).max();
+        self.with_splits(|splits| newest.is_none_or(|newest| newest < splits.len()))
+    }
+
+    /// Shows the splits, in the order in which origins count them.
+    pub(crate) fn with_splits<T>(&self, look: impl FnOnce(&[SplitId]) -> T) -> T {
+        look(&self.splits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// An origin as people know it: topic, partition, offset.
     pub(crate) fn describe(&self, origin: Origin) -> String {
-        let names = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
-        match names.get(origin.split as usize) {
+        self.with_splits(|splits| match splits.get(origin.split as usize) {
             Some(split) => format!("{split} offset {}", origin.offset),
             None => format!("offset {} of split number {}", origin.offset, origin.split),
-        }
+        })
     }
 
     /// `epoch` holds.

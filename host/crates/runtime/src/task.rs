@@ -6,6 +6,8 @@ pub(crate) mod chain;
 pub(crate) mod operate;
 /// One operator: slots, state, the call, its effects, and what happens to a bad record.
 pub(crate) mod operator;
+/// The headers `weir.origin.*`.
+pub(crate) mod origin;
 /// The loop of the sink task.
 pub(crate) mod sink;
 /// The loop of the source task.

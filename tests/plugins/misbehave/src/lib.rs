@@ -11,6 +11,7 @@
 //! | `many` | 100,000 records |
 //! | `log` | a line of every level |
 //! | `lost` | emits to an output it does not describe |
+//! | `where` | the value becomes where the record was read, as the `weir.origin.*` headers say |
 //!
 //! The configuration `open` = `fail` or `trap` does so in `open`.
 
@@ -42,7 +43,7 @@ impl Operator for Misbehave {
     type Config = Config;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).with_origin()
     }
 
     fn open(config: Config) -> Result<Self, Failure> {
@@ -63,6 +64,7 @@ impl Operator for Misbehave {
             b"many" => (0..100_000).for_each(|_| ctx.emit(*record)),
             b"log" => log(ctx),
             b"lost" => ctx.emit_to(7, *record),
+            b"where" => ctx.emit(record.with_value(place(record)?.as_bytes())),
             value if value.starts_with(b"fail") => {
                 return Err(Failure::new(String::from_utf8_lossy(value)).with_code(100));
             }
@@ -89,6 +91,15 @@ fn allocate() {
 fn recurse(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);
     if frame.contains(&0) { 0 } else { recurse(black_box(depth + 1)) + frame.iter().sum::<u64>() }
+}
+
+fn place(record: &Record<'_>) -> Result<String, Failure> {
+    let part = |name| match record.header(name) {
+        Some(Some(text)) => Ok(str::from_utf8(text)?),
+        _ => Err(Failure::new(format!("no header {name}"))),
+    };
+    let (topic, partition) = (part("weir.origin.topic")?, part("weir.origin.partition")?);
+    Ok(format!("{topic}[{partition}]@{}", part("weir.origin.offset")?))
 }
 
 fn log(ctx: &mut Context<'_>) {

@@ -235,6 +235,7 @@ fn runner(job: &Job, index: usize, task: u16, shared: &Shared<'_>) -> Result<Run
         tables,
         outputs: shared.output_limits(job, index, description.outputs.len().max(1)),
         on_error: setup.on_error,
+        origin: description.origin,
     };
     let metrics = shared.metrics.operator(&setup.name);
     Ok(Runner::new(options, operator, state, metrics, Arc::clone(shared.signals)))

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::metrics::OperatorMetrics;
 use crate::signals::Signals;
 use crate::slots::Slots;
+use crate::task::origin::with_origin;
 use crate::updates;
 
 /// A call gets at most this much frame and values, unless a single record is larger.
@@ -38,6 +39,8 @@ pub(crate) struct RunnerOptions {
     pub outputs: Vec<Option<RecordLimit>>,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
+    /// Whether it asks for `weir.origin.*` headers.
+    pub origin: bool,
 }
 
 /// One operator of one task.
@@ -74,6 +77,15 @@ impl Runner {
 
     /// Processes `batch` and hands the output to `emit`, in order.
     pub(crate) fn run(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
+        if self.options.origin {
+            let batch = self.signals.with_splits(|splits| with_origin(batch, splits));
+            return self.run_whole(&batch, emit);
+        }
+        self.run_whole(batch, emit)
+    }
+
+    /// Processes `batch`, as the plugin is to see it.
+    fn run_whole(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
         match self.call(batch, emit)? {
             Ok(()) => Ok(()),
             Err(failure) => self.narrow(batch, failure, emit),
@@ -97,8 +109,8 @@ impl Runner {
         if self.values.len() + batch.frame.as_bytes().len() > CALL_BYTES_MAX && batch.frame.len() > 1 {
             drop(keys);
             let (left, right) = halves(batch);
-            self.run(&left, emit)?;
-            return self.run(&right, emit).map(Ok);
+            self.run_whole(&left, emit)?;
+            return self.run_whole(&right, emit).map(Ok);
         }
         let slots = if self.state.is_some() { self.slots.of_record() } else { &[] };
         let call = Call { input: 0, frame: &batch.frame, slots, values: &self.values };
@@ -138,12 +150,12 @@ impl Runner {
             }
         }
         let (left, right) = halves(batch);
-        self.run(&left, emit)?;
-        self.run(&right, emit)
+        self.run_whole(&left, emit)?;
+        self.run_whole(&right, emit)
     }
 
     fn run_part(&mut self, batch: &Batch, range: Range<usize>, emit: &mut Emit<'_>) -> Result<(), Error> {
-        if range.is_empty() { Ok(()) } else { self.run(&part(batch, range), emit) }
+        if range.is_empty() { Ok(()) } else { self.run_whole(&part(batch, range), emit) }
     }
 
     fn apply_policy(&mut self, batch: &Batch, failure: CallError) -> Result<(), Error> {

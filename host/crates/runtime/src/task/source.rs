@@ -61,6 +61,10 @@ impl SourceTask {
             match self.reader.poll(POLL_WAIT).map_err(Error::port("failed to read the source"))? {
                 Poll::Batch(batch) => {
                     self.signals.records_read.fetch_add(batch.frame.len() as u64, Ordering::Relaxed);
+                    // Whoever asks where a record was read must get an answer, also for a split that was just found.
+                    if !self.signals.knows_splits_of(&batch) {
+                        self.signals.name_splits(&self.reader.snapshot());
+                    }
                     self.chain.process(batch)?;
                 }
                 Poll::Pending => {}
