@@ -147,8 +147,10 @@ fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -
     let factory = loader.load(plan)?;
     let description = factory.description();
     if description.routes {
-        let text =
-            format!("plugin {:?} routes records by weir.route.* headers, which this host does not do yet", description.name);
+        let text = format!(
+            "plugin {:?} routes records by weir.route.* headers, which this host does not do yet",
+            description.name
+        );
         return Err(PortError::new(Fault::Config, text).into());
     }
     Ok(OperatorSetup {

@@ -68,7 +68,8 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
     };
     let metrics = JobMetrics::new(&options).operator("o");
     let (key, tables) = (KeySpec::Key, Vec::new());
-    let options = RunnerOptions { index: 0, name: "o".into(), key, tables, outputs: vec![None], on_error, origin: false };
+    let options =
+        RunnerOptions { index: 0, name: "o".into(), key, tables, outputs: vec![None], on_error, origin: false };
     Runner::new(options, Box::new(operator), None, metrics, Arc::default())
 }
 
