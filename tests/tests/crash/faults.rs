@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use weir_tests::broker::Broker;
 use weir_tests::host::{Ended, Host};
+use weir_tests::reader::Observer;
 
 use crate::job::{Job, Length, PATIENCE, Pace, TRANSACTION_TIMEOUT, expect_restarts};
 use crate::points::{Moment, Nature, Run, everywhere};
 
 const KILLED: i32 = 137;
+/// The broker looks for transactions that are too old once a second.
+const BROKER_ABORTS_WITHIN: Duration = TRANSACTION_TIMEOUT.saturating_add(Duration::from_millis(1500));
 /// What kills a run amid the stream, where another start is what matters.
 const AMID: &str = "commit-acknowledged=8*off->1*return(kill)";
 /// Where a recovery is killed, one after the other.
@@ -39,6 +43,10 @@ fn killed_at_any_point_it_goes_on_exactly() -> Result<()> {
     everywhere(4, |moment| {
         let job = job_before(moment, "kill", Length::Short)?;
         kill_at(&job, moment)?;
+        if moment.is_in_transaction() {
+            let open = Observer::new(Broker::shared(), job.output())?.open_transactions()?;
+            ensure!(open > 0, "the kill hit no open transaction");
+        }
         job.finish()
     })
 }
@@ -67,10 +75,26 @@ fn a_step_that_fails_is_recovered_from_in_place_or_ends_the_process() -> Result<
         let job = job_before(moment, "error", Length::Short)?;
         let ended = job.start(&moment.tell("error"))?.wait(PATIENCE)?.says(&[&moment.says("error")])?;
         match moment.nature {
-            Nature::Passes => expect_restarts(&ended.expect(0)?, 1, 1)?,
+            Nature::Passes => expect_restarts(&ended.expect(0)?, 1, 2)?,
             Nature::Disk => drop(ended.expect(1)?),
         }
         job.finish()
+    })
+}
+
+#[test]
+fn stopped_past_the_time_out_it_recovers_where_there_is_no_other() -> Result<()> {
+    everywhere(13, |moment| {
+        let job = job_before(moment, "stop", Length::Short)?;
+        let mut host = job.start(&moment.tell("stop"))?;
+        wait_until_stopped(&mut host, moment)?;
+        std::thread::sleep(BROKER_ABORTS_WITHIN);
+        host.signal(Signal::SIGCONT)?;
+        let ended = host.wait(PATIENCE)?.expect(0)?;
+        // It lost its transaction, if one was open.
+        expect_restarts(&ended, u64::from(moment.is_in_transaction()), 2)?;
+        job.judge()?.expect_exact()?;
+        Ok(())
     })
 }
 
@@ -83,14 +107,13 @@ fn stopped_past_the_time_out_it_is_a_zombie_that_does_no_harm() -> Result<()> {
         let stopped = Instant::now();
         let copy = copy_of(job.state())?;
         let mut heir = job.start_on(&copy.path().join("state"), Pace::Slow, &[])?;
-        let broker_aborts = TRANSACTION_TIMEOUT + Duration::from_millis(1500);
-        std::thread::sleep(broker_aborts.saturating_sub(stopped.elapsed()));
+        std::thread::sleep(BROKER_ABORTS_WITHIN.saturating_sub(stopped.elapsed()));
         ensure!(!heir.is_over()?, "the second instance is through too early: {}", heir.log()?);
         zombie.signal(Signal::SIGCONT)?;
         zombie.wait(PATIENCE)?.expect(zombie_code(moment)).context("the zombie")?;
         let heir = heir.wait(PATIENCE)?.expect(0).context("the second instance")?;
         // A zombie that was amid fencing may fence the heir once.
-        expect_restarts(&heir, 0, 1)?;
+        expect_restarts(&heir, 0, 2)?;
         job.judge()?.expect_exact()?;
         Ok(())
     })

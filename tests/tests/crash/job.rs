@@ -137,7 +137,8 @@ impl Job {
     /// Runs undisturbed to the end of the input, on its own state, and judges.
     pub(crate) fn finish(&self) -> Result<()> {
         let ended = self.start_on(self.state(), Pace::Full, &[])?.wait(PATIENCE)?.expect(0)?;
-        expect_restarts(&ended, 0, 0)?;
+        // A loaded machine may let a transaction of 4 s time out.
+        expect_restarts(&ended, 0, 1)?;
         self.judge()?.expect_exact()?;
         Ok(())
     }

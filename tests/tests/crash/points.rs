@@ -51,6 +51,12 @@ impl Moment {
         format!("{}={}1*return({act})", self.point, self.before)
     }
 
+    /// Whether a transaction with output is open, and its records have reached the broker.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        let within = ["outputs-half-produced", "outputs-acknowledged", "offsets-sent"];
+        self.run == Run::Stream && within.contains(&self.point)
+    }
+
     /// Whether the process has not read the marker for good.
     pub(crate) fn is_before_marker(&self) -> bool {
         self.point == "fenced-one-id" || self.point.starts_with("manifest") && self.before.is_empty()
@@ -107,6 +113,7 @@ pub(crate) const MOMENTS: [Moment; 26] = {
 };
 
 /// Plays `scene` at every moment, `at_once` of them beside each other, and fails with all that failed.
+#[expect(clippy::print_stdout, reason = "how long each took, for whoever asks with --nocapture")]
 pub(crate) fn everywhere(at_once: usize, scene: impl Fn(&Moment) -> Result<()> + Sync) -> Result<()> {
     let _machine = machine::shared();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
