@@ -1,5 +1,7 @@
 //! What users type. Flags say nothing that a pipeline file could not: both become the same `pipeline::Spec`.
 
+/// The flags that say where a job's Kafka is.
+mod cluster;
 /// `host inspect`.
 mod inspect;
 /// The flags that describe a pipeline.
@@ -25,6 +27,7 @@ Examples:
   host run orders.toml
   host validate orders.toml --dot | dot -Tsvg > orders.svg
   host inspect count.wasm
+  host inspect .weir/orders --brokers localhost:9092
 
 Exit codes:
   0        done, or stopped cleanly by a signal
@@ -49,7 +52,7 @@ enum Verb {
     Run(Box<run::Args>),
     /// Check a pipeline and print its plan, without running it
     Validate(Box<validate::Args>),
-    /// Print what a plugin is: name, version, interfaces, tables, imports, size, digest
+    /// Print what a plugin is, or what a state directory holds and whether it would start
     Inspect(inspect::Args),
 }
 
