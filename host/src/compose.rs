@@ -4,6 +4,10 @@
 pub mod cluster;
 /// A job's state directory while it does not run.
 pub mod directory;
+/// A job forgets.
+pub mod reset;
+/// State on the move.
+pub mod savepoint;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use weir_runtime::{Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup
 use weir_state::StateDir;
 
 /// A job today is one shard.
-const SHARD: ShardId = ShardId(0);
+pub(crate) const SHARD: ShardId = ShardId(0);
 /// A commit may take as long as the broker lets a transaction live, and a little; then the client counts as hung.
 const STALL_SLACK: Duration = Duration::from_secs(10);
 

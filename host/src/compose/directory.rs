@@ -64,19 +64,25 @@ fn flat(error: &anyhow::Error) -> PortError {
     PortError::new(exit::fault(error), format!("{error:#}"))
 }
 
+/// The process that owns the state directory `path` now; nobody where there is none.
+pub fn owner(path: &Path) -> Result<Option<String>> {
+    let owner = if path.is_dir() { StateView::open(path).and_then(|view| view.owner()) } else { Ok(None) };
+    Ok(owner.map_err(PortError::from)?)
+}
+
 fn read_log(view: &StateView) -> Result<(LogView, Records)> {
     let log = view.log().map_err(PortError::from)?;
-    let records = manifests(&log)?;
+    let records = manifests(log.records())?;
     Ok((log, records))
 }
 
-/// The manifests of `log`; one that cannot be read is of another Weir.
-pub(super) fn manifests(log: &LogView) -> Result<Records> {
+/// The manifests of a log; one that cannot be read is of another Weir.
+pub(super) fn manifests(log: &[LogRecord]) -> Result<Records> {
     let decode = |record: &LogRecord| {
         let decoded = Manifest::decode(&record.manifest).map_err(weir_runtime::Error::from);
         decoded.with_context(|| format!("epoch {} of the log cannot be used", record.epoch))
     };
-    log.records().iter().map(decode).collect()
+    log.iter().map(decode).collect()
 }
 
 fn judge(

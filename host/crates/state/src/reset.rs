@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::files;
 use crate::format::{self, FORMAT, Identity, RESETTING, RESTORED, RESTORING};
 use crate::lock::Lock;
+use crate::view::LogView;
 
 /// A locked state directory that is to forget.
 #[derive(Debug)]
@@ -39,6 +40,17 @@ impl Reset {
         Ok(Some(Self { path: path.to_owned(), identity, _lock: lock }))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log that it is to forget; `None` where the wiping has begun: then Kafka has forgotten already.
+    pub fn log(&self) -> Result<Option<LogView>, Error> {
+        let is_whole = self.path.join(FORMAT).exists();
+        is_whole.then(|| LogView::open(&self.path)).transpose()
+    }
+
     /// Marks the directory: from here on no job starts with it.
     pub fn mark(&self) -> Result<(), Error> {
         files::replace(&self.path, RESETTING, self.identity.encode().as_bytes())
@@ -47,12 +59,13 @@ impl Reset {
     /// Removes everything that is Weir's; a first start finds it empty.
     pub fn wipe(self) -> Result<(), Error> {
         self.mark()?;
+        // First, and for good: without it nobody looks at the rest.
+        files::remove_file(&self.path.join(FORMAT))?;
+        files::sync_dir(&self.path)?;
         for dir in ["log", "store", RESTORING] {
             files::remove_dir(&self.path.join(dir))?;
         }
-        for file in [RESTORED, FORMAT] {
-            files::remove_file(&self.path.join(file))?;
-        }
+        files::remove_file(&self.path.join(RESTORED))?;
         files::sync_dir(&self.path)?;
         files::remove_file(&self.path.join(RESETTING))?;
         files::sync_dir(&self.path)

@@ -105,7 +105,7 @@ impl StateView {
 
     /// Reads the log as it is now.
     pub fn log(&self) -> Result<LogView, Error> {
-        self.settled(|| SegmentLog::view(&self.path.join("log")).map(LogView))
+        self.settled(|| LogView::open(&self.path))
     }
 
     /// Opens the store as of its last flush.
@@ -129,6 +129,10 @@ impl StateView {
 }
 
 impl LogView {
+    pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
+        SegmentLog::view(&dir.join("log")).map(Self)
+    }
+
     /// The records, oldest first.
     pub fn records(&self) -> &[LogRecord] {
         self.0.records()
