@@ -1,11 +1,7 @@
 //! File-system steps that survive a power loss: a new or renamed name counts once its directory is synced.
 
 use std::fs::{self, File};
-<<<<<<< HEAD
-use std::io::{self, Write};
-=======
-use std::io::{ErrorKind, Write};
->>>>>>> ops
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use weir_core::crash_point;
