@@ -19,13 +19,17 @@ use tracing::info;
 use weir_core::ports::{
     Committed, EpochLog, MarkerRead, OperatorFactory, Outputs, Sink, SinkConnector, SourceConnector, StateStore,
 };
-use weir_core::{Fault, PortError, ShardId, SplitId};
+use weir_core::{Delivery, Fault, PortError, ShardId, SplitId};
+use weir_kafka::advice::Needs;
 use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, SinkSideOptions, SourceOptions, Topics};
 use weir_local::{FileSource, GenerateOptions, Generator, GeneratorSource, LocalConnector, LocalSink, StdinSource};
 use weir_pipeline::plan::{self, OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind};
 use weir_plugin::{Limits, Runtime};
-use weir_runtime::{Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SinkSetup, Summary};
+use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SinkSetup, Summary};
 use weir_state::StateDir;
+
+/// What Kafka's settings do to the job.
+mod advice;
 
 /// A job today is one shard.
 pub(crate) const SHARD: ShardId = ShardId(0);
@@ -110,6 +114,11 @@ pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
     }
     let job = Job { options: options(plan), source, sink, operators, sinks, state };
     let handle = job.handle();
+    if let Some(client) = client {
+        let outputs = kafka_topics(plan).map(str::to_owned).collect();
+        let needs = Needs { outputs, transactions: plan.delivery == Delivery::ExactlyOnce };
+        advice::give_when_it_runs(client, needs, handle.clone());
+    }
     Ok(Composed { job, log, handle, _temporary })
 }
 
@@ -126,6 +135,8 @@ fn options(plan: &Plan) -> JobOptions {
         has_patient_sink: to_stdout,
         state_memory_bytes: plan.state.memory_bytes,
         transaction_timeout,
+        restart: plan.restart,
+        bounds: Bounds::default(),
     }
 }
 

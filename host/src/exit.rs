@@ -39,7 +39,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 pub(crate) fn code(fault: Fault) -> u8 {
     match fault {
         Fault::Config => USAGE,
-        Fault::User | Fault::Transient | Fault::Bug => FAILED,
+        Fault::User | Fault::Denied | Fault::Transient | Fault::Bug => FAILED,
         Fault::Fenced => OWNED,
         Fault::Corrupt => REFUSED,
     }
@@ -77,7 +77,7 @@ fn text(error: &anyhow::Error, fault: Fault) -> String {
     let hint = match fault {
         Fault::Bug => "this is a bug in Weir; please report it with the log",
         Fault::Transient => "this may pass by itself; start the job again, it goes on where it was",
-        Fault::Config | Fault::User | Fault::Fenced | Fault::Corrupt => return text,
+        Fault::Config | Fault::User | Fault::Denied | Fault::Fenced | Fault::Corrupt => return text,
     };
     text + "  hint: " + hint + "\n"
 }
@@ -96,6 +96,7 @@ mod tests {
     fn each_fault_has_its_code() {
         for (fault, wanted) in [
             (Fault::User, FAILED),
+            (Fault::Denied, FAILED),
             (Fault::Transient, FAILED),
             (Fault::Bug, FAILED),
             (Fault::Config, USAGE),

@@ -1,5 +1,7 @@
 //! The job, in the words of the API.
 
+use std::time::{Instant, SystemTime};
+
 use weir_api::model;
 use weir_runtime::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus};
 
@@ -14,10 +16,21 @@ pub(crate) fn job(status: JobStatus) -> model::Job {
         attempt: status.attempt.map(|attempt| attempt.0),
         restarts: status.restarts,
         last_error: status.last_error,
+        next_attempt: status.next_attempt.map(moment),
+        waiting: status.waiting.map(|waiting| {
+            let seconds = waiting.since.elapsed().as_secs_f64();
+            model::Waiting { what: waiting.what, seconds: (seconds * 10.0).round() / 10.0 }
+        }),
         operators: status.operators.into_iter().map(operator).collect(),
         splits: status.splits.into_iter().map(split).collect(),
         sinks: status.sinks.into_iter().map(sink).collect(),
     }
+}
+
+/// A moment of this process on everybody's clock.
+fn moment(at: Instant) -> String {
+    let time = SystemTime::now() + at.saturating_duration_since(Instant::now());
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 fn state(state: JobState) -> model::State {

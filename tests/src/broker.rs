@@ -144,6 +144,30 @@ impl Broker {
         java(&args, server.home.path())
     }
 
+    /// Takes back what [`Broker::allow`] gave.
+    pub fn disallow(&self, operations: &[&str], kind: &str, name: &str) -> Result<()> {
+        let server = self.server.as_ref().context("ACLs need a broker of our own")?;
+        let internal = format!("127.0.0.1:{}", server.ports.internal);
+        let principal = format!("User:{USER}");
+        let mut args =
+            vec!["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &internal, "--remove", "--force"];
+        args.extend(["--allow-principal", &principal, kind, name]);
+        args.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+        java(&args, server.home.path())
+    }
+
+    /// The files in which the broker keeps the records of a partition, oldest first.
+    pub fn segments(&self, topic: &str, partition: i32) -> Result<Vec<PathBuf>> {
+        let server = self.server.as_ref().context("the files of a broker that is not ours are not known")?;
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(server.home.path().join("kafka").join(format!("{topic}-{partition}")))? {
+            found.push(entry?.path());
+        }
+        found.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        found.sort();
+        Ok(found)
+    }
+
     fn server(&mut self) -> Result<&mut Server> {
         self.server.as_mut().context("this broker was not started by the test: take Broker::start_own")
     }

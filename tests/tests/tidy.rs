@@ -179,3 +179,48 @@ fn make_goals_that_docs_name_exist() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn tests_that_the_fault_matrix_names_exist() -> Result<()> {
+    let text = std::fs::read_to_string(checkout().join("host/docs/fault-matrix.md"))?;
+    let named = Regex::new(r"`([a-z_/.-]+\.rs)` `([a-z0-9_]+)`")?;
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault |")).collect();
+    ensure!(rows.len() > 20, "the fault matrix has {} rows", rows.len());
+    for row in rows {
+        let elsewhere = row.contains("the crash suite") || row.contains("the network suite");
+        ensure!(elsewhere || named.is_match(row), "no test is named in: {row}");
+        for found in named.captures_iter(row) {
+            let [file, name] = [1, 2].map(|group| found.get(group).map_or("", |found| found.as_str()));
+            let source = std::fs::read_to_string(checkout().join(file)).with_context(|| file.to_owned())?;
+            ensure!(
+                source.contains(&format!("#[test]\n    fn {name}("))
+                    || source.contains(&format!("#[test]\nfn {name}(")),
+                "{file} has no test {name}, which the fault matrix names"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_wall_clock_decides_anything() -> Result<()> {
+    // Where people are told a time, and where they write one.
+    let shown = ["host/src/view.rs", "host/crates/core/src/start.rs"];
+    let wall = Regex::new(r"\b(SystemTime|UNIX_EPOCH|Utc::now|Local::now|CLOCK_REALTIME|gettimeofday)\b")?;
+    for file in files(&[".rs"])?.into_iter().filter(|file| file.starts_with(checkout().join("host"))) {
+        let name = file.strip_prefix(checkout())?.display().to_string();
+        if shown.contains(&name.as_str()) || name.split('/').any(|part| part == "tests" || part == "tests.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file)?;
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            ensure!(!wall.is_match(line), "{name}:{}: a wall clock may jump; use Instant: {line}", number + 1);
+        }
+    }
+    for file in shown {
+        ensure!(wall.is_match(&std::fs::read_to_string(checkout().join(file))?), "{file} needs no exception any more");
+    }
+    Ok(())
+}

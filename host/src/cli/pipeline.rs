@@ -7,6 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use weir_core::{Delivery, Fault, PortError, Start, Until};
+use weir_pipeline::restart::RestartSpec;
 use weir_pipeline::spec::{Config, Key, OnErrorSpec};
 use weir_pipeline::units::{Size, Span};
 use weir_pipeline::{Overrides, Plan, SinkAddress, SourceAddress, Spec};
@@ -80,6 +81,10 @@ pub(super) struct PipelineArgs {
     /// Create missing topics instead of refusing to start
     #[arg(long)]
     create_topics: bool,
+    /// When a failure that may pass is followed by another attempt: exponential, fixed, failure-rate, none; with settings,
+    /// as in fixed:attempts=3,delay=1s or failure-rate:failures=5,within=1min [default: exponential]
+    #[arg(long, value_name = "STRATEGY[:KEY=VALUE,..]")]
+    restart: Option<RestartSpec>,
     /// Where the HTTP API listens, or off [default: 127.0.0.1:7070, or the next free port]
     #[arg(long, value_name = "HOST:PORT|off")]
     api: Option<String>,
@@ -166,6 +171,7 @@ impl PipelineArgs {
             on_error: self.on_error,
             create_topics: self.create_topics,
             api: self.api,
+            restart: self.restart,
         })
     }
 }

@@ -15,6 +15,8 @@ mod faults;
 mod guests;
 /// With nothing else installed: standard input, files.
 mod local;
+/// The rows of the fault matrix that no other test here is about.
+mod matrix;
 /// Kafka at one end, a generator or a file at the other.
 mod mixed;
 /// What the record contract says of keys, headers, timestamps and nulls.
@@ -23,5 +25,9 @@ mod records;
 mod rivals;
 /// Where to start, what to find, when to stop.
 mod sources;
+/// What is waited for is seen; what is endured is counted; who gives up says why.
+mod supervision;
+/// What others do to the topics and the group of a job.
+mod surprises;
 /// Bad arguments and bad pipeline files.
 mod usage;

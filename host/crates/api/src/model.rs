@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// A job as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Job {
     /// Its name.
     pub job: String,
@@ -19,8 +19,12 @@ pub struct Job {
     pub attempt: Option<String>,
     /// Recoveries in place so far.
     pub restarts: u64,
-    /// The last error, with its causes.
+    /// The last error, with its causes; kept when the job has recovered from it.
     pub last_error: Option<String>,
+    /// When the next attempt begins (RFC 3339), while the job waits for it.
+    pub next_attempt: Option<String>,
+    /// What the job has been waiting for longer than it should.
+    pub waiting: Option<Waiting>,
     /// In order of the chain.
     pub operators: Vec<Operator>,
     /// What is read.
@@ -45,6 +49,15 @@ pub enum State {
     Finished,
     /// It stopped with an error.
     Failed,
+}
+
+/// A wait that has become slow.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Waiting {
+    /// `for the commit`, `to read the marker`.
+    pub what: String,
+    /// For how long so far.
+    pub seconds: f64,
 }
 
 /// One operator.
@@ -102,11 +115,13 @@ impl Job {
             Some(error) => format!("{what}: {error}"),
             None => what.to_owned(),
         };
-        match self.state {
-            State::Running | State::Stopping | State::Finished => None,
-            State::Starting => Some(because("starting")),
-            State::Recovering => Some(because("recovering")),
-            State::Failed => Some(because("failed")),
+        match (self.state, &self.waiting) {
+            (State::Failed, _) => Some(because("failed")),
+            (State::Finished, _) => None,
+            (_, Some(Waiting { what, seconds })) => Some(format!("waiting {what} for {seconds} s")),
+            (State::Running | State::Stopping, None) => None,
+            (State::Starting, None) => Some(because("starting")),
+            (State::Recovering, None) => Some(because("recovering")),
         }
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
-    use crate::model::{Job, Operator, Plugin, Sink, Split, State};
+    use crate::model::{Job, Operator, Plugin, Sink, Split, State, Waiting};
     use crate::router;
 
     fn job() -> Job {
@@ -127,6 +127,8 @@ mod tests {
             attempt: Some("a".into()),
             restarts: 1,
             last_error: Some("lost".into()),
+            next_attempt: None,
+            waiting: None,
             operators: vec![Operator {
                 name: "count".into(),
                 parallelism: 2,
@@ -167,7 +169,7 @@ mod tests {
         assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("ok\n"), "{health}");
         let wanted = serde_json::json!({
             "job": "orders", "shard": 0, "state": "running", "delivery": "exactly-once", "epoch": 7, "attempt": "a",
-            "restarts": 1, "last_error": "lost",
+            "restarts": 1, "last_error": "lost", "next_attempt": null, "waiting": null,
             "operators": [{"name": "count", "parallelism": 2, "state_bytes": 9,
                 "plugin": {"name": "count", "version": "1", "digest": "d"}}],
             "splits": [{"topic": "in", "partition": 3, "position": 5, "end": null, "lag": null}],
@@ -181,6 +183,13 @@ mod tests {
         assert!(answer.contains("\nweir_source_records_total 3\n"), "{answer}");
         assert!(get(port, "/").await.starts_with("HTTP/1.1 404"));
 
+        shown.lock().unwrap().waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5 });
+        let health = get(port, "/healthz").await;
+        assert!(
+            health.starts_with("HTTP/1.1 503") && health.ends_with("waiting for the commit for 7.5 s\n"),
+            "{health}"
+        );
+        shown.lock().unwrap().waiting = None;
         shown.lock().unwrap().state = State::Recovering;
         let health = get(port, "/healthz").await;
         assert!(health.starts_with("HTTP/1.1 503") && health.ends_with("recovering: lost\n"), "{health}");

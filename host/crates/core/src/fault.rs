@@ -8,8 +8,11 @@ use std::fmt;
 pub enum Fault {
     /// The configuration is wrong: a flag, a file, a plugin that is none, a topic that is not there. Exit 2 at start.
     Config,
-    /// The job failed by its own policy: a bad record, a plugin that traps, a refused authorization. Exit 1.
+    /// The job failed by its own policy: a bad record, a plugin that traps. Exit 1.
     User,
+    /// The outside refuses this user: credentials, ACLs. Exit 1 at start; a job that has run tries again, with back-off,
+    /// until it is let in.
+    Denied,
     /// It may pass by itself: recover in place with back-off.
     Transient,
     /// A rival owns the job, or the broker's own time-out ended the transaction. The marker tells which.

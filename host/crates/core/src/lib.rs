@@ -44,6 +44,8 @@ pub mod key_group;
 pub mod policy;
 /// What the outside provides: sources, sinks, operators, state, the epoch log.
 pub mod ports;
+/// What the user chooses about recovery.
+pub mod restart;
 /// The position of a reader in one split.
 pub mod split;
 /// Where a first start begins and a bounded read ends.
@@ -54,5 +56,6 @@ pub use fault::{Fault, PortError};
 pub use frame::{Frame, FrameWriter, RecordView};
 pub use ids::{AttemptId, Digest, Epoch, JobName, OperatorId, ShardId, SplitId, TableId};
 pub use policy::{Delivery, KeySpec, OnError};
+pub use restart::Restart;
 pub use split::SplitState;
 pub use start::{Start, Until};

@@ -158,7 +158,8 @@ impl Error {
             | Self::TopicUnknown { .. }
             | Self::Retired { .. }
             | Self::Injected(_) => Fault::Transient,
-            Self::Refused { .. } | Self::Oversize { .. } => Fault::User,
+            Self::Refused { .. } => Fault::Denied,
+            Self::Oversize { .. } => Fault::User,
             Self::TopicReplaced { .. } | Self::OutOfRange { .. } => Fault::Corrupt,
             Self::Fenced { .. } => Fault::Fenced,
             Self::Call { code, .. } => classify(*code),
@@ -226,7 +227,7 @@ pub(crate) fn is_unknown_topic(code: RDKafkaErrorCode) -> bool {
 pub fn classify(code: RDKafkaErrorCode) -> Fault {
     use RDKafkaErrorCode as C;
     match code {
-        _ if is_refusal(code) => Fault::User,
+        _ if is_refusal(code) => Fault::Denied,
         // A record that is broken (or too large) stays so, however often it is tried.
         C::MessageSizeTooLarge
         | C::MessageBatchTooLarge
@@ -270,10 +271,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_the_users() {
+    fn a_refusal_is_for_whoever_gives_rights() {
         let error = Error::call("read topic \"a\"", RDKafkaErrorCode::TopicAuthorizationFailed);
         assert!(matches!(error, Error::Refused { .. }));
-        assert_eq!(error.fault(), Fault::User);
+        assert_eq!(error.fault(), Fault::Denied);
         assert_eq!(classify(RDKafkaErrorCode::BrokerTransportFailure), Fault::Transient);
         assert_eq!(classify(RDKafkaErrorCode::Fenced), Fault::Fenced);
     }

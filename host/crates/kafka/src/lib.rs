@@ -5,6 +5,8 @@
 
 /// Topics: what exists, its limits, creation.
 pub mod admin;
+/// Settings of the cluster that work against a job's promise.
+pub mod advice;
 /// How clients are set up.
 pub mod client;
 /// What can go wrong.

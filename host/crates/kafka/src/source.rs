@@ -27,6 +27,8 @@ use crate::options::{ClientOptions, SourceOptions, Topics};
 use discovery::{Discovery, Ends, Selection};
 use fetcher::{Fetcher, Stop};
 use handover::Handover;
+use intake::Intake;
+use pulse::{Pulse, Watched};
 
 /// Messages to batches.
 mod batching;
@@ -40,11 +42,17 @@ mod handover;
 mod intake;
 /// Start positions and bounds.
 mod offsets;
+/// Signs of life of the threads.
+mod pulse;
 /// The rate limit.
 mod rate;
 
 pub(crate) use offsets::verify;
 
+/// How long the client may keep the fetcher, which asks it for 50 ms at a time.
+const FETCH_BOUND: Duration = Duration::from_secs(30);
+/// How long discovery may be at one round of questions; each has a time-out of a few seconds.
+const LOOK_BOUND: Duration = Duration::from_secs(120);
 /// How long a dropped reader waits for its threads.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -79,11 +87,17 @@ impl KafkaSource {
         Ok(Self { client, options, selection, idle: Mutex::default() })
     }
 
-    /// The client to ask with; kept.
-    fn admin(&self) -> Result<Admin, Error> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(admin) = &*idle {
-            return Ok(admin.clone());
+    /// Lends the client that looks around. A call that never comes back takes it along, and the next one gets another.
+    fn ask<T>(&self, ask: impl FnOnce(&Admin) -> Result<T, Error>) -> Result<T, Error> {
+        let admin = self.take_admin()?;
+        let answer = ask(&admin);
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(admin);
+        answer
+    }
+
+    fn take_admin(&self) -> Result<Admin, Error> {
+        if let Some(admin) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Ok(admin);
         }
         let mut config = client::consumer_config(&self.client);
         if let Some(rate) = self.options.max_rate {
@@ -91,15 +105,12 @@ impl KafkaSource {
             config.set("queued.max.messages.kbytes", "1024");
             config.set("queued.min.messages", rate.clamp(100, 100_000).to_string());
         }
-        let admin = Admin::new(client::open_consumer(&config, &self.client)?);
-        *idle = Some(admin.clone());
-        Ok(admin)
+        Ok(Admin::new(client::open_consumer(&config, &self.client)?))
     }
 
     fn open_reader(&self, splits: Vec<SplitState>) -> Result<Reader, Error> {
-        let admin = self.admin()?;
-        verify(&admin, &splits)?;
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.ask(|admin| verify(admin, &splits))?;
+        let admin = self.take_admin()?;
         let is_bounded = if splits.is_empty() {
             self.options.until.is_some()
         } else {
@@ -108,9 +119,11 @@ impl KafkaSource {
         };
         let handover = Arc::new(Handover::default());
         let ends = Ends::default();
+        let (fetching, looking) = (Pulse::default(), Pulse::default());
         let (nudge, nudges) = bounded(1);
         let (alive, done) = bounded(0);
-        let fetcher = Fetcher::new(admin.clone(), Arc::clone(&handover), nudge.clone(), self.options.max_rate)?;
+        let intake = Intake::new(admin.clone(), Arc::clone(&handover), nudge.clone());
+        let fetcher = Fetcher::new(&admin, intake, self.options.max_rate, fetching.clone())?;
         let discovery = Discovery {
             admin,
             selection: self.selection.clone(),
@@ -120,9 +133,14 @@ impl KafkaSource {
             handover: Arc::clone(&handover),
             ends: Arc::clone(&ends),
             nudges,
+            pulse: looking.clone(),
         };
+        let watched = [
+            Watched::new("fetch records", fetching, FETCH_BOUND),
+            Watched::new("look at the topics", looking, LOOK_BOUND),
+        ];
         let mut reader =
-            Reader { handover, splits: splits.clone(), is_bounded, ends, nudge, done, threads: Vec::new() };
+            Reader { handover, splits: splits.clone(), is_bounded, ends, watched, nudge, done, threads: Vec::new() };
         reader.start("kafka-fetch", &alive, |handover| match fetcher.run(splits) {
             Stop::Closed => {}
             Stop::Failed(error) => handover.fail(error),
@@ -158,18 +176,16 @@ fn select(topics: &Topics) -> Result<Selection, Error> {
 
 impl SourceConnector for KafkaSource {
     fn discover(&self) -> Result<Vec<SplitState>, PortError> {
-        let admin = self.admin()?;
-        Ok(settled(|| offsets::earliest(&admin, &self.selection.topics(&admin)?))?)
+        Ok(self.ask(|admin| settled(|| offsets::earliest(admin, &self.selection.topics(admin)?)))?)
     }
 
     fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
-        let admin = self.admin()?;
         let (start, until) = (&self.options.start, self.options.until.as_ref());
-        let resolve = || {
-            let topics = self.selection.topics(&admin)?;
-            offsets::resolve(&admin, &self.client, &topics, start, until)
+        let resolve = |admin: &Admin| {
+            let topics = self.selection.topics(admin)?;
+            offsets::resolve(admin, &self.client, &topics, start, until)
         };
-        Ok(settled(resolve)?)
+        Ok(self.ask(|admin| settled(|| resolve(admin)))?)
     }
 
     fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
@@ -179,13 +195,11 @@ impl SourceConnector for KafkaSource {
                 Ok(splits)
             }
             Some(_) if SplitState::is_bound_pending(&splits) => Ok(splits),
-            Some(until) => {
-                let admin = self.admin()?;
+            Some(until) => Ok(self.ask(|admin| {
                 // A restored topic that is gone or another now is an error before its offsets are asked for.
-                verify(&admin, &splits)?;
-                let rebound = || offsets::rebound(&admin, &self.selection.topics(&admin)?, splits.clone(), until);
-                Ok(settled(rebound)?)
-            }
+                verify(admin, &splits)?;
+                settled(|| offsets::rebound(admin, &self.selection.topics(admin)?, splits.clone(), until))
+            })?),
         }
     }
 
@@ -208,6 +222,8 @@ struct Reader {
     splits: Vec<SplitState>,
     is_bounded: bool,
     ends: Ends,
+    /// The threads, as far as they may hang in the client.
+    watched: [Watched; 2],
     nudge: Sender<()>,
     /// Disconnected once all threads have ended and let go of their client.
     done: Receiver<Infallible>,
@@ -252,7 +268,10 @@ impl SourceReader for Reader {
             if self.is_bounded && self.splits.iter().all(SplitState::is_finished) {
                 return Ok(Poll::Finished);
             }
-            let Some(delivery) = self.handover.pop(deadline)? else { return Ok(Poll::Pending) };
+            let Some(delivery) = self.handover.pop(deadline)? else {
+                self.watched.iter_mut().try_for_each(|watched| watched.look(wait))?;
+                return Ok(Poll::Pending);
+            };
             self.splits.extend(delivery.added);
             for (index, position) in delivery.moves {
                 if let Some(split) = self.splits.get_mut(index as usize) {

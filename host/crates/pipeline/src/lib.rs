@@ -25,6 +25,8 @@ pub mod overrides;
 pub mod plan;
 /// From the text of a file to a spec.
 pub mod read;
+/// The restart strategy, as written.
+pub mod restart;
 /// A plan as text and as DOT.
 pub mod show;
 /// What a user may write, key by key.

@@ -9,6 +9,7 @@ use weir_core::{Delivery, Start, Until};
 
 use crate::address::{SinkAddress, SourceAddress};
 use crate::error::Error;
+use crate::restart::RestartSpec;
 use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec};
 use crate::units::{Size, Span};
 
@@ -57,6 +58,8 @@ pub struct Overrides {
     pub create_topics: bool,
     /// `--api`
     pub api: Option<String>,
+    /// `--restart`: the whole strategy; nothing of the file's is kept.
+    pub restart: Option<RestartSpec>,
 }
 
 impl Overrides {
@@ -105,6 +108,9 @@ impl Overrides {
         set(&mut spec.state.memory, self.state_memory);
         set(&mut spec.epochs.interval, self.epoch_interval);
         set(&mut spec.epochs.transaction_timeout, self.transaction_timeout);
+        if let Some(restart) = self.restart {
+            spec.restart = restart;
+        }
         Ok(spec)
     }
 

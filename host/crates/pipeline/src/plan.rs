@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_core::key_group::KEY_GROUPS;
-use weir_core::{Delivery, JobName, KeySpec, OnError, Start, Until};
+use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Start, Until};
 
 /// A job, ready to be composed of adapters.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Plan {
     pub api: ApiPlan,
     /// Whether missing topics are created.
     pub create_topics: bool,
+    /// How the job recovers from failures that may pass.
+    pub restart: Restart,
     /// The one cluster of the job; `None` where neither end is Kafka.
     pub kafka: Option<KafkaPlan>,
 }

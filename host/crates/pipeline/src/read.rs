@@ -67,6 +67,7 @@ mod tests {
             "sinks.a.file",
             "epochs",
             "state",
+            "restart",
         ];
         for (table, key) in tables.iter().flat_map(|table| keys_of(table).into_iter().map(move |key| (table, key))) {
             assert!(reference.contains(&format!("`{key}`")), "`{key}` of [{table}] is not in the reference");

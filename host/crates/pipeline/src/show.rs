@@ -65,6 +65,7 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
         ApiPlan::Listen { host, port, explicit: true } => format!("{host}:{port}"),
         ApiPlan::Listen { host, port, explicit: false } => format!("{host}:{port} or the next free port"),
     };
+    writeln!(out, "  restart   {}", plan.restart)?;
     writeln!(out, "  api       {api}\n")?;
     write_source(plan, out)?;
     for (index, operator) in plan.operators.iter().enumerate() {

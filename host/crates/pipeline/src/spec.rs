@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 use weir_core::{Delivery, KeySpec, Start, Until};
 
+use crate::restart::RestartSpec;
 use crate::units::{Size, Span, optional_text};
 
 /// A whole pipeline file.
@@ -42,6 +43,9 @@ pub struct Spec {
     /// Where state is kept.
     #[serde(default)]
     pub state: StateSpec,
+    /// How the job recovers from failures that may pass.
+    #[serde(default)]
+    pub restart: RestartSpec,
 }
 
 /// Defaults for all Kafka sources and sinks.
@@ -259,6 +263,7 @@ impl Spec {
             sinks: BTreeMap::new(),
             epochs: EpochsSpec::default(),
             state: StateSpec::default(),
+            restart: RestartSpec::default(),
         }
     }
 

@@ -67,6 +67,7 @@ pub fn validate(spec: &Spec) -> Result<Plan, Error> {
         state: state_plan(spec, &job, &source.kind, kafka.is_some())?,
         api: api_plan(spec.api.as_deref())?,
         create_topics: spec.kafka.create_topics.unwrap_or(false),
+        restart: spec.restart.plan()?,
         job,
         source,
         operators,

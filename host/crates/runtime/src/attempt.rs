@@ -10,11 +10,11 @@ use tracing::{debug, info, warn};
 pub use weir_checkpoint::resolve::MarkerPlace;
 use weir_checkpoint::{Facts, Manifest, Marker, OperatorEntry, PluginEntry, Start, manifest, resolve};
 use weir_core::crash::{Sabotage, sabotaged};
-use weir_core::ports::{Committed, EpochLog, MarkerRead, SourceReader};
-use weir_core::{AttemptId, Digest, Epoch, SplitId, SplitState, crash_point};
+use weir_core::ports::{Committed, EpochLog, MarkerRead, SourceConnector, SourceReader, StateStore};
+use weir_core::{AttemptId, Digest, Epoch, Fault, PortError, SplitId, SplitState, crash_point};
 
 use crate::coordinate::Loop;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::job::{Job, JobHandle};
 use crate::log_writer::LogWriter;
 use crate::metrics::JobMetrics;
@@ -23,6 +23,7 @@ use crate::status::JobState;
 use crate::supervisor::Ownership;
 use crate::task::sink::SinkTask;
 use crate::task::source::SourceTask;
+use crate::watch::{Late, Watch};
 
 mod tasks;
 
@@ -33,6 +34,8 @@ const EVENTS_MAX: usize = 1024;
 /// How often a pattern that matches nothing yet is looked at.
 const FIRST_SPLIT_EVERY: Duration = Duration::from_millis(100);
 
+const LOOK: &str = "look at the source";
+
 /// Runs one attempt. `log` is always given back, so that the next attempt can use it.
 pub(crate) fn run(
     job: &Job,
@@ -42,16 +45,46 @@ pub(crate) fn run(
     metrics: &JobMetrics,
     stretch: u32,
 ) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
-    let mut log = log;
-    let prepared = match prepare(job, log.as_mut(), ownership, handle) {
+    let mut log = Some(log);
+    let watch = Watch { handle, metrics };
+    let prepared = match prepare(job, &mut log, ownership, watch) {
         Ok(Some(prepared)) => prepared,
-        Ok(None) => return (Some(log), Ok(handle.is_stopping())),
-        Err(error) => return (Some(log), Err(error)),
+        Ok(None) => return (log, Ok(handle.is_stopping())),
+        Err(error) => return (log, Err(error)),
     };
-    match start(job, log, prepared, handle, metrics) {
-        Ok(running) => running.run(job, handle, metrics, stretch),
+    match start(job, log, prepared, watch) {
+        Ok(running) => running.run(job, watch, stretch),
         Err((log, error)) => (log, Err(error)),
     }
+}
+
+/// Does `work` on the log (and the store) while the clock is watched: a disk may hang, too. One that does keeps the log.
+fn on_disk<T: Send + 'static>(
+    job: &Job,
+    watch: Watch<'_>,
+    log: &mut Option<Box<dyn EpochLog>>,
+    what: &'static str,
+    work: impl FnOnce(&mut dyn EpochLog, &dyn StateStore) -> Result<T, PortError> + Send + 'static,
+) -> Result<T, Error> {
+    let mut own = log.take().ok_or_else(|| Error::Panicked("weir-log".into()))?;
+    let state = Arc::clone(&job.state);
+    let (own, done) = watch.call(what, (job.options.bounds.disk, Late::End), move || {
+        let done = work(own.as_mut(), state.as_ref());
+        (own, done)
+    })?;
+    *log = Some(own);
+    done.map_err(|source| Error::Waited { what, source })
+}
+
+/// Asks the source, while the clock is watched.
+fn of_source<T: Send + 'static>(
+    job: &Job,
+    watch: Watch<'_>,
+    what: &'static str,
+    ask: impl FnOnce(&dyn SourceConnector) -> Result<T, PortError> + Send + 'static,
+) -> Result<T, Error> {
+    let source = Arc::clone(&job.source);
+    watch.port(what, (job.options.bounds.call, Late::Abandon), move || ask(source.as_ref()))
 }
 
 /// An attempt that owns the job and has its first record in the log.
@@ -65,11 +98,12 @@ struct Prepared {
 /// bounded read of a pattern that matches nothing), or the job was stopped meanwhile.
 fn prepare(
     job: &Job,
-    log: &mut dyn EpochLog,
+    log: &mut Option<Box<dyn EpochLog>>,
     ownership: &mut Ownership,
-    handle: &JobHandle,
+    watch: Watch<'_>,
 ) -> Result<Option<Prepared>, Error> {
     let began = Instant::now();
+    let handle = watch.handle;
     let manifests = read_manifests(log)?;
     let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty());
     let decide = |committed: &[Committed]| {
@@ -84,36 +118,41 @@ fn prepare(
         })
     };
     // First without fencing: a directory that can never serve must not disturb a healthy owner.
-    let splits = marker_splits(job, &manifests)?;
-    decide(&read_marker(job, &splits, MarkerRead::Glance)?)?;
+    let splits = marker_splits(job, watch, &manifests)?;
+    decide(&read_marker(job, watch, &splits, MarkerRead::Glance)?)?;
     debug!(ms = began.elapsed().as_millis(), "marker read");
     // I4: every id is fenced before the marker is read for good.
-    let fence = || job.sink.fence().map_err(Error::port("failed to fence earlier attempts"));
+    let fence = || {
+        let sink = Arc::clone(&job.sink);
+        watch.port("fence earlier attempts", (job.options.bounds.fence, Late::End), move || sink.fence())
+    };
     let fences_late = sabotaged(Sabotage::MarkerBeforeFence);
     if !fences_late {
         fence()?;
     }
     debug!(ms = began.elapsed().as_millis(), "fenced");
-    let committed = read_marker(job, &splits, MarkerRead::Stable)?;
+    let committed = read_marker(job, watch, &splits, MarkerRead::Stable)?;
     crash_point!("marker-read")?;
     if fences_late {
         fence()?;
     }
     let start = decide(&committed)?;
-    let mut restored = restore(job, log, &manifests, start, ownership)?;
+    let mut restored = restore(job, watch, log, &manifests, start, ownership)?;
     // A recovery in place goes on with the bounds it had; a later start may have others.
     let is_later_start = handle.status().epoch == Epoch::default() && restored.epoch > Epoch::default();
     if is_later_start {
-        restored.splits = job.source.resume(restored.splits).map_err(Error::port("failed to resolve the bounds"))?;
+        let splits = restored.splits;
+        restored.splits = of_source(job, watch, "resolve the bounds", move |source| source.resume(splits))?;
     }
     debug!(ms = began.elapsed().as_millis(), "restored");
     crash_point!("restored")?;
-    if !wait_for_split(job, &mut restored.splits, handle)? {
+    if !wait_for_split(job, watch, &mut restored.splits)? {
         return Ok(None);
     }
-    let mut reader = job.source.open(restored.splits.clone()).map_err(Error::port("failed to open the source"))?;
+    let splits = restored.splits.clone();
+    let mut reader = of_source(job, watch, "open the source", move |source| source.open(splits))?;
     let splits = reader.snapshot();
-    let (manifest, digest) = first_record(job, log, restored, splits)?;
+    let (manifest, digest) = first_record(job, watch, log, restored, splits)?;
     ownership.uses(manifest.attempt.clone());
     handle.board.change(|status| {
         status.attempt = Some(manifest.attempt.clone());
@@ -124,30 +163,38 @@ fn prepare(
     Ok(Some(Prepared { reader, manifest, digest }))
 }
 
-fn read_manifests(log: &dyn EpochLog) -> Result<Vec<(Manifest, Digest)>, Error> {
+fn read_manifests(log: &Option<Box<dyn EpochLog>>) -> Result<Vec<(Manifest, Digest)>, Error> {
+    let log = log.as_ref().ok_or_else(|| Error::Panicked("weir-log".into()))?;
     log.records().iter().map(|record| Ok(Manifest::decode(&record.manifest)?)).collect()
 }
 
 /// Every split that may carry a marker: those of the newest manifests, and those that exist now.
-fn marker_splits(job: &Job, log: &[(Manifest, Digest)]) -> Result<Vec<SplitId>, Error> {
+fn marker_splits(job: &Job, watch: Watch<'_>, log: &[(Manifest, Digest)]) -> Result<Vec<SplitId>, Error> {
     match &job.options.marker_place {
         MarkerPlace::Nowhere => Ok(Vec::new()),
         MarkerPlace::Fixed(split) => Ok(vec![split.clone()]),
         MarkerPlace::Splits => {
             let mut splits: BTreeSet<SplitId> =
                 log.iter().flat_map(|(manifest, _)| manifest.splits.iter().map(|s| s.split.clone())).collect();
-            let found = job.source.discover().map_err(Error::port("failed to look at the source"))?;
-            splits.extend(found.into_iter().map(|s| s.split));
+            match of_source(job, watch, LOOK, |source| source.discover()) {
+                Ok(found) => splits.extend(found.into_iter().map(|s| s.split)),
+                // A topic that is gone: what the log knows is enough to say that it is the job's, and what to do.
+                Err(error) if error.fault() == Fault::Config && !splits.is_empty() => {
+                    debug!(error = %chain(&error), "the splits of the log have to do");
+                }
+                Err(error) => return Err(error),
+            }
             Ok(splits.into_iter().collect())
         }
     }
 }
 
-fn read_marker(job: &Job, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, Error> {
+fn read_marker(job: &Job, watch: Watch<'_>, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, Error> {
     if splits.is_empty() || !job.sink.has_marker() {
         return Ok(Vec::new());
     }
-    job.sink.read_marker(splits, read).map_err(Error::port("failed to read the marker"))
+    let (sink, splits) = (Arc::clone(&job.sink), splits.to_vec());
+    watch.port("read the marker", (job.options.bounds.call, Late::Abandon), move || sink.read_marker(&splits, read))
 }
 
 /// What an attempt starts from.
@@ -162,15 +209,16 @@ struct Restored {
 
 fn restore(
     job: &Job,
-    log: &mut dyn EpochLog,
+    watch: Watch<'_>,
+    log: &mut Option<Box<dyn EpochLog>>,
     known: &[(Manifest, Digest)],
     start: Start,
     ownership: &mut Ownership,
 ) -> Result<Restored, Error> {
-    job.state.join().map_err(Error::port("failed to finish writes of the state"))?;
+    on_disk(job, watch, log, "finish writes of the state", |_, state| state.join())?;
     match start {
         Start::First => {
-            let splits = job.source.resolve().map_err(Error::port("failed to resolve the start positions"))?;
+            let splits = of_source(job, watch, "resolve the start positions", |source| source.resolve())?;
             info!(splits = splits.len(), "first start");
             Ok(Restored { splits, epoch: Epoch::default(), previous: None, operators: Vec::new(), first: true })
         }
@@ -181,7 +229,7 @@ fn restore(
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
-            let splits = place(job, Vec::new(), positions)?;
+            let splits = place(job, watch, Vec::new(), positions)?;
             info!(%epoch, "starting from the marker: the job keeps no state");
             Ok(Restored { splits, epoch, previous: Some(digest), operators: Vec::new(), first: true })
         }
@@ -191,8 +239,8 @@ fn restore(
             if applied > holds {
                 return Err(Error::StoreAhead { applied, holds });
             }
-            replay(job, log, index)?;
-            let splits = place(job, manifest.splits.clone(), ahead.unwrap_or_default())?;
+            replay(job, watch, log, index)?;
+            let splits = place(job, watch, manifest.splits.clone(), ahead.unwrap_or_default())?;
             info!(epoch = %manifest.epoch, attempt = %manifest.attempt, "restored");
             let (epoch, operators) = (manifest.epoch, manifest.operators.clone());
             Ok(Restored { splits, epoch, previous: Some(digest.clone()), operators, first: false })
@@ -201,12 +249,17 @@ fn restore(
 }
 
 /// Puts splits at positions that Kafka has; one that no manifest knows gets its identity from the source.
-fn place(job: &Job, known: Vec<SplitState>, positions: Vec<(SplitId, i64)>) -> Result<Vec<SplitState>, Error> {
+fn place(
+    job: &Job,
+    watch: Watch<'_>,
+    known: Vec<SplitState>,
+    positions: Vec<(SplitId, i64)>,
+) -> Result<Vec<SplitState>, Error> {
     let mut splits = known;
     if positions.is_empty() {
         return Ok(splits);
     }
-    let found = job.source.discover().map_err(Error::port("failed to look at the source"))?;
+    let found = of_source(job, watch, LOOK, |source| source.discover())?;
     for (split, position) in positions {
         match splits.iter_mut().find(|s| s.split == split) {
             Some(state) => state.position = position,
@@ -220,25 +273,23 @@ fn place(job: &Job, known: Vec<SplitState>, positions: Vec<(SplitId, i64)>) -> R
 }
 
 /// Cuts the log back to the restored record and brings the store up to it: redo only.
-fn replay(job: &Job, log: &mut dyn EpochLog, index: usize) -> Result<(), Error> {
-    let failed = Error::port("failed to restore the state");
-    let mut restore = || {
+fn replay(job: &Job, watch: Watch<'_>, log: &mut Option<Box<dyn EpochLog>>, index: usize) -> Result<(), Error> {
+    on_disk(job, watch, log, "restore the state", move |log, state| {
         log.cut_after(index)?;
-        log.replay(job.state.applied(), index, &mut |epoch, delta| {
-            job.state.apply(epoch, vec![delta])?;
+        log.replay(state.applied(), index, &mut |epoch, delta| {
+            state.apply(epoch, vec![delta])?;
             Ok(crash_point!("mid-restore")?)
         })?;
-        job.state.join()
-    };
-    restore().map_err(failed)
+        state.join()
+    })
 }
 
 /// A pattern that matches nothing yet has nothing to commit: its first epoch waits for the first split. False when
 /// there will be none.
-fn wait_for_split(job: &Job, splits: &mut Vec<SplitState>, handle: &JobHandle) -> Result<bool, Error> {
+fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut Vec<SplitState>) -> Result<bool, Error> {
     let mut told = false;
     while splits.is_empty() && job.options.marker_place == MarkerPlace::Splits {
-        if job.source.is_bounded() || handle.is_stopping() {
+        if job.source.is_bounded() || watch.handle.is_stopping() {
             info!("no topic matches");
             return Ok(false);
         }
@@ -246,7 +297,7 @@ fn wait_for_split(job: &Job, splits: &mut Vec<SplitState>, handle: &JobHandle) -
             info!("no topic matches yet; waiting for the first");
         }
         std::thread::sleep(FIRST_SPLIT_EVERY);
-        *splits = job.source.discover().map_err(Error::port("failed to look at the source"))?;
+        *splits = of_source(job, watch, LOOK, |source| source.discover())?;
     }
     Ok(true)
 }
@@ -254,7 +305,8 @@ fn wait_for_split(job: &Job, splits: &mut Vec<SplitState>, handle: &JobHandle) -
 /// The attempt's first epoch is empty: it commits the restored positions under the new attempt.
 fn first_record(
     job: &Job,
-    log: &mut dyn EpochLog,
+    watch: Watch<'_>,
+    log: &mut Option<Box<dyn EpochLog>>,
     restored: Restored,
     splits: Vec<SplitState>,
 ) -> Result<(Manifest, Digest), Error> {
@@ -274,12 +326,11 @@ fn first_record(
         delta_entries: 0,
     };
     let (bytes, digest) = manifest.encode();
-    let written = if restored.first {
-        log.replace(manifest.epoch, &bytes)
-    } else {
-        log.append(manifest.epoch, &bytes, &[], true)
-    };
-    written.map_err(Error::port("failed to write the first record of the attempt"))?;
+    let (epoch, first) = (manifest.epoch, restored.first);
+    on_disk(job, watch, log, "write the first record of the attempt", move |log, _| match first {
+        true => log.replace(epoch, &bytes),
+        false => log.append(epoch, &bytes, &[], true),
+    })?;
     Ok((manifest, digest))
 }
 
@@ -308,24 +359,24 @@ type StartFailed = (Option<Box<dyn EpochLog>>, Error);
 
 fn start(
     job: &Job,
-    log: Box<dyn EpochLog>,
+    log: Option<Box<dyn EpochLog>>,
     prepared: Prepared,
-    handle: &JobHandle,
-    metrics: &JobMetrics,
+    watch: Watch<'_>,
 ) -> Result<Running, StartFailed> {
     let Prepared { reader, manifest, digest } = prepared;
     let signals = Arc::new(Signals::default());
     let (events, inbox): (Sender<TaskEvent>, _) = bounded(EVENTS_MAX);
-    let started = tasks::start(job, reader, &manifest, &signals, &events, handle, metrics);
-    let tasks = match started {
-        Ok(tasks) => tasks,
-        Err(error) => {
+    let started = tasks::start(job, reader, &manifest, &signals, &events, watch);
+    let (tasks, log) = match (started, log) {
+        (Ok(tasks), Some(log)) => (tasks, log),
+        (Ok(_), None) => return Err((None, Error::Panicked("weir-log".into()))),
+        (Err(error), log) => {
             // Those that did start leave.
             signals.cancel();
-            return Err((Some(log), error));
+            return Err((log, error));
         }
     };
-    match LogWriter::start(log, events, metrics.log_bytes.clone()) {
+    match LogWriter::start(log, events, watch.metrics.log_bytes.clone()) {
         Ok(log) => Ok(Running { tasks, log, signals, events: inbox, manifest, digest }),
         Err(error) => {
             signals.cancel();
@@ -339,8 +390,7 @@ impl Running {
     fn run(
         self,
         job: &Job,
-        handle: &JobHandle,
-        metrics: &JobMetrics,
+        Watch { handle, metrics }: Watch<'_>,
         stretch: u32,
     ) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
         let coordinator = Loop {
@@ -364,9 +414,16 @@ impl Running {
             warn!(threads = ?abandoned, "threads did not come back and were left behind");
             metrics.abandoned.increment(abandoned.len() as u64);
         }
-        match self.log.finish() {
+        match self.log.finish(LEAVE_WITHIN) {
             Ok(log) => (Some(log), outcome),
-            Err(error) => (None, outcome.and(Err(error))),
+            // Without the log there is no next attempt, whatever ended this one.
+            Err(error) => {
+                metrics.abandoned.increment(1);
+                if let Err(first) = outcome {
+                    warn!(error = %chain(&first), "the attempt failed");
+                }
+                (None, Err(error))
+            }
         }
     }
 }

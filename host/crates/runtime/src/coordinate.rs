@@ -21,13 +21,16 @@ use crate::log_writer::LogWriter;
 use crate::metrics::JobMetrics;
 use crate::signals::{SealedState, Signals, SinkCommand, TaskEvent};
 use crate::status::{JobState, SplitStatus};
+use crate::watch::{STOP_WITHIN, Wait, Watch};
 
 /// An idle job commits at least this often: offsets and transactional ids expire after 7 days at the earliest.
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
-/// How long a stop may take: the process as a whole has 10 s, and taking the tasks down needs some of it.
-const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How often the loop looks at stop requests and the clock.
 const TICK: Duration = Duration::from_millis(10);
+/// How often a store without room is looked at.
+const ROOM_POLL: Duration = Duration::from_millis(1);
+
+const FIRST_COMMIT: &str = "the first commit of the attempt";
 
 /// What the loop works with.
 pub(crate) struct Loop<'a> {
@@ -59,7 +62,7 @@ pub(crate) struct Loop<'a> {
 
 /// What grows while an epoch is under way.
 #[derive(Default)]
-struct Open {
+struct Open<'a> {
     deltas: Vec<Delta>,
     state_bytes: HashMap<usize, u64>,
     began: Option<Instant>,
@@ -68,9 +71,11 @@ struct Open {
     commit_sent: Option<Instant>,
     /// The source has nothing more.
     ended: bool,
+    /// What the epoch waits for.
+    wait: Option<Wait<'a>>,
 }
 
-impl Loop<'_> {
+impl<'a> Loop<'a> {
     /// Commits the attempt's first epoch, then runs until the last one holds. `Ok(true)`: stopped on request.
     pub(crate) fn run(mut self) -> Result<bool, Error> {
         let early = self.commit_first()?;
@@ -96,7 +101,7 @@ impl Loop<'_> {
             let active = self.signals.records_read.load(Ordering::Relaxed) != open.read_at_barrier;
             let command = machine.step(Event::Tick { now: began.elapsed(), active });
             self.obey(command, &mut open);
-            self.watch(&machine, &open)?;
+            self.watch(&machine, &mut open)?;
             let wait = if machine.is_waiting() {
                 TICK
             } else {
@@ -117,8 +122,10 @@ impl Loop<'_> {
         let mut stopping: Option<Instant> = None;
         let epoch = self.manifest.epoch;
         let began = Instant::now();
+        let mut wait = Wait::since(self.watcher(), "for", FIRST_COMMIT, began);
         self.send_commit();
         loop {
+            wait.look();
             match self.events.recv_timeout(TICK) {
                 Ok(TaskEvent::Committed { .. }) => break,
                 Ok(TaskEvent::Failed(error)) => return Err(error),
@@ -126,24 +133,26 @@ impl Loop<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("weir-sink".into())),
             }
-            self.check_stall(epoch, began, "the first commit of the attempt")?;
+            self.check_stall(epoch, began, FIRST_COMMIT)?;
             if self.handle.is_stopping() && *stopping.get_or_insert_with(Instant::now) + STOP_WITHIN < Instant::now() {
                 return Err(Error::StopTimedOut(STOP_WITHIN));
             }
         }
+        drop(wait);
         self.signals.set_committed(epoch);
+        self.wait_for_room(epoch)?;
         self.state.apply(epoch, Vec::new()).map_err(Error::port("failed to apply an epoch"))?;
         info!(%epoch, attempt = %self.manifest.attempt, took_ms = began.elapsed().as_millis(), "running");
         self.handle.board.change(|status| {
             status.state = JobState::Running;
             status.epoch = epoch;
-            status.last_error = None;
+            status.running_since = Some(Instant::now());
         });
         Ok(early)
     }
 
     /// One event from below.
-    fn note(&mut self, event: TaskEvent, machine: &mut Coordinator, open: &mut Open) -> Result<(), Error> {
+    fn note(&mut self, event: TaskEvent, machine: &mut Coordinator, open: &mut Open<'a>) -> Result<(), Error> {
         let step = match event {
             TaskEvent::SourceSealed { epoch, splits, progress, state } => {
                 self.show(&splits, &progress);
@@ -179,7 +188,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    fn obey(&mut self, command: Option<Command>, open: &mut Open) {
+    fn obey(&mut self, command: Option<Command>, open: &mut Open<'a>) {
         match command {
             Some(Command::Barrier { epoch, last }) => {
                 open.began = Some(Instant::now());
@@ -217,9 +226,11 @@ impl Loop<'_> {
         drop(self.sink.send(SinkCommand::Commit(Commit { epoch, positions, marker })));
     }
 
-    fn apply(&mut self, epoch: Epoch, open: &mut Open) -> Result<(), Error> {
+    fn apply(&mut self, epoch: Epoch, open: &mut Open<'a>) -> Result<(), Error> {
+        open.wait = None;
         self.signals.set_committed(epoch);
         let deltas = std::mem::take(&mut open.deltas);
+        self.wait_for_room(epoch)?;
         self.state.apply(epoch, deltas).map_err(Error::port("failed to apply an epoch"))?;
         self.log.trim(self.state.durable());
         self.metrics.epoch_committed.set(epoch.0 as f64);
@@ -243,13 +254,41 @@ impl Loop<'_> {
 
     /// A client call may hang for ever; the epoch under way tells. Whoever reads a pipe may take all the time in the
     /// world; a commit may not.
-    fn watch(&self, machine: &Coordinator, open: &Open) -> Result<(), Error> {
+    fn watch(&self, machine: &Coordinator, open: &mut Open<'a>) -> Result<(), Error> {
         let since = match (machine.is_committing(), machine.is_waiting()) {
             (true, _) => open.commit_sent,
             (false, true) if !self.options.has_patient_sink => open.began,
             (false, _) => None,
         };
-        since.map_or(Ok(()), |since| self.check_stall(self.manifest.epoch, since, machine.waiting_for()))
+        let Some(since) = since else {
+            open.wait = None;
+            return Ok(());
+        };
+        let what = machine.waiting_for();
+        if open.wait.as_ref().is_none_or(|wait| !wait.is(what, since)) {
+            open.wait = Some(Wait::since(self.watcher(), "for", what, since));
+        }
+        if let Some(wait) = &mut open.wait {
+            wait.look();
+        }
+        self.check_stall(self.manifest.epoch, since, what)
+    }
+
+    fn watcher(&self) -> Watch<'a> {
+        Watch { handle: self.handle, metrics: self.metrics }
+    }
+
+    /// The store takes an epoch at once if it has room; a disk that hangs must not hang this loop.
+    fn wait_for_room(&self, epoch: Epoch) -> Result<(), Error> {
+        const WHAT: &str = "the state store to take the epoch";
+        let began = Instant::now();
+        let mut wait = Wait::since(self.watcher(), "for", WHAT, began);
+        while !self.state.has_room() {
+            wait.look();
+            self.check_stall(epoch, began, WHAT)?;
+            std::thread::sleep(ROOM_POLL);
+        }
+        Ok(())
     }
 
     fn check_stall(&self, epoch: Epoch, began: Instant, what: &'static str) -> Result<(), Error> {
@@ -288,7 +327,7 @@ impl Loop<'_> {
     }
 }
 
-impl Open {
+impl Open<'_> {
     fn take(&mut self, state: Vec<SealedState>) {
         for SealedState { operator, delta, bytes } in state {
             *self.state_bytes.entry(operator).or_default() += bytes;

@@ -19,6 +19,36 @@ pub enum Error {
         #[source]
         source: PortError,
     },
+    /// An adapter failed at a call that was watched.
+    #[error("failed to {what}")]
+    Waited {
+        /// What was being done.
+        what: &'static str,
+        /// The adapter's error.
+        #[source]
+        source: PortError,
+    },
+    /// A call that did not come back was left behind.
+    #[error("could not {what}: the call has not come back for {waited:.1?} and was left behind")]
+    Hung {
+        /// What was being done.
+        what: &'static str,
+        /// How long.
+        waited: Duration,
+    },
+    /// A call that cannot be left behind does not come back.
+    #[error(
+        "could not {what} within {waited:.1?}, and nothing can go on without it; start the job again once disk and brokers answer"
+    )]
+    Stuck {
+        /// What was being done.
+        what: &'static str,
+        /// How long.
+        waited: Duration,
+    },
+    /// The restart strategy endures no more.
+    #[error("gave up: {0}; see --restart")]
+    GaveUp(String, #[source] Box<Error>),
     /// A record that the plugin fails on, with the policy to fail.
     #[error("operator {operator:?} failed on record {record}")]
     Record {
@@ -53,7 +83,7 @@ pub enum Error {
     )]
     Rival(AttemptId),
     /// A client call or a task does not come back.
-    #[error("epoch {epoch} has waited {waited:?} for {what}")]
+    #[error("epoch {epoch} has waited {waited:.1?} for {what}")]
     Stalled {
         /// The epoch under way.
         epoch: Epoch,
@@ -94,17 +124,61 @@ impl Error {
     /// Who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Port { source, .. } => source.fault(),
+            Self::Port { source, .. } | Self::Waited { source, .. } => source.fault(),
             Self::Record { source: CallError::Host(error), .. } => error.fault(),
             Self::Record { .. }
             | Self::StopTimedOut(_)
             | Self::StoppedRecovering(_)
+            | Self::Stuck { .. }
+            | Self::GaveUp(..)
             | Self::NotReplayable(..)
             | Self::StartTimedOut(..) => Fault::User,
             Self::Refused(_) | Self::Manifest(_) | Self::StoreAhead { .. } => Fault::Corrupt,
             Self::Rival(_) => Fault::Fenced,
-            Self::Stalled { .. } | Self::Thread(_) | Self::Injected(_) => Fault::Transient,
+            Self::Stalled { .. } | Self::Hung { .. } | Self::Thread(_) | Self::Injected(_) => Fault::Transient,
             Self::Panicked(_) => Fault::Bug,
+        }
+    }
+}
+
+/// Why a job recovers, in one of a few words: the label of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A client call or a task did not come back.
+    Stalled,
+    /// The broker's own time-out ended the transaction.
+    Fenced,
+    /// The brokers refuse this user.
+    Denied,
+    /// Something that was there at the start is not any more.
+    Config,
+    /// Anything else that may pass.
+    Transient,
+}
+
+impl Reason {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Stalled, Self::Fenced, Self::Denied, Self::Config, Self::Transient];
+
+    /// Of an error that the job recovers from.
+    pub(crate) fn of(error: &Error) -> Self {
+        match (error, error.fault()) {
+            (Error::Stalled { .. } | Error::Hung { .. }, _) => Self::Stalled,
+            (_, Fault::Fenced) => Self::Fenced,
+            (_, Fault::Denied) => Self::Denied,
+            (_, Fault::Config) => Self::Config,
+            _ => Self::Transient,
+        }
+    }
+
+    /// The word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Stalled => "stalled",
+            Self::Fenced => "fenced",
+            Self::Denied => "denied",
+            Self::Config => "config",
+            Self::Transient => "transient",
         }
     }
 }

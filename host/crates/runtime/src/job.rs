@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir_core::ports::{EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore};
-use weir_core::{Delivery, Epoch, JobName, KeySpec, OnError, ShardId};
+use weir_core::{Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId};
 
 use crate::attempt::MarkerPlace;
 use crate::error::Error;
@@ -36,6 +36,28 @@ pub struct JobOptions {
     /// What the broker allows a transaction, before stretching. A job fenced without a rival waits a random part of its
     /// half.
     pub transaction_timeout: Duration,
+    /// What follows a failure that may pass.
+    pub restart: Restart,
+    /// How long calls outside of epochs may take.
+    pub bounds: Bounds,
+}
+
+/// How long calls may take that happen outside of epochs: at a start, in a recovery, at the end. The clients have
+/// time-outs of their own, all shorter; who is past these hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Questions to the source and to the group, opening source and sinks. Late, they are left behind.
+    pub call: Duration,
+    /// Fencing. It cannot be left behind: late, it would fence its own successor. The job ends.
+    pub fence: Duration,
+    /// Work on log and store outside of epochs. It cannot be left behind either.
+    pub disk: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { call: Duration::from_secs(120), fence: Duration::from_secs(180), disk: Duration::from_secs(300) }
+    }
 }
 
 /// One operator, in order of the chain.
@@ -147,6 +169,9 @@ impl Job {
             attempt: None,
             restarts: 0,
             last_error: None,
+            next_attempt: None,
+            waiting: None,
+            running_since: None,
             operators: operators.collect(),
             splits: Vec::new(),
             sinks: sinks.collect(),

@@ -27,6 +27,8 @@ mod exchange;
 mod log_writer;
 /// Metric names, described once.
 mod metrics;
+/// When a failure is followed by another attempt.
+mod restarts;
 /// What coordinator and tasks say to each other.
 mod signals;
 /// The distinct keys of a batch.
@@ -39,8 +41,10 @@ mod task;
 mod topology;
 /// What a plugin's call does to its state.
 mod updates;
+/// Calls that may hang for ever.
+mod watch;
 
 pub use attempt::MarkerPlace;
 pub use error::Error;
-pub use job::{Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, Summary};
-pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus};
+pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, Summary};
+pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus, Waiting};

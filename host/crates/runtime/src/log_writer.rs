@@ -2,6 +2,7 @@
 //! one attempt and gives it back at the end. A write error is fatal: the attempt ends, the log takes nothing more.
 
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use metrics::Gauge;
@@ -13,6 +14,8 @@ use crate::signals::TaskEvent;
 
 /// One epoch under way, one to trim: nothing ever queues here.
 const COMMANDS_MAX: usize = 4;
+/// How often a write under way is looked at, at the end.
+const FINISH_POLL: Duration = Duration::from_millis(1);
 
 enum Command {
     Append { epoch: Epoch, manifest: Vec<u8>, deltas: Vec<Delta>, sync: bool },
@@ -67,9 +70,17 @@ impl LogWriter {
         drop(self.commands.send(Command::Trim(durable)));
     }
 
-    /// Ends the thread and takes the log back; waits for a write under way.
-    pub(crate) fn finish(self) -> Result<Box<dyn EpochLog>, Error> {
+    /// Ends the thread and takes the log back; waits for a write under way, but not for ever.
+    pub(crate) fn finish(self, within: Duration) -> Result<Box<dyn EpochLog>, Error> {
         drop(self.commands);
+        let began = Instant::now();
+        while !self.thread.is_finished() {
+            let waited = began.elapsed();
+            if waited > within {
+                return Err(Error::Stuck { what: "write the epoch log", waited });
+            }
+            std::thread::sleep(FINISH_POLL);
+        }
         self.thread.join().map_err(|_| Error::Panicked("weir-log".into()))
     }
 }

@@ -7,6 +7,7 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use crate::error::Reason;
 use crate::job::JobOptions;
 
 const SOURCE_RECORDS: &str = "weir_source_records_total";
@@ -20,6 +21,7 @@ const STATE_BYTES: &str = "weir_state_bytes";
 const LOG_BYTES: &str = "weir_log_bytes";
 const JOB_RESTARTS: &str = "weir_job_restarts_total";
 const JOB_ABANDONED: &str = "weir_job_abandoned_threads_total";
+const JOB_SLOW: &str = "weir_job_slow_waits_total";
 
 /// Describes every metric of this crate; call once, after a recorder is installed.
 pub(crate) fn describe() {
@@ -32,7 +34,8 @@ pub(crate) fn describe() {
     describe_histogram!(EPOCH_COMMIT_SECONDS, Unit::Seconds, "From the barrier to the acknowledged commit.");
     describe_gauge!(STATE_BYTES, Unit::Bytes, "Keyed state of an operator, estimated.");
     describe_gauge!(LOG_BYTES, Unit::Bytes, "The epoch log.");
-    describe_counter!(JOB_RESTARTS, Unit::Count, "Recoveries in place.");
+    describe_counter!(JOB_RESTARTS, Unit::Count, "Recoveries in place, by reason.");
+    describe_counter!(JOB_SLOW, Unit::Count, "Waits for brokers, disk or tasks that were longer than 5 s.");
     describe_counter!(JOB_ABANDONED, Unit::Count, "Threads that did not come back and were left behind.");
 }
 
@@ -46,8 +49,9 @@ pub(crate) struct JobMetrics {
     pub epoch_committed: Gauge,
     /// From barrier to acknowledged commit.
     pub epoch_commit_seconds: Histogram,
-    /// Recoveries in place.
-    pub restarts: Counter,
+    restarts: [Counter; Reason::ALL.len()],
+    /// Waits that became slow.
+    pub slow: Counter,
     /// Threads left behind.
     pub abandoned: Counter,
     /// Size of the log.
@@ -62,10 +66,21 @@ impl JobMetrics {
             source_records: counter!(SOURCE_RECORDS, &labels),
             epoch_committed: gauge!(EPOCH_COMMITTED, &labels),
             epoch_commit_seconds: histogram!(EPOCH_COMMIT_SECONDS, &labels),
-            restarts: counter!(JOB_RESTARTS, &labels),
+            restarts: Reason::ALL.map(|reason| {
+                let [job, shard] = labels.clone();
+                counter!(JOB_RESTARTS, &[job, shard, ("reason", reason.word().to_owned())])
+            }),
+            slow: counter!(JOB_SLOW, &labels),
             abandoned: counter!(JOB_ABANDONED, &labels),
             log_bytes: gauge!(LOG_BYTES, &labels),
             labels,
+        }
+    }
+
+    /// A recovery in place.
+    pub(crate) fn restarted(&self, reason: Reason) {
+        for (counter, _) in self.restarts.iter().zip(Reason::ALL).filter(|(_, counted)| *counted == reason) {
+            counter.increment(1);
         }
     }
 

@@ -2,6 +2,7 @@
 //! and anyone may read.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId};
 
@@ -39,8 +40,14 @@ pub struct JobStatus {
     pub attempt: Option<AttemptId>,
     /// Recoveries in place so far.
     pub restarts: u64,
-    /// The last error, with its causes.
+    /// The last error, with its causes; kept when the job has recovered from it.
     pub last_error: Option<String>,
+    /// When the next attempt begins, while the job waits for it.
+    pub next_attempt: Option<Instant>,
+    /// What the job has been waiting for longer than it should.
+    pub waiting: Option<Waiting>,
+    /// Since when the attempt under way holds its first epoch.
+    pub running_since: Option<Instant>,
     /// In order of the chain.
     pub operators: Vec<OperatorStatus>,
     /// In order of the source's snapshot.
@@ -51,6 +58,15 @@ pub struct JobStatus {
     pub records_read: u64,
     /// Of these, in the attempt under way.
     pub records_read_in_attempt: u64,
+}
+
+/// A wait that has become slow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// `for the commit`, `to read the marker`.
+    pub what: String,
+    /// Since when.
+    pub since: Instant,
 }
 
 /// One operator.

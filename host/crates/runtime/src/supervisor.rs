@@ -2,13 +2,15 @@
 //!
 //! | fault | what happens |
 //! |---|---|
-//! | transient | a new attempt, after a back-off; without end once the job has run, for 30 s before |
+//! | transient | a new attempt, as the restart strategy says; for 30 s at most before the job has run |
+//! | denied | before the job has run it ends; later a new attempt: somebody may give the rights back |
 //! | fenced | the marker is read: a foreign attempt on it is a rival (exit 3); otherwise a new attempt |
 //! | config | before the job has run it ends; later a new attempt, whose start judges again |
 //! | corrupt | the job ends with the error, or with the rival's name where one holds the marker |
 //! | user, bug | the job ends with the error |
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
@@ -17,21 +19,19 @@ use weir_core::ports::{EpochLog, MarkerRead};
 use weir_core::{AttemptId, Fault, SplitId};
 
 use crate::attempt;
-use crate::error::{Error, chain};
+use crate::error::{Error, Reason, chain};
 use crate::job::{Job, JobHandle};
 use crate::metrics::JobMetrics;
+use crate::restarts::{Decision, Failed, Restarts};
 use crate::status::JobState;
+use crate::watch::{Late, Watch};
 
 /// How long a first start may fail before the job gives up.
 const START_WITHIN: Duration = Duration::from_secs(30);
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// After so many commits of an attempt, time-outs are as configured again.
 const CLEAN_COMMITS: u64 = 100;
 const STRETCH_MAX: u32 = 4;
 const BROKER_TIMEOUT_MAX: Duration = Duration::from_secs(900);
-/// An attempt that lived this long starts the back-off anew.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// The attempts that this process used or restored: any other on the marker is a rival's.
 #[derive(Debug, Default)]
@@ -58,8 +58,9 @@ pub(crate) fn supervise(
     metrics: &JobMetrics,
 ) -> Result<bool, Error> {
     let began = Instant::now();
+    let watch = Watch { handle, metrics };
     let mut ownership = Ownership::default();
-    let mut backoff = BACKOFF_MIN;
+    let mut restarts = Restarts::new(job.options.restart);
     let mut stretch = 1;
     let mut log = Some(log);
     loop {
@@ -70,42 +71,60 @@ pub(crate) fn supervise(
                 ownership.uses(manifest.attempt);
             }
         }
-        let attempt_began = Instant::now();
         let epoch_before = handle.status().epoch.0;
         let (given_back, outcome) = attempt::run(job, open, &mut ownership, handle, metrics, stretch);
         log = given_back;
         let error = match outcome {
             Ok(stopped) => {
-                job.state.flush().map_err(Error::port("failed to flush the state"))?;
+                let state = Arc::clone(&job.state);
+                watch.port("flush the state", (job.options.bounds.disk, Late::End), move || state.flush())?;
                 return Ok(stopped);
             }
             Err(error) => error,
         };
-        let error = judge(job, handle, &ownership, error, began)?;
+        let mut ran = Duration::ZERO;
+        handle.board.change(|status| {
+            ran = status.running_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            status.waiting = None;
+            status.last_error = Some(chain(&error));
+        });
+        let error = judge(job, watch, &ownership, error, began)?;
         let committed = handle.status().epoch.0.saturating_sub(epoch_before);
         stretch = next_stretch(stretch, committed, &error);
         job.sink.set_transaction_timeout(stretched(job.options.transaction_timeout, stretch));
-        if attempt_began.elapsed() > HEALTHY_AFTER {
-            backoff = BACKOFF_MIN;
+        let failed = Failed { at: began.elapsed(), ran, chance: random_fraction() };
+        match restarts.failed(failed) {
+            Decision::GiveUp(why) => return Err(Error::GaveUp(why, Box::new(error))),
+            Decision::Retry { after, in_a_row } => back_off(watch, error, after, in_a_row)?,
         }
-        warn!(error = %chain(&error), backoff_ms = backoff.as_millis(), "attempt failed; recovering in place");
-        metrics.restarts.increment(1);
-        handle.board.change(|status| {
-            status.state = JobState::Recovering;
-            status.restarts += 1;
-            status.last_error = Some(chain(&error));
-        });
-        if !wait(handle, backoff) {
-            return Err(Error::StoppedRecovering(Box::new(error)));
-        }
-        backoff = (backoff * 2).min(BACKOFF_MAX);
     }
+}
+
+/// Tells everybody that there will be another attempt, and waits for its time.
+fn back_off(watch: Watch<'_>, error: Error, after: Duration, in_a_row: u32) -> Result<(), Error> {
+    let Watch { handle, metrics } = watch;
+    let reason = Reason::of(&error);
+    metrics.restarted(reason);
+    let mut restart = 0;
+    handle.board.change(|status| {
+        status.state = JobState::Recovering;
+        status.restarts += 1;
+        restart = status.restarts;
+        status.next_attempt = Some(Instant::now() + after);
+    });
+    let (reason, delay_ms, error_text) = (reason.word(), after.as_millis(), chain(&error));
+    warn!(restart, in_a_row, reason, delay_ms, error = %error_text, "attempt failed; recovering in place");
+    let goes_on = wait(handle, after);
+    handle.board.change(|status| status.next_attempt = None);
+    if goes_on { Ok(()) } else { Err(Error::StoppedRecovering(Box::new(error))) }
 }
 
 /// A slow epoch must not time out for ever: each time-out doubles what the next attempt may take, up to four times; some
 /// commits in a row bring it back.
 fn next_stretch(stretch: u32, committed: u64, error: &Error) -> u32 {
-    let now = if committed >= CLEAN_COMMITS { 1 } else { stretch };
+    // Not every broker allows a stretched time-out: what it refuses is not asked for again.
+    let is_refused = error.fault() == Fault::Config;
+    let now = if committed >= CLEAN_COMMITS || is_refused { 1 } else { stretch };
     let timed_out = matches!(error, Error::Stalled { .. }) || error.fault() == Fault::Fenced;
     if timed_out { (now * 2).min(STRETCH_MAX) } else { now }
 }
@@ -116,24 +135,25 @@ fn stretched(timeout: Duration, stretch: u32) -> Duration {
 }
 
 /// `Ok(error)`: recover from it. `Err`: the job ends with it.
-fn judge(job: &Job, handle: &JobHandle, ownership: &Ownership, error: Error, began: Instant) -> Result<Error, Error> {
+fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began: Instant) -> Result<Error, Error> {
+    let handle = watch.handle;
     let status = handle.status();
     let has_run = status.epoch.0 > 0;
     match error.fault() {
         // While a rival runs, state and Kafka disagree: it is the rival that has to be named.
         Fault::Corrupt if matches!(error, Error::Refused(_)) && status.attempt.is_some() => {
-            refuse_rival(job, handle, ownership)?;
+            refuse_rival(job, watch, ownership)?;
             return Err(error);
         }
         // It was right at the start: a topic that is gone is for the next start to judge, with all its questions.
-        Fault::Config if has_run => {}
-        Fault::Config | Fault::User | Fault::Corrupt | Fault::Bug => return Err(error),
+        Fault::Config | Fault::Denied if has_run => {}
+        Fault::Config | Fault::Denied | Fault::User | Fault::Corrupt | Fault::Bug => return Err(error),
         Fault::Fenced if matches!(error, Error::Rival(_)) => return Err(error),
         Fault::Fenced => {
-            refuse_rival(job, handle, ownership)?;
+            refuse_rival(job, watch, ownership)?;
             // Somebody else may be starting this very moment: give the marker time to say so.
             wait(handle, job.options.transaction_timeout.mul_f64(random_fraction() / 2.0));
-            refuse_rival(job, handle, ownership)?;
+            refuse_rival(job, watch, ownership)?;
         }
         Fault::Transient => {}
     }
@@ -148,13 +168,17 @@ fn judge(job: &Job, handle: &JobHandle, ownership: &Ownership, error: Error, beg
 }
 
 /// Fenced without a foreign attempt on the marker was the broker's own time-out.
-fn refuse_rival(job: &Job, handle: &JobHandle, ownership: &Ownership) -> Result<(), Error> {
+fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<(), Error> {
+    let bound = (job.options.bounds.call, Late::Abandon);
     let splits: Vec<_> = match &job.options.marker_place {
         attempt::MarkerPlace::Splits => {
             // Those that exist, and those that were read: a topic that has vanished hides no rival.
-            let shown = handle.status().splits.into_iter().map(|s| SplitId { topic: s.topic, partition: s.partition });
+            let shown =
+                watch.handle.status().splits.into_iter().map(|s| SplitId { topic: s.topic, partition: s.partition });
             // A broker that does not answer says nothing about a rival.
-            let found = job.source.discover().unwrap_or_default().into_iter().map(|s| s.split);
+            let source = Arc::clone(&job.source);
+            let found = watch.port("look at the source", bound, move || source.discover()).unwrap_or_default();
+            let found = found.into_iter().map(|s| s.split);
             found.chain(shown).collect::<BTreeSet<_>>().into_iter().collect()
         }
         attempt::MarkerPlace::Fixed(split) => vec![split.clone()],
@@ -163,7 +187,9 @@ fn refuse_rival(job: &Job, handle: &JobHandle, ownership: &Ownership) -> Result<
     if splits.is_empty() {
         return Ok(());
     }
-    let Ok(committed) = job.sink.read_marker(&splits, MarkerRead::Glance) else { return Ok(()) };
+    let sink = Arc::clone(&job.sink);
+    let read = move || sink.read_marker(&splits, MarkerRead::Glance);
+    let Ok(committed) = watch.port("read the marker", bound, read) else { return Ok(()) };
     let markers = committed.iter().filter_map(|c| Marker::parse(&c.metadata).ok());
     match markers.map(|m| m.attempt).find(|attempt| ownership.is_foreign(attempt)) {
         Some(rival) => Err(Error::Rival(rival)),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DEFAULT_COLUMN_FAMILY_NAME, Range};
 use weir_core::key_group::{KEY_GROUPS, KeyGroup};
@@ -26,6 +27,9 @@ pub(crate) use reader::{Entries, StoreReader};
 /// The file of RocksDB that names its manifest: where it is missing, there is no store yet, and RocksDB starts an empty
 /// one.
 pub(crate) const CURRENT: &str = "CURRENT";
+/// How long the end of the store waits for a write under way; a flush of all memtables takes less.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+const STOP_POLL: Duration = Duration::from_millis(1);
 
 /// The state of one shard in RocksDB. Dropping it ends its thread; what was not applied comes back from the log.
 pub struct RocksStore {
@@ -95,6 +99,10 @@ impl StateStore for RocksStore {
         Ok(self.shared.progress.hand_over(epoch, deltas).map_err(|failure| self.shared.error(failure))?)
     }
 
+    fn has_room(&self) -> bool {
+        self.shared.progress.has_room()
+    }
+
     fn applied(&self) -> Epoch {
         RocksStore::applied(self)
     }
@@ -132,7 +140,17 @@ impl StateStore for RocksStore {
 impl Drop for RocksStore {
     fn drop(&mut self) {
         self.shared.progress.stop();
-        if let Some(Err(_panic)) = self.applier.take().map(JoinHandle::join) {
+        let Some(applier) = self.applier.take() else { return };
+        let began = Instant::now();
+        while !applier.is_finished() {
+            if began.elapsed() > STOP_WITHIN {
+                // What it was writing comes back from the log.
+                tracing::error!("the disk does not answer: the thread that applies epochs was left behind");
+                return;
+            }
+            thread::sleep(STOP_POLL);
+        }
+        if applier.join().is_err() {
             tracing::error!("the thread that applies epochs had panicked");
         }
     }

@@ -1,12 +1,14 @@
 //! `make bench`: one table from one sitting. The bare client (`pipe`), the host with plugins and, where `native-host` was
 //! built, the host with native operators take turns, so that what the machine does meanwhile hits all alike.
 //!
+//! `bench GROUP` measures one group alone: drain, latency, restart, restart-with-state.
+//!
 //! `QUICK=1`: fewer and shorter runs, exactly-once only. The figures of a short run are rough.
 
 use std::io::Write as _;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use weir_tests::broker::Broker;
 
 /// What competes, and how it is started.
@@ -26,6 +28,8 @@ struct Size {
     at_least_once: bool,
     paced: Duration,
     kills: usize,
+    /// Keyed state at a restart.
+    state_bytes: u64,
     stall: Option<Duration>,
 }
 
@@ -35,20 +39,39 @@ const FULL: Size = Size {
     at_least_once: true,
     paced: Duration::from_secs(20),
     kills: 10,
+    state_bytes: 1_000_000_000,
     stall: Some(Duration::from_secs(15)),
 };
 
-const QUICK: Size =
-    Size { records: 2_000_000, rounds: 2, at_least_once: false, paced: Duration::from_secs(6), kills: 3, stall: None };
+const QUICK: Size = Size {
+    records: 2_000_000,
+    rounds: 2,
+    at_least_once: false,
+    paced: Duration::from_secs(6),
+    kills: 3,
+    state_bytes: 100_000_000,
+    stall: None,
+};
 
 fn main() -> Result<()> {
     let quick = std::env::var_os("WEIR_QUICK").is_some_and(|value| !value.is_empty());
     let size = if quick { QUICK } else { FULL };
     say(&format!("{} on {}", if quick { "short form" } else { "full form" }, machine()))?;
     let broker = Broker::start()?;
-    drain::run(&broker, &size)?;
-    paced::latency(&broker, &size)?;
-    paced::restart(&broker, &size)?;
+    // `bench restart-with-state`: that group alone.
+    let only = std::env::args().nth(1);
+    type Group = fn(&Broker, &Size) -> Result<()>;
+    let groups: [(&str, Group); 4] = [
+        ("drain", drain::run),
+        ("latency", paced::latency),
+        ("restart", paced::restart),
+        ("restart-with-state", paced::restart_with_state),
+    ];
+    let known = only.as_deref().is_none_or(|only| groups.iter().any(|(name, _)| *name == only));
+    ensure!(known, "there are the groups drain, latency, restart, restart-with-state");
+    for (_, group) in groups.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
+        group(&broker, &size)?;
+    }
     Ok(())
 }
 

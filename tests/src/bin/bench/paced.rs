@@ -1,5 +1,6 @@
 //! At 10,000 records a second: read_committed latency, and the time to new output after kill -9.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ use crate::{Size, say};
 const RATE_PER_MS: u64 = 10;
 const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
+const FILL_PATIENCE: Duration = Duration::from_secs(900);
+/// How long a key is that is to make the state large.
+const STATE_KEY: usize = 450;
 /// What is left over from before a kill is read within this time; nothing new can come as early.
 const LEFT_OVER: Duration = Duration::from_millis(150);
 
@@ -38,19 +42,26 @@ pub(crate) fn latency(broker: &Broker, size: &Size) -> Result<()> {
     for interval_ms in [100, 20] {
         for system in [System::Pipe, System::Wasm] {
             let mut latencies = Values::default();
-            observe(broker, system, "uppercase", interval_ms, |paced| {
-                let state = TempDir::new()?;
-                let host = paced.task.start(paced.broker, &state)?;
-                paced.first_after(Duration::ZERO)?;
-                paced.collect(Duration::from_secs(2), |_| {})?;
-                let mut all = Vec::new();
-                paced.collect(size.paced, |latency| all.push(latency))?;
-                all.sort_by(f64::total_cmp);
-                for latency in all.iter().step_by(10) {
-                    latencies.add(*latency);
-                }
-                host.kill()
-            })?;
+            observe(
+                broker,
+                system,
+                "uppercase",
+                interval_ms,
+                |_| Ok(()),
+                |paced| {
+                    let state = TempDir::new()?;
+                    let host = paced.task.start(paced.broker, &state)?;
+                    paced.first_after(Duration::ZERO)?;
+                    paced.collect(Duration::from_secs(2), |_| {})?;
+                    let mut all = Vec::new();
+                    paced.collect(size.paced, |latency| all.push(latency))?;
+                    all.sort_by(f64::total_cmp);
+                    for latency in all.iter().step_by(10) {
+                        latencies.add(*latency);
+                    }
+                    host.kill()
+                },
+            )?;
             let (median, high) = (latencies.quantile(0.5), latencies.quantile(0.99));
             say(&format!("commits each {interval_ms:>3} ms   {system:14} p50 {median:>6.0}   p99 {high:>6.0}"))?;
         }
@@ -61,10 +72,22 @@ pub(crate) fn latency(broker: &Broker, size: &Size) -> Result<()> {
 /// From kill -9 and a restart at once to the first new committed output.
 pub(crate) fn restart(broker: &Broker, size: &Size) -> Result<()> {
     say("\nFrom kill -9 and restart to the first new committed output, at 10,000 records/s, s")?;
+    restarts(broker, size, 0)
+}
+
+/// The same with a state that was there before: keys of 450 bytes, each with its count.
+pub(crate) fn restart_with_state(broker: &Broker, size: &Size) -> Result<()> {
+    let megabytes = size.state_bytes / 1_000_000;
+    say(&format!("\nThe same with {megabytes} MB of keyed state on the same disk, s"))?;
+    restarts(broker, size, size.state_bytes / STATE_KEY as u64)
+}
+
+fn restarts(broker: &Broker, size: &Size, keys: u64) -> Result<()> {
     for (system, operator) in [(System::Pipe, "none"), (System::Wasm, "count")] {
         let mut times = Values::default();
-        observe(broker, system, operator, 100, |paced| {
-            let state = TempDir::new()?;
+        let state = TempDir::new()?;
+        let before = |task: &Task<'_>| fill_state(broker, task, &state, keys);
+        observe(broker, system, operator, 100, before, |paced| {
             let mut host = paced.task.start(paced.broker, &state)?;
             paced.first_after(Duration::ZERO)?;
             let mut random = Random::new();
@@ -77,18 +100,47 @@ pub(crate) fn restart(broker: &Broker, size: &Size) -> Result<()> {
             }
             host.kill()
         })?;
-        let (median, high) = (times.quantile(0.5), times.quantile(0.9));
-        say(&format!("{system:14} {operator:10} p50 {median:>5.2}   p90 {high:>5.2}   ({} kills)", size.kills))?;
+        let (median, high, most) = (times.quantile(0.5), times.quantile(0.9), times.max());
+        let figures = format!("p50 {median:>5.2}   p90 {high:>5.2}   most {most:>5.2}   ({} kills)", size.kills);
+        say(&format!("{system:14} {operator:10} {figures}"))?;
     }
     Ok(())
 }
 
-/// Gives `look` a system whose input is written at the pace until it returns.
+/// Has the host count `keys` large keys, once each, and leave in good order. The bare client has no state to fill.
+fn fill_state(broker: &Broker, task: &Task<'_>, state: &TempDir, keys: u64) -> Result<()> {
+    if task.system == System::Pipe || keys == 0 {
+        return Ok(());
+    }
+    let writer = Writer::new(broker)?;
+    let padding = "k".repeat(STATE_KEY - 20);
+    for number in 0..keys {
+        writer.write(task.from, format!("{number:020}{padding}").as_bytes(), b"value")?;
+    }
+    writer.flush()?;
+    let host = Task { bounded: true, ..task.clone() }.start(broker, state)?;
+    host.wait(FILL_PATIENCE)?.expect(0)?;
+    let bytes = bytes_in(state.path())?;
+    say(&format!("(the state directory holds {} MB)", bytes / 1_000_000))
+}
+
+fn bytes_in(directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}
+
+/// Gives `look` a system whose input is written at the pace until it returns. What `before` does, is over by then.
 fn observe(
     broker: &Broker,
     system: System,
     operator: &str,
     interval_ms: u32,
+    before: impl FnOnce(&Task<'_>) -> Result<()>,
     look: impl FnOnce(&Paced<'_>) -> Result<()>,
 ) -> Result<()> {
     let run = format!("paced-{:08x}", Random::new().number() as u32);
@@ -96,10 +148,13 @@ fn observe(
     topics::create(broker, &from, PARTITIONS, &[])?;
     topics::create(broker, &to, PARTITIONS, &[])?;
     let task = Task { system, operator, delivery: "exactly-once", interval_ms, from: &from, to: &to, bounded: false };
+    before(&task)?;
     let reader = consumer(broker, Isolation::Committed)?;
     let mut assignment = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        assignment.add_partition_offset(&to, partition, Offset::Beginning)?;
+        // What came before is nobody's concern here.
+        let (_, end) = reader.fetch_watermarks(&to, partition, PATIENCE)?;
+        assignment.add_partition_offset(&to, partition, Offset::Offset(end))?;
     }
     reader.assign(&assignment)?;
     let paced = Paced { broker, task, reader, clock: Instant::now() };

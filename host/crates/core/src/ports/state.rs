@@ -62,6 +62,11 @@ pub trait StateStore: Send + Sync {
     /// waits. `applied` only ever grows.
     fn apply(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), PortError>;
 
+    /// False while [`StateStore::apply`] would block. A store that has failed has room: its error is waiting.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// The last epoch whose changes reads of the store see: what a recovery in place need not replay. Only grows.
     fn applied(&self) -> Epoch;
 

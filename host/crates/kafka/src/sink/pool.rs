@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
 
 use crate::Error;
+use crate::advice::broker_setting;
 use crate::options::ClientOptions;
 use crate::sink::producer::{OutputTopic, Producer, Transactional};
 
@@ -113,13 +114,23 @@ impl Pool {
         }
     }
 
+    #[cold]
+    fn too_long(&self) -> String {
+        const KEY: &str = "transaction.max.timeout.ms";
+        let most = broker_setting(&self.options, KEY).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the broker does not tell its {KEY}");
+            None
+        });
+        let most = most.map_or(String::new(), |most| format!(" = {most}"));
+        format!("{:?} is above the broker's {KEY}{most}", self.timeout)
+    }
+
     fn refused(&self, slot: Slot, producer: &Producer, error: KafkaError) -> Error {
         let operation = format!("initialise the transactional id {:?}", self.id(slot));
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::InvalidTransactionTimeout) => Error::Option {
-                option: "--transaction-timeout",
-                reason: format!("{:?} is above the broker's transaction.max.timeout.ms", self.timeout),
-            },
+            Some(RDKafkaErrorCode::InvalidTransactionTimeout) => {
+                Error::Option { option: "--transaction-timeout", reason: self.too_long() }
+            }
             Some(code) => producer.failure(operation, code),
             None => Error::of(operation, error),
         }

@@ -11,6 +11,7 @@ use weir_core::{Fault, SplitId, SplitState};
 
 use super::handover::Handover;
 use super::offsets;
+use super::pulse::Pulse;
 use crate::admin::{Admin, Topic};
 use crate::error::Error;
 use crate::ffi::{Isolation, Which};
@@ -70,6 +71,7 @@ pub(super) struct Discovery {
     pub(super) ends: Ends,
     /// Someone wants a look now: the fetcher met an unknown topic, or the reader is gone.
     pub(super) nudges: Receiver<()>,
+    pub(super) pulse: Pulse,
 }
 
 impl Discovery {
@@ -78,6 +80,7 @@ impl Discovery {
         let mut next_look = Instant::now();
         let mut was_missing = false;
         loop {
+            self.pulse.ask();
             if Instant::now() >= next_look {
                 next_look = Instant::now() + self.interval.min(IDENTITY_INTERVAL_MAX);
                 match self.look() {
@@ -97,6 +100,7 @@ impl Discovery {
             if let Err(error) = self.ask_for_ends() {
                 count_failure(&error);
             }
+            self.pulse.rest();
             match self.nudges.recv_timeout(TICK) {
                 Ok(()) => next_look = Instant::now(),
                 Err(RecvTimeoutError::Timeout) => {}

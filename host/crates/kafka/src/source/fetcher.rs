@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::Offset;
 use weir_core::SplitState;
 
-use super::handover::{Closed, Delivery, Handover};
+use super::handover::{Closed, Delivery};
 use super::intake::Intake;
+use super::pulse::Pulse;
 use super::rate::Bucket;
 use crate::admin::Admin;
 use crate::error::Error;
@@ -58,6 +58,7 @@ pub(super) struct Fetcher {
     lanes: Vec<Lane>,
     max_rate: Option<u64>,
     intake: Intake,
+    pulse: Pulse,
 }
 
 /// A partition with a queue of its own.
@@ -67,17 +68,11 @@ struct Lane {
 }
 
 impl Fetcher {
-    /// A fetcher with nothing assigned; `nudge` asks discovery for a look.
-    pub(super) fn new(
-        admin: Admin,
-        handover: Arc<Handover>,
-        nudge: Sender<()>,
-        max_rate: Option<u64>,
-    ) -> Result<Self, Error> {
+    /// A fetcher with nothing assigned.
+    pub(super) fn new(admin: &Admin, intake: Intake, max_rate: Option<u64>, pulse: Pulse) -> Result<Self, Error> {
         let shared = Queue::of_consumer(admin.consumer())
             .ok_or_else(|| Error::call("open the consumer's queue", RDKafkaErrorCode::UnknownGroup))?;
-        let intake = Intake::new(admin, handover, nudge);
-        Ok(Self { shared, lanes: Vec::new(), max_rate, intake })
+        Ok(Self { shared, lanes: Vec::new(), max_rate, intake, pulse })
     }
 
     /// Reads `splits` and those that are announced, until the reader is gone or the reading fails.
@@ -143,9 +138,11 @@ impl Fetcher {
 
     fn read_freely(&mut self) -> Result<(), Stop> {
         // A call returns when it has all it may take: so one message first, then what comes within the flush time.
+        self.pulse.ask();
         if self.shared.take(1, IDLE_WAIT) > 0 {
             self.shared.take(TAKEN_MAX - 1, FLUSH_AFTER);
         }
+        self.pulse.rest();
         self.intake.accept(&self.shared)?;
         self.shared.release();
         Ok(())
@@ -153,7 +150,9 @@ impl Fetcher {
 
     fn read_limited(&mut self) -> Result<(), Stop> {
         // Only errors of the client as a whole arrive here; the wait is the tick.
+        self.pulse.ask();
         self.shared.take(TAKEN_MAX, RATE_TICK);
+        self.pulse.rest();
         self.intake.accept(&self.shared)?;
         self.shared.release();
         let now = Instant::now();

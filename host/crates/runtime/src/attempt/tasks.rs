@@ -12,13 +12,14 @@ use weir_core::ports::{RecordLimit, SourceReader};
 use super::{SinkTask, SourceTask};
 use crate::error::Error;
 use crate::exchange::inbox::{Closer, Inbox, Outlet, inbox};
-use crate::job::{Job, JobHandle};
+use crate::job::Job;
 use crate::metrics::JobMetrics;
 use crate::signals::{Signals, SinkCommand, TaskEvent};
 use crate::task::chain::{Chain, Edge};
 use crate::task::operate::OperatorTask;
 use crate::task::operator::{Runner, RunnerOptions};
 use crate::topology::{self, Stage};
+use crate::watch::{Late, Watch};
 
 /// What may be under way between two tasks.
 const EXCHANGE_BYTES_MAX: usize = 2 << 20;
@@ -96,22 +97,22 @@ fn share(bytes: usize, senders: usize) -> usize {
 }
 
 /// Starts every task; the sink task waits for its first commit, the source reads at once, into bounded channels.
-#[expect(clippy::too_many_arguments, reason = "a struct would only rename them")]
 pub(super) fn start(
     job: &Job,
     reader: Box<dyn SourceReader>,
     manifest: &Manifest,
     signals: &Arc<Signals>,
     events: &Sender<TaskEvent>,
-    handle: &JobHandle,
-    metrics: &JobMetrics,
+    watch: Watch<'_>,
 ) -> Result<Tasks, Error> {
+    let Watch { handle, metrics } = watch;
     let stages = topology::stages(&job.operators, &job.sinks);
     let mut wiring = wire(&stages);
     let (sink_commands, commands) = bounded(1);
     let sealers: usize = stages.iter().map(|s| usize::from(s.parallelism)).sum();
     // Everything that can fail comes before the first thread.
-    let outputs = job.sink.open().map_err(Error::port("failed to open the sinks"))?;
+    let sink = Arc::clone(&job.sink);
+    let outputs = watch.port("open the sinks", (job.options.bounds.call, Late::Abandon), move || sink.open())?;
     let limits = outputs.sinks.iter().map(|sink| sink.record_limit()).collect();
     let shared = Shared { manifest, metrics, signals, limits };
     let state_bytes_max = job.options.state_memory_bytes / (sealers as u64).max(1);

@@ -8,18 +8,22 @@
     reason = "a test that fails here fails as it should"
 )]
 
+/// What a failure is followed by.
+mod supervision;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_core::{Delivery, JobName, KeySpec, OnError, ShardId};
-use weir_runtime::{Job, JobOptions, MarkerPlace, OperatorSetup, SinkSetup};
+use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, ShardId};
+use weir_runtime::{Bounds, Job, JobOptions, MarkerPlace, OperatorSetup, SinkSetup};
 use world::{CountFactory, Failure, MemoryLog, MemoryState, SinkSide, World};
 
 const PARTITIONS: i32 = 3;
 const RECORDS: i64 = 3_000;
 const KEYS: i64 = 17;
+const AT_ONCE: Restart =
+    Restart::Fixed { delay: Duration::from_millis(10), attempts: None, reset_after: Duration::from_secs(60) };
 
 fn job(world: &Arc<World>, parallelism: u16) -> Job {
     let operator = |name: &str, parallelism| OperatorSetup {
@@ -42,6 +46,12 @@ fn job(world: &Arc<World>, parallelism: u16) -> Job {
             has_patient_sink: false,
             state_memory_bytes: 1 << 20,
             transaction_timeout: Duration::from_millis(20),
+            restart: AT_ONCE,
+            bounds: Bounds {
+                call: Duration::from_secs(1),
+                fence: Duration::from_secs(1),
+                disk: Duration::from_secs(1),
+            },
         },
         source: Arc::clone(world) as _,
         sink: Arc::new(SinkSide(Arc::clone(world))),

@@ -26,6 +26,32 @@ pub(crate) enum Failure {
     Slow,
     /// Somebody else commits first.
     Rival,
+    /// The brokers refuse this user.
+    Denied,
+    /// The record is broken, for ever.
+    User,
+}
+
+/// A call outside of epochs that never comes back, the time it is made that is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hang {
+    /// The source is asked what there is.
+    Discover,
+    /// The source is opened.
+    OpenSource,
+    /// The marker is read.
+    Marker,
+    /// Earlier attempts are fenced.
+    Fence,
+    /// The sinks are opened.
+    OpenSinks,
+    /// A record is appended to the log.
+    Log,
+}
+
+/// Longer than any test: the thread is left behind.
+fn for_ever() {
+    std::thread::sleep(Duration::from_secs(3600));
 }
 
 #[derive(Default)]
@@ -39,6 +65,8 @@ struct Broker {
     limit: i64,
     /// Without transactions output is there as soon as it is acknowledged.
     is_plain: bool,
+    /// Calls that hang, and how many go well before.
+    hangs: Vec<(Hang, u32)>,
 }
 
 /// Input, output, group offsets.
@@ -52,6 +80,25 @@ impl World {
     pub(crate) fn new(partitions: i32, records: i64, keys: i64, failures: &[(u64, Failure)]) -> Self {
         let broker = Broker { failures: failures.to_vec(), limit: records, ..Broker::default() };
         Self { broker: Mutex::new(broker), partitions, keys }
+    }
+
+    /// `call` never comes back, after it has gone well `after` times.
+    pub(crate) fn hang(&self, call: Hang, after: u32) {
+        self.lock().hangs.push((call, after));
+    }
+
+    /// Hangs if it is due; a call that hung once goes well from then on.
+    fn pass(&self, call: Hang) {
+        let mut broker = self.lock();
+        let Some(at) = broker.hangs.iter().position(|(due, _)| *due == call) else { return };
+        match broker.hangs[at].1.checked_sub(1) {
+            Some(left) => broker.hangs[at].1 = left,
+            None => {
+                broker.hangs.remove(at);
+                drop(broker);
+                for_ever();
+            }
+        }
     }
 
     /// From now on sinks write without transactions.
@@ -103,6 +150,7 @@ impl World {
 
 impl SourceConnector for World {
     fn discover(&self) -> Result<Vec<SplitState>, PortError> {
+        self.pass(Hang::Discover);
         Ok(self.splits())
     }
     fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
@@ -113,6 +161,7 @@ impl SourceConnector for World {
         Ok(splits)
     }
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
+        self.pass(Hang::OpenSource);
         Ok(Box::new(Reader { splits, keys: self.keys, next: 0 }))
     }
     fn is_replayable(&self) -> bool {
@@ -166,6 +215,7 @@ pub(crate) struct SinkSide(pub Arc<World>);
 
 impl SinkConnector for SinkSide {
     fn read_marker(&self, splits: &[SplitId], _: MarkerRead) -> Result<Vec<Committed>, PortError> {
+        self.0.pass(Hang::Marker);
         let broker = self.0.lock();
         let found = splits.iter().filter_map(|split| {
             let (position, metadata) = broker.committed.get(split)?;
@@ -174,10 +224,12 @@ impl SinkConnector for SinkSide {
         Ok(found.collect())
     }
     fn fence(&self) -> Result<(), PortError> {
+        self.0.pass(Hang::Fence);
         self.0.lock().generation += 1;
         Ok(())
     }
     fn open(&self) -> Result<Outputs, PortError> {
+        self.0.pass(Hang::OpenSinks);
         let open = Arc::new(Mutex::new(Vec::new()));
         let generation = self.0.lock().generation;
         let sink = MemorySink { world: Arc::clone(&self.0), open: Arc::clone(&open) };
@@ -265,11 +317,12 @@ impl Committer for MemoryCommitter {
                 self.happen(&mut broker, commit);
                 transient("the answer was lost")
             }
+            Some(Failure::Denied) => Err(PortError::new(Fault::Denied, "not authorized")),
+            Some(Failure::User) => Err(PortError::new(Fault::User, "a bad record")),
             Some(Failure::Fenced) => Err(PortError::new(Fault::Fenced, "fenced")),
             Some(Failure::Hang) => {
                 drop(broker);
-                // Longer than the test: the thread is left behind.
-                std::thread::sleep(Duration::from_secs(3600));
+                for_ever();
                 transient("never")
             }
             Some(Failure::Rival) => {
@@ -343,6 +396,14 @@ type Values = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
 pub(crate) struct MemoryState {
     values: Values,
     applied: Mutex<Epoch>,
+    /// True while its disk hangs: it has no room, and nothing comes back.
+    pub(crate) is_stuck: std::sync::atomic::AtomicBool,
+}
+
+impl MemoryState {
+    fn is_stuck(&self) -> bool {
+        self.is_stuck.load(std::sync::atomic::Ordering::Relaxed)
+    }
 }
 
 impl StateStore for MemoryState {
@@ -369,10 +430,16 @@ impl StateStore for MemoryState {
     fn applied(&self) -> Epoch {
         *self.applied.lock().unwrap()
     }
+    fn has_room(&self) -> bool {
+        !self.is_stuck()
+    }
     fn durable(&self) -> Epoch {
         self.applied()
     }
     fn join(&self) -> Result<(), PortError> {
+        if self.is_stuck() {
+            for_ever();
+        }
         Ok(())
     }
     fn flush(&self) -> Result<(), PortError> {
@@ -449,9 +516,16 @@ type Record = (LogRecord, Vec<Delta>);
 pub(crate) struct MemoryLog {
     shared: Arc<Mutex<Vec<Record>>>,
     seen: Vec<LogRecord>,
+    /// Whose disk it is on.
+    world: Option<Arc<World>>,
 }
 
 impl MemoryLog {
+    /// On the disk of `world`.
+    pub(crate) fn on(world: &Arc<World>) -> Self {
+        Self { world: Some(Arc::clone(world)), ..Self::default() }
+    }
+
     /// As the next process reads it.
     pub(crate) fn reopened(mut self) -> Self {
         self.look();
@@ -468,6 +542,9 @@ impl EpochLog for MemoryLog {
         &self.seen
     }
     fn append(&mut self, epoch: Epoch, manifest: &[u8], deltas: &[Delta], _: bool) -> Result<(), PortError> {
+        if let Some(world) = &self.world {
+            world.pass(Hang::Log);
+        }
         let record = LogRecord { epoch, manifest: Bytes::copy_from_slice(manifest) };
         self.shared.lock().unwrap().push((record, deltas.to_vec()));
         self.look();

@@ -110,6 +110,12 @@ impl Progress {
         self.durable.load(Ordering::Acquire)
     }
 
+    /// Whether an epoch can be queued (or its refusal be told) without a wait.
+    pub(super) fn has_room(&self) -> bool {
+        let queue = self.lock();
+        queue.failure.is_some() || queue.waiting_bytes < self.waiting_max
+    }
+
     /// Queues an epoch; waits while too much waits already.
     pub(super) fn hand_over(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), Failure> {
         let mut queue = self.wait_until(self.lock(), |queue| queue.waiting_bytes < self.waiting_max)?;
