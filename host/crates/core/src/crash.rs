@@ -69,7 +69,7 @@ pub enum Sabotage {
 }
 
 /// Reaches the crash point of this name: `Err` when the step is to fail. A name that is not in
-/// [`POINTS`](crate::crash::POINTS) does not compile.
+/// `POINTS` does not compile.
 #[macro_export]
 macro_rules! crash_point {
     ($name:literal) => {{
