@@ -15,7 +15,7 @@
 //! Beside `return` there are `off`, `sleep(MS)` and `delay(MS)`. Whatever else stands in the variable, or a point that
 //! does not exist, is an error at the start. Each point that acts says so on standard error first.
 //!
-//! `WEIR_SABOTAGE` names one rule to break, see [`Sabotage`].
+//! `WEIR_SABOTAGE` names one rule to break, see `Sabotage`.
 
 #[cfg(feature = "crash-points")]
 mod armed;
@@ -69,7 +69,7 @@ pub enum Sabotage {
 }
 
 /// Reaches the crash point of this name: `Err` when the step is to fail. A name that is not in
-/// [`POINTS`](crate::crash::POINTS) does not compile.
+/// `POINTS` does not compile.
 #[macro_export]
 macro_rules! crash_point {
     ($name:literal) => {{
