@@ -70,7 +70,8 @@ impl Board {
     /// The one line that counts.
     pub(crate) fn summary(&self) -> String {
         let Self { runs, lost, duplicated, divergent, .. } = self;
-        format!("{runs} runs, {lost} lost, {duplicated} duplicated, {divergent} divergent")
+        let failed = if self.failures > 0 { format!(", {} FAILED", self.failures) } else { String::new() };
+        format!("{runs} runs, {lost} lost, {duplicated} duplicated, {divergent} divergent{failed}")
     }
 
     /// How much that was.
@@ -156,5 +157,6 @@ mod tests {
         assert!(board.is_exact());
         board.failures = 1;
         assert!(!board.is_exact());
+        assert_eq!(board.summary(), "2 runs, 0 lost, 0 duplicated, 0 divergent, 1 FAILED");
     }
 }

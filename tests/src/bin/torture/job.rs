@@ -46,12 +46,17 @@ impl<'a> Job<'a> {
         let (input, output) = (format!("{name}.in"), format!("{name}.out"));
         topics::create(broker, &input, PARTITIONS, &[])?;
         topics::create(broker, &output, PARTITIONS, &[])?;
+        let observer = Observer::new(broker, &output)?;
+        // A new topic is not known at once, least of all to a broker that has much to do.
+        wait("the topics to be known", || {
+            Ok(observer.highs().is_ok() && Observer::new(broker, &input)?.highs().is_ok())
+        })?;
         let load = Load { topic: input.clone(), seed, keys: KEYS, rate: RATE };
         Ok(Self {
             generator: Generator::start(broker, load)?,
             watcher: Watcher::start(broker, &output, PARTITIONS)?,
             markers: Markers::start(broker, &name, &input, PARTITIONS)?,
-            observer: Observer::new(broker, &output)?,
+            observer,
             state: home.join("state-0"),
             broker,
             program,

@@ -18,6 +18,8 @@ use crate::{RECOVER_WITHIN, STOPPED_FOR};
 /// A point that is not reached for so long is no part of the protocol.
 const STRIKE_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// The exit code after SIGKILL.
+const KILLED: i32 = 128 + 9;
 
 /// What happens on one lane.
 pub(crate) struct Lane<'a> {
@@ -142,9 +144,8 @@ impl<'a> Lane<'a> {
                 self.note(step.place, step.fault)
             }
             Fault::Kill | Fault::KillTwice => {
-                self.ends_with(128 + 9)?;
-                self.note(step.place, Fault::Kill)?;
-                self.again(step)
+                self.ends_with(KILLED)?;
+                self.killed(step)
             }
         }
     }
@@ -152,21 +153,20 @@ impl<'a> Lane<'a> {
     /// Kills the running instance.
     fn kill(&mut self, step: &Step) -> Result<()> {
         self.running()?.kill()?;
-        self.ends_with(128 + 9)?;
-        self.note(step.place, Fault::Kill)?;
-        self.again(step)
+        self.ends_with(KILLED)?;
+        self.killed(step)
     }
 
-    /// Kills during the recovery, if the step says so.
-    fn again(&mut self, step: &Step) -> Result<()> {
-        if step.fault != Fault::KillTwice {
-            return Ok(());
+    /// The instance is gone; if the step says so, the one that recovers is killed, too.
+    fn killed(&mut self, step: &Step) -> Result<()> {
+        if step.fault == Fault::KillTwice {
+            self.pending = None;
+            self.start(String::new())?;
+            self.rest(step.time)?;
+            self.running()?.kill()?;
+            self.ends_with(KILLED)?;
         }
-        self.start(String::new())?;
-        self.rest(step.time)?;
-        self.running()?.kill()?;
-        self.ends_with(128 + 9)?;
-        self.note(step.place, Fault::KillTwice)
+        self.note(step.place, step.fault)
     }
 
     /// The process has stopped itself: it becomes a zombie, or goes on alone when its transaction has timed out.
@@ -271,7 +271,7 @@ impl<'a> Lane<'a> {
         }
         if let Some(life) = self.life.as_mut().filter(|life| life.failpoints.is_empty())
             && let Some(code) = life.code()?
-            && code != 128 + 9
+            && code != KILLED
         {
             bail!("it ended with {code}; {}", life.last_words());
         }

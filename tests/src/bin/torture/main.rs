@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use weir_tests::broker::Broker;
-use weir_tests::host::checkout;
+use weir_tests::host::crash_program;
 use weir_tests::random::Random;
 
 use crate::lane::Lane;
@@ -81,7 +81,7 @@ fn main() -> Result<ExitCode> {
     let home = tempfile::Builder::new().prefix("weir-torture-").tempdir()?.keep();
     say(&format!("seed {seed}; logs and state in {}", home.display()))?;
     let broker = Broker::start_own()?;
-    let stage = Arc::new(Stage::new(broker, program()?, home, args.only, (seed, runs)));
+    let stage = Arc::new(Stage::new(broker, crash_program()?, home, args.only, (seed, runs)));
     end_on_signal(Arc::clone(&stage))?;
     std::thread::scope(|scope| {
         let lanes = args.lanes.min(usize::try_from(runs.unwrap_or(u64::MAX)).unwrap_or(usize::MAX));
@@ -91,14 +91,6 @@ fn main() -> Result<ExitCode> {
         watch(stage, || lanes.iter().all(std::thread::ScopedJoinHandle::is_finished))
     })?;
     finish(&stage, began.elapsed(), args.table.as_deref())
-}
-
-/// The program with crash points.
-fn program() -> Result<PathBuf> {
-    let path = std::env::var_os("WEIR_CRASH_HOST");
-    let path = path.map_or_else(|| checkout().join("target/release/host-crash-points"), PathBuf::from);
-    ensure!(path.exists(), "{} does not exist: run `make crash-host`, or name it in WEIR_CRASH_HOST", path.display());
-    Ok(path)
 }
 
 /// One run after the other, and a trial at the end.

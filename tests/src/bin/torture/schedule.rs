@@ -132,14 +132,14 @@ impl Schedule {
 
 fn step(random: &mut Random, points: &[&'static Point], moments: bool, pauses: bool) -> Step {
     let draw = random.below(100);
-    let (number, time) = (random.number(), random.between(Duration::ZERO, Duration::from_millis(700)));
+    let (number, time) = (random.number(), Duration::from_millis(random.below(700)));
     let at = |place, fault, skip, time| Step { place, fault, skip, time };
     let chosen = points.get((number % points.len().max(1) as u64) as usize).copied();
     let is_first = chosen.is_some_and(|point| point.when == When::FirstStart);
     match chosen {
         Some(point) if is_first || draw < 100 - MOMENTS - PAUSES => {
             let skips = match point.when {
-                When::Epoch => 3 + random.below(15),
+                When::Epoch => 6 + random.below(15),
                 When::Apply => random.below(2),
                 // Of the format's file or of the log's first record.
                 When::FirstStart => random.below(2),
