@@ -45,9 +45,10 @@ impl SinkTask {
     }
 
     fn work(&mut self) -> Result<(), Stopped> {
+        let kept = kept::take();
         // The first epoch of an attempt is empty: it makes ownership visible before any output.
         self.commit_when_told()?;
-        kept::take().iter().try_for_each(|(output, batch)| self.write(*output, batch))?;
+        kept.iter().try_for_each(|(output, batch)| self.write(*output, batch))?;
         let mut open = self.inbox.inputs();
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
