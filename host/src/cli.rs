@@ -1,11 +1,19 @@
 //! What users type. Flags say nothing that a pipeline file could not: both become the same `pipeline::Spec`.
 
+/// The flags that say where a job's Kafka is.
+mod cluster;
 /// `host inspect`.
 mod inspect;
 /// The flags that describe a pipeline.
 mod pipeline;
+/// `host reset`.
+mod reset;
 /// `host run`.
 mod run;
+/// `host savepoint`.
+mod savepoint;
+/// `host txn`.
+mod txn;
 /// `host validate`.
 mod validate;
 
@@ -25,6 +33,10 @@ Examples:
   host run orders.toml
   host validate orders.toml --dot | dot -Tsvg > orders.svg
   host inspect count.wasm
+  host inspect .weir/orders --brokers localhost:9092
+  host savepoint .weir/orders orders.savepoint
+  host txn abort --job orders --brokers localhost:9092
+  host reset --job orders --brokers localhost:9092
 
 Exit codes:
   0        done, or stopped cleanly by a signal
@@ -49,8 +61,15 @@ enum Verb {
     Run(Box<run::Args>),
     /// Check a pipeline and print its plan, without running it
     Validate(Box<validate::Args>),
-    /// Print what a plugin is: name, version, interfaces, tables, imports, size, digest
+    /// Print what a plugin is, or what a state directory holds and whether it would start
     Inspect(inspect::Args),
+    /// Write all state of a stopped job to one directory, which can be moved and started from
+    Savepoint(savepoint::Args),
+    /// Tend the transactions of a job
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Txn(txn::Args),
+    /// Make a job forget its state and its offsets, after saying what that costs
+    Reset(reset::Args),
 }
 
 impl Cli {
@@ -60,6 +79,9 @@ impl Cli {
             Verb::Run(args) => run::execute(*args, loader),
             Verb::Validate(args) => validate::execute(*args),
             Verb::Inspect(args) => inspect::execute(&args),
+            Verb::Savepoint(args) => savepoint::execute(&args),
+            Verb::Txn(args) => txn::execute(&args),
+            Verb::Reset(args) => reset::execute(&args),
         }
     }
 }

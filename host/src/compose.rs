@@ -1,12 +1,21 @@
-//! The composition root: from a plan to a job. The only file that names concrete adapters.
+//! The composition root: from a plan to a job. With the files below it, the only one that names concrete adapters.
+
+/// A job's Kafka while it does not run.
+pub mod cluster;
+/// A job's state directory while it does not run.
+pub mod directory;
+/// A job forgets.
+pub mod reset;
+/// State on the move.
+pub mod savepoint;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
-use tracing::{info, warn};
+use tracing::info;
 use weir_core::ports::{
     Committed, EpochLog, MarkerRead, OperatorFactory, Outputs, Sink, SinkConnector, SourceConnector, StateStore,
 };
@@ -19,12 +28,9 @@ use weir_runtime::{Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup
 use weir_state::StateDir;
 
 /// A job today is one shard.
-const SHARD: ShardId = ShardId(0);
+pub(crate) const SHARD: ShardId = ShardId(0);
 /// A commit may take as long as the broker lets a transaction live, and a little; then the client counts as hung.
 const STALL_SLACK: Duration = Duration::from_secs(10);
-/// How long creating topics may be tried at the start.
-const START_WITHIN: Duration = Duration::from_secs(30);
-const START_BACKOFF: Duration = Duration::from_millis(500);
 
 /// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
 pub trait LoadOperator {
@@ -302,26 +308,15 @@ fn create_topics(plan: &Plan, client: &ClientOptions) -> Result<()> {
         SourceKind::Kafka { topics: plan::Topics::Named(names), .. } => names.clone(),
         _ => Vec::new(),
     };
-    let began = Instant::now();
-    loop {
-        let created = || -> Result<Vec<String>, weir_kafka::Error> {
-            let known = weir_kafka::admin::describe_topics(client, &sources)?;
-            let partitions = known.iter().map(|t| t.partitions.len()).max().unwrap_or(1).max(1);
-            let partitions = i32::try_from(partitions).unwrap_or(1);
-            let wanted =
-                sources.iter().map(|t| (t.clone(), 1)).chain(kafka_topics(plan).map(|t| (t.to_owned(), partitions)));
-            weir_kafka::admin::ensure_topics(client, &wanted.collect(), true)
-        };
-        match created().map_err(PortError::from) {
-            Ok(created) => {
-                created.iter().for_each(|topic| info!(%topic, "topic created"));
-                return Ok(());
-            }
-            Err(error) if error.fault() == Fault::Transient && began.elapsed() < START_WITHIN => {
-                warn!(%error, "cannot create topics yet; trying again");
-                std::thread::sleep(START_BACKOFF);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let create = || -> Result<Vec<String>, weir_kafka::Error> {
+        let known = weir_kafka::admin::describe_topics(client, &sources)?;
+        let partitions = known.iter().map(|t| t.partitions.len()).max().unwrap_or(1).max(1);
+        let partitions = i32::try_from(partitions).unwrap_or(1);
+        let wanted =
+            sources.iter().map(|t| (t.clone(), 1)).chain(kafka_topics(plan).map(|t| (t.to_owned(), partitions)));
+        weir_kafka::admin::ensure_topics(client, &wanted.collect(), true)
+    };
+    let created = cluster::patiently("create topics", create)?;
+    created.iter().for_each(|topic| info!(%topic, "topic created"));
+    Ok(())
 }

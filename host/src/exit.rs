@@ -36,7 +36,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     code(fault).into()
 }
 
-fn code(fault: Fault) -> u8 {
+pub(crate) fn code(fault: Fault) -> u8 {
     match fault {
         Fault::Config => USAGE,
         Fault::User | Fault::Transient | Fault::Bug => FAILED,
@@ -46,7 +46,7 @@ fn code(fault: Fault) -> u8 {
 }
 
 /// Who must act: the outermost error that knows.
-fn fault(error: &anyhow::Error) -> Fault {
+pub(crate) fn fault(error: &anyhow::Error) -> Fault {
     error.chain().find_map(fault_of).unwrap_or(Fault::User)
 }
 
@@ -54,8 +54,9 @@ fn fault_of(error: &(dyn StdError + 'static)) -> Option<Fault> {
     let port = error.downcast_ref::<PortError>().map(PortError::fault);
     let pipeline = || error.downcast_ref::<weir_pipeline::Error>().map(weir_pipeline::Error::fault);
     let api = || error.downcast_ref::<weir_api::Error>().map(weir_api::Error::fault);
+    let state = || error.downcast_ref::<weir_state::Error>().map(weir_state::Error::fault);
     let runtime = || error.downcast_ref::<weir_runtime::Error>().map(weir_runtime::Error::fault);
-    port.or_else(pipeline).or_else(api).or_else(runtime)
+    port.or_else(pipeline).or_else(api).or_else(state).or_else(runtime)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

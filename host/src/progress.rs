@@ -1,4 +1,4 @@
-//! A progress bar on standard error for bounded runs, where somebody can see it.
+//! Progress bars on standard error, where somebody can see them: of bounded runs, and of copies of state.
 
 use std::io::IsTerminal as _;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -50,6 +50,37 @@ impl Drop for Progress {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
+        }
+    }
+}
+
+/// The bar of a copy; gone when it is dropped.
+pub(crate) struct Copying(Option<ProgressBar>);
+
+impl Copying {
+    /// Shows nothing where standard error is no terminal.
+    pub(crate) fn start(screen: &Screen) -> Result<Self> {
+        if !std::io::stderr().is_terminal() {
+            return Ok(Self(None));
+        }
+        let template = "{bar:40} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+        let style = ProgressStyle::with_template(template).context("the progress bar has no shape")?;
+        Ok(Self(Some(screen.0.add(ProgressBar::no_length().with_style(style)))))
+    }
+
+    /// `done` of `total` bytes.
+    pub(crate) fn show(&mut self, done: u64, total: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Copying {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `host run`: a plan, its surroundings (signals, API, progress), and the job on this thread.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use weir_runtime::Summary;
 
 use super::pipeline::PipelineArgs;
 use crate::compose::{self, LoadOperator};
-use crate::progress::Progress;
+use crate::progress::{Copying, Progress};
 use crate::signals::Signals;
 use crate::{exit, serve, telemetry};
 
@@ -18,6 +19,10 @@ use crate::{exit, serve, telemetry};
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: PipelineArgs,
+    /// Begin with the state of a savepoint, if the state directory is empty; one that began so before goes on. Under
+    /// another --job the savepoint is the beginning of a new job
+    #[arg(long, value_name = "DIR")]
+    from_savepoint: Option<PathBuf>,
     /// How log lines on standard error look; what is logged is chosen by the environment variable WEIR_LOG
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = telemetry::Format::Text)]
     log_format: telemetry::Format,
@@ -31,6 +36,10 @@ pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOp
     // The port is taken before the job is touched: an address that cannot be had changes nothing.
     let api = serve::bind(&plan.api)?;
     let metrics = api.is_some().then(weir_api::metrics::install).transpose()?;
+    if let Some(savepoint) = &args.from_savepoint {
+        let mut copying = Copying::start(&screen)?;
+        compose::savepoint::restore(&plan, savepoint, &mut |done, total| copying.show(done, total))?;
+    }
     let composed = compose::compose(&plan, loader()?.as_ref())?;
     let handle = composed.handle();
     let stop = handle.clone();

@@ -11,6 +11,8 @@ pub mod manifest;
 pub mod marker;
 /// Which epoch holds, or why none can be trusted.
 pub mod resolve;
+/// The same for a directory whose pipeline is not known.
+pub mod survey;
 
 pub use aligner::Aligner;
 pub use coordinator::{Command, Coordinator, Event};

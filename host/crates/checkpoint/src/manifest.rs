@@ -24,7 +24,8 @@ pub struct Manifest {
     pub epoch: Epoch,
     /// The attempt that wrote it.
     pub attempt: AttemptId,
-    /// True for the record of a first start, which nothing may precede.
+    /// True for the record that no commit of this job precedes: of a first start, or, where `previous` is set, of a
+    /// fork (see [`Manifest::fork`]).
     pub first: bool,
     /// The mode that wrote it: decides what the record counts for after a crash.
     pub delivery: Delivery,
@@ -32,7 +33,7 @@ pub struct Manifest {
     pub splits: Vec<SplitState>,
     /// Every operator that ever had state here; numbers are never reused.
     pub operators: Vec<OperatorEntry>,
-    /// Digest of the manifest before it; none for the first.
+    /// Digest of the manifest before it; none for the record of a first start.
     pub previous: Option<Digest>,
     /// CRC-32C over the deltas' bytes, in order.
     pub delta_crc32c: u32,
@@ -110,6 +111,19 @@ impl Manifest {
         let bytes = serde_json::to_vec(self).expect("a manifest has only plain fields");
         let digest = Digest(blake3::hash(&bytes).to_hex().to_string());
         (bytes, digest)
+    }
+
+    /// The first record of another job that begins with what this epoch left: its positions, operators and tables, and
+    /// the state as of it. `digest` is this record's own.
+    #[must_use]
+    pub fn fork(&self, digest: Digest, job: JobName, attempt: AttemptId) -> Self {
+        let (previous, delta_crc32c) = (Some(digest), delta_crc32c(&[]));
+        Self { job, attempt, first: true, previous, delta_crc32c, delta_entries: 0, ..self.clone() }
+    }
+
+    /// Whether it is the first record of a job that began with the state of another.
+    pub fn is_fork(&self) -> bool {
+        self.first && self.previous.is_some()
     }
 
     /// Reads the bytes of a log record.

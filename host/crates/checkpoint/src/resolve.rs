@@ -207,6 +207,9 @@ fn common_marker(facts: &Facts<'_>) -> Result<Option<Marker>, Refusal> {
 fn without_marker(facts: &Facts<'_>) -> Result<Start, Refusal> {
     match facts.log {
         [] => Ok(Start::First),
+        // A fork, and perhaps the first record of an attempt, which is empty: no second one is written before that is
+        // committed.
+        [(fork, _)] | [(fork, _), _] if fork.is_fork() => Ok(Start::Resume { index: 0, ahead: None }),
         [(only, _)] if only.first => Ok(Start::FirstAgain),
         [.., (last, _)] => {
             let split = match facts.place {

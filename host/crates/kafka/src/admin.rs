@@ -234,17 +234,17 @@ pub fn max_message_bytes(options: &ClientOptions, topics: &[String]) -> Result<B
     settled(|| admin.max_message_bytes(topics))
 }
 
-fn admin_client(options: &ClientOptions) -> Result<AdminClient<Context>, Error> {
+pub(crate) fn admin_client(options: &ClientOptions) -> Result<AdminClient<Context>, Error> {
     let config = client::admin_config(options);
     AdminClient::from_config_and_context(&config, Context::new(options)).map_err(Error::Client)
 }
 
-fn admin_options() -> AdminOptions {
+pub(crate) fn admin_options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(CALL_TIMEOUT)).operation_timeout(Some(CALL_TIMEOUT))
 }
 
 /// Waits for a future that another thread completes; rdkafka's admin client has no other interface.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -20,6 +20,8 @@ use weir_core::frame::NO_TIMESTAMP;
 
 use crate::client::Consumer;
 
+/// What a group has committed.
+pub(crate) mod group;
 /// Producing, and what belongs to a commit.
 pub(crate) mod produce;
 

@@ -12,6 +12,8 @@ pub mod error;
 /// What rdkafka does not wrap; the only unsafe code of this crate.
 #[expect(unsafe_code, reason = "librdkafka calls that rdkafka does not wrap")]
 pub(crate) mod ffi;
+/// A job's names in Kafka, tended while it does not run.
+pub mod group;
 /// What a user chooses.
 pub mod options;
 /// Writing, and making an epoch hold.

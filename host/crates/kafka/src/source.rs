@@ -43,6 +43,8 @@ mod offsets;
 /// The rate limit.
 mod rate;
 
+pub(crate) use offsets::verify;
+
 /// How long a dropped reader waits for its threads.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -96,7 +98,7 @@ impl KafkaSource {
 
     fn open_reader(&self, splits: Vec<SplitState>) -> Result<Reader, Error> {
         let admin = self.admin()?;
-        offsets::verify(&admin, &splits)?;
+        verify(&admin, &splits)?;
         *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let is_bounded = if splits.is_empty() {
             self.options.until.is_some()
@@ -180,7 +182,7 @@ impl SourceConnector for KafkaSource {
             Some(until) => {
                 let admin = self.admin()?;
                 // A restored topic that is gone or another now is an error before its offsets are asked for.
-                offsets::verify(&admin, &splits)?;
+                verify(&admin, &splits)?;
                 let rebound = || offsets::rebound(&admin, &self.selection.topics(&admin)?, splits.clone(), until);
                 Ok(settled(rebound)?)
             }

@@ -28,6 +28,12 @@ pub(crate) fn push_key(out: &mut Vec<u8>, operator: OperatorId, table: TableId, 
     out.extend_from_slice(key.bytes);
 }
 
+/// Operator, table and user key of a state key; `None` where it is none.
+pub(crate) fn parse_key(key: &[u8]) -> Option<(OperatorId, TableId, &[u8])> {
+    let ([_, _, a, b, c, d], user_key) = key.split_first_chunk::<PREFIX>()?;
+    Some((OperatorId(u16::from_be_bytes([*a, *b])), TableId(u16::from_be_bytes([*c, *d])), user_key))
+}
+
 /// Appends `len:u32, bytes`, or [`NULL`] for none: a value in a delta, and in what `load` returns.
 pub(crate) fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {

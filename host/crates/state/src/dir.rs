@@ -9,18 +9,16 @@ use weir_core::{JobName, ShardId};
 
 use crate::error::Error;
 use crate::files;
-use crate::format;
+use crate::format::{self, Identity, RESTORING};
 use crate::lock::Lock;
 use crate::log::{self, SegmentLog};
-use crate::store::RocksStore;
-
-/// The file of RocksDB that names its manifest: where it is missing, RocksDB starts an empty store.
-const CURRENT: &str = "CURRENT";
+use crate::store::{CURRENT, RocksStore};
 
 /// A locked state directory of one shard of a job. Log and store keep the lock alive, whoever is dropped first.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    identity: Identity,
     empty: bool,
     ownership: Arc<Ownership>,
 }
@@ -33,6 +31,12 @@ pub(crate) struct Ownership {
     pub(crate) log_open: AtomicBool,
 }
 
+impl Ownership {
+    pub(crate) fn new(lock: Lock) -> Self {
+        Self { _lock: lock, log_open: AtomicBool::new(false) }
+    }
+}
+
 impl StateDir {
     /// Locks the directory, creates it with its parents if it is not there, and checks that it is `shard` of `job`.
     /// Nothing is written to a directory that is refused.
@@ -41,14 +45,27 @@ impl StateDir {
         files::create_dirs(&path)?;
         format::refuse_foreign(&path)?;
         let lock = Lock::take(&path)?;
-        format::check_or_create(&path, job, shard)?;
+        let identity = Identity { job: job.clone(), shard };
+        format::check_or_create(&path, &identity)?;
+        // What a restore that got to its end did not get to remove.
+        files::remove_dir(&path.join(RESTORING))?;
         let empty = !log::has_bytes(&path.join("log"))?;
-        Ok(Self { path, empty, ownership: Arc::new(Ownership { _lock: lock, log_open: AtomicBool::new(false) }) })
+        Ok(Self { path, identity, empty, ownership: Arc::new(Ownership::new(lock)) })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whose it is.
+    pub fn job(&self) -> &JobName {
+        &self.identity.job
+    }
+
+    /// Which of its shards.
+    pub fn shard(&self) -> ShardId {
+        self.identity.shard
     }
 
     /// Whether no epoch was ever written here: a first start.

@@ -29,6 +29,26 @@ pub enum Error {
         /// What to do.
         cure: &'static str,
     },
+    /// There is nothing to look at.
+    #[error("there is no directory {}: check the path", path.display())]
+    Missing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A savepoint is written to a new place.
+    #[error("{} exists already: a savepoint needs a new directory", path.display())]
+    Exists {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A savepoint does not check; nothing was restored from it.
+    #[error("savepoint {} is damaged or of another Weir: {reason}; nothing was restored: use another copy", path.display())]
+    Savepoint {
+        /// The file of it.
+        path: PathBuf,
+        /// What does not check.
+        reason: String,
+    },
     /// The directory cannot be made.
     #[error("failed to create state directory {}: check --state-dir and its permissions", path.display())]
     Create {
@@ -100,8 +120,10 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Locked { .. } => Fault::Fenced,
-            Self::Foreign { .. } | Self::Damaged { .. } | Self::Disagree { .. } => Fault::Corrupt,
-            Self::Create { .. } => Fault::Config,
+            Self::Foreign { .. } | Self::Damaged { .. } | Self::Disagree { .. } | Self::Savepoint { .. } => {
+                Fault::Corrupt
+            }
+            Self::Create { .. } | Self::Missing { .. } | Self::Exists { .. } => Fault::Config,
             Self::Store { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => Fault::Corrupt,
             Self::Io { .. } | Self::Poisoned { .. } | Self::Store { .. } => Fault::User,
             Self::Invariant(_) => Fault::Bug,

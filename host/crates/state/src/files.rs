@@ -1,7 +1,7 @@
 //! File-system steps that survive a power loss: a new or renamed name counts once its directory is synced.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use weir_core::crash_point;
@@ -40,4 +40,33 @@ pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error>
         .and_then(|()| crash_point!("manifest-renamed").map_err(io::Error::other))
         .map_err(Error::io("rename a temporary file to", &path))?;
     sync_dir(dir)
+}
+
+/// The names in `dir`, in order; none where there is no such directory. A name that is no text is not Weir's.
+pub(crate) fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("list", dir)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(Error::io("list", dir))?.file_name().into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Removes a file that may not be there. Durable once its directory is synced.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
+    missing_is_fine(fs::remove_file(path)).map_err(Error::io("remove", path))
+}
+
+/// Removes a directory that may not be there, and all in it. Durable once the directory above is synced.
+pub(crate) fn remove_dir(path: &Path) -> Result<(), Error> {
+    missing_is_fine(fs::remove_dir_all(path)).map_err(Error::io("remove", path))
+}
+
+fn missing_is_fine(result: std::io::Result<()>) -> std::io::Result<()> {
+    result.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

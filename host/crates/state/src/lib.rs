@@ -9,6 +9,8 @@
 //! DIR/FORMAT          what this directory is: magic, format version, job, shard
 //! DIR/log/N.log       the epoch log, redo only
 //! DIR/store/          RocksDB: the state as of `applied_epoch`, never ahead of an epoch that holds
+//! DIR/RESTORED        the savepoint that the directory was restored from, if it was
+//! DIR/restoring/      a restore is under way      DIR/RESETTING   a reset is under way
 //! ```
 
 #![expect(
@@ -30,11 +32,23 @@ mod format;
 mod lock;
 /// The epoch log.
 mod log;
+/// Making a directory forget.
+mod reset;
+/// From a savepoint to a directory.
+mod restore;
+/// State that moves between machines.
+mod savepoint;
 /// RocksDB and the thread that applies epochs to it.
 mod store;
 /// The state of one operator in one task.
 mod task;
+/// Looking at a directory without touching it.
+mod view;
 
 pub use dir::StateDir;
 pub use error::Error;
+pub use reset::Reset;
+pub use restore::Restoring;
+pub use savepoint::{Held, Progress, Savepoint};
 pub use store::RocksStore;
+pub use view::{LogView, Snapshot, StateEntry, StateView, StoreView};

@@ -1,13 +1,19 @@
 //! The lock on a state directory: `flock` on its `LOCK` file, which holds the owner's pid.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use crate::error::Error;
 
 /// The name of the lock file. It is never removed: a lock on a removed file would exclude nobody.
 pub(crate) const LOCK: &str = "LOCK";
+
+/// Somebody who only asks whether there is an owner ([`holder`]) holds the lock for a moment: it is asked for again.
+const TRIES: u32 = 5;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Ownership of a state directory; the kernel ends it with the process, however that dies.
 #[derive(Debug)]
@@ -27,13 +33,36 @@ impl Lock {
             .write(true)
             .open(&path)
             .map_err(Error::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: dir.to_owned(), pid: owner(&path)? }),
-            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
+        let mut tried = 1;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if tried < TRIES => thread::sleep(TRY_AGAIN_AFTER),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Locked { path: dir.to_owned(), pid: owner(&path)? });
+                }
+                Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
+            }
+            tried += 1;
         }
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(Error::io("write", &path))?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Who owns `dir` now, if anybody does; nothing is written.
+pub(crate) fn holder(dir: &Path) -> Result<Option<String>, Error> {
+    let path = dir.join(LOCK);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("open", &path)(error)),
+    };
+    match file.try_lock_shared() {
+        // Given back when the file is closed, at once.
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(owner(&path)?)),
+        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
     }
 }
 

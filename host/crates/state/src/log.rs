@@ -8,7 +8,7 @@ mod record;
 mod segment;
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,7 +43,8 @@ pub(crate) struct SegmentLog {
     /// The last segment, open for writing.
     tail: Option<File>,
     poisoned: bool,
-    ownership: Arc<Ownership>,
+    /// `None`: only to be read.
+    ownership: Option<Arc<Ownership>>,
 }
 
 /// Where a record is.
@@ -60,25 +61,45 @@ impl SegmentLog {
         if ownership.log_open.swap(true, Ordering::AcqRel) {
             return Err(Error::Invariant("the epoch log is opened while an earlier attempt still holds it".to_owned()));
         }
-        let mut log = Self {
-            dir: dir.to_owned(),
-            segments: Vec::new(),
-            records: Vec::new(),
-            places: Vec::new(),
-            tail: None,
-            poisoned: false,
-            ownership,
-        };
+        // Given back by `drop`, also when what follows fails.
+        let mut log = Self::unread(dir, Some(ownership));
         files::create_dirs(dir)?;
-        let numbers = segment_numbers(dir)?;
+        log.read_segments()?;
+        Ok(log)
+    }
+
+    /// The log in `dir` as it is now, whoever owns it. It is never written to.
+    pub(crate) fn view(dir: &Path) -> Result<Self, Error> {
+        let mut log = Self::unread(dir, None);
+        log.read_segments()?;
+        Ok(log)
+    }
+
+    fn unread(dir: &Path, ownership: Option<Arc<Ownership>>) -> Self {
+        let (segments, records, places) = Default::default();
+        Self { dir: dir.to_owned(), segments, records, places, tail: None, poisoned: false, ownership }
+    }
+
+    fn read_segments(&mut self) -> Result<(), Error> {
+        let numbers = segment_numbers(&self.dir)?;
         for (at, &number) in numbers.iter().enumerate() {
             if at > 0 && numbers.get(at - 1) != Some(&(number - 1)) {
-                let path = Segment::path(dir, number - 1);
+                let path = Segment::path(&self.dir, number - 1);
                 return Err(Error::Damaged { path, offset: 0, reason: "the segment is missing" });
             }
-            log.read_segment(number, at + 1 == numbers.len())?;
+            self.read_segment(number, at + 1 == numbers.len())?;
         }
-        Ok(log)
+        Ok(())
+    }
+
+    /// Bytes behind the last whole record: a write that a crash cut short, or one that is under way.
+    pub(crate) fn torn_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.file_len - segment.len).sum()
+    }
+
+    /// How many segments there are.
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
     }
 
     fn read_segment(&mut self, number: u64, last: bool) -> Result<(), Error> {
@@ -309,7 +330,9 @@ impl EpochLog for SegmentLog {
 
 impl Drop for SegmentLog {
     fn drop(&mut self) {
-        self.ownership.log_open.store(false, Ordering::Release);
+        if let Some(ownership) = &self.ownership {
+            ownership.log_open.store(false, Ordering::Release);
+        }
     }
 }
 
@@ -340,17 +363,14 @@ pub(crate) fn trimmed_to(dir: &Path) -> Result<Option<u64>, Error> {
 
 /// The numbers of the segments in `dir`, in order.
 fn segment_numbers(dir: &Path) -> Result<Vec<u64>, Error> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io("list", dir)(error)),
-    };
-    let mut numbers = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(Error::io("list", dir))?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".log")).filter(|digits| digits.len() == 10);
-        numbers.extend(number.and_then(|digits| digits.parse::<u64>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
+    Ok(files::names(dir)?.iter().filter_map(|name| segment_number(name)).collect())
+}
+
+fn segment_number(name: &str) -> Option<u64> {
+    name.strip_suffix(".log").filter(|digits| digits.len() == 10)?.parse().ok()
+}
+
+/// Whether a file of this name is part of a log.
+pub(crate) fn is_segment(name: &str) -> bool {
+    segment_number(name).is_some()
 }

@@ -2,6 +2,7 @@
 
 mod applier;
 mod options;
+mod reader;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,12 @@ use crate::error::Error;
 use crate::task::TaskState;
 use applier::{APPLIED_EPOCH, Failure, Progress};
 use options::Budget;
+
+pub(crate) use reader::{Entries, StoreReader};
+
+/// The file of RocksDB that names its manifest: where it is missing, there is no store yet, and RocksDB starts an empty
+/// one.
+pub(crate) const CURRENT: &str = "CURRENT";
 
 /// The state of one shard in RocksDB. Dropping it ends its thread; what was not applied comes back from the log.
 pub struct RocksStore {
@@ -47,12 +54,7 @@ impl RocksStore {
         let options = options::options(budget);
         let all = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
         let db = DB::open_cf_descriptors(&options, path, [all]).map_err(failed("open"))?;
-        let applied = match db.get(APPLIED_EPOCH).map_err(failed("read"))? {
-            None => 0,
-            Some(bytes) => u64::from_le_bytes(bytes.try_into().map_err(|bytes: Vec<u8>| {
-                Error::Invariant(format!("the store's epoch has {} bytes instead of 8", bytes.len()))
-            })?),
-        };
+        let applied = read_applied(&db, path)?;
         let progress = Progress::new(applied, budget.waiting);
         let shared = Arc::new(Shared { db, path: path.to_owned(), progress, _ownership: ownership });
         let applier = thread::Builder::new()
@@ -69,6 +71,14 @@ impl RocksStore {
     pub fn applied(&self) -> Epoch {
         Epoch(self.shared.applied())
     }
+}
+
+/// The epoch that the store holds; 0 before the first.
+fn read_applied(db: &DB, path: &Path) -> Result<u64, Error> {
+    let failed = |source| Error::Store { action: "read", path: path.to_owned(), source };
+    let Some(bytes) = db.get(APPLIED_EPOCH).map_err(failed)? else { return Ok(0) };
+    let wrong = |bytes: Vec<u8>| Error::Invariant(format!("the store's epoch has {} bytes instead of 8", bytes.len()));
+    Ok(u64::from_le_bytes(bytes.try_into().map_err(wrong)?))
 }
 
 impl StateStore for RocksStore {

@@ -166,3 +166,26 @@ fn without_kafka_the_log_decides() {
     };
     assert_eq!(resolve(facts), resume(1));
 }
+
+#[test]
+fn a_fork_starts_with_its_state_until_something_is_committed() {
+    let (old, digest) = log(&[(1, EO), (2, EO), (7, EO)]).remove(2);
+    let forked = old.fork(digest.clone(), job(), AttemptId("b1".into()));
+    let (_, forked_digest) = forked.encode();
+    let next = |epoch, previous: &Digest| {
+        let manifest =
+            Manifest { epoch: Epoch(epoch), first: false, previous: Some(previous.clone()), ..forked.clone() };
+        let (_, digest) = manifest.encode();
+        (manifest, digest)
+    };
+    let first = next(8, &forked_digest);
+    let second = next(9, &first.1);
+    let fork = (forked, forked_digest);
+    assert_eq!(decide(std::slice::from_ref(&fork), &[], false), resume(0));
+    assert_eq!(decide(&[fork.clone(), first.clone()], &[], false), resume(0), "its first commit may have failed");
+    let longer = [fork.clone(), first.clone(), second];
+    assert!(matches!(decide(&longer, &[], false), Err(Refusal::MarkerGone { .. })), "something was committed");
+    assert_eq!(decide(&longer, &committed(&first), false), resume(1));
+    let foreign = committed(&(old, digest));
+    assert!(matches!(decide(&[fork], &foreign, false), Err(Refusal::LogEndsBefore { .. })), "another's marker");
+}

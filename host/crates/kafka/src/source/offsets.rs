@@ -155,7 +155,7 @@ fn committed(client: &ClientOptions, group: &str, ids: &[SplitId]) -> Result<Vec
 }
 
 /// Checks restored splits: the same topics by id, and positions that can be read on from.
-pub(super) fn verify(admin: &Admin, states: &[SplitState]) -> Result<(), Error> {
+pub(crate) fn verify(admin: &Admin, states: &[SplitState]) -> Result<(), Error> {
     settled(|| verify_once(admin, states))
 }
 

@@ -1,0 +1,73 @@
+//! Making a state directory forget. While `RESETTING` lies in it nothing else in it counts: whatever a crash leaves is
+//! refused by a start, and finished by the next reset.
+
+use std::path::{Path, PathBuf};
+
+use weir_core::{JobName, ShardId};
+
+use crate::error::Error;
+use crate::files;
+use crate::format::{self, FORMAT, Identity, RESETTING, RESTORED, RESTORING};
+use crate::lock::Lock;
+use crate::view::LogView;
+
+/// A locked state directory that is to forget.
+#[derive(Debug)]
+pub struct Reset {
+    path: PathBuf,
+    identity: Identity,
+    _lock: Lock,
+}
+
+impl Reset {
+    /// Takes the lock of a directory that belongs to `shard` of `job`. `None`: there is nothing to forget.
+    pub fn begin(path: &Path, job: &JobName, shard: ShardId) -> Result<Option<Self>, Error> {
+        let identity = Identity { job: job.clone(), shard };
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        let found = match format::read_resetting(path)? {
+            Some(found) => Some(found),
+            None => format::read(path)?,
+        };
+        match found {
+            Some(found) => format::check(path, &found, &identity)?,
+            None if path.join(RESTORING).is_dir() => {}
+            // Empty, or somebody else's.
+            None => return format::refuse_foreign(path).map(|()| None),
+        }
+        let lock = Lock::take(path)?;
+        Ok(Some(Self { path: path.to_owned(), identity, _lock: lock }))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log that it is to forget; `None` where the wiping has begun: then Kafka has forgotten already.
+    pub fn log(&self) -> Result<Option<LogView>, Error> {
+        let is_whole = self.path.join(FORMAT).exists();
+        is_whole.then(|| LogView::open(&self.path)).transpose()
+    }
+
+    /// Marks the directory: from here on no job starts with it.
+    pub fn mark(&self) -> Result<(), Error> {
+        files::replace(&self.path, RESETTING, self.identity.encode().as_bytes())
+    }
+
+    /// Removes everything that is Weir's; a first start finds it empty.
+    pub fn wipe(self) -> Result<(), Error> {
+        self.mark()?;
+        // First, and for good: without it nobody looks at the rest.
+        files::remove_file(&self.path.join(FORMAT))?;
+        files::sync_dir(&self.path)?;
+        for dir in ["log", "store", RESTORING] {
+            files::remove_dir(&self.path.join(dir))?;
+        }
+        files::remove_file(&self.path.join(RESTORED))?;
+        files::sync_dir(&self.path)?;
+        files::remove_file(&self.path.join(RESETTING))?;
+        files::sync_dir(&self.path)
+    }
+}

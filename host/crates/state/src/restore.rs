@@ -1,0 +1,136 @@
+//! From a savepoint to a state directory. Until its last step the directory is none that a job could use:
+//!
+//! 1. under the lock, `restoring/` says what is going on, and takes copies of log and store, every file checked;
+//! 2. they are renamed to their places, and `RESTORED` says from which savepoint;
+//! 3. `FORMAT` is written: from here on it is a state directory like any other; `restoring/` goes.
+//!
+//! Whatever a crash leaves before 3 is refused by a start, and done again by the next restore.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_core::ports::EpochLog;
+use weir_core::{Digest, JobName, ShardId};
+
+use crate::dir::Ownership;
+use crate::error::Error;
+use crate::files;
+use crate::format::{self, FORMAT, Identity, RESETTING, RESTORED, RESTORING};
+use crate::lock::Lock;
+use crate::log::{self, SegmentLog};
+use crate::savepoint::{Progress, Savepoint};
+use crate::store::{RocksStore, StoreReader};
+
+/// A directory that is being restored: everything is there, nothing counts until [`Restoring::finish`].
+#[derive(Debug)]
+pub struct Restoring {
+    path: PathBuf,
+    identity: Identity,
+    savepoint: Digest,
+    ownership: Arc<Ownership>,
+}
+
+impl Savepoint {
+    /// Begins to restore into `path`, for `shard` of `job`. `None`: the directory went on from this very savepoint
+    /// before, and goes on from where it is.
+    pub fn restore(
+        &self,
+        path: &Path,
+        job: &JobName,
+        shard: ShardId,
+        progress: Progress<'_>,
+    ) -> Result<Option<Restoring>, Error> {
+        files::create_dirs(path)?;
+        if !path.join(RESTORING).exists() {
+            format::refuse_foreign(path)?;
+        }
+        let lock = Lock::take(path)?;
+        let identity = Identity { job: job.clone(), shard };
+        if self.is_continued(path, &identity)? {
+            return Ok(None);
+        }
+        clear(path)?;
+        let restoring = path.join(RESTORING);
+        if let Err(error) = self.copy_to(&restoring, progress) {
+            // Nothing of it can be used: the directory is as empty as it was. The error that counts is the first.
+            drop(fs::remove_dir_all(&restoring));
+            return Err(error);
+        }
+        let ownership = Arc::new(Ownership::new(lock));
+        Ok(Some(Restoring { path: path.to_owned(), identity, savepoint: self.digest().clone(), ownership }))
+    }
+
+    /// Whether `path` holds what became of this savepoint; state from elsewhere is refused.
+    fn is_continued(&self, path: &Path, identity: &Identity) -> Result<bool, Error> {
+        if path.join(RESETTING).exists() {
+            format::refuse_interrupted(path)?;
+        }
+        let Some(found) = format::read(path)? else { return Ok(false) };
+        format::check(path, &found, identity)?;
+        let stamp = match fs::read_to_string(path.join(RESTORED)) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::io("read", path.join(RESTORED))(error)),
+        };
+        if stamp.is_some_and(|stamp| stamp.trim_end() == self.digest().0) {
+            return Ok(true);
+        }
+        // A start that got no further than its names has no state.
+        let is_empty = !log::has_bytes(&path.join("log"))?
+            && StoreReader::open(&path.join("store"))?.is_none_or(|store| store.applied().0 == 0);
+        match is_empty {
+            true => Ok(false),
+            false => Err(Error::Foreign {
+                path: path.to_owned(),
+                disagreement: "already holds state, which did not come from this savepoint".to_owned(),
+                cure: "start without --from-savepoint to go on with it, or give another --state-dir",
+            }),
+        }
+    }
+}
+
+/// Says that a restore is going on, then removes what an earlier one, or a start without a first record, left.
+fn clear(path: &Path) -> Result<(), Error> {
+    let restoring = path.join(RESTORING);
+    files::create_dirs(&restoring)?;
+    files::remove_file(&path.join(FORMAT))?;
+    files::sync_dir(path)?;
+    files::remove_file(&path.join(RESTORED))?;
+    for dir in ["log", "store"] {
+        files::remove_dir(&path.join(dir))?;
+        files::remove_dir(&restoring.join(dir))?;
+    }
+    files::sync_dir(path)
+}
+
+impl Restoring {
+    /// The restored log. Drop it before [`Restoring::finish`].
+    pub fn log(&self) -> Result<Box<dyn EpochLog>, Error> {
+        let dir = self.path.join(RESTORING).join("log");
+        Ok(Box::new(SegmentLog::open(&dir, Arc::clone(&self.ownership))?))
+    }
+
+    /// The restored store. Drop it before [`Restoring::finish`].
+    pub fn store(&self, memory_bytes: u64) -> Result<RocksStore, Error> {
+        let dir = self.path.join(RESTORING).join("store");
+        RocksStore::open(&dir, memory_bytes, Arc::clone(&self.ownership))
+    }
+
+    /// Makes it the state directory of the job.
+    pub fn finish(self) -> Result<(), Error> {
+        if Arc::strong_count(&self.ownership) > 1 {
+            return Err(Error::Invariant("a restore is finished while its log or store is open".to_owned()));
+        }
+        let restoring = self.path.join(RESTORING);
+        for dir in ["log", "store"] {
+            let target = self.path.join(dir);
+            fs::rename(restoring.join(dir), &target).map_err(Error::io("move what was restored to", &target))?;
+        }
+        files::sync_dir(&self.path)?;
+        files::replace(&self.path, RESTORED, format!("{}\n", self.savepoint).as_bytes())?;
+        files::replace(&self.path, FORMAT, self.identity.encode().as_bytes())?;
+        files::remove_dir(&restoring)
+    }
+}

@@ -1,0 +1,353 @@
+//! A savepoint: one directory with all state of a stopped job, which can be moved, kept, and restored from.
+//!
+//! ```text
+//! DIR/SAVEPOINT   what it is; size and BLAKE3 of every file; last, the digest of the lines before
+//! DIR/state/      FORMAT, log and store, byte for byte as they were
+//! ```
+//! ```text
+//! weir-savepoint
+//! version 1
+//! job orders
+//! shard 0
+//! holds 17 ATTEMPT DIGEST          or: holds unknown
+//! file BLAKE3 BYTES PATH           one line a file, in order of paths
+//! digest BLAKE3
+//! ```
+//! It is written beside its place and renamed there: under its name a savepoint is whole, or it is none.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use weir_core::{AttemptId, Digest, Epoch, JobName, ShardId};
+
+use crate::dir::StateDir;
+use crate::error::Error;
+use crate::files;
+use crate::format::{FORMAT, Identity};
+use crate::log;
+
+const SAVEPOINT: &str = "SAVEPOINT";
+const STATE: &str = "state";
+const MAGIC: &str = "weir-savepoint";
+const VERSION: &str = "1";
+const CHUNK: usize = 1 << 20;
+
+/// A savepoint whose description has been read and checked; its files are checked when they are restored.
+#[derive(Debug)]
+pub struct Savepoint {
+    path: PathBuf,
+    contents: Contents,
+    digest: Digest,
+}
+
+/// The record whose epoch certainly holds: its epoch was acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Who wrote it.
+    pub attempt: AttemptId,
+    /// Digest of its manifest.
+    pub digest: Digest,
+}
+
+/// Called with bytes done and bytes in all.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Contents {
+    identity: Identity,
+    holds: Option<Held>,
+    files: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    digest: Digest,
+    bytes: u64,
+    /// Below `state/`.
+    path: String,
+}
+
+impl Contents {
+    /// The text of the file, and the digest at its end.
+    fn encode(&self) -> (String, Digest) {
+        let Identity { job, shard } = &self.identity;
+        let holds = self.holds.as_ref().map_or_else(
+            || "unknown".to_owned(),
+            |Held { epoch, attempt, digest }| format!("{epoch} {attempt} {digest}"),
+        );
+        let mut text = format!("{MAGIC}\nversion {VERSION}\njob {job}\nshard {shard}\nholds {holds}\n");
+        for Entry { digest, bytes, path } in &self.files {
+            text.push_str(&format!("file {digest} {bytes} {path}\n"));
+        }
+        let digest = digest_of(text.as_bytes());
+        text.push_str(&format!("digest {digest}\n"));
+        (text, digest)
+    }
+
+    /// `Err`: what does not check.
+    fn decode(text: &str) -> Result<(Self, Digest), String> {
+        let field = |line: Option<&str>, name: &str| {
+            let value = line.and_then(|line| line.strip_prefix(name)?.strip_prefix(' ')).map(str::to_owned);
+            value.ok_or_else(|| format!("it has no line {name:?} where it belongs"))
+        };
+        let mut lines = text.lines();
+        if lines.next() != Some(MAGIC) {
+            return Err(format!("it does not begin with {MAGIC:?}"));
+        }
+        // Before anything else is believed: another version may look different from here on.
+        let version = field(lines.next(), "version")?;
+        if version != VERSION {
+            return Err(format!("it has version {version}, and this Weir knows version {VERSION}"));
+        }
+        let (before, last) = text.trim_end_matches('\n').rsplit_once('\n').ok_or("it is cut short")?;
+        let digest = Digest(field(Some(last), "digest").map_err(|_| "it is cut short")?);
+        if digest_of(format!("{before}\n").as_bytes()) != digest {
+            return Err("its digest does not match its lines".to_owned());
+        }
+        let malformed = |what: &str| format!("its {what} cannot be read");
+        let job = JobName::new(field(lines.next(), "job")?).map_err(|_| malformed("job"))?;
+        let shard = ShardId(field(lines.next(), "shard")?.parse().map_err(|_| malformed("shard"))?);
+        let holds = held(&field(lines.next(), "holds")?).ok_or_else(|| malformed("epoch"))?;
+        let files = lines.take_while(|line| *line != last);
+        let files = files.map(|line| entry(&field(Some(line), "file")?).ok_or_else(|| malformed("list of files")));
+        Ok((Self { identity: Identity { job, shard }, holds, files: files.collect::<Result<_, _>>()? }, digest))
+    }
+}
+
+fn held(text: &str) -> Option<Option<Held>> {
+    if text == "unknown" {
+        return Some(None);
+    }
+    let mut words = text.split(' ');
+    let (epoch, attempt, digest) = (words.next()?, words.next()?, words.next()?);
+    let (attempt, digest) = (AttemptId(attempt.to_owned()), Digest(digest.to_owned()));
+    Some(Some(Held { epoch: Epoch(epoch.parse().ok()?), attempt, digest }))
+}
+
+/// A path that leads out of the savepoint is none.
+fn entry(text: &str) -> Option<Entry> {
+    let mut words = text.splitn(3, ' ');
+    let (digest, bytes, path) = (words.next()?, words.next()?, words.next()?);
+    let is_below = Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    is_below.then_some(())?;
+    Some(Entry { digest: Digest(digest.to_owned()), bytes: bytes.parse().ok()?, path: path.to_owned() })
+}
+
+fn digest_of(bytes: &[u8]) -> Digest {
+    Digest(blake3::hash(bytes).to_hex().to_string())
+}
+
+impl Savepoint {
+    /// Writes all of `dir` to `out`, which must not exist yet (or be empty). The log and the store must not be open.
+    pub fn write(dir: &StateDir, out: &Path, holds: Option<Held>, progress: Progress<'_>) -> Result<Self, Error> {
+        let is_free = fs::read_dir(out)
+            .map_or_else(|error| error.kind() == ErrorKind::NotFound, |mut entries| entries.next().is_none());
+        if !is_free {
+            return Err(Error::Exists { path: out.to_owned() });
+        }
+        let name = out.file_name().ok_or_else(|| Error::Exists { path: out.to_owned() })?;
+        let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        files::create_dirs(parent)?;
+        let temp = parent.join(format!("{}.partial-{}", name.display(), std::process::id()));
+        let written = Self::write_into(dir, &temp, holds, progress).and_then(|contents| {
+            fs::rename(&temp, out).map_err(Error::io("rename the finished savepoint to", out))?;
+            files::sync_dir(parent)?;
+            Ok(contents)
+        });
+        if written.is_err() {
+            // What is left of it has another name and helps nobody; the error that counts is the first.
+            drop(fs::remove_dir_all(&temp));
+        }
+        let contents = written?;
+        let (_, digest) = contents.encode();
+        Ok(Self { path: out.to_owned(), contents, digest })
+    }
+
+    fn write_into(dir: &StateDir, temp: &Path, holds: Option<Held>, progress: Progress<'_>) -> Result<Contents, Error> {
+        let state = temp.join(STATE);
+        let mut paths = vec![FORMAT.to_owned()];
+        for (folder, is_part) in [("log", log::is_segment as fn(&str) -> bool), ("store", is_of_store)] {
+            files::create_dirs(&state.join(folder))?;
+            paths.extend(
+                files::names(&dir.path().join(folder))?
+                    .iter()
+                    .filter(|name| is_part(name))
+                    .map(|name| format!("{folder}/{name}")),
+            );
+        }
+        paths.sort();
+        let total = paths.iter().map(|path| fs::metadata(dir.path().join(path)).map_or(0, |file| file.len())).sum();
+        let mut copy = Copy { done: 0, total, progress };
+        let mut entries = Vec::new();
+        for path in paths {
+            let (digest, bytes) = copy.file(&dir.path().join(&path), &state.join(&path))?;
+            entries.push(Entry { digest, bytes, path });
+        }
+        let identity = Identity { job: dir.job().clone(), shard: dir.shard() };
+        let contents = Contents { identity, holds, files: entries };
+        for folder in ["log", "store"] {
+            files::sync_dir(&state.join(folder))?;
+        }
+        files::sync_dir(&state)?;
+        files::replace(temp, SAVEPOINT, contents.encode().0.as_bytes())?;
+        Ok(contents)
+    }
+
+    /// Reads what the savepoint in `path` says of itself.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = path.join(SAVEPOINT);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => Ok(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Error::Missing { path: file });
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err("it is no text".to_owned()),
+            Err(error) => return Err(Error::io("read", &file)(error)),
+        };
+        let decoded = text.and_then(|text| Contents::decode(&text));
+        let (contents, digest) = decoded.map_err(|reason| Error::Savepoint { path: file, reason })?;
+        Ok(Self { path: path.to_owned(), contents, digest })
+    }
+
+    /// Whose state it holds.
+    pub fn job(&self) -> &JobName {
+        &self.contents.identity.job
+    }
+
+    /// Of which shard.
+    pub fn shard(&self) -> ShardId {
+        self.contents.identity.shard
+    }
+
+    /// The record that certainly holds; `None` where only Kafka could tell.
+    pub fn holds(&self) -> Option<&Held> {
+        self.contents.holds.as_ref()
+    }
+
+    /// Tells it from every other savepoint.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Bytes of all its files.
+    pub fn bytes(&self) -> u64 {
+        self.contents.files.iter().map(|entry| entry.bytes).sum()
+    }
+
+    /// Copies log and store to `target`, each file checked, all of it durable.
+    pub(crate) fn copy_to(&self, target: &Path, progress: Progress<'_>) -> Result<(), Error> {
+        let mut copy = Copy { done: 0, total: self.bytes(), progress };
+        for folder in ["log", "store"] {
+            files::create_dirs(&target.join(folder))?;
+        }
+        for entry in &self.contents.files {
+            let file = self.path.join(STATE).join(&entry.path);
+            if !file.is_file() {
+                return Err(Error::Savepoint { path: file, reason: "the file is missing".to_owned() });
+            }
+            let (digest, _) = copy.file(&file, &target.join(&entry.path))?;
+            if digest != entry.digest {
+                let reason = format!("the file's BLAKE3 is {digest}, and {} was written", entry.digest);
+                return Err(Error::Savepoint { path: file, reason });
+            }
+        }
+        // The new directory says itself whose it is.
+        drop(fs::remove_file(target.join(FORMAT)));
+        for folder in ["log", "store"] {
+            files::sync_dir(&target.join(folder))?;
+        }
+        files::sync_dir(target)
+    }
+}
+
+/// RocksDB's lock, its own log and its temporary files are of the process that wrote them.
+fn is_of_store(name: &str) -> bool {
+    name != "LOCK" && !name.starts_with("LOG") && !name.ends_with(".dbtmp")
+}
+
+/// Copies files, and tells how far it is.
+struct Copy<'a> {
+    done: u64,
+    total: u64,
+    progress: Progress<'a>,
+}
+
+impl Copy<'_> {
+    /// Copies one file durably (but for its name): its digest and its bytes.
+    fn file(&mut self, from: &Path, to: &Path) -> Result<(Digest, u64), Error> {
+        let mut source = File::open(from).map_err(Error::io("open", from))?;
+        let mut target = File::create(to).map_err(Error::io("create", to))?;
+        let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = match source.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("read", from)(error)),
+            };
+            let part = chunk.get(..read).unwrap_or_default();
+            hasher.update(part);
+            target.write_all(part).map_err(Error::io("write", to))?;
+            bytes += read as u64;
+            self.done += read as u64;
+            (self.progress)(self.done, self.total);
+        }
+        target.sync_all().map_err(Error::io("sync", to))?;
+        Ok((Digest(hasher.finalize().to_hex().to_string()), bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents() -> Contents {
+        let digest = |letter: &str| Digest(letter.repeat(64));
+        Contents {
+            identity: Identity { job: JobName::new("orders").expect("legal"), shard: ShardId(0) },
+            holds: Some(Held { epoch: Epoch(17), attempt: AttemptId("a-1".into()), digest: digest("e") }),
+            files: vec![
+                Entry { digest: digest("a"), bytes: 12, path: "FORMAT".into() },
+                Entry { digest: digest("b"), bytes: 0, path: "log/0000000001.log".into() },
+            ],
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_the_description_are_pinned() {
+        let (text, digest) = contents().encode();
+        assert_eq!(text, include_str!("../tests/golden/SAVEPOINT"));
+        assert_eq!(Contents::decode(&text), Ok((contents(), digest)));
+        let unknown = Contents { holds: None, ..contents() };
+        assert_eq!(Contents::decode(&unknown.encode().0).map(|(contents, _)| contents), Ok(unknown));
+    }
+
+    #[test]
+    fn a_description_that_was_changed_in_any_bit_is_none() {
+        let (text, _) = contents().encode();
+        for bit in 0..text.len() * 8 {
+            let mut bytes = text.clone().into_bytes();
+            if let Some(byte) = bytes.get_mut(bit / 8) {
+                *byte ^= 1 << (bit % 8);
+            }
+            let Ok(changed) = String::from_utf8(bytes) else { continue };
+            // A last newline that became something else is cut off again, or not.
+            assert!(Contents::decode(&changed).is_err() || changed.trim_end() == text.trim_end(), "bit {bit}");
+        }
+        assert!(Contents::decode(&text[..text.len() - 70]).is_err(), "cut short");
+    }
+
+    #[test]
+    fn another_version_and_a_way_out_are_refused() {
+        let (text, _) = contents().encode();
+        let newer = text.replace("version 1", "version 2");
+        assert!(Contents::decode(&newer).expect_err("refused").contains("this Weir knows version 1"));
+        let mut out = contents();
+        out.files.push(Entry { digest: Digest("c".repeat(64)), bytes: 1, path: "../../etc/passwd".into() });
+        assert!(Contents::decode(&out.encode().0).expect_err("refused").contains("list of files"));
+    }
+}

@@ -1,0 +1,169 @@
+//! A job's state directory, looked at from outside: what it holds, what Kafka says of it, and what would come of a start.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use weir_checkpoint::{Manifest, Marker, OperatorEntry, Start, survey};
+use weir_core::ports::{Committed, LogRecord};
+use weir_core::{Digest, Epoch, Fault, PortError};
+use weir_state::{LogView, Snapshot, StateEntry, StateView, StoreView};
+
+use super::cluster::{Brokers, Cluster};
+use crate::exit;
+
+/// The manifests of an epoch log, oldest first, with their digests.
+pub type Records = Vec<(Manifest, Digest)>;
+
+/// All that can be known of a state directory. Nothing was written, nobody was disturbed.
+pub struct Survey {
+    /// The directory.
+    pub view: StateView,
+    /// The process that owns it now.
+    pub owner: Option<String>,
+    /// As of its last flush.
+    pub store: Result<StoreView>,
+    /// What the group has committed; `None`: nobody was asked.
+    pub committed: Option<Vec<Committed>>,
+    /// Read after the two above: it goes at least as far.
+    pub log: Result<(LogView, Records)>,
+    /// What would come of a start.
+    pub verdict: Verdict,
+}
+
+/// What would come of a start.
+pub enum Verdict {
+    /// It would start so.
+    Starts(Start),
+    /// It would be refused.
+    Refused(PortError),
+    /// Only Kafka can tell.
+    AskKafka,
+}
+
+impl Survey {
+    /// Looks at `path`, and at Kafka if `brokers` are given.
+    pub fn of(path: &Path, brokers: Option<&Brokers>) -> Result<Self> {
+        let view = StateView::open(path).map_err(PortError::from)?;
+        let cluster = brokers.map(|brokers| Cluster::new(brokers, view.job(), view.shard())).transpose()?;
+        let owner = view.owner().map_err(PortError::from)?;
+        let store = view.store().map_err(|error| PortError::from(error).into());
+        let committed = cluster.as_ref().map(Cluster::committed).transpose()?;
+        let log = read_log(&view);
+        let verdict = judge(&view, &store, &log, committed.as_deref(), cluster.as_ref());
+        Ok(Self { view, owner, store, committed, log, verdict })
+    }
+
+    /// The marker, where the group has one.
+    pub fn marker(&self) -> Option<Marker> {
+        self.committed.iter().flatten().find_map(|c| Marker::parse(&c.metadata).ok())
+    }
+}
+
+/// An error that is shown here and judged there.
+fn flat(error: &anyhow::Error) -> PortError {
+    PortError::new(exit::fault(error), format!("{error:#}"))
+}
+
+/// The process that owns the state directory `path` now; nobody where there is none.
+pub fn owner(path: &Path) -> Result<Option<String>> {
+    let owner = if path.is_dir() { StateView::open(path).and_then(|view| view.owner()) } else { Ok(None) };
+    Ok(owner.map_err(PortError::from)?)
+}
+
+fn read_log(view: &StateView) -> Result<(LogView, Records)> {
+    let log = view.log().map_err(PortError::from)?;
+    let records = manifests(log.records())?;
+    Ok((log, records))
+}
+
+/// The manifests of a log; one that cannot be read is of another Weir.
+pub(super) fn manifests(log: &[LogRecord]) -> Result<Records> {
+    let decode = |record: &LogRecord| {
+        let decoded = Manifest::decode(&record.manifest).map_err(weir_runtime::Error::from);
+        decoded.with_context(|| format!("epoch {} of the log cannot be used", record.epoch))
+    };
+    log.iter().map(decode).collect()
+}
+
+fn judge(
+    view: &StateView,
+    store: &Result<StoreView>,
+    log: &Result<(LogView, Records)>,
+    committed: Option<&[Committed]>,
+    cluster: Option<&Cluster>,
+) -> Verdict {
+    let (store, records) = match (store, log) {
+        (Ok(store), Ok((_, records))) => (store, records),
+        (Err(error), _) | (_, Err(error)) => return Verdict::Refused(flat(error)),
+    };
+    if committed.is_none() && (records.is_empty() || survey::has_marker(records)) {
+        return Verdict::AskKafka;
+    }
+    let start = match survey::start(view.job(), view.shard(), records, committed.unwrap_or_default()) {
+        Ok(start) => start,
+        Err(refusal) => return Verdict::Refused(flat(&weir_runtime::Error::from(refusal).into())),
+    };
+    match checked(store, records, &start, cluster) {
+        Ok(()) => Verdict::Starts(start),
+        Err(error) => Verdict::Refused(flat(&error)),
+    }
+}
+
+/// What a start checks besides: that the store is not ahead of what holds, and that the topics are what they were.
+fn checked(store: &StoreView, records: &Records, start: &Start, cluster: Option<&Cluster>) -> Result<()> {
+    let Start::Resume { index, .. } = start else { return Ok(()) };
+    let Some((manifest, _)) = records.get(*index) else { return Ok(()) };
+    let (applied, holds): (Epoch, Epoch) = (store.applied(), manifest.epoch);
+    if applied > holds {
+        return Err(weir_runtime::Error::StoreAhead { applied, holds }.into());
+    }
+    let is_kafka = manifest.splits.iter().any(|split| split.identity.is_some());
+    cluster.filter(|_| is_kafka).map_or(Ok(()), |cluster| cluster.verify(&manifest.splits))
+}
+
+/// One value of the keyed state, with names.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedEntry<'a> {
+    /// Whose it is.
+    pub operator: &'a str,
+    /// In which table.
+    pub table: &'a str,
+    /// As the user wrote it.
+    pub key: &'a [u8],
+    /// As the plugin wrote it.
+    pub value: &'a [u8],
+}
+
+/// Shows the keyed state of the epoch that holds: the one that would be restored, or the last one of the log where
+/// `brokers` are not given.
+pub fn entries(
+    path: &Path,
+    brokers: Option<&Brokers>,
+    mut show: impl FnMut(NamedEntry<'_>) -> Result<()>,
+) -> Result<()> {
+    let view = StateView::open(path).map_err(PortError::from)?;
+    let Some((snapshot, operators)) = view.settled(|| snapshot(path, brokers))? else { return Ok(()) };
+    snapshot.each(|StateEntry { operator, table, key, value }| {
+        let unknown =
+            || PortError::new(Fault::Corrupt, format!("the manifest knows no table {table} of operator {operator}"));
+        let operator = operators.iter().find(|entry| entry.id == operator).ok_or_else(unknown)?;
+        let table = operator.tables.iter().find(|entry| entry.id == table).ok_or_else(unknown)?;
+        show(NamedEntry { operator: &operator.name, table: &table.name, key, value })
+    })
+}
+
+/// `None`: nothing holds yet.
+fn snapshot(path: &Path, brokers: Option<&Brokers>) -> Result<Option<(Snapshot, Vec<OperatorEntry>)>> {
+    let Survey { store, log, verdict, .. } = Survey::of(path, brokers)?;
+    let (log, records) = log?;
+    let index = match verdict {
+        Verdict::Starts(Start::Resume { index, .. }) => Some(index),
+        Verdict::Starts(_) => None,
+        Verdict::AskKafka => records.len().checked_sub(1),
+        Verdict::Refused(error) => return Err(error.into()),
+    };
+    let Some((index, (manifest, _))) = index.and_then(|index| Some((index, records.get(index)?))) else {
+        return Ok(None);
+    };
+    Ok(Some((store?.as_of(&log, index)?, manifest.operators.clone())))
+}
