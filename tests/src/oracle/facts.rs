@@ -82,8 +82,8 @@ pub struct Facts {
     pub seen: BTreeMap<i32, Vec<Sight>>,
     /// What the group had committed, oldest first.
     pub markers: Vec<Observation>,
-    /// The exported state, if the program can export it.
-    pub state: Option<Vec<Entry>>,
+    /// The exported state.
+    pub state: Vec<Entry>,
     /// The longest time without new output while there was input.
     pub longest_pause: Duration,
 }

@@ -33,16 +33,12 @@ impl Bytes {
     }
 }
 
-/// What the program `host` exports of the directory `state`; `None` if it is one that cannot.
-pub fn export(host: &Path, state: &Path) -> Result<Option<Vec<Entry>>> {
-    let help = Command::new(host).args(["inspect", "--help"]).output()?;
-    if !String::from_utf8_lossy(&help.stdout).contains("--entries") {
-        return Ok(None);
-    }
+/// What the program `host` exports of the directory `state`, which must not be in use.
+pub fn export(host: &Path, state: &Path) -> Result<Vec<Entry>> {
     let output = Command::new(host).arg("inspect").arg(state).arg("--entries").output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "host inspect {} --entries: {}: {said}", state.display(), output.status);
-    parse(std::str::from_utf8(&output.stdout)?).map(Some)
+    parse(std::str::from_utf8(&output.stdout)?)
 }
 
 /// Reads what was exported.

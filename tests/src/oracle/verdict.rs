@@ -102,7 +102,7 @@ pub fn judge(facts: &Facts, pause_max: Duration) -> Verdict {
     judge_output(&mut verdict, &expected, &facts.output);
     judge_prefix(&mut verdict, &facts.seen, &facts.output);
     judge_markers(&mut verdict, &facts.markers, &facts.ends);
-    judge_state(&mut verdict, &expected, facts.state.as_deref());
+    judge_state(&mut verdict, &expected, &facts.state);
     if facts.longest_pause > pause_max {
         verdict.found(Kind::Stalled, || format!("no new output for {:?}", facts.longest_pause));
     }
@@ -243,7 +243,7 @@ fn judge_step(verdict: &mut Verdict, (older, before): (&Marker, &Observation), (
 }
 
 /// The plugin keeps, per key, how many it saw and the end of the chain, both as 8 bytes, little endian.
-fn judge_state(verdict: &mut Verdict, expected: &BTreeMap<&str, Expected>, exported: Option<&[Entry]>) {
+fn judge_state(verdict: &mut Verdict, expected: &BTreeMap<&str, Expected>, exported: &[Entry]) {
     let mut right = BTreeMap::new();
     for (key, expected) in expected {
         let seen = expected.places.len() as u64;
@@ -251,7 +251,6 @@ fn judge_state(verdict: &mut Verdict, expected: &BTreeMap<&str, Expected>, expor
         right.insert(("hash", key.as_bytes()), expected.hash.to_le_bytes().to_vec());
     }
     verdict.state = digest(&right);
-    let Some(exported) = exported else { return };
     let mut found = BTreeMap::new();
     for Entry { operator, table, key, value } in exported {
         let name = || format!("{operator}.{table} of {:?}", String::from_utf8_lossy(key));

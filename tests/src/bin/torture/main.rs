@@ -156,13 +156,13 @@ fn finish(stage: &Stage, took: Duration, file: Option<&Path>) -> Result<ExitCode
         let text = format!("{table}\n{} in {:.0} s.\n\n`{}`\n", board.effort(), took.as_secs_f64(), board.summary());
         std::fs::write(file, text).with_context(|| format!("failed to write {}", file.display()))?;
     }
-    say(&board.summary())?;
     if board.is_exact() {
         std::fs::remove_dir_all(&stage.home)?;
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        say(&format!("FAILED: logs and state are in {}", stage.home.display()))?;
     }
-    say(&format!("FAILED: logs and state are in {}", stage.home.display()))?;
-    Ok(ExitCode::FAILURE)
+    say(&board.summary())?;
+    Ok(if board.is_exact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Ctrl-C ends it in good order, with the trial and the table; the second one at once.

@@ -137,7 +137,7 @@ fn step(random: &mut Random, points: &[&'static Point], moments: bool, pauses: b
     let chosen = points.get((number % points.len().max(1) as u64) as usize).copied();
     let is_first = chosen.is_some_and(|point| point.when == When::FirstStart);
     match chosen {
-        Some(point) if is_first || draw < 100 - MOMENTS - PAUSES => {
+        Some(point) if is_first || draw < 100 - MOMENTS - PAUSES || !(moments || pauses) => {
             let skips = match point.when {
                 When::Epoch => 6 + random.below(15),
                 When::Apply => random.below(2),

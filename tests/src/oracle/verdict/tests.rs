@@ -26,7 +26,7 @@ fn exact(count: u64) -> Facts {
     }
     for (key, (n, hash)) in chains {
         for (table, value) in [("seen", n), ("hash", hash)] {
-            facts.state.get_or_insert_default().push(entry(table, key, value));
+            facts.state.push(entry(table, key, value));
         }
     }
     for epoch in 1..=3_i64 {
@@ -217,7 +217,7 @@ fn a_key_in_two_partitions_is_found() {
 #[test]
 fn state_that_is_wrong_missing_or_foreign_is_found() {
     let plant = |plant: fn(&mut Vec<Entry>)| {
-        planted(Kind::StateDiverged, |facts| plant(facts.state.as_mut().unwrap()));
+        planted(Kind::StateDiverged, |facts| plant(&mut facts.state));
     };
     plant(|state| state[0].value[0] ^= 1);
     plant(|state| drop(state.pop()));
