@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build crash-host test demo bench lint fmt guests
+.PHONY: help deps build crash-host test torture demo bench lint fmt guests
 
 CARGO_HOME ?= $(HOME)/.cargo
 export CARGO_HOME
@@ -44,6 +44,9 @@ guests: deps
 
 test: build crash-host ## run all tests (FULL=1: at the sizes the issue asks for, about 10 minutes more)
 	@tests/run-tests
+
+torture: build crash-host ## kill, stop and double a job at every step, by seeds, without end (RUNS=N, SEED=S, TABLE=FILE)
+	@$(tool)/torture $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(TABLE),--table $(TABLE))
 
 demo: build ## show on a real Kafka that kill -9 loses and duplicates nothing
 	@$(tool)/demo

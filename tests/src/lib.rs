@@ -9,6 +9,8 @@ pub mod host;
 pub mod judge;
 /// Who may use the machine.
 pub mod machine;
+/// The proof of exactly once: what is written, what is watched meanwhile, and the verdict.
+pub mod oracle;
 /// Child processes that cannot outlive this one.
 pub mod process;
 /// Random moments.

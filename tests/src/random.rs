@@ -18,6 +18,11 @@ impl Random {
         Self { seed, state: seed }
     }
 
+    /// From `seed`: the same numbers each time.
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed, state: seed }
+    }
+
     /// What to set `WEIR_SEED` to.
     pub fn seed(&self) -> u64 {
         self.seed
@@ -29,6 +34,11 @@ impl Random {
         let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`; 0 if there is none.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.number().checked_rem(end).unwrap_or(0)
     }
 
     /// A time from `least` up to `most`.

@@ -1,6 +1,6 @@
 //! An independent reader: its own consumer, read_committed, every partition from its first to its last offset.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -114,6 +114,11 @@ impl Observer {
     /// The sum of the high watermarks: it grows with what is written.
     pub fn high(&self) -> Result<i64> {
         Ok(bounds(&self.uncommitted, &self.topic)?.values().map(|(_, end)| end).sum())
+    }
+
+    /// The high watermark of each partition: what is written later stands there or beyond.
+    pub fn highs(&self) -> Result<BTreeMap<i32, i64>> {
+        Ok(bounds(&self.uncommitted, &self.topic)?.into_iter().map(|(partition, (_, end))| (partition, end)).collect())
     }
 
     /// In how many partitions a transaction is open: records are there that no read_committed reader may see yet.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use weir_tests::host::{Host, checkout, plugin, program};
+use weir_tests::host::{Host, checkout, plugin, program, sibling};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -19,11 +19,11 @@ fn the_program_says_what_the_snapshots_hold() -> Result<()> {
     Ok(())
 }
 
-/// The shell block of the README under the heading `heading`.
-fn readme_block(heading: &str) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(checkout().join("README.md"))?;
+/// The shell block of `document` under the heading `heading`.
+fn block(document: &str, heading: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(checkout().join(document))?;
     let section = text.split("\n## ").find(|section| section.lines().next() == Some(heading));
-    let section = section.with_context(|| format!("the README has no section {heading:?}"))?;
+    let section = section.with_context(|| format!("{document} has no section {heading:?}"))?;
     let block = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
     let block = block.with_context(|| format!("section {heading:?} has no shell block"))?;
     Ok(block.lines().map(str::to_owned).collect())
@@ -42,7 +42,7 @@ fn as_built() -> Result<TempDir> {
 
 #[test]
 fn the_readme_without_kafka_works_as_written() -> Result<()> {
-    let lines = readme_block("Without Kafka")?;
+    let lines = block("README.md", "Without Kafka")?;
     let (build, commands) = lines.split_first().context("the block is empty")?;
     // Whoever runs this test has done that.
     ensure!(build == "make build", "the block begins with {build:?}");
@@ -60,5 +60,24 @@ fn the_readme_without_kafka_works_as_written() -> Result<()> {
     ensure!(upper == "A\nB\n", "{upper:?}");
     ensure!(counted == "1\n1\n2\n2\n3\n", "{counted:?}");
     ensure!(inspected.contains("count") && inspected.contains("weir:operator"), "{inspected:?}");
+    Ok(())
+}
+
+/// What `make` would run; its last line is the torture. That is run, but for what it would do to a job.
+#[test]
+fn the_torture_takes_its_commands_as_written() -> Result<()> {
+    for command in block("host/docs/reliability.md", "To repeat it")? {
+        let script = format!("cd {} && {} --dry-run", checkout().display(), command);
+        let dry = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?.expect(0)?;
+        let dry = String::from_utf8(dry.stdout)?;
+        let mut words = dry.lines().last().context("make says nothing")?.split_whitespace();
+        ensure!(words.next().is_some_and(|program| program.ends_with("/torture")), "{command} ends with:\n{dry}");
+        let args: Vec<&str> = words.chain(["--show"]).collect();
+        let shown = Host::start_program(&sibling("torture")?, &args)?.wait(PATIENCE)?.expect(0)?;
+        let runs: usize =
+            command.split("RUNS=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("1").parse()?;
+        let shown = String::from_utf8(shown.stdout)?;
+        ensure!(shown.lines().count() == runs, "{command}: {} schedules", shown.lines().count());
+    }
     Ok(())
 }
