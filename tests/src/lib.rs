@@ -11,6 +11,8 @@ pub mod judge;
 pub mod machine;
 /// Child processes that cannot outlive this one.
 pub mod process;
+/// A network that misbehaves on purpose.
+pub mod proxy;
 /// Random moments.
 pub mod random;
 /// What is committed in a topic.

@@ -1,0 +1,74 @@
+//! One of three brokers is killed under load: the one that coordinates the group and both transactional ids, and so
+//! everything that a commit needs moves to another.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tempfile::TempDir;
+use weir_tests::broker::cluster::Cluster;
+use weir_tests::host::{self, Host};
+use weir_tests::judge::judge_count;
+use weir_tests::reader::Observer;
+use weir_tests::topics::{self, Writer};
+
+use crate::scene::{PATIENCE, longest_pause, unique};
+
+/// The cluster notices within 3 s that a node is dead; then coordinators load, and clients look for them.
+const STALL_MAX: Duration = Duration::from_secs(15);
+
+/// A name for a job of which one node coordinates everything, and that node.
+fn one_coordinator(cluster: &Cluster) -> Result<(String, i32)> {
+    // The internal topics exist after their first use.
+    let first = Writer::transactional(cluster.broker(), "first")?;
+    drop(first);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let job = unique("moved");
+        let ids = (0..2).map(|slot| cluster.coordinator_of_id(&format!("weir-{job}-0-{slot}")));
+        let found: Result<BTreeSet<i32>> = ids.chain([cluster.coordinator_of_group(&format!("weir-{job}"))]).collect();
+        if let Ok(nodes) = found
+            && let (1, Some(node)) = (nodes.len(), nodes.first())
+        {
+            return Ok((job, *node));
+        }
+        ensure!(Instant::now() < deadline, "no name has one coordinator for everything");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_broker_of_three_is_killed_and_the_coordinators_move() -> Result<()> {
+    let mut cluster = Cluster::start()?;
+    let (input, output) = (unique("in"), unique("out"));
+    for topic in [&input, &output] {
+        topics::create(cluster.broker(), topic, 6, &[])?;
+    }
+    topics::fill(&Writer::new(cluster.broker())?, &input, 60_000, 1_000, 100)?;
+    let (job, node) = one_coordinator(&cluster)?;
+    let state = TempDir::new()?;
+    let (plugin, state) = (host::plugin("count")?, state.path().display().to_string());
+    let mut args = vec!["run", "--plugin", &plugin, "--brokers", cluster.broker().bootstrap(), "--job", &job];
+    args.extend(["--from", &input, "--to", &output, "--state-dir", &state, "--until", "latest"]);
+    args.extend(["--max-rate", "500", "--api", "off"]);
+    let mut host = Host::start(&args)?;
+    let observer = Observer::new(cluster.broker(), &output)?;
+    host.wait_until("output", PATIENCE, |_| Ok(observer.stable().is_ok_and(|stable| stable > 5_000)))?;
+    cluster.kill(node)?;
+    let killed = Instant::now();
+    // What was committed before may become visible after; more than one epoch is new.
+    let before = observer.stable().unwrap_or(0);
+    host.wait_until("output after the kill", PATIENCE, |_| {
+        Ok(observer.stable().is_ok_and(|now| now > before + 1_000))
+    })?;
+    let stall = killed.elapsed();
+    cluster.restart(node)?;
+    let pause = longest_pause(&mut host, || Ok(observer.stable().ok()))?;
+    let ended = host.wait(PATIENCE)?.expect(0)?;
+    judge_count(cluster.broker(), &input, &output)?.expect_exact()?;
+    let restarts = ended.stderr.matches("recovering in place").count();
+    eprintln!("killed: new output after {stall:?}, {restarts} recoveries; started again: a pause of {pause:?}");
+    ensure!(stall < STALL_MAX, "new output only {stall:?} after the kill:\n{}", ended.stderr);
+    ensure!(pause < STALL_MAX, "a pause of {pause:?} after the node came back:\n{}", ended.stderr);
+    Ok(())
+}
