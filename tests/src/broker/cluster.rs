@@ -1,11 +1,14 @@
 //! Three brokers, each also a controller, everything on all of them (replication factor 3, min.isr 2): one may be killed
 //! under load, and the coordinators it led move to another.
 
+use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::{Broker, Server, free_ports, settings};
 
@@ -64,23 +67,25 @@ impl Cluster {
         self.wait_until_complete()
     }
 
-    /// Which node leads the partition of `topic`; an internal topic exists after its first use.
-    pub fn leader(&self, topic: &str, partition: i32) -> Result<i32> {
-        let asking: BaseConsumer = self.broker.client().create()?;
-        let metadata = asking.fetch_metadata(Some(topic), PATIENCE)?;
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        let found = partitions.filter(|found| found.id() == partition).map(|found| found.leader()).next();
-        found.filter(|leader| *leader > 0).with_context(|| format!("{topic}-{partition} has no leader"))
-    }
-
-    /// Which node coordinates the group `name`.
-    pub fn coordinator_of_group(&self, name: &str) -> Result<i32> {
-        self.leader("__consumer_offsets", partition_of(name))
-    }
-
-    /// Which node coordinates the transactional id `name`.
-    pub fn coordinator_of_id(&self, name: &str) -> Result<i32> {
-        self.leader("__transaction_state", partition_of(name))
+    /// Who coordinates whom now.
+    pub fn coordinators(&self) -> Result<Coordinators> {
+        let config = self.broker.client();
+        // The internal topics exist after their first use.
+        let producer: BaseProducer = config.clone().set("transactional.id", "first").create()?;
+        producer.init_transactions(PATIENCE)?;
+        let consumer: BaseConsumer = config.clone().set("group.id", "first").create()?;
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition("any", 0);
+        // The answer is not wanted, and there may be none.
+        let _answer = consumer.committed_offsets(asked, PATIENCE);
+        let leaders = |topic| {
+            let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+            let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            let leaders: Vec<_> = partitions.map(|partition| (partition.id(), partition.leader())).collect();
+            ensure!(leaders.len() == settings::COORDINATORS, "{topic} has {} partitions", leaders.len());
+            Ok(leaders.into_iter().collect())
+        };
+        Ok(Coordinators { groups: leaders("__consumer_offsets")?, ids: leaders("__transaction_state")? })
     }
 
     fn node(&mut self, id: i32) -> Result<&mut Server> {
@@ -102,10 +107,29 @@ impl Cluster {
     }
 }
 
-/// Which of the four partitions of its topic a coordinator's name belongs to: Java's hash of a string, without its sign.
+/// Which node leads each partition of the two topics that coordinators keep.
+#[derive(Debug)]
+pub struct Coordinators {
+    groups: HashMap<i32, i32>,
+    ids: HashMap<i32, i32>,
+}
+
+impl Coordinators {
+    /// Which node coordinates the group `name`, if any does.
+    pub fn of_group(&self, name: &str) -> Option<i32> {
+        self.groups.get(&partition_of(name)).copied().filter(|node| *node > 0)
+    }
+
+    /// Which node coordinates the transactional id `name`, if any does.
+    pub fn of_id(&self, name: &str) -> Option<i32> {
+        self.ids.get(&partition_of(name)).copied().filter(|node| *node > 0)
+    }
+}
+
+/// Which partition of its topic a coordinator's name belongs to: Java's hash of a string, without its sign.
 fn partition_of(name: &str) -> i32 {
     let hash = name.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    hash.checked_abs().unwrap_or(0) % 4
+    hash.checked_abs().unwrap_or(0) % settings::COORDINATORS as i32
 }
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ pub(super) const FILE: &str = "server.properties";
 /// Any UUID serves: each broker is a cluster of its own.
 pub(super) const CLUSTER_ID: &str = "AAAAAAAAQACAAAAAAAAAAQ";
 
+/// Partitions of the topic of groups, and of that of transactional ids.
+pub(super) const COORDINATORS: usize = 4;
+
 /// Where a broker listens.
 #[derive(Debug)]
 pub(super) struct Ports {
@@ -36,6 +39,8 @@ impl Node {
     /// noticed soon, so that a test need not wait long.
     fn lines(&self, controller: u16) -> Vec<String> {
         let mut lines = vec![format!("node.id={}", self.id)];
+        lines.push(format!("offsets.topic.num.partitions={COORDINATORS}"));
+        lines.push(format!("transaction.state.log.num.partitions={COORDINATORS}"));
         let (replicas, in_sync) = if self.voters.is_empty() { (1, 1) } else { (3, 2) };
         for topic in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic", "default"] {
             lines.push(format!("{topic}.replication.factor={replicas}"));
@@ -60,8 +65,6 @@ const COMMON: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=INTERNAL
-offsets.topic.num.partitions=4
-transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 auto.create.topics.enable=false

@@ -1,40 +1,30 @@
 //! One of three brokers is killed under load: the one that coordinates the group and both transactional ids, and so
 //! everything that a commit needs moves to another.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use weir_tests::broker::cluster::Cluster;
+use weir_tests::broker::cluster::{Cluster, Coordinators};
 use weir_tests::host::{self, Host};
 use weir_tests::judge::judge_count;
 use weir_tests::reader::Observer;
 use weir_tests::topics::{self, Writer};
 
-use crate::scene::{PATIENCE, longest_pause, unique};
+use crate::scene::{PATIENCE, longest_pause, say, unique};
 
 /// The cluster notices within 3 s that a node is dead; then coordinators load, and clients look for them.
 const STALL_MAX: Duration = Duration::from_secs(15);
 
 /// A name for a job of which one node coordinates everything, and that node.
-fn one_coordinator(cluster: &Cluster) -> Result<(String, i32)> {
-    // The internal topics exist after their first use.
-    let first = Writer::transactional(cluster.broker(), "first")?;
-    drop(first);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+fn one_coordinator(coordinators: &Coordinators) -> Result<(String, i32)> {
+    let found = (0..1_000).find_map(|_| {
         let job = unique("moved");
-        let ids = (0..2).map(|slot| cluster.coordinator_of_id(&format!("weir-{job}-0-{slot}")));
-        let found: Result<BTreeSet<i32>> = ids.chain([cluster.coordinator_of_group(&format!("weir-{job}"))]).collect();
-        if let Ok(nodes) = found
-            && let (1, Some(node)) = (nodes.len(), nodes.first())
-        {
-            return Ok((job, *node));
-        }
-        ensure!(Instant::now() < deadline, "no name has one coordinator for everything");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        let [first, second] = [0, 1].map(|slot| coordinators.of_id(&format!("weir-{job}-0-{slot}")));
+        let group = coordinators.of_group(&format!("weir-{job}"));
+        group.filter(|_| group == first && group == second).map(|node| (job, node))
+    });
+    found.with_context(|| format!("no name has one coordinator for everything: {coordinators:?}"))
 }
 
 #[test]
@@ -45,7 +35,7 @@ fn a_broker_of_three_is_killed_and_the_coordinators_move() -> Result<()> {
         topics::create(cluster.broker(), topic, 6, &[])?;
     }
     topics::fill(&Writer::new(cluster.broker())?, &input, 60_000, 1_000, 100)?;
-    let (job, node) = one_coordinator(&cluster)?;
+    let (job, node) = one_coordinator(&cluster.coordinators()?)?;
     let state = TempDir::new()?;
     let (plugin, state) = (host::plugin("count")?, state.path().display().to_string());
     let mut args = vec!["run", "--plugin", &plugin, "--brokers", cluster.broker().bootstrap(), "--job", &job];
@@ -67,7 +57,7 @@ fn a_broker_of_three_is_killed_and_the_coordinators_move() -> Result<()> {
     let ended = host.wait(PATIENCE)?.expect(0)?;
     judge_count(cluster.broker(), &input, &output)?.expect_exact()?;
     let restarts = ended.stderr.matches("recovering in place").count();
-    eprintln!("killed: new output after {stall:?}, {restarts} recoveries; started again: a pause of {pause:?}");
+    say(&format!("killed: new output after {stall:?}, {restarts} recoveries; started again: a pause of {pause:?}"))?;
     ensure!(stall < STALL_MAX, "new output only {stall:?} after the kill:\n{}", ended.stderr);
     ensure!(pause < STALL_MAX, "a pause of {pause:?} after the node came back:\n{}", ended.stderr);
     Ok(())

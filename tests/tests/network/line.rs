@@ -52,7 +52,7 @@ fn a_half_open_connection_for_longer_than_a_transaction_lasts() -> Result<()> {
     let silent = |api, way: Way| Trouble::of([way(Rule::on(api).once(), Fault::Silence)]);
     let [(_, request), (_, answer)] = WAYS;
     // Unless told otherwise, librdkafka waits for a minute before it gives up a connection that it reads from.
-    let fetching = Trouble { more: &["--kafka", "socket.timeout.ms=5000"], ..silent(Api::FETCH, answer) };
+    let fetching = Trouble { more: &["--kafka", "socket.timeout.ms=4000"], ..silent(Api::FETCH, answer) };
     let scenarios = [
         ("half-end-request", silent(Api::END_TXN, request)),
         ("half-end-answer", silent(Api::END_TXN, answer)),

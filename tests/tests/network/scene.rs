@@ -1,5 +1,6 @@
 //! A counting job behind a proxy: two topics, a state directory, short transactions; and how it is watched.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -134,6 +135,11 @@ pub(crate) fn longest_pause(host: &mut Host, see: impl Fn() -> Result<Option<i64
     Ok(longest)
 }
 
+/// Says what was measured; seen with `--nocapture`.
+pub(crate) fn say(figures: &str) -> Result<()> {
+    Ok(writeln!(std::io::stderr(), "{figures}")?)
+}
+
 /// Runs all of `scenarios` at the same time, as far as there are lanes; they sleep most of the time. The error names
 /// each that failed.
 pub(crate) fn at_once<S: Sync>(scenarios: &[(&str, S)], run: impl Fn(&str, &S) -> Result<()> + Sync) -> Result<()> {
@@ -171,6 +177,8 @@ pub(crate) fn survives(name: &str, trouble: &Trouble) -> Result<()> {
     scene.wait_for_output(&mut host)?;
     let watches: Vec<_> = trouble.rules.iter().map(|rule| scene.proxy().add(rule.clone())).collect();
     let ended = scene.finish(host)?;
+    let recoveries = ended.stderr.matches("recovering in place").count();
+    say(&format!("{name}: {recoveries} recoveries"))?;
     for watch in watches {
         ensure!(watch.picked() > 0, "{watch:?} picked nothing; it said:\n{}", ended.stderr);
     }

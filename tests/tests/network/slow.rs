@@ -7,7 +7,7 @@ use weir_tests::broker::free_port;
 use weir_tests::host;
 use weir_tests::proxy::{Api, Fault, Rule};
 
-use crate::scene::{PATIENCE, Scene, Trouble, at_once, longest_pause, survives};
+use crate::scene::{PATIENCE, Scene, Trouble, at_once, longest_pause, say, survives};
 
 #[test]
 fn answers_that_come_late_cost_nothing() -> Result<()> {
@@ -50,7 +50,7 @@ fn a_slow_end_changes_the_id_without_a_visible_pause() -> Result<()> {
     let scenarios = [("now-and-then", (10, Duration::from_secs(1))), ("each", (1, Duration::from_secs(3)))];
     at_once(&scenarios, |name, (every, bound)| {
         let pause = pause_of(name, *every)?;
-        eprintln!("EndTxn slow {name}: no new output for {pause:?} at most");
+        say(&format!("EndTxn slow {name}: no new output for {pause:?} at most"))?;
         ensure!(pause < *bound, "no new output for {pause:?}");
         Ok(())
     })
