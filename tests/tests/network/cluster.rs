@@ -1,5 +1,5 @@
-//! One of three brokers is killed under load: the one that coordinates the group and both transactional ids, and so
-//! everything that a commit needs moves to another.
+//! One of three brokers is killed under load: the one that coordinates the group and a transactional id, and so what a
+//! commit needs moves to another.
 
 use std::time::{Duration, Instant};
 
@@ -16,15 +16,16 @@ use crate::scene::{PATIENCE, longest_pause, say, unique};
 /// The cluster notices within 3 s that a node is dead; then coordinators load, and clients look for them.
 const STALL_MAX: Duration = Duration::from_secs(15);
 
-/// A name for a job of which one node coordinates everything, and that node.
-fn one_coordinator(coordinators: &Coordinators) -> Result<(String, i32)> {
-    let found = (0..1_000).find_map(|_| {
+/// A name for a job of which one node coordinates the group and, if possible, transactional ids; that node, and how much
+/// it coordinates. (Not every combination exists: the hashes of the names depend on each other.)
+fn one_coordinator(coordinators: &Coordinators) -> Result<(String, i32, usize)> {
+    let names = (0..1_000).filter_map(|_| {
         let job = unique("moved");
-        let [first, second] = [0, 1].map(|slot| coordinators.of_id(&format!("weir-{job}-0-{slot}")));
-        let group = coordinators.of_group(&format!("weir-{job}"));
-        group.filter(|_| group == first && group == second).map(|node| (job, node))
+        let node = coordinators.of_group(&format!("weir-{job}"))?;
+        let ids = (0..2).filter(|slot| coordinators.of_id(&format!("weir-{job}-0-{slot}")) == Some(node)).count();
+        Some((job, node, 1 + ids))
     });
-    found.with_context(|| format!("no name has one coordinator for everything: {coordinators:?}"))
+    names.max_by_key(|(_, _, count)| *count).with_context(|| format!("nobody coordinates: {coordinators:?}"))
 }
 
 #[test]
@@ -35,7 +36,7 @@ fn a_broker_of_three_is_killed_and_the_coordinators_move() -> Result<()> {
         topics::create(cluster.broker(), topic, 6, &[])?;
     }
     topics::fill(&Writer::new(cluster.broker())?, &input, 60_000, 1_000, 100)?;
-    let (job, node) = one_coordinator(&cluster.coordinators()?)?;
+    let (job, node, moved) = one_coordinator(&cluster.coordinators()?)?;
     let state = TempDir::new()?;
     let (plugin, state) = (host::plugin("count")?, state.path().display().to_string());
     let mut args = vec!["run", "--plugin", &plugin, "--brokers", cluster.broker().bootstrap(), "--job", &job];
@@ -57,7 +58,7 @@ fn a_broker_of_three_is_killed_and_the_coordinators_move() -> Result<()> {
     let ended = host.wait(PATIENCE)?.expect(0)?;
     judge_count(cluster.broker(), &input, &output)?.expect_exact()?;
     let restarts = ended.stderr.matches("recovering in place").count();
-    say(&format!("killed: new output after {stall:?}, {restarts} recoveries; started again: a pause of {pause:?}"))?;
+    say(&format!("{moved} coordinators moved: new output after {stall:?}, {restarts} recoveries; started again: a pause of {pause:?}"))?;
     ensure!(stall < STALL_MAX, "new output only {stall:?} after the kill:\n{}", ended.stderr);
     ensure!(pause < STALL_MAX, "a pause of {pause:?} after the node came back:\n{}", ended.stderr);
     Ok(())
