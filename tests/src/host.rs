@@ -57,6 +57,15 @@ pub fn program() -> Result<PathBuf> {
     sibling("host").context("there is no program `host`: run `make build`, or name it in WEIR_HOST")
 }
 
+/// The program with crash points: `WEIR_CRASH_HOST`, or beside this test program.
+pub fn crash_program() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("WEIR_CRASH_HOST") {
+        return Ok(path.into());
+    }
+    sibling("host-crash-points")
+        .context("there is no such program: run `make crash-host`, or name it in WEIR_CRASH_HOST")
+}
+
 /// A program that cargo left beside this one.
 pub fn sibling(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
@@ -102,9 +111,19 @@ impl Host {
 
     /// The same for any program that reads and writes like it.
     pub fn start_program<A: AsRef<OsStr>>(program: &Path, args: &[A]) -> Result<Self> {
+        Self::start_program_with(program, args, &[])
+    }
+
+    /// The same with more environment variables.
+    pub fn start_program_with<A: AsRef<OsStr>>(program: &Path, args: &[A], env: &[(&str, &str)]) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("weir-host-").tempdir()?;
         let mut command = Command::new(program);
-        command.args(args).current_dir(home.path()).env("NO_COLOR", "1").stdin(Stdio::piped());
+        command
+            .args(args)
+            .current_dir(home.path())
+            .env("NO_COLOR", "1")
+            .envs(env.iter().copied())
+            .stdin(Stdio::piped());
         command.stdout(File::create(home.path().join("stdout"))?).stderr(File::create(home.path().join("stderr"))?);
         let process = Process::spawn(&mut command, Some(home.path()))?;
         let args = args.iter().map(|arg| arg.as_ref().display().to_string()).collect();
@@ -137,6 +156,13 @@ impl Host {
     /// Whether it has ended.
     pub fn is_over(&mut self) -> Result<bool> {
         Ok(self.process.ended()?.is_some())
+    }
+
+    /// Whether it is stopped (SIGSTOP): it is there and does nothing.
+    pub fn is_stopped(&self) -> Result<bool> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        let (_, fields) = stat.rsplit_once(')').context("/proc/ID/stat has a name in parentheses")?;
+        Ok(fields.trim_start().starts_with('T'))
     }
 
     /// Waits until its log holds `text`.

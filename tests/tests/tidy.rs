@@ -168,7 +168,7 @@ fn paths_that_docs_name_exist() -> Result<()> {
 
 #[test]
 fn make_goals_that_docs_name_exist() -> Result<()> {
-    let named = Regex::new(r"`make ([a-z]+)")?;
+    let named = Regex::new(r"`make ([a-z-]+)")?;
     let makefile = std::fs::read_to_string(checkout().join("Makefile"))?;
     for document in files(&[".md"])? {
         let text = std::fs::read_to_string(&document)?;

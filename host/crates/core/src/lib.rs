@@ -30,6 +30,8 @@
 
 /// A frame with the origin of each record, and what travels between tasks.
 pub mod batch;
+/// Steps at which a test stops, kills or fails the process; nothing of it is in the product.
+pub mod crash;
 /// Who must act on an error.
 pub mod fault;
 /// The packed layout of records; the same in guests, exchange and host.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use weir_core::crash::Injected;
 use weir_core::{Fault, PortError, SplitId};
 
 /// An error of this crate: its cause, and what to do about it.
@@ -134,6 +135,9 @@ pub enum Error {
         /// As it is now.
         to: usize,
     },
+    /// A step failed because a test said so.
+    #[error(transparent)]
+    Injected(#[from] Injected),
 }
 
 fn lost(position: i64, low: i64) -> String {
@@ -152,7 +156,8 @@ impl Error {
             | Self::Unresponsive { .. }
             | Self::LimitLowered { .. }
             | Self::TopicUnknown { .. }
-            | Self::Retired { .. } => Fault::Transient,
+            | Self::Retired { .. }
+            | Self::Injected(_) => Fault::Transient,
             Self::Refused { .. } | Self::Oversize { .. } => Fault::User,
             Self::TopicReplaced { .. } | Self::OutOfRange { .. } => Fault::Corrupt,
             Self::Fenced { .. } => Fault::Fenced,

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::{Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
-use weir_core::{Delivery, PortError, SplitId};
+use weir_core::{Delivery, PortError, SplitId, crash_point};
 
 use crate::Error;
 use crate::admin::max_message_bytes;
@@ -30,7 +30,7 @@ use crate::options::ClientOptions;
 
 use self::marker::Group;
 pub use self::options::SinkSideOptions;
-use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure};
+use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Uninitialised};
 use self::producer::{OutputTopic, Producer};
 use self::transactor::{Fenced, Transactor};
 use self::writer::{Outlet, PlainCommitter, Shared, TopicSink, TransactionCommitter};
@@ -107,7 +107,10 @@ impl KafkaSink {
         // Side by side: most of the time goes to finding the coordinator.
         let (first, second) = thread::scope(|scope| {
             let second = scope.spawn(|| pool.initialise(Slot::Second, second));
-            let first = pool.initialise(Slot::First, first);
+            let first = pool.initialise(Slot::First, first).and_then(|producer| {
+                let failed = |injected| Box::new(Uninitialised { error: Error::Injected(injected), running: None });
+                crash_point!("fenced-one-id").map(|()| producer).map_err(failed)
+            });
             (first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         match (first, second) {

@@ -9,8 +9,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{debug, info, warn};
 pub use weir_checkpoint::resolve::MarkerPlace;
 use weir_checkpoint::{Facts, Manifest, Marker, OperatorEntry, PluginEntry, Start, manifest, resolve};
+use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{Committed, EpochLog, MarkerRead, SourceReader};
-use weir_core::{AttemptId, Digest, Epoch, SplitId, SplitState};
+use weir_core::{AttemptId, Digest, Epoch, SplitId, SplitState, crash_point};
 
 use crate::coordinate::Loop;
 use crate::error::Error;
@@ -87,9 +88,17 @@ fn prepare(
     decide(&read_marker(job, &splits, MarkerRead::Glance)?)?;
     debug!(ms = began.elapsed().as_millis(), "marker read");
     // I4: every id is fenced before the marker is read for good.
-    job.sink.fence().map_err(Error::port("failed to fence earlier attempts"))?;
+    let fence = || job.sink.fence().map_err(Error::port("failed to fence earlier attempts"));
+    let fences_late = sabotaged(Sabotage::MarkerBeforeFence);
+    if !fences_late {
+        fence()?;
+    }
     debug!(ms = began.elapsed().as_millis(), "fenced");
     let committed = read_marker(job, &splits, MarkerRead::Stable)?;
+    crash_point!("marker-read")?;
+    if fences_late {
+        fence()?;
+    }
     let start = decide(&committed)?;
     let mut restored = restore(job, log, &manifests, start, ownership)?;
     // A recovery in place goes on with the bounds it had; a later start may have others.
@@ -98,6 +107,7 @@ fn prepare(
         restored.splits = job.source.resume(restored.splits).map_err(Error::port("failed to resolve the bounds"))?;
     }
     debug!(ms = began.elapsed().as_millis(), "restored");
+    crash_point!("restored")?;
     if !wait_for_split(job, &mut restored.splits, handle)? {
         return Ok(None);
     }
@@ -214,7 +224,10 @@ fn replay(job: &Job, log: &mut dyn EpochLog, index: usize) -> Result<(), Error> 
     let failed = Error::port("failed to restore the state");
     let mut restore = || {
         log.cut_after(index)?;
-        log.replay(job.state.applied(), index, &mut |epoch, delta| job.state.apply(epoch, vec![delta]))?;
+        log.replay(job.state.applied(), index, &mut |epoch, delta| {
+            job.state.apply(epoch, vec![delta])?;
+            Ok(crash_point!("mid-restore")?)
+        })?;
         job.state.join()
     };
     restore().map_err(failed)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use weir_checkpoint::{Refusal, manifest};
+use weir_core::crash::Injected;
 use weir_core::ports::CallError;
 use weir_core::{AttemptId, Epoch, Fault, PortError};
 
@@ -79,6 +80,9 @@ pub enum Error {
     /// A task's thread panicked.
     #[error("task {0} panicked; please report this as a bug")]
     Panicked(String),
+    /// A step failed because a test said so.
+    #[error(transparent)]
+    Injected(#[from] Injected),
 }
 
 impl Error {
@@ -99,7 +103,7 @@ impl Error {
             | Self::StartTimedOut(..) => Fault::User,
             Self::Refused(_) | Self::Manifest(_) | Self::StoreAhead { .. } => Fault::Corrupt,
             Self::Rival(_) => Fault::Fenced,
-            Self::Stalled { .. } | Self::Thread(_) => Fault::Transient,
+            Self::Stalled { .. } | Self::Thread(_) | Self::Injected(_) => Fault::Transient,
             Self::Panicked(_) => Fault::Bug,
         }
     }

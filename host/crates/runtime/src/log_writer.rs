@@ -5,8 +5,8 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
 use metrics::Gauge;
-use weir_core::Epoch;
 use weir_core::ports::{Delta, EpochLog};
+use weir_core::{Epoch, crash_point};
 
 use crate::error::Error;
 use crate::signals::TaskEvent;
@@ -33,10 +33,11 @@ impl LogWriter {
             for command in inbox {
                 let event = match command {
                     Command::Append { epoch, manifest, deltas, sync } => {
-                        match log.append(epoch, &manifest, &deltas, sync) {
-                            Ok(()) => TaskEvent::Logged(epoch),
-                            Err(error) => TaskEvent::Failed(Error::port("failed to write the epoch log")(error)),
-                        }
+                        let appended = crash_point!("delta-serialised").map_err(Error::from).and_then(|()| {
+                            let failed = Error::port("failed to write the epoch log");
+                            log.append(epoch, &manifest, &deltas, sync).map_err(failed)
+                        });
+                        appended.map_or_else(TaskEvent::Failed, |()| TaskEvent::Logged(epoch))
                     }
                     Command::Trim(durable) => match log.trim(durable) {
                         Ok(()) => {

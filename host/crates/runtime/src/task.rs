@@ -2,6 +2,8 @@
 
 /// A chain of operators on one thread, and where its output goes.
 pub(crate) mod chain;
+/// Batches that outlive their attempt, where a test asks for it.
+mod kept;
 /// The loop of an operator task.
 pub(crate) mod operate;
 /// One operator: slots, state, the call, its effects, and what happens to a bad record.

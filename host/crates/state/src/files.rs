@@ -1,8 +1,10 @@
 //! File-system steps that survive a power loss: a new or renamed name counts once its directory is synced.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
+
+use weir_core::crash_point;
 
 use crate::error::Error;
 
@@ -32,7 +34,10 @@ pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error>
     let temp = dir.join("replace.tmp");
     File::create(&temp)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| crash_point!("manifest-temp").map_err(io::Error::other))
         .map_err(Error::io("write", &temp))?;
-    fs::rename(&temp, &path).map_err(Error::io("rename a temporary file to", &path))?;
+    fs::rename(&temp, &path)
+        .and_then(|()| crash_point!("manifest-renamed").map_err(io::Error::other))
+        .map_err(Error::io("rename a temporary file to", &path))?;
     sync_dir(dir)
 }

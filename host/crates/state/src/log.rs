@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use weir_core::crash::{self, Sabotage};
 use weir_core::ports::{Delta, EpochLog, LogRecord};
-use weir_core::{Epoch, PortError};
+use weir_core::{Epoch, PortError, crash_point};
 
 use crate::dir::Ownership;
 use crate::error::Error;
@@ -27,7 +28,7 @@ use segment::{Found, Segment};
 /// A segment takes no record beyond this size (one larger record gets a segment of its own).
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Nor more records: manifests are kept in memory until their segment is trimmed.
-const SEGMENT_RECORDS_MAX: usize = 2048;
+const SEGMENT_RECORDS_MAX: usize = crash::limit(2048, 8);
 /// The number of the first segment. Segments are dropped in order, so a log that has it has everything.
 const FIRST_SEGMENT: u64 = 1;
 
@@ -121,7 +122,8 @@ impl SegmentLog {
         head.extend_from_slice(manifest);
         tail.write_all(&head)
             .and_then(|()| deltas.iter().try_for_each(|delta| tail.write_all(&delta.payload)))
-            .and_then(|()| if sync { tail.sync_data() } else { Ok(()) })
+            .and_then(|()| crash_point!("log-written").map_err(io::Error::other))
+            .and_then(|()| if sync { make_durable(tail, &segment.path, segment.len + len) } else { Ok(()) })
             .map_err(Error::io("append to", &segment.path))?;
         self.places.push(Place { segment: segment.number, offset: segment.len, header });
         self.records.push(LogRecord { epoch, manifest: Bytes::copy_from_slice(manifest) });
@@ -149,6 +151,7 @@ impl SegmentLog {
         let file = File::options().create_new(true).append(true).open(&path);
         let file = file.and_then(|file| file.sync_all().map(|()| file)).map_err(Error::io("create", &path))?;
         files::sync_dir(&self.dir)?;
+        crash::synced(&path, 0);
         self.segments.push(Segment { number, path, len: 0, file_len: 0, records: 0 });
         self.tail = Some(file);
         Ok(())
@@ -188,6 +191,7 @@ impl SegmentLog {
                 file.sync_all()
             });
             cut.map_err(Error::io("cut", &last.path))?;
+            crash::synced(&last.path, end);
             (last.len, last.file_len, last.records) = (end, end, records);
         }
         Ok(())
@@ -206,6 +210,7 @@ impl SegmentLog {
         let bytes = [&header.encode(), manifest].concat();
         files::replace(&self.dir, &format!("{number:010}.log"), &bytes)?;
         let len = bytes.len() as u64;
+        crash::synced(&path, len);
         self.segments = vec![Segment { number, path, len, file_len: len, records: 1 }];
         self.records = vec![LogRecord { epoch, manifest: Bytes::copy_from_slice(manifest) }];
         self.places = vec![Place { segment: number, offset: 0, header }];
@@ -219,7 +224,9 @@ impl SegmentLog {
             if !older || count >= self.records.len() {
                 return Ok(());
             }
-            fs::remove_file(&first.path).map_err(Error::io("remove", &first.path))?;
+            fs::remove_file(&first.path)
+                .and_then(|()| crash_point!("log-trimming").map_err(io::Error::other))
+                .map_err(Error::io("remove", &first.path))?;
             // Oldest first, each for good before the next: the rest stays without gaps.
             files::sync_dir(&self.dir)?;
             self.segments.remove(0);
@@ -304,6 +311,15 @@ impl Drop for SegmentLog {
     fn drop(&mut self) {
         self.ownership.log_open.store(false, Ordering::Release);
     }
+}
+
+/// What the commit of an epoch waits for: its record is on disk.
+fn make_durable(segment: &File, path: &Path, len: u64) -> io::Result<()> {
+    if !crash::sabotaged(Sabotage::NoDurableLog) {
+        segment.sync_data()?;
+        crash::synced(path, len);
+    }
+    crash_point!("log-synced").map_err(io::Error::other)
 }
 
 /// Whether the log in `dir` has ever been written to.

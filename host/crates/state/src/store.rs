@@ -152,6 +152,9 @@ impl Shared {
         match failure {
             Failure::Rocks(action, source) => Error::Store { action, path: self.path.clone(), source },
             Failure::Broken(what) => Error::Invariant(what),
+            Failure::Injected(injected) => {
+                Error::io("write to the store in", &self.path)(std::io::Error::other(injected))
+            }
         }
     }
 }

@@ -21,6 +21,8 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer as _};
+use weir_core::crash::{Sabotage, sabotaged};
+use weir_core::crash_point;
 
 use crate::Error;
 use crate::client::Context;
@@ -109,14 +111,24 @@ impl Transactor {
     /// Adds `offsets` to the transaction (begun if need be: an epoch may have no output) and ends it.
     pub(crate) fn commit(&mut self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<(), Error> {
         self.producer()?.drain()?;
+        let ended = self.end(offsets, group);
+        self.doubt = match ended {
+            Err(_) if sabotaged(Sabotage::UnknownIsSuccess) => None,
+            ended => ended?,
+        };
+        self.state = State::Idle;
+        Ok(())
+    }
+
+    /// Commits; tells what makes the producer doubtful.
+    fn end(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<Option<&'static str>, Error> {
         let deadline = Instant::now() + self.pool.timeout;
         let sent = self.resume("add the offsets to the transaction", deadline, |client, wait| {
             client.send_offsets_to_transaction(offsets, group, wait)
         })?;
+        crash_point!("offsets-sent")?;
         let ended = self.resume("commit the transaction", deadline, |client, wait| client.commit_transaction(wait))?;
-        self.state = State::Idle;
-        self.doubt = doubt(sent, ended);
-        Ok(())
+        Ok(doubt(sent, ended))
     }
 
     /// Calls until the outcome is known: a retriable error means that the same call, on the same producer, resumes.
@@ -161,6 +173,9 @@ impl Transactor {
     }
 
     fn choose_id(&mut self) -> Result<(), Error> {
+        if sabotaged(Sabotage::NoRotation) {
+            return Ok(());
+        }
         if let Some(reason) = self.doubt.take() {
             metrics::counter!("weir_sink_rotations_total", "reason" => reason).increment(1);
             let doubted = self.swap()?;

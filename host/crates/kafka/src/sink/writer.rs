@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::{Commit, Committer, RecordLimit, Sink};
-use weir_core::{Batch, PortError};
+use weir_core::{Batch, PortError, crash_point};
 
 use crate::Error;
 use crate::sink::marker::{Group, offsets};
@@ -78,7 +78,10 @@ impl Sink for TopicSink {
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
         let topic = self.topic;
         let written = self.shared.with(|outlet| match outlet {
-            Outlet::Transactional(transactor) => transactor.producer()?.write(topic, &batch.frame),
+            Outlet::Transactional(transactor) => {
+                transactor.producer()?.write(topic, &batch.frame)?;
+                Ok(crash_point!("outputs-half-produced")?)
+            }
             Outlet::Plain(Some(producer)) => producer.write(topic, &batch.frame),
             Outlet::Plain(None) => Err(Error::call("write without a producer", RDKafkaErrorCode::State)),
         });

@@ -1,7 +1,7 @@
 //! HOT PATH. The operators that share a thread, in order, and the edges that leave it. Operators are chained where no
 //! re-key lies between them: the output of one is the input of the next, without a channel.
 
-use weir_core::{Batch, Element, Epoch, KeySpec};
+use weir_core::{Batch, Element, Epoch, KeySpec, crash_point};
 
 use super::operator::Runner;
 use crate::error::Error;
@@ -110,14 +110,18 @@ impl Chain {
     }
 
     /// Ends `epoch`: every operator seals its state.
-    pub(crate) fn seal(&mut self, epoch: Epoch) -> Vec<SealedState> {
+    pub(crate) fn seal(&mut self, epoch: Epoch) -> Result<Vec<SealedState>, Error> {
         assert!(self.sealed.is_none(), "at most one epoch is sealed and unacknowledged");
         self.sealed = Some(epoch);
         let seal = |runner: &mut Runner| {
             let operator = runner.options.index;
             runner.state().map(|state| SealedState { operator, delta: state.seal(epoch), bytes: state.bytes() })
         };
-        self.operators.iter_mut().filter_map(seal).collect()
+        let sealed: Vec<_> = self.operators.iter_mut().filter_map(seal).collect();
+        if !self.operators.is_empty() {
+            crash_point!("operators-aligned")?;
+        }
+        Ok(sealed)
     }
 
     /// Passes a barrier or the end on.

@@ -69,7 +69,7 @@ impl OperatorTask {
 
     fn seal(&mut self, epoch: Epoch) -> Result<(), Stopped> {
         self.chain.note_committed(self.signals.committed());
-        let state = self.chain.seal(epoch);
+        let state = self.chain.seal(epoch)?;
         self.events.send(TaskEvent::Sealed { epoch, state }).map_err(|_| Stopped::Closed)?;
         Ok(self.chain.broadcast(|| Element::Barrier(epoch))?)
     }

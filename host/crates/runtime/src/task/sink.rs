@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use weir_checkpoint::Aligner;
-use weir_core::Element;
 use weir_core::ports::{Commit, Outputs};
+use weir_core::{Batch, Element, crash_point};
 
 use super::chain::Stopped;
+use super::kept;
 use crate::error::Error;
 use crate::exchange::inbox::{Inbox, Received};
 use crate::metrics::SinkMetrics;
@@ -44,21 +45,15 @@ impl SinkTask {
     }
 
     fn work(&mut self) -> Result<(), Stopped> {
+        let kept = kept::take();
         // The first epoch of an attempt is empty: it makes ownership visible before any output.
         self.commit_when_told()?;
+        kept.iter().try_for_each(|(output, batch)| self.write(*output, batch))?;
         let mut open = self.inbox.inputs();
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
             match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
-                Received::Element(_, Element::Batch { output, batch }) => {
-                    let index = output as usize;
-                    let (Some(sink), Some(metrics)) = (self.outputs.sinks.get_mut(index), self.metrics.get(index))
-                    else {
-                        continue;
-                    };
-                    sink.write(&batch).map_err(Error::port("failed to write a sink"))?;
-                    metrics.wrote(batch.frame.len());
-                }
+                Received::Element(_, Element::Batch { output, batch }) => self.write(output, &batch)?,
                 Received::Element(input, Element::Barrier(epoch)) => {
                     if aligner.barrier(input, epoch).is_some() {
                         let flush = |sink: &mut Box<dyn weir_core::ports::Sink>| sink.flush();
@@ -67,6 +62,7 @@ impl SinkTask {
                             .iter_mut()
                             .try_for_each(flush)
                             .map_err(Error::port("failed to flush a sink"))?;
+                        crash_point!("outputs-acknowledged").map_err(Error::from)?;
                         self.tell(TaskEvent::Flushed(epoch))?;
                         self.commit_when_told()?;
                     }
@@ -80,6 +76,16 @@ impl SinkTask {
                 Received::Nothing => {}
                 Received::SenderGone => return Ok(()),
             }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, output: u32, batch: &Batch) -> Result<(), Stopped> {
+        let index = output as usize;
+        if let (Some(sink), Some(metrics)) = (self.outputs.sinks.get_mut(index), self.metrics.get(index)) {
+            sink.write(batch).map_err(Error::port("failed to write a sink"))?;
+            metrics.wrote(batch.frame.len());
+            kept::keep(output, batch);
         }
         Ok(())
     }
@@ -99,6 +105,8 @@ impl SinkTask {
     fn commit(&mut self, commit: &Commit) -> Result<(), Stopped> {
         let began = Instant::now();
         self.outputs.committer.commit(commit).map_err(Error::port("failed to commit an epoch"))?;
+        kept::forget();
+        crash_point!("commit-acknowledged").map_err(Error::from)?;
         self.tell(TaskEvent::Committed { epoch: commit.epoch, took: began.elapsed() })
     }
 

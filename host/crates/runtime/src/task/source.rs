@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use weir_core::ports::{Poll, SourceReader};
-use weir_core::{Element, Epoch};
+use weir_core::{Element, Epoch, crash_point};
 
 use super::chain::{Chain, Stopped};
 use crate::error::Error;
@@ -83,11 +83,12 @@ impl SourceTask {
     fn seal(&mut self, epoch: Epoch) -> Result<(), Stopped> {
         self.chain.note_committed(self.signals.committed());
         self.sealed = epoch;
-        let state = self.chain.seal(epoch);
+        let state = self.chain.seal(epoch)?;
         let (splits, progress) = (self.reader.snapshot(), self.reader.progress());
         self.signals.name_splits(&splits);
         self.tell(TaskEvent::SourceSealed { epoch, splits, progress, state })?;
-        Ok(self.chain.broadcast(|| Element::Barrier(epoch))?)
+        self.chain.broadcast(|| Element::Barrier(epoch))?;
+        Ok(crash_point!("barrier-injected").map_err(Error::from)?)
     }
 
     fn tell(&self, event: TaskEvent) -> Result<(), Stopped> {

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use rocksdb::{DB, WriteBatch, WriteOptions};
-use weir_core::Epoch;
+use weir_core::crash::{self, Injected};
 use weir_core::ports::Delta;
+use weir_core::{Epoch, crash_point};
 
 use crate::delta;
 use crate::error::Error;
@@ -32,7 +33,7 @@ const REPLAY_BYTES_MAX: u64 = 32 << 20;
 /// Read and thrown away again by merging: cheaper than applying, not free.
 const REPLAY_LOG_BYTES_MAX: u64 = 64 << 20;
 /// Small epochs fill no segment with bytes, but their manifests are kept in memory until the log is trimmed.
-const REPLAY_EPOCHS_MAX: u64 = 2048;
+const REPLAY_EPOCHS_MAX: u64 = crash::limit(2048, 8);
 
 /// What the applier and its callers share.
 pub(super) struct Progress {
@@ -67,6 +68,8 @@ pub(super) enum Failure {
     Rocks(&'static str, rocksdb::Error),
     /// A delta was malformed, or the thread is gone.
     Broken(String),
+    /// A test said so.
+    Injected(Injected),
 }
 
 /// What the applier does next.
@@ -260,6 +263,7 @@ fn apply(
     // The batch holds a copy; room for the memtable's.
     drop(merged);
     drop(epochs);
+    crash_point!("store-half-applied").map_err(Failure::Injected)?;
     db.write_opt(batch, &unlogged).map_err(|error| Failure::Rocks("write to", error))?;
     unflushed.keys += keys as u64;
     unflushed.bytes += batch_bytes;
@@ -267,13 +271,14 @@ fn apply(
     let before = progress.applied.swap(epoch.0, Ordering::AcqRel);
     assert!(before < epoch.0, "epoch {epoch} is applied after {before}: hand_over lets only growing epochs in");
     tracing::debug!(epoch = epoch.0, epochs = count, keys, "epochs applied");
-    Ok(())
+    crash_point!("store-applied").map_err(Failure::Injected)
 }
 
 fn flush(db: &DB, progress: &Progress, unflushed: &mut Unflushed) -> Result<(), Failure> {
     // Read before the flush: this thread is the only writer, so it is exactly what the flush makes durable.
     let applied = progress.applied();
     db.flush().map_err(|error| Failure::Rocks("flush", error))?;
+    crash_point!("flush-running").map_err(Failure::Injected)?;
     progress.durable.store(applied, Ordering::Release);
     *unflushed = Unflushed::default();
     tracing::debug!(epoch = applied, "store flushed");
