@@ -58,7 +58,9 @@ fn a_broker_of_three_is_killed_and_the_coordinators_move() -> Result<()> {
     let ended = host.wait(PATIENCE)?.expect(0)?;
     judge_count(cluster.broker(), &input, &output)?.expect_exact()?;
     let restarts = ended.stderr.matches("recovering in place").count();
-    say(&format!("{moved} coordinators moved: new output after {stall:?}, {restarts} recoveries; started again: a pause of {pause:?}"))?;
+    say(&format!(
+        "{moved} coordinators moved: new output after {stall:?}, {restarts} recoveries; started again: a pause of {pause:?}"
+    ))?;
     ensure!(stall < STALL_MAX, "new output only {stall:?} after the kill:\n{}", ended.stderr);
     ensure!(pause < STALL_MAX, "a pause of {pause:?} after the node came back:\n{}", ended.stderr);
     Ok(())

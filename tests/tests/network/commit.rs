@@ -51,3 +51,12 @@ fn a_commit_of_unknown_outcome_is_recovered_from() -> Result<()> {
     ];
     at_once(&scenarios, survives)
 }
+
+#[test]
+fn an_unknown_outcome_taken_as_success_is_seen() -> Result<()> {
+    let scene = Scene::new("taken-as-success")?;
+    let mut host = scene.start_sabotaged("unknown-is-success")?;
+    scene.wait_for_output(&mut host)?;
+    scene.proxy().add(Rule::on(Api::END_TXN).once().request(Fault::Drop));
+    scene.expect_harm(host)
+}

@@ -2,19 +2,19 @@
 //! connection was slow, another one was not. EndTxn has no number that would tell to which transaction it belongs, and
 //! TxnOffsetCommit none that would tell which is newer; only a new producer epoch keeps late ones out.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
+use weir_tests::host::Host;
 use weir_tests::proxy::{Api, Fault, Rule};
 use weir_tests::reader::read_all;
 use weir_tests::topics;
 
 use crate::lane::Lane;
-use crate::scene::{PATIENCE, Scene, unique};
+use crate::scene::{PATIENCE, Scene, at_once, unique};
 
 /// The broker's answers.
 const DONE: i16 = 0;
@@ -162,16 +162,9 @@ fn late_offsets_set_the_position_back_unless_the_id_was_initialised_anew() -> Re
     late_offsets_of_a_bare_client(After::Rotates)
 }
 
-/// The program under test, or one with a rule broken on purpose.
-struct Subject {
-    program: PathBuf,
-    variables: &'static [&'static str],
-}
-
 /// Holds the EndTxn of an epoch of the job and delivers it while a later transaction of the same id is open and has all
 /// its output; then the job is killed, and starts again. Returns the broker's answer.
-fn late_end_of_a_job(scene: &Scene, subject: &Subject) -> Result<i16> {
-    let mut host = scene.start_program(&subject.program, subject.variables)?;
+fn late_end_of_a_job(scene: &Scene, mut host: Host) -> Result<i16> {
     scene.wait_for_output(&mut host)?;
     let (proxy, id) = (scene.proxy(), scene.id(0));
     let late = proxy.add(Rule::on(Api::END_TXN).of(&id).once().hold());
@@ -187,8 +180,7 @@ fn late_end_of_a_job(scene: &Scene, subject: &Subject) -> Result<i16> {
 
 /// The same for the offsets of an epoch: delivered after those of a later transaction of the same id and before its end,
 /// whose answer the job does not live to see.
-fn late_offsets_of_a_job(scene: &Scene, subject: &Subject) -> Result<i16> {
-    let mut host = scene.start_program(&subject.program, subject.variables)?;
+fn late_offsets_of_a_job(scene: &Scene, mut host: Host) -> Result<i16> {
     scene.wait_for_output(&mut host)?;
     let (proxy, id) = (scene.proxy(), scene.id(0));
     let late = proxy.add(Rule::on(Api::TXN_OFFSET_COMMIT).of(&id).once().hold());
@@ -206,21 +198,38 @@ fn late_offsets_of_a_job(scene: &Scene, subject: &Subject) -> Result<i16> {
 }
 
 /// What is done to a job; returns the broker's answer to the late request.
-type Scenario = fn(&Scene, &Subject) -> Result<i16>;
+type Scenario = fn(&Scene, Host) -> Result<i16>;
 
-fn does_nothing_to_a_job(name: &str, scenario: Scenario) -> Result<()> {
-    let scene = Scene::new(name)?;
-    let answer = scenario(&scene, &Subject { program: weir_tests::host::program()?, variables: &[] })?;
-    ensure!(FENCED.contains(&answer), "the broker took the late request: {answer}");
-    scene.run_to_the_end()
+const SCENARIOS: [(&str, Scenario); 2] = [("late-end", late_end_of_a_job), ("late-offsets", late_offsets_of_a_job)];
+
+#[test]
+fn a_late_request_does_nothing_to_a_job() -> Result<()> {
+    at_once(&SCENARIOS, |name, scenario| {
+        let scene = Scene::new(name)?;
+        let answer = scenario(&scene, scene.start(&[])?)?;
+        ensure!(FENCED.contains(&answer), "the broker took the late request: {answer}");
+        scene.run_to_the_end()
+    })
 }
 
 #[test]
-fn a_late_end_does_nothing_to_a_job() -> Result<()> {
-    does_nothing_to_a_job("late-end", late_end_of_a_job)
+fn a_late_request_harms_a_job_that_does_not_rotate() -> Result<()> {
+    at_once(&SCENARIOS, |name, scenario| {
+        let scene = Scene::new(&format!("{name}-harms"))?;
+        let answer = scenario(&scene, scene.start_sabotaged("no-rotation")?)?;
+        ensure!(answer == DONE, "the broker refused the late request: {answer}");
+        scene.expect_harm(scene.start(&[])?)
+    })
 }
 
+/// It fences whoever came after it, who finds no rival and goes on.
 #[test]
-fn late_offsets_do_nothing_to_a_job() -> Result<()> {
-    does_nothing_to_a_job("late-offsets", late_offsets_of_a_job)
+fn a_late_initialisation_costs_a_recovery_at_most() -> Result<()> {
+    let scene = Scene::new("late-init")?;
+    let late = scene.proxy().add(Rule::on(Api::INIT_PRODUCER_ID).of(&scene.id(1)).once().hold());
+    let mut host = scene.start(&[])?;
+    scene.wait_for_output(&mut host)?;
+    late.deliver(PATIENCE)?;
+    scene.finish(host)?;
+    Ok(())
 }

@@ -1,7 +1,6 @@
 //! A counting job behind a proxy: two topics, a state directory, short transactions; and how it is watched.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -81,12 +80,9 @@ impl Scene {
         Host::start(&self.args(more)?)
     }
 
-    /// Starts a program that does the same, with `variables` (`NAME=VALUE`) in its environment.
-    pub(crate) fn start_program(&self, program: &Path, variables: &[&str]) -> Result<Host> {
-        let mut args: Vec<String> = variables.iter().map(|variable| (*variable).to_owned()).collect();
-        args.push(program.display().to_string());
-        args.extend(self.args(&[])?);
-        Host::start_program(Path::new("env"), &args)
+    /// Starts the program in which rules can be broken, with `rule` broken.
+    pub(crate) fn start_sabotaged(&self, rule: &str) -> Result<Host> {
+        Host::start_program_with(&host::crash_program()?, &self.args(&[])?, &[("WEIR_SABOTAGE", rule)])
     }
 
     /// Sees the output without the proxy.
@@ -110,6 +106,15 @@ impl Scene {
     /// Runs it once more, with nothing in its way, up to the end of the input, and judges.
     pub(crate) fn run_to_the_end(&self) -> Result<()> {
         self.finish(self.start(&[])?).map(drop)
+    }
+
+    /// Fails unless the judge sees that something is wrong once the job has come to the end of the input, or refuses to.
+    pub(crate) fn expect_harm(&self, host: Host) -> Result<()> {
+        let ended = host.wait(PATIENCE)?;
+        ensure!([0, 4].contains(&ended.code), "exit code {}; it said:\n{}", ended.code, ended.stderr);
+        let verdict = self.judge()?;
+        ensure!(!verdict.is_exact(), "a broken rule is not seen: {verdict}; it said:\n{}", ended.stderr);
+        Ok(())
     }
 
     pub(crate) fn judge(&self) -> Result<Verdict> {
