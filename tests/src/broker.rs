@@ -3,6 +3,8 @@
 //! `KAFKA_BOOTSTRAP=HOST:PORT` makes `Broker::start` use a broker that runs already. Tests that stop, pause or secure
 //! a broker take `Broker::start_own` or `Broker::start_secured`, which never touch that one.
 
+/// Three brokers that stand in for each other.
+pub mod cluster;
 mod jars;
 mod settings;
 
@@ -19,6 +21,7 @@ use rdkafka::ClientConfig;
 use tempfile::TempDir;
 
 use crate::process::Process;
+use crate::proxy::Proxy;
 
 /// The user of a secured broker that may do everything; its password is the name.
 pub const ADMIN: &str = "admin";
@@ -27,6 +30,8 @@ pub const USER: &str = "weir";
 
 const START_WITHIN: Duration = Duration::from_secs(90);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// What Kafka says, in the broker's own directory.
+const LOG: &str = "kafka.log";
 
 /// A Kafka cluster of one node.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ pub struct Broker {
 struct Server {
     home: TempDir,
     ports: settings::Ports,
+    heap: &'static str,
     process: Option<Process>,
     secured: bool,
 }
@@ -65,23 +71,28 @@ impl Broker {
 
     /// A new broker.
     pub fn start_own() -> Result<Self> {
-        Self::start_server(false)
+        Self::start_server(false, &[])
+    }
+
+    /// A new broker with a further listener for each of `proxies`, which it takes for its own address there: clients that
+    /// begin at a proxy stay behind it. [`Broker::bootstrap`] is without proxy.
+    pub fn start_behind(proxies: &[Proxy]) -> Result<Self> {
+        Self::start_server(false, proxies)
     }
 
     /// A new broker that asks for SASL/PLAIN and refuses what no ACL allows.
     pub fn start_secured() -> Result<Self> {
-        Self::start_server(true)
+        Self::start_server(true, &[])
     }
 
-    fn start_server(secured: bool) -> Result<Self> {
-        let home = tempfile::Builder::new().prefix("weir-kafka-").tempdir()?;
-        let ports = settings::Ports { clients: free_port()?, controller: free_port()?, internal: free_port()? };
-        std::fs::write(home.path().join(settings::FILE), settings::properties(home.path(), &ports, secured))?;
-        java(
-            &["kafka.tools.StorageTool", "format", "--standalone", "-t", settings::CLUSTER_ID, "-c", settings::FILE],
-            home.path(),
-        )?;
-        let mut server = Server { home, process: None, secured, ports };
+    fn start_server(secured: bool, proxies: &[Proxy]) -> Result<Self> {
+        let mut ports = free_ports()?;
+        for proxy in proxies {
+            let port = free_port()?;
+            proxy.lead_to(port);
+            ports.proxied.push((port, proxy.port()));
+        }
+        let mut server = Server::format(&settings::Node::ALONE, ports, "512m", secured)?;
         server.start()?;
         Ok(Self { bootstrap: format!("127.0.0.1:{}", server.ports.clients), server: Some(server) })
     }
@@ -141,7 +152,12 @@ impl Broker {
         let mut args = vec!["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &internal, "--add"];
         args.extend(["--allow-principal", &principal, kind, name]);
         args.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
-        java(&args, server.home.path())
+        java(&args, server.home.path()).map(drop)
+    }
+
+    /// Runs one of Kafka's tools (its main class, then its arguments) on this broker; returns what it printed.
+    pub fn tool(&self, class: &str, args: &[&str]) -> Result<String> {
+        java(&[&[class, "--bootstrap-server", &self.bootstrap], args].concat(), &std::env::temp_dir())
     }
 
     /// Takes back what [`Broker::allow`] gave.
@@ -178,23 +194,43 @@ impl Broker {
 }
 
 impl Server {
+    /// Makes its directory and its data.
+    fn format(node: &settings::Node, ports: settings::Ports, heap: &'static str, secured: bool) -> Result<Self> {
+        let home = tempfile::Builder::new().prefix("weir-kafka-").tempdir()?;
+        std::fs::write(home.path().join(settings::FILE), settings::properties(home.path(), node, &ports, secured))?;
+        let mut args = vec!["kafka.tools.StorageTool", "format", "-t", settings::CLUSTER_ID, "-c", settings::FILE];
+        args.extend(node.voters.is_empty().then_some("--standalone"));
+        java(&args, home.path())?;
+        Ok(Self { home, ports, heap, process: None, secured })
+    }
+
     fn start(&mut self) -> Result<()> {
+        self.launch()?;
+        self.wait_until_it_listens()
+    }
+
+    fn launch(&mut self) -> Result<()> {
         let home = self.home.path();
-        let log = home.join("kafka.log");
-        let out = File::create(&log)?;
-        let mut command = java_command(home, "512m")?;
+        let out = File::create(home.join(LOG))?;
+        let mut command = java_command(home, self.heap)?;
         command.args(["kafka.Kafka", settings::FILE]).stdout(out.try_clone()?).stderr(out);
-        let mut process = Process::spawn(&mut command, Some(home))?;
+        self.process = Some(Process::spawn(&mut command, Some(home))?);
+        Ok(())
+    }
+
+    fn wait_until_it_listens(&mut self) -> Result<()> {
+        let log = self.home.path().join(LOG);
+        let process = self.process.as_mut().context("the broker was not launched")?;
         let deadline = Instant::now() + START_WITHIN;
         let address = SocketAddr::from(([127, 0, 0, 1], self.ports.clients));
         while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
             if let Some(status) = process.ended()? {
+                self.process = None;
                 bail!("Kafka ended with {status}: {}", std::fs::read_to_string(&log)?);
             }
             ensure!(Instant::now() < deadline, "Kafka did not listen within {START_WITHIN:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.process = Some(process);
         Ok(())
     }
 }
@@ -207,6 +243,11 @@ pub fn credentials(user: &str) -> [(&'static str, String); 4] {
         ("sasl.username", user.to_owned()),
         ("sasl.password", user.to_owned()),
     ]
+}
+
+fn free_ports() -> Result<settings::Ports> {
+    let (clients, controller, internal) = (free_port()?, free_port()?, free_port()?);
+    Ok(settings::Ports { clients, controller, internal, proxied: Vec::new() })
 }
 
 /// A port that nothing listens on now.
@@ -222,11 +263,11 @@ fn java_command(home: &Path, heap: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs one of Kafka's tools to its end.
-fn java(args: &[&str], home: &Path) -> Result<()> {
+/// Runs one of Kafka's tools to its end; returns what it printed.
+fn java(args: &[&str], home: &Path) -> Result<String> {
     let output = java_command(home, "256m")?.arg("-XX:TieredStopAtLevel=1").args(args).output();
     let output = output.context("failed to start java; `make deps` installs it")?;
     let said = || String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{} failed: {}", args.join(" "), said());
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -13,6 +13,8 @@ pub mod machine;
 pub mod oracle;
 /// Child processes that cannot outlive this one.
 pub mod process;
+/// A network that misbehaves on purpose.
+pub mod proxy;
 /// Random moments.
 pub mod random;
 /// What is committed in a topic.

@@ -16,9 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Records are `(key, value)`; none of both is null.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
-/// Creates `name` with `partitions` partitions and `settings` (`max.message.bytes`, ..).
+/// Creates `name` with `partitions` partitions, as many replicas as is usual there, and `settings`
+/// (`max.message.bytes`, ..).
 pub fn create(broker: &Broker, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
-    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
     for (key, value) in settings {
         topic = topic.set(key, value);
     }

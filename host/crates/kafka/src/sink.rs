@@ -6,6 +6,8 @@
 //! the group's generation), so both are initialised before anything is trusted or written, whatever the delivery.
 
 mod marker;
+#[cfg(test)]
+mod mock;
 /// What a user chooses.
 pub mod options;
 mod pool;

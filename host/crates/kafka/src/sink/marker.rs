@@ -24,6 +24,8 @@ const GLANCE_BOUND: Duration = Duration::from_secs(30);
 const STABLE_BOUND: Duration = Duration::from_secs(60);
 /// How long the answer to a plain commit is waited for.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
+/// While a coordinator moves or loads.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A member of the job's group that is assigned nothing.
 pub(crate) struct Group {
@@ -65,11 +67,12 @@ impl Group {
             MarkerRead::Glance => GLANCE_BOUND,
             MarkerRead::Stable => STABLE_BOUND,
         };
-        let answer = self.consumer.committed_offsets(asked, bound);
-        ffi::serve_events(&self.consumer);
-        let answer = answer.map_err(|error| {
-            self.failure(self.reading(), error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
-        })?;
+        let answer = insist(bound, |left| {
+            let answer = self.consumer.committed_offsets(asked.clone(), left);
+            ffi::serve_events(&self.consumer);
+            answer.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+        });
+        let answer = answer.map_err(|code| self.failure(self.reading(), code))?;
         self.each(&answer)
     }
 
@@ -96,31 +99,43 @@ impl Group {
     /// Commits outside any transaction and waits for the answer. No broker would refuse an attempt that was given up:
     /// its `tenure` does.
     pub(crate) fn commit(&self, offsets: &TopicPartitionList, tenure: &Tenure) -> Result<(), Error> {
-        let started = Instant::now();
-        loop {
-            tenure.check("commit offsets")?;
-            let left = COMMIT_BOUND.saturating_sub(started.elapsed());
+        let mut refused = Ok(());
+        let committed = insist(COMMIT_BOUND, |left| {
+            refused = tenure.check("commit offsets");
+            if refused.is_err() {
+                return Ok(());
+            }
             let committed = ffi::produce::commit_offsets(&self.consumer, offsets, left);
             ffi::serve_events(&self.consumer);
-            match committed {
-                Ok(()) => return Ok(()),
-                // Sent again as long as it may pass: the same positions may be committed twice.
-                Err(code) if passes(code) && started.elapsed() < COMMIT_BOUND => {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                Err(code) => {
-                    let operation = format!("commit offsets of group {:?}", self.name);
-                    return Err(match is_unknown_topic(code) {
-                        true => Error::TopicUnknown { operation },
-                        false => self.failure(operation, code),
-                    });
-                }
+            committed
+        });
+        refused?;
+        committed.map_err(|code| {
+            let operation = format!("commit offsets of group {:?}", self.name);
+            match is_unknown_topic(code) {
+                true => Error::TopicUnknown { operation },
+                false => self.failure(operation, code),
             }
-        }
+        })
     }
 
     fn failure(&self, operation: String, code: RDKafkaErrorCode) -> Error {
         self.consumer.client().context().explain(operation, code)
+    }
+}
+
+/// Asks again, within `bound`, as long as the answer is one that may pass: reading changes nothing, and the same
+/// positions may be committed twice. Each call is told how much time is left.
+fn insist<T>(
+    bound: Duration,
+    mut call: impl FnMut(Duration) -> Result<T, RDKafkaErrorCode>,
+) -> Result<T, RDKafkaErrorCode> {
+    let started = Instant::now();
+    loop {
+        match call(bound.saturating_sub(started.elapsed())) {
+            Err(code) if passes(code) && started.elapsed() < bound => std::thread::sleep(ASK_AGAIN_AFTER),
+            outcome => return outcome,
+        }
     }
 }
 

@@ -160,7 +160,13 @@ impl Producer {
         match self.reports.failed.take() {
             None => Ok(()),
             Some((topic, RDKafkaErrorCode::MessageSizeTooLarge)) => Err(self.too_large(topic)),
-            Some((topic, code)) => Err(self.failure(format!("write to topic {topic:?}"), code)),
+            Some((topic, code)) => {
+                // Records are purged because something else went wrong.
+                if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
+                    self.probe()?;
+                }
+                Err(self.failure(format!("write to topic {topic:?}"), code))
+            }
         }
     }
 

@@ -1,0 +1,99 @@
+//! What becomes of the errors that a broker answers a write with, injected through librdkafka's mock cluster. Below the
+//! port, because the mock does not tell a topic's limits, which the port asks for; `tests/mock.rs` has the others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::RDKafkaApiKey::{self, AddPartitionsToTxn, Produce};
+use rdkafka::types::RDKafkaRespErr::{self, *};
+use weir_core::ports::MarkerRead;
+use weir_core::{Fault, FrameWriter, JobName, RecordView, ShardId};
+
+use super::marker::Group;
+use super::pool::{Background, Pool, Slot, Tenure};
+use super::producer::OutputTopic;
+use super::transactor::{Fenced, Transactor};
+use crate::Error;
+use crate::options::ClientOptions;
+
+/// The answer to a request, and who must act on it; `None`: it is retried, unseen.
+type Row = (RDKafkaApiKey, RDKafkaRespErr, Option<Fault>);
+
+const ROWS: [Row; 18] = [
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR__TRANSPORT, None),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_NOT_COORDINATOR, None),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, None),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, None),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Some(Fault::Transient)),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Some(Fault::Fenced)),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Some(Fault::Fenced)),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Some(Fault::User)),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Some(Fault::User)),
+    (Produce, RD_KAFKA_RESP_ERR__TRANSPORT, None),
+    (Produce, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, None),
+    (Produce, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, None),
+    (Produce, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, None),
+    (Produce, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, Some(Fault::Transient)),
+    (Produce, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Some(Fault::Transient)),
+    (Produce, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Some(Fault::Fenced)),
+    (Produce, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Some(Fault::User)),
+    (Produce, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, Some(Fault::User)),
+];
+
+fn transactor(options: &ClientOptions) -> Transactor {
+    let topics = Arc::from([OutputTopic { name: "out".to_owned(), limit: 1_000_000 }]);
+    let timeout = Duration::from_secs(15);
+    let pool = Arc::new(Pool { options: options.clone(), topics, timeout, tenure: Tenure::default() });
+    let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
+    let fenced = Fenced { first: initialise(Slot::First), second: initialise(Slot::Second) };
+    Transactor::new(Arc::clone(&pool), Background::default(), fenced)
+}
+
+/// Writes a record and commits it, with a position.
+fn epoch(transactor: &mut Transactor, options: &ClientOptions) -> Result<(), Error> {
+    let mut writer = FrameWriter::new(Vec::new());
+    let (key, value) = (Some(&b"key"[..]), Some(&b"value"[..]));
+    writer.push(RecordView { timestamp_ms: 1_700_000_000_000, source: 0, key, value, headers: &[] });
+    transactor.producer()?.write(0, &writer.finish())?;
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset("in", 0, rdkafka::Offset::Offset(1)).unwrap();
+    let group = Group::open(options, MarkerRead::Glance)?;
+    transactor.commit(&offsets, &group.metadata()?)
+}
+
+fn check(&(api, error, fault): &Row) {
+    let cluster = MockCluster::new(1).unwrap();
+    for topic in ["in", "out"] {
+        cluster.create_topic(topic, 1, 1).unwrap();
+    }
+    let options = ClientOptions {
+        brokers: cluster.bootstrap_servers(),
+        properties: BTreeMap::new(),
+        job: JobName::new("mocked").unwrap(),
+        shard: ShardId(0),
+    };
+    let mut first = transactor(&options);
+    epoch(&mut first, &options).unwrap();
+    cluster.request_errors(api, &vec![error; if fault.is_none() { 2 } else { 1 }]);
+    let outcome = epoch(&mut first, &options);
+    assert_eq!(outcome.as_ref().err().map(Error::fault), fault, "{api:?} {error:?}: {outcome:?}");
+    if outcome.is_err() {
+        first.fail();
+    }
+    assert_eq!(epoch(&mut first, &options).is_ok(), fault.is_none(), "{api:?} {error:?}: the epoch after it");
+    first.close();
+    epoch(&mut transactor(&options), &options).unwrap();
+}
+
+#[test]
+fn errors_of_a_write() {
+    thread::scope(|scope| {
+        for part in ROWS.chunks(ROWS.len().div_ceil(8)) {
+            scope.spawn(move || part.iter().for_each(check));
+        }
+    });
+}
