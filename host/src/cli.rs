@@ -62,13 +62,27 @@ enum Verb {
     /// Check a pipeline and print its plan, without running it
     Validate(Box<validate::Args>),
     /// Print what a plugin is, or what a state directory holds and whether it would start
+    ///
+    /// Of a state directory: epochs, attempts, positions, operators, tables and sizes. With --brokers also the marker that
+    /// Kafka keeps, and whether a start would be refused, and why, by the very rules of a start. Nothing is written and
+    /// nobody is fenced; the job may run meanwhile. Exit code 4: a start would be refused.
     Inspect(inspect::Args),
     /// Write all state of a stopped job to one directory, which can be moved and started from
+    ///
+    /// The job must not run: stop it with SIGTERM, after which it commits and leaves within 10 s. The savepoint holds log
+    /// and store with a digest of every file; it has its name only once it is whole. Start from it on any machine with
+    /// `host run .. --from-savepoint OUT-DIR`: under the same job name if nothing was committed since, under another one
+    /// as a new job that begins with this state. --brokers asks for the marker: needed for a new job from the state of
+    /// one that was killed.
     Savepoint(savepoint::Args),
     /// Tend the transactions of a job
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Txn(txn::Args),
     /// Make a job forget its state and its offsets, after saying what that costs
+    ///
+    /// Removes what is in the state directory, and the consumer group with its offsets and marker. The next start is a
+    /// first start: what it reads again it writes again, beside what is in the outputs already. Refused while the job
+    /// runs. Cut short, it leaves what no job starts with, and the same command finishes it.
     Reset(reset::Args),
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
+use weir_tests::broker::Broker;
 use weir_tests::host::{Host, checkout, plugin, program, sibling};
+use weir_tests::topics::{self, Writer};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -78,6 +80,37 @@ fn the_torture_takes_its_commands_as_written() -> Result<()> {
             command.split("RUNS=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("1").parse()?;
         let shown = String::from_utf8(shown.stdout)?;
         ensure!(shown.lines().count() == runs, "{command}: {} schedules", shown.lines().count());
+    }
+    Ok(())
+}
+
+/// The lines of all shell blocks of a document, in order.
+fn shell_lines(document: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(checkout().join(document))?;
+    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines: Vec<String> = blocks.flat_map(str::lines).map(str::to_owned).collect();
+    ensure!(!lines.is_empty(), "{document} has no command");
+    Ok(lines)
+}
+
+/// One story on one job: its state, its move, its end. A comment says which code a line exits with, if it is not 0.
+#[test]
+fn the_commands_of_the_operations_page_work_as_written() -> Result<()> {
+    let broker = Broker::start_own()?;
+    for topic in ["clicks", "counts"] {
+        topics::create(&broker, topic, 2, &[])?;
+    }
+    topics::fill(&Writer::new(&broker)?, "clicks", 1_000, 50, 100)?;
+    let home = as_built()?;
+    symlink(PathBuf::from(plugin("count")?).canonicalize()?, home.path().join("count.wasm"))?;
+    let job =
+        "host run --plugin count.wasm --brokers localhost:9092 --from clicks --to counts --job orders --until latest";
+    for line in [vec![job.to_owned()], shell_lines("host/docs/operations.md")?].concat() {
+        let (command, code) = line.split_once("# exits ").unwrap_or((&line, "0"));
+        let command = command.replace("localhost:9092", broker.bootstrap());
+        let script = format!("cd {} && PATH=$PWD/target/release:$PATH && {command}", home.path().display());
+        let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?;
+        ended.expect(code.trim().parse()?).with_context(|| line.clone())?;
     }
     Ok(())
 }

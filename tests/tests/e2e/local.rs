@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use weir_tests::host::{plugin, run, run_with_input};
+use weir_tests::host::{checkout, plugin, run, run_with_input};
 use weir_tests::machine;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -60,6 +60,32 @@ fn inspect_says_what_a_plugin_is() -> Result<()> {
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     for word in ["count", "0.1.0", "weir:operator", "count"] {
         ensure!(said.contains(word), "it does not say {word:?}, but:\n{said}");
+    }
+    Ok(())
+}
+
+/// Every on-disk format at once, as an earlier build wrote it: 410 records counted, the last ones only in the log.
+#[test]
+fn a_savepoint_of_an_earlier_build_goes_on_where_it_was() -> Result<()> {
+    let _machine = machine::shared();
+    let golden = checkout().join("host/crates/state/tests/golden/savepoint").display().to_string();
+    let mut counts = [64, 64, 65, 65, 64, 44, 44];
+    let mut expected = String::new();
+    for key in (410..1000).map(|offset| offset % 7) {
+        let count = counts.get_mut(key).context("one of seven keys")?;
+        *count += 1;
+        expected.push_str(&format!("{count}\n"));
+    }
+    // Under its own name, and as the beginning of another job.
+    for job in ["golden", "another"] {
+        let home = TempDir::new()?;
+        let state = home.path().join("state").display().to_string();
+        let plugin = plugin("count")?;
+        let mut args =
+            vec!["run", "--plugin", &plugin, "--from", "generate:sequence?keys=7&count=1000", "--api", "off"];
+        args.extend(["--job", job, "--state-dir", &state, "--from-savepoint", &golden]);
+        let ended = run(&args, PATIENCE)?.expect(0)?;
+        ensure!(ended.stdout == expected.as_bytes(), "job {job}: {:?}", String::from_utf8_lossy(&ended.stdout));
     }
     Ok(())
 }

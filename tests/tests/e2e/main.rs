@@ -9,6 +9,8 @@ mod scene;
 mod api;
 /// Exact counts: as they are, killed at random moments, with large state, with another parallelism.
 mod count;
+/// The disk as an enemy: bits that flip, files that vanish, copies of another time.
+mod enemies;
 /// A broker that hangs, is away, refuses.
 mod faults;
 /// Bad records and bad plugins.
@@ -19,6 +21,8 @@ mod local;
 mod matrix;
 /// Kafka at one end, a generator or a file at the other.
 mod mixed;
+/// The operator's commands.
+mod operator;
 /// What the record contract says of keys, headers, timestamps and nulls.
 mod records;
 /// Two at once; state directories that do not belong, are corrupt or torn.

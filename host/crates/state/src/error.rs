@@ -1,7 +1,7 @@
 //! What can go wrong with state, and who must act.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use weir_core::{Fault, PortError};
 
@@ -110,6 +110,18 @@ pub enum Error {
         /// Why.
         source: rocksdb::Error,
     },
+    /// RocksDB's files do not check, or some are gone.
+    #[error(
+        "the store in {} is damaged; nothing of it was used: restore the state directory from a savepoint or from a copy \
+         of this very state, or make the job forget with `host reset`",
+        path.display()
+    )]
+    StoreDamaged {
+        /// The directory of the store.
+        path: PathBuf,
+        /// What does not check.
+        source: rocksdb::Error,
+    },
     /// Weir itself is wrong.
     #[error("state invariant broken: {0}; please report this")]
     Invariant(String),
@@ -120,13 +132,26 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Locked { .. } => Fault::Fenced,
-            Self::Foreign { .. } | Self::Damaged { .. } | Self::Disagree { .. } | Self::Savepoint { .. } => {
-                Fault::Corrupt
-            }
+            Self::Foreign { .. }
+            | Self::Damaged { .. }
+            | Self::Disagree { .. }
+            | Self::Savepoint { .. }
+            | Self::StoreDamaged { .. } => Fault::Corrupt,
             Self::Create { .. } | Self::Missing { .. } | Self::Exists { .. } => Fault::Config,
-            Self::Store { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => Fault::Corrupt,
             Self::Io { .. } | Self::Poisoned { .. } | Self::Store { .. } => Fault::User,
             Self::Invariant(_) => Fault::Bug,
+        }
+    }
+
+    /// What RocksDB said when it was to `action` the store in `path`.
+    pub(crate) fn store(action: &'static str, path: &Path, source: rocksdb::Error) -> Self {
+        let path = path.to_owned();
+        // A file that a manifest names and that is not there is an I/O error to RocksDB, but for an empty store.
+        let is_gone = source.kind() == rocksdb::ErrorKind::IOError && source.as_ref().contains("No such file");
+        match source.kind() {
+            rocksdb::ErrorKind::Corruption => Self::StoreDamaged { path, source },
+            _ if is_gone => Self::StoreDamaged { path, source },
+            _ => Self::Store { action, path, source },
         }
     }
 

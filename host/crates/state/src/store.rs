@@ -50,14 +50,10 @@ pub(crate) struct Shared {
 
 impl RocksStore {
     pub(crate) fn open(path: &Path, memory_bytes: u64, ownership: Arc<Ownership>) -> Result<Self, Error> {
-        let failed = |action| {
-            let path = path.to_owned();
-            move |source| Error::Store { action, path, source }
-        };
         let budget = Budget::of(memory_bytes);
         let options = options::options(budget);
         let all = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
-        let db = DB::open_cf_descriptors(&options, path, [all]).map_err(failed("open"))?;
+        let db = DB::open_cf_descriptors(&options, path, [all]).map_err(|error| Error::store("open", path, error))?;
         let applied = read_applied(&db, path)?;
         let progress = Progress::new(applied, budget.waiting);
         let shared = Arc::new(Shared { db, path: path.to_owned(), progress, _ownership: ownership });
@@ -79,8 +75,7 @@ impl RocksStore {
 
 /// The epoch that the store holds; 0 before the first.
 fn read_applied(db: &DB, path: &Path) -> Result<u64, Error> {
-    let failed = |source| Error::Store { action: "read", path: path.to_owned(), source };
-    let Some(bytes) = db.get(APPLIED_EPOCH).map_err(failed)? else { return Ok(0) };
+    let Some(bytes) = db.get(APPLIED_EPOCH).map_err(|error| Error::store("read", path, error))? else { return Ok(0) };
     let wrong = |bytes: Vec<u8>| Error::Invariant(format!("the store's epoch has {} bytes instead of 8", bytes.len()));
     Ok(u64::from_le_bytes(bytes.try_into().map_err(wrong)?))
 }
@@ -178,7 +173,7 @@ impl Shared {
 
     fn error(&self, failure: Failure) -> Error {
         match failure {
-            Failure::Rocks(action, source) => Error::Store { action, path: self.path.clone(), source },
+            Failure::Rocks(action, source) => Error::store(action, &self.path, source),
             Failure::Broken(what) => Error::Invariant(what),
             Failure::Injected(injected) => {
                 Error::io("write to the store in", &self.path)(std::io::Error::other(injected))

@@ -32,13 +32,13 @@ impl StoreReader {
         if !path.join(CURRENT).exists() {
             return Ok(None);
         }
-        let failed = |source| Error::Store { action: "open", path: path.to_owned(), source };
         let mut options = options::options(Budget::of(MEMORY_BYTES));
         options.create_if_missing(false);
         // All files are opened now: the owner may remove them while they are read.
         options.set_max_open_files(-1);
         let all = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
-        let db = DB::open_cf_descriptors_read_only(&options, path, [all], false).map_err(failed)?;
+        let db = DB::open_cf_descriptors_read_only(&options, path, [all], false)
+            .map_err(|error| Error::store("open", path, error))?;
         let applied = Epoch(read_applied(&db, path)?);
         Ok(Some(Self { db, path: path.to_owned(), applied }))
     }
@@ -65,7 +65,7 @@ impl Iterator for Entries<'_> {
     type Item = Result<(Box<[u8]>, Box<[u8]>), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let failed = |source| Error::Store { action: "read", path: self.path.to_owned(), source };
+        let failed = |error| Error::store("read", self.path, error);
         let entries = self.entries.as_mut()?;
         entries.find(|entry| !entry.as_ref().is_ok_and(|(key, _)| **key == *APPLIED_EPOCH)).map(|e| e.map_err(failed))
     }

@@ -5,7 +5,9 @@
 mod dir;
 mod log;
 mod model;
+mod savepoint;
 mod store;
+mod view;
 
 use std::fs;
 use std::path::{Path, PathBuf};
