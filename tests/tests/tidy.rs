@@ -183,7 +183,7 @@ fn make_goals_that_docs_name_exist() -> Result<()> {
 #[test]
 fn tests_that_the_fault_matrix_names_exist() -> Result<()> {
     let text = std::fs::read_to_string(checkout().join("host/docs/fault-matrix.md"))?;
-    let named = Regex::new(r"`([a-z_/.-]+\.rs)` `([a-z0-9_]+)`")?;
+    let named = Regex::new(r"`([a-z0-9_/.-]+\.rs)` `([a-z0-9_]+)`")?;
     let rows: Vec<&str> =
         text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault |")).collect();
     ensure!(rows.len() > 20, "the fault matrix has {} rows", rows.len());

@@ -176,7 +176,7 @@ mod tests {
     fn a_failure_rate_looks_back_over_its_window_only() {
         let rate = Restart::FailureRate { failures: 2, within: 60 * S, delay: S };
         assert_eq!(delays(rate, &[(0, 0), (30, 0), (60, 0)]), [1000, 1000, 0], "three within a minute");
-        assert_eq!(delays(rate, &[(0, 0), (30, 0), (61, 0), (90, 0)]), [1000; 4], "never three within a minute");
+        assert_eq!(delays(rate, &[(0, 0), (30, 0), (61, 0), (91, 0)]), [1000; 4], "never three within a minute");
         assert_eq!(delays(rate, &[(0, 0), (30, 0), (61, 0), (62, 0)]), [1000, 1000, 1000, 0]);
     }
 

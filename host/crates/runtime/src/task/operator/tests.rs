@@ -65,6 +65,8 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
         has_patient_sink: false,
         state_memory_bytes: 1 << 20,
         transaction_timeout: std::time::Duration::from_secs(15),
+        restart: weir_core::Restart::Never,
+        bounds: crate::Bounds::default(),
     };
     let metrics = JobMetrics::new(&options).operator("o");
     let (key, tables) = (KeySpec::Key, Vec::new());
