@@ -67,6 +67,6 @@ pub(crate) fn remove_dir(path: &Path) -> Result<(), Error> {
     missing_is_fine(fs::remove_dir_all(path)).map_err(Error::io("remove", path))
 }
 
-fn missing_is_fine(result: std::io::Result<()>) -> std::io::Result<()> {
+fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
