@@ -69,7 +69,7 @@ fn the_readme_without_kafka_works_as_written() -> Result<()> {
 #[test]
 fn the_torture_takes_its_commands_as_written() -> Result<()> {
     for command in block("host/docs/reliability.md", "To repeat it")? {
-        let script = format!("cd {} && {} --dry-run", checkout().display(), command);
+        let script = format!("cd {} && {command} --dry-run --no-print-directory", checkout().display());
         let dry = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?.expect(0)?;
         let dry = String::from_utf8(dry.stdout)?;
         let mut words = dry.lines().last().context("make says nothing")?.split_whitespace();

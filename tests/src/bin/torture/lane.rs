@@ -18,6 +18,8 @@ use crate::{RECOVER_WITHIN, STOPPED_FOR};
 /// A point that is not reached for so long is no part of the protocol.
 const STRIKE_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// The store is flushed about once a second: a start that finds nothing to replay is rare.
+const MISSES_MAX: u32 = 5;
 /// The exit code after SIGKILL.
 const KILLED: i32 = 128 + 9;
 
@@ -34,6 +36,8 @@ pub(crate) struct Lane<'a> {
     zombies: Vec<Zombie>,
     /// Whether this job has committed output: before, a start has nothing to restore.
     has_run: bool,
+    /// How many starts in a row had nothing to replay.
+    misses: u32,
     /// The runs of this job.
     seeds: Vec<u64>,
 }
@@ -50,6 +54,7 @@ impl<'a> Lane<'a> {
             pending: None,
             zombies: Vec::new(),
             has_run: false,
+            misses: 0,
             seeds: Vec::new(),
         }
     }
@@ -115,7 +120,7 @@ impl<'a> Lane<'a> {
 
     /// A new instance recovers from the fault before, and is struck at `point`.
     fn strike_at(&mut self, point: &'static Point, step: &Step) -> Result<()> {
-        if point.when == When::Start && !self.has_run {
+        if [When::Start, When::Replay].contains(&point.when) && !self.has_run {
             self.settle()?;
         }
         if self.life.is_some() {
@@ -131,6 +136,15 @@ impl<'a> Lane<'a> {
         };
         let pass = if step.skip > 0 { format!("{}*off->", step.skip) } else { String::new() };
         self.start(format!("{}={pass}1*return({action})", point.name))?;
+        if point.when == When::Replay {
+            self.wait("the start", STRIKE_WITHIN, |lane| Ok(lane.pending.is_none() || lane.running()?.has_struck()?))?;
+            if self.pending.is_none() {
+                self.misses += 1;
+                ensure!(self.misses < MISSES_MAX, "{} starts had nothing to replay", self.misses);
+                return self.strike_at(point, step);
+            }
+            self.misses = 0;
+        }
         match step.fault {
             Fault::Zombie | Fault::TimeOut => {
                 self.wait("the process to stop itself", STRIKE_WITHIN, |lane| lane.running()?.is_stopped())?;

@@ -14,6 +14,8 @@ pub(crate) enum When {
     Apply,
     /// At each start that restores something.
     Start,
+    /// At a start whose store lacks what the log has: nearly all of them.
+    Replay,
     /// At a first start only.
     FirstStart,
 }
@@ -48,7 +50,7 @@ pub(crate) static POINTS: [Point; 19] = [
     point("log-trimming", When::Apply, true),
     point("fenced-one-id", When::Start, false),
     point("marker-read", When::Start, false),
-    point("mid-restore", When::Start, false),
+    point("mid-restore", When::Replay, false),
     point("restored", When::Start, false),
     point("manifest-temp", When::FirstStart, true),
     point("manifest-renamed", When::FirstStart, true),
@@ -143,7 +145,7 @@ fn step(random: &mut Random, points: &[&'static Point], moments: bool, pauses: b
                 When::Apply => random.below(2),
                 // Of the format's file or of the log's first record.
                 When::FirstStart => random.below(2),
-                When::Start => 0,
+                When::Start | When::Replay => 0,
             };
             let fault = match random.below(100) {
                 roll if roll < TIME_OUTS && point.when == When::Epoch => Fault::TimeOut,

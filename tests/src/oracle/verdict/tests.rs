@@ -265,7 +265,9 @@ fn a_last_marker_that_is_not_at_the_end_is_found() {
 #[test]
 fn a_reader_that_saw_what_is_not_there_in_the_end_is_found() {
     planted(Kind::NotAPrefix, |facts| facts.seen.get_mut(&0).unwrap()[3].print ^= 1);
-    planted(Kind::NotAPrefix, |facts| drop(facts.seen.get_mut(&0).unwrap().remove(3)));
+    planted(Kind::NotAPrefix, |facts| {
+        facts.seen.get_mut(&0).unwrap().remove(3);
+    });
     planted(Kind::NotAPrefix, |facts| {
         facts.seen.get_mut(&1).unwrap().push(Sight { offset: 1000, print: 1 });
     });
