@@ -30,9 +30,9 @@ pub enum Error {
         cure: &'static str,
     },
     /// There is nothing to look at.
-    #[error("there is no directory {}: check the path", path.display())]
+    #[error("{} is not there: check the path", path.display())]
     Missing {
-        /// The directory.
+        /// Where.
         path: PathBuf,
     },
     /// A savepoint is written to a new place.
