@@ -24,7 +24,7 @@ fn expect_waiting(host: &mut Host, port: u16) -> Result<String> {
     ensure!(health.contains("503"), "{health}");
     ensure!(get(port, "/metrics")?.contains("weir_job_slow_waits_total"), "no metric counts it");
     ensure!(host.log()?.contains("still waiting"), "{}", host.log()?);
-    Ok(job["waiting"]["what"].as_str().unwrap_or_default().to_owned())
+    Ok(job.pointer("/waiting/what").and_then(|what| what.as_str()).unwrap_or_default().to_owned())
 }
 
 #[test]
