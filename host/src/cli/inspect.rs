@@ -36,7 +36,8 @@ pub(super) struct Args {
 /// What has to do with the directory alone is refused for a plugin.
 pub(super) fn execute(args: &Args) -> Result<ExitCode> {
     let brokers = args.cluster.brokers();
-    if !args.what.is_dir() && !(args.json || args.entries || brokers.is_some()) {
+    let is_state = args.what.is_dir() || args.json || args.entries || brokers.is_some();
+    if !is_state {
         return plugin(&args.what);
     }
     telemetry::start(telemetry::Format::Text)?;

@@ -74,7 +74,7 @@ fn damage_that_shows_at_the_start_is_refused_and_disturbs_nobody() -> Result<()>
     let _machine = machine::shared();
     let scene = worn("damage")?;
     let damages: &[(&str, Damage, &str)] = &[
-        ("a bit of FORMAT's job", |dir| flip(&dir.join("FORMAT"), 0.8), "belongs to job"),
+        ("a bit of FORMAT's job", |dir| flip(&dir.join("FORMAT"), 0.8), "state directory"),
         ("a bit of FORMAT's magic", |dir| flip(&dir.join("FORMAT"), 0.1), "--state-dir"),
         ("FORMAT is gone", |dir| Ok(fs::remove_file(dir.join("FORMAT"))?), "no FORMAT file"),
         (
