@@ -23,7 +23,7 @@ fn twenty_runs_of_torture_lose_duplicate_and_tear_apart_nothing() -> Result<()> 
 
 /// Runs 1 and 2 at `place` with `rule` broken: the torture must fail.
 fn is_seen(rule: &str, place: &str) -> Result<()> {
-    let _machine = machine::alone();
+    let _machine = machine::shared();
     // A torture that fails leaves logs and state, which nobody needs here.
     let home = TempDir::new()?;
     let litter = home.path().display().to_string();
