@@ -47,10 +47,10 @@ fn a_broker_of_three_is_killed_and_the_coordinators_move() -> Result<()> {
     let mut host = Host::start(&args)?;
     let observer = Observer::new(cluster.broker(), &output)?;
     host.wait_until("output", PATIENCE, |_| Ok(observer.stable().is_ok_and(|stable| stable > 5_000)))?;
+    let before = observer.stable()?;
     cluster.kill(node)?;
     let killed = Instant::now();
     // What was committed before may become visible after; more than one epoch is new.
-    let before = observer.stable().unwrap_or(0);
     host.wait_until("output after the kill", PATIENCE, |_| {
         Ok(observer.stable().is_ok_and(|now| now > before + 1_000))
     })?;
