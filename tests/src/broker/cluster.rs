@@ -69,11 +69,11 @@ impl Cluster {
 
     /// Who coordinates whom now.
     pub fn coordinators(&self) -> Result<Coordinators> {
-        let config = self.broker.client();
+        let config = || self.broker.client();
         // The internal topics exist after their first use.
-        let producer: BaseProducer = config.clone().set("transactional.id", "first").create()?;
+        let producer: BaseProducer = config().set("transactional.id", "first").create()?;
         producer.init_transactions(PATIENCE)?;
-        let consumer: BaseConsumer = config.clone().set("group.id", "first").create()?;
+        let consumer: BaseConsumer = config().set("group.id", "first").create()?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition("any", 0);
         // The answer is not wanted, and there may be none.

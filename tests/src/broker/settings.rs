@@ -54,7 +54,7 @@ impl Node {
         }
         let voters: Vec<String> = self.voters.iter().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
         lines.push(format!("controller.quorum.voters={}", voters.join(",")));
-        let soon = ["broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500"];
+        let soon = ["broker.session.timeout.ms=6000", "broker.heartbeat.interval.ms=1000"];
         lines.extend(soon.map(str::to_owned));
         lines
     }
