@@ -169,7 +169,7 @@ impl Broker {
             vec!["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &internal, "--remove", "--force"];
         args.extend(["--allow-principal", &principal, kind, name]);
         args.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
-        java(&args, server.home.path())
+        java(&args, server.home.path()).map(drop)
     }
 
     /// The files in which the broker keeps the records of a partition, oldest first.
