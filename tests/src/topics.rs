@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::broker::Broker;
+use crate::reader::Observer;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -23,7 +24,18 @@ pub fn create(broker: &Broker, name: &str, partitions: i32, settings: &[(&str, &
     for (key, value) in settings {
         topic = topic.set(key, value);
     }
-    administrate(broker, async |admin| admin.create_topics([&topic], &options()).await)
+    administrate(broker, async |admin| admin.create_topics([&topic], &options()).await)?;
+    wait_until_known(broker, name)
+}
+
+/// The controller answers before every broker knows what it created, and who leads it.
+fn wait_until_known(broker: &Broker, name: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = Observer::new(broker, name)?.high() {
+        ensure!(Instant::now() < deadline, "topic {name} was created and is not there: {error:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Deletes `name`.

@@ -52,8 +52,7 @@ fn a_commit_of_unknown_outcome_is_recovered_from() -> Result<()> {
     at_once(&scenarios, survives)
 }
 
-#[test]
-fn an_unknown_outcome_taken_as_success_is_seen() -> Result<()> {
+fn unknown_taken_as_success() -> Result<()> {
     let scene = Scene::new("taken-as-success")?;
     let mut host = scene.start_sabotaged("unknown-is-success")?;
     scene.wait_for_output(&mut host)?;
@@ -62,4 +61,11 @@ fn an_unknown_outcome_taken_as_success_is_seen() -> Result<()> {
     host.wait(PATIENCE)?.expect(1)?;
     scene.proxy().clear();
     scene.expect_harm(scene.start(&[])?)
+}
+
+/// The harm is done by the next epoch, on the other id. Where that is being initialised just then, the job stumbles before
+/// it comes to that: so there are three tries.
+#[test]
+fn an_unknown_outcome_taken_as_success_is_seen() -> Result<()> {
+    unknown_taken_as_success().or_else(|_| unknown_taken_as_success()).or_else(|_| unknown_taken_as_success())
 }
