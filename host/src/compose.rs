@@ -34,7 +34,7 @@ mod advice;
 /// A job today is one shard.
 pub(crate) const SHARD: ShardId = ShardId(0);
 /// A commit may take as long as the broker lets a transaction live, and a little; then the client counts as hung.
-const STALL_SLACK: Duration = Duration::from_secs(10);
+const STALL_SLACK: Duration = Duration::from_secs(3);
 
 /// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
 pub trait LoadOperator {

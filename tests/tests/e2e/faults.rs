@@ -49,6 +49,29 @@ fn a_broker_that_is_killed_and_restarted_costs_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Kafka then ends the open transaction without telling the partitions: see `host/crates/kafka/src/sink/hung.rs`.
+#[test]
+fn a_broker_that_is_killed_and_away_for_longer_than_a_transaction_lasts_costs_nothing() -> Result<()> {
+    let _machine = machine::shared();
+    let mut broker = Broker::start_own()?;
+    let (host, input, output) = {
+        let scene = Scene::on(&broker, "hung")?;
+        scene.fill(40_000, 1_000)?;
+        let more = ["--until", "latest", "--max-rate", "1000", "--epoch-interval", "1s", "--transaction-timeout", "4s"];
+        let mut host = scene.start("count", &more)?;
+        let output = Observer::new(&broker, &scene.output)?;
+        host.wait_until("output", PATIENCE, |_| Ok(output.stable()? > 2_000))?;
+        host.wait_until("an open transaction", PATIENCE, |_| Ok(output.open_transactions()? > 0))?;
+        ((host, scene.state), scene.input, scene.output)
+    };
+    broker.kill()?;
+    std::thread::sleep(Duration::from_secs(6));
+    broker.restart()?;
+    host.0.wait(LONG)?.expect(0)?;
+    weir_tests::judge::judge_count(&broker, &input, &output)?.expect_exact()?;
+    Ok(())
+}
+
 #[test]
 fn a_broker_that_is_not_there_is_named() -> Result<()> {
     let _machine = machine::shared();

@@ -5,6 +5,8 @@
 //! transaction. Fencing works by the two transactional ids `weir-JOB-SHARD-0` and `-1` alone (the broker does not check
 //! the group's generation), so both are initialised before anything is trusted or written, whatever the delivery.
 
+/// Transactions that hang.
+mod hung;
 mod marker;
 #[cfg(test)]
 mod mock;
@@ -189,9 +191,12 @@ impl SinkConnector for KafkaSink {
             let operation = "finish initialising a transactional id in the background".to_owned();
             return Err(Error::Unresponsive { operation, waited: INIT_BOUND }.into());
         }
-        let both = self.initialise_both(&mut state)?;
+        let mut both = self.initialise_both(&mut state)?;
         match self.delivery {
-            Delivery::ExactlyOnce => state.fenced = Some(both),
+            Delivery::ExactlyOnce => {
+                hung::close(&both.0, &mut both.1)?;
+                state.fenced = Some(both);
+            }
             Delivery::AtLeastOnce | Delivery::None => self.closing.discard(both.1),
         }
         Ok(())

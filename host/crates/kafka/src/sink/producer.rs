@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use weir_core::ports::RecordLimit;
-use weir_core::{Frame, RecordView};
+use weir_core::{Frame, RecordView, SplitId};
 
 use crate::Error;
 use crate::admin::max_message_bytes;
@@ -31,6 +31,9 @@ const QUEUE_KBYTES: usize = 32 * 1024;
 const QUEUE_RECORDS: usize = 100_000;
 /// Outside transactions: how long a record may wait for its broker.
 const PLAIN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long the abort of what hung may take.
+const ABORT_BOUND: Duration = Duration::from_secs(30);
 
 /// Reports are counted from the event queue itself, so the client's own way of delivering them stays unused.
 impl ProducerContext for Context {
@@ -214,6 +217,23 @@ impl Producer {
 
     fn topic_name(&self, topic: usize) -> String {
         self.topics.get(topic).map(|t| t.name.clone()).unwrap_or_default()
+    }
+
+    /// Writes a record to each of `splits` in a transaction that is aborted: its marker closes whatever this id has left
+    /// open there.
+    pub(crate) fn abort_on(&mut self, splits: &[SplitId]) -> Result<(), Error> {
+        let operation = "abort a transaction that hangs";
+        let failed = |error| Error::of(operation, error);
+        self.client().begin_transaction().map_err(failed)?;
+        for split in splits {
+            // A key, because a compacted topic takes no record without one.
+            let record = BaseRecord::to(&split.topic).partition(split.partition).key(&b"weir"[..]).payload(&b""[..]);
+            self.client().send(record).map_err(|(error, _)| failed(error))?;
+            self.sent += 1;
+        }
+        // Only a partition that was written to gets the marker.
+        self.drain()?;
+        self.client().abort_transaction(ABORT_BOUND).map_err(failed)
     }
 
     /// Ends an open transaction now instead of at its time-out, so that readers of the topics do not wait for it.

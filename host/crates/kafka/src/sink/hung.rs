@@ -1,0 +1,70 @@
+//! Transactions that hang: open on a partition, although their coordinator says that they have ended.
+//!
+//! Seen with Kafka 4.3.1: a broker that is killed while a transaction is open, and away for longer than its time-out, ends
+//! it when it is back, before it knows who leads the partitions, and never writes their markers. Readers of committed
+//! records stop there for ever; and the next commit of the same transactional id would make the aborted records visible.
+//! An abort marker of the same id closes what hangs, as aborted. So before anything is written, both ids abort a record on
+//! each partition where a transaction is still open.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+use weir_core::SplitId;
+
+use crate::Error;
+use crate::admin::{Admin, Topic};
+use crate::client::{consumer_config, open_consumer};
+use crate::ffi::{Isolation, Which};
+use crate::sink::pool::Pool;
+use crate::sink::transactor::Fenced;
+
+/// Readers may learn of an end a moment after whoever ended it.
+const SETTLE_WITHIN: Duration = Duration::from_millis(300);
+const SETTLE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Closes what hangs on the output topics of `pool`, under the ids in `fenced`, both just initialised: no transaction of
+/// theirs is open, as far as the coordinator knows.
+pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<(), Error> {
+    if pool.topics.is_empty() {
+        return Ok(());
+    }
+    let admin = Admin::new(open_consumer(&consumer_config(&pool.options), &pool.options)?);
+    let names: Vec<String> = pool.topics.iter().map(|topic| topic.name.clone()).collect();
+    let partitions = |topic: Topic| {
+        let name: Arc<str> = topic.name.into();
+        topic.partitions.into_iter().map(move |partition| SplitId::new(Arc::clone(&name), partition))
+    };
+    let all: Vec<SplitId> = admin.topics(&names)?.into_iter().flat_map(partitions).collect();
+    let hung = unsettled(&admin, all)?;
+    if hung.is_empty() {
+        return Ok(());
+    }
+    let shown: BTreeSet<String> = hung.iter().map(SplitId::to_string).collect();
+    info!(partitions = ?shown, "a transaction is open: aborting whatever is this job's");
+    fenced.first.abort_on(&hung)?;
+    fenced.second.abort_on(&hung)?;
+    let left = unsettled(&admin, hung)?;
+    if !left.is_empty() {
+        let shown: BTreeSet<String> = left.iter().map(SplitId::to_string).collect();
+        warn!(partitions = ?shown, "a transaction of another producer is open: readers of committed records wait for it");
+    }
+    Ok(())
+}
+
+/// Those of `splits` on which a transaction is open, once ends that are under way have arrived.
+fn unsettled(admin: &Admin, mut splits: Vec<SplitId>) -> Result<Vec<SplitId>, Error> {
+    let deadline = Instant::now() + SETTLE_WITHIN;
+    loop {
+        let stable = admin.offsets(&splits, Which::Latest, Isolation::Committed)?;
+        let ends = admin.offsets(&splits, Which::Latest, Isolation::Uncommitted)?;
+        let open = splits.into_iter().zip(stable.into_iter().zip(ends)).filter(|(_, (stable, end))| stable < end);
+        splits = open.map(|(split, _)| split).collect();
+        if splits.is_empty() || Instant::now() >= deadline {
+            return Ok(splits);
+        }
+        thread::sleep(SETTLE_PAUSE);
+    }
+}
