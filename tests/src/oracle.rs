@@ -1,9 +1,9 @@
 //! The oracle: proves from outside that a job of the plugin `oracle` is exact, or names what is not.
 //!
-//! A [`Generator`] writes (key, sequence) records without pause. A [`Watcher`] reads the output meanwhile as any
-//! read_committed reader would; a [`Markers`] watches the offsets and markers of the job's group. When the job has
-//! stopped, [`collect`] reads both topics once more and [`state::export`] the state. [`judge`] looks at these [`Facts`]
-//! alone, whoever collected them, and gives the [`Verdict`].
+//! A `Generator` writes (key, sequence) records without pause. A `Watcher` reads the output meanwhile as any
+//! read_committed reader would; a `Markers` watches the offsets and markers of the job's group. When the job has
+//! stopped, `collect` reads both topics once more and `state::export` the state. `judge` looks at these `Facts`
+//! alone, whoever collected them, and gives the `Verdict`.
 
 /// Both topics, read again from the start.
 pub mod collect;

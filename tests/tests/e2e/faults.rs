@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use weir_tests::broker::{Broker, USER, credentials};
-use weir_tests::host::{plugin, run};
+use weir_tests::host::{Host, crash_program, plugin, run};
 use weir_tests::machine;
 use weir_tests::reader::Observer;
 
@@ -68,6 +68,27 @@ fn a_broker_that_is_killed_and_away_for_longer_than_a_transaction_lasts_costs_no
     std::thread::sleep(Duration::from_secs(6));
     broker.restart()?;
     host.0.wait(LONG)?.expect(0)?;
+    weir_tests::judge::judge_count(&broker, &input, &output)?.expect_exact()?;
+    Ok(())
+}
+
+/// The same, with the offsets of the transaction pending, too, and another process to start from it.
+#[test]
+fn host_and_broker_killed_before_the_end_of_a_transaction_cost_nothing() -> Result<()> {
+    let _machine = machine::shared();
+    let mut broker = Broker::start_own()?;
+    let (args, _state, input, output) = {
+        let scene = Scene::on(&broker, "pending")?;
+        scene.fill(20_000, 1_000)?;
+        let more = ["--until", "latest", "--max-rate", "1000", "--transaction-timeout", "4s"];
+        (scene.args("count", &more)?, scene.state, scene.input, scene.output)
+    };
+    let start = |points| Host::start_program_with(&crash_program()?, &args, &[("FAILPOINTS", points)]);
+    start("offsets-sent=10*off->1*return(kill)")?.wait(PATIENCE)?.expect(137)?;
+    broker.kill()?;
+    std::thread::sleep(Duration::from_secs(6));
+    broker.restart()?;
+    start("")?.wait(LONG)?.expect(0)?;
     weir_tests::judge::judge_count(&broker, &input, &output)?.expect_exact()?;
     Ok(())
 }
