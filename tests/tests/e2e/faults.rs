@@ -88,7 +88,7 @@ fn host_and_broker_killed_before_the_end_of_a_transaction_cost_nothing() -> Resu
     broker.kill()?;
     std::thread::sleep(Duration::from_secs(6));
     broker.restart()?;
-    start("")?.wait(LONG)?.expect(0)?;
+    start("")?.wait(LONG)?.expect(0)?.says(&["a transaction is open"])?;
     weir_tests::judge::judge_count(&broker, &input, &output)?.expect_exact()?;
     Ok(())
 }

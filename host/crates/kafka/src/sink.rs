@@ -194,7 +194,10 @@ impl SinkConnector for KafkaSink {
         let mut both = self.initialise_both(&mut state)?;
         match self.delivery {
             Delivery::ExactlyOnce => {
-                hung::close(&both.0, &mut both.1)?;
+                if hung::close(&both.0, &mut both.1)? {
+                    self.closing.discard(both.1);
+                    both = self.initialise_both(&mut state)?;
+                }
                 state.fenced = Some(both);
             }
             Delivery::AtLeastOnce | Delivery::None => self.closing.discard(both.1),

@@ -101,8 +101,8 @@ fn errors_of_a_commit() {
         (AddOffsetsToTxn, RD_KAFKA_RESP_ERR_UNKNOWN, Fails(Fault::Transient)),
         (AddOffsetsToTxn, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Fails(Fault::Fenced)),
         (AddOffsetsToTxn, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Fails(Fault::Fenced)),
-        (AddOffsetsToTxn, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Fails(Fault::User)),
-        (AddOffsetsToTxn, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Fails(Fault::User)),
+        (AddOffsetsToTxn, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
+        (AddOffsetsToTxn, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
         (TxnOffsetCommit, RD_KAFKA_RESP_ERR__TRANSPORT, Retried),
         (TxnOffsetCommit, RD_KAFKA_RESP_ERR_NOT_COORDINATOR, Retried),
         (TxnOffsetCommit, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, Retried),
@@ -112,8 +112,8 @@ fn errors_of_a_commit() {
         (TxnOffsetCommit, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Fails(Fault::Transient)),
         (TxnOffsetCommit, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Fails(Fault::Fenced)),
         (TxnOffsetCommit, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Fails(Fault::Fenced)),
-        (TxnOffsetCommit, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Fails(Fault::User)),
-        (TxnOffsetCommit, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Fails(Fault::User)),
+        (TxnOffsetCommit, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
+        (TxnOffsetCommit, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
         (EndTxn, RD_KAFKA_RESP_ERR__TRANSPORT, Retried),
         (EndTxn, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, Retried),
         (EndTxn, RD_KAFKA_RESP_ERR_NOT_COORDINATOR, Retried),
@@ -126,7 +126,7 @@ fn errors_of_a_commit() {
         (EndTxn, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Fails(Fault::Transient)),
         (EndTxn, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Fails(Fault::Fenced)),
         (EndTxn, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Fails(Fault::Fenced)),
-        (EndTxn, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Fails(Fault::User)),
+        (EndTxn, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
     ];
     each(&rows, |cluster, row| {
         let sink = sink(cluster, Delivery::ExactlyOnce);
@@ -151,14 +151,14 @@ fn errors_of_fencing() {
         (InitProducerId, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, Retried),
         (InitProducerId, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, Retried),
         (InitProducerId, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, Retried),
-        (InitProducerId, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Fails(Fault::User)),
-        (InitProducerId, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, Fails(Fault::User)),
+        (InitProducerId, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
+        (InitProducerId, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
         (InitProducerId, RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, Fails(Fault::Config)),
         (InitProducerId, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Fails(Fault::Fenced)),
         (InitProducerId, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Fails(Fault::Fenced)),
         (FindCoordinator, RD_KAFKA_RESP_ERR__TRANSPORT, Retried),
         (FindCoordinator, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, Retried),
-        (FindCoordinator, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Fails(Fault::User)),
+        (FindCoordinator, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
     ];
     each(&rows, |cluster, row| {
         let sink = sink(cluster, Delivery::ExactlyOnce);
@@ -176,7 +176,7 @@ fn errors_of_reading_the_marker() {
         (OffsetFetch, RD_KAFKA_RESP_ERR_NOT_COORDINATOR, Retried),
         (OffsetFetch, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, Retried),
         (OffsetFetch, RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT, Retried),
-        (OffsetFetch, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Fails(Fault::User)),
+        (OffsetFetch, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
         (FindCoordinator, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, Retried),
     ];
     each(&rows, |cluster, row| {
@@ -198,7 +198,7 @@ fn errors_of_a_commit_without_transaction() {
         (OffsetCommit, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, Retried),
         (OffsetCommit, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, Fails(Fault::Transient)),
         (OffsetCommit, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, Fails(Fault::Transient)),
-        (OffsetCommit, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Fails(Fault::User)),
+        (OffsetCommit, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, Fails(Fault::Denied)),
     ];
     each(&rows, |cluster, row| {
         let sink = sink(cluster, Delivery::AtLeastOnce);

@@ -45,6 +45,8 @@ impl StateDir {
         files::create_dirs(&path)?;
         format::refuse_foreign(&path)?;
         let lock = Lock::take(&path)?;
+        // Once more: whoever held the lock meanwhile may have begun to reset or to restore it.
+        format::refuse_foreign(&path)?;
         let identity = Identity { job: job.clone(), shard };
         format::check_or_create(&path, &identity)?;
         // What a restore that got to its end did not get to remove.

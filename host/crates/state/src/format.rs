@@ -31,6 +31,9 @@ pub(crate) const RESETTING: &str = "RESETTING";
 /// Holds what is being restored from a savepoint; the directory is none before it is complete.
 pub(crate) const RESTORING: &str = "restoring";
 
+/// In there: for whom. Without it the directory may be anybody's.
+const RESTORING_FOR: &str = "FOR";
+
 /// Names the savepoint that the directory was restored from.
 pub(crate) const RESTORED: &str = "RESTORED";
 
@@ -89,6 +92,18 @@ pub(crate) fn read(dir: &Path) -> Result<Option<Identity>, Error> {
 /// Whose directory it was, where a reset is under way.
 pub(crate) fn read_resetting(dir: &Path) -> Result<Option<Identity>, Error> {
     read_file(dir, RESETTING)
+}
+
+/// For whom a savepoint is being restored, where that is under way.
+pub(crate) fn read_restoring(dir: &Path) -> Result<Option<Identity>, Error> {
+    read_file(&dir.join(RESTORING), RESTORING_FOR)
+}
+
+/// Says that a savepoint is being restored, before anything else is done.
+pub(crate) fn begin_restoring(dir: &Path, identity: &Identity) -> Result<(), Error> {
+    let restoring = dir.join(RESTORING);
+    files::create_dirs(&restoring)?;
+    files::replace(&restoring, RESTORING_FOR, identity.encode().as_bytes())
 }
 
 fn read_file(dir: &Path, name: &str) -> Result<Option<Identity>, Error> {

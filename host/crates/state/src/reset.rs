@@ -26,18 +26,23 @@ impl Reset {
         if !path.is_dir() {
             return Ok(None);
         }
-        let found = match format::read_resetting(path)? {
-            Some(found) => Some(found),
-            None => format::read(path)?,
-        };
-        match found {
-            Some(found) => format::check(path, &found, &identity)?,
-            None if path.join(RESTORING).is_dir() => {}
-            // Empty, or somebody else's.
-            None => return format::refuse_foreign(path).map(|()| None),
+        if !Self::is_of(path, &identity)? {
+            return Ok(None);
         }
         let lock = Lock::take(path)?;
-        Ok(Some(Self { path: path.to_owned(), identity, _lock: lock }))
+        // Once more: whoever held the lock meanwhile may have changed all of it.
+        let is_still = Self::is_of(path, &identity)?;
+        Ok(is_still.then(|| Self { path: path.to_owned(), identity, _lock: lock }))
+    }
+
+    /// False where the directory is empty; somebody else's is refused.
+    fn is_of(path: &Path, identity: &Identity) -> Result<bool, Error> {
+        for read in [format::read_resetting, format::read, format::read_restoring] {
+            if let Some(found) = read(path)? {
+                return format::check(path, &found, identity).map(|()| true);
+            }
+        }
+        format::refuse_foreign(path).map(|()| false)
     }
 
     /// Where it is.

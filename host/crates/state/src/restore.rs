@@ -43,15 +43,17 @@ impl Savepoint {
         progress: Progress<'_>,
     ) -> Result<Option<Restoring>, Error> {
         files::create_dirs(path)?;
-        if !path.join(RESTORING).exists() {
-            format::refuse_foreign(path)?;
+        let identity = Identity { job: job.clone(), shard };
+        match format::read_restoring(path)? {
+            // One that was cut short is done again, for the same job.
+            Some(found) => format::check(path, &found, &identity)?,
+            None => format::refuse_foreign(path)?,
         }
         let lock = Lock::take(path)?;
-        let identity = Identity { job: job.clone(), shard };
         if self.is_continued(path, &identity)? {
             return Ok(None);
         }
-        clear(path)?;
+        clear(path, &identity)?;
         let restoring = path.join(RESTORING);
         if let Err(error) = self.copy_to(&restoring, progress) {
             // Nothing of it can be used: the directory is as empty as it was. The error that counts is the first.
@@ -92,9 +94,9 @@ impl Savepoint {
 }
 
 /// Says that a restore is going on, then removes what an earlier one, or a start without a first record, left.
-fn clear(path: &Path) -> Result<(), Error> {
+fn clear(path: &Path, identity: &Identity) -> Result<(), Error> {
+    format::begin_restoring(path, identity)?;
     let restoring = path.join(RESTORING);
-    files::create_dirs(&restoring)?;
     files::remove_file(&path.join(FORMAT))?;
     files::sync_dir(path)?;
     files::remove_file(&path.join(RESTORED))?;

@@ -59,6 +59,8 @@ impl Savepoint {
         let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         files::create_dirs(parent)?;
         let temp = parent.join(format!("{}.partial-{}", name.display(), std::process::id()));
+        // Of a process that had this number before.
+        files::remove_dir(&temp)?;
         let written = Self::write_into(dir, &temp, holds, progress).and_then(|contents| {
             fs::rename(&temp, out).map_err(Error::io("rename the finished savepoint to", out))?;
             files::sync_dir(parent)?;

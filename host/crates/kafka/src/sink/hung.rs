@@ -26,10 +26,11 @@ const SETTLE_WITHIN: Duration = Duration::from_millis(300);
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Closes what hangs on the output topics of `pool`, under the ids in `fenced`, both just initialised: no transaction of
-/// theirs is open, as far as the coordinator knows.
-pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<(), Error> {
+/// theirs is open, as far as the coordinator knows. True if there was something: then both must be initialised anew, or
+/// a request of these aborts that comes late could end a transaction of the attempt.
+pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<bool, Error> {
     if pool.topics.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let admin = Admin::new(open_consumer(&consumer_config(&pool.options), &pool.options)?);
     let names: Vec<String> = pool.topics.iter().map(|topic| topic.name.clone()).collect();
@@ -40,7 +41,7 @@ pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<(), Error> {
     let all: Vec<SplitId> = admin.topics(&names)?.into_iter().flat_map(partitions).collect();
     let hung = unsettled(&admin, all)?;
     if hung.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let shown: BTreeSet<String> = hung.iter().map(SplitId::to_string).collect();
     info!(partitions = ?shown, "a transaction is open: aborting whatever is this job's");
@@ -51,15 +52,16 @@ pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<(), Error> {
         let shown: BTreeSet<String> = left.iter().map(SplitId::to_string).collect();
         warn!(partitions = ?shown, "a transaction of another producer is open: readers of committed records wait for it");
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Those of `splits` on which a transaction is open, once ends that are under way have arrived.
 fn unsettled(admin: &Admin, mut splits: Vec<SplitId>) -> Result<Vec<SplitId>, Error> {
     let deadline = Instant::now() + SETTLE_WITHIN;
     loop {
-        let stable = admin.offsets(&splits, Which::Latest, Isolation::Committed)?;
+        // In this order: what other producers write meanwhile is beyond these ends.
         let ends = admin.offsets(&splits, Which::Latest, Isolation::Uncommitted)?;
+        let stable = admin.offsets(&splits, Which::Latest, Isolation::Committed)?;
         let open = splits.into_iter().zip(stable.into_iter().zip(ends)).filter(|(_, (stable, end))| stable < end);
         splits = open.map(|(split, _)| split).collect();
         if splits.is_empty() || Instant::now() >= deadline {

@@ -31,8 +31,8 @@ const ROWS: [Row; 18] = [
     (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Some(Fault::Transient)),
     (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Some(Fault::Fenced)),
     (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Some(Fault::Fenced)),
-    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Some(Fault::User)),
-    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Some(Fault::User)),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Some(Fault::Denied)),
+    (AddPartitionsToTxn, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Some(Fault::Denied)),
     (Produce, RD_KAFKA_RESP_ERR__TRANSPORT, None),
     (Produce, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, None),
     (Produce, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, None),
@@ -40,7 +40,7 @@ const ROWS: [Row; 18] = [
     (Produce, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, Some(Fault::Transient)),
     (Produce, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Some(Fault::Transient)),
     (Produce, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Some(Fault::Fenced)),
-    (Produce, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Some(Fault::User)),
+    (Produce, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Some(Fault::Denied)),
     (Produce, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, Some(Fault::User)),
 ];
 

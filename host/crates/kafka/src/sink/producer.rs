@@ -32,8 +32,8 @@ const QUEUE_RECORDS: usize = 100_000;
 /// Outside transactions: how long a record may wait for its broker.
 const PLAIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long the abort of what hung may take.
-const ABORT_BOUND: Duration = Duration::from_secs(30);
+/// How long the records that abort what hangs may take, and then the abort.
+const ABORT_BOUND: Duration = Duration::from_secs(10);
 
 /// Reports are counted from the event queue itself, so the client's own way of delivering them stays unused.
 impl ProducerContext for Context {
@@ -132,11 +132,14 @@ impl Producer {
 
     /// Returns when the broker has answered for every record, well, or with the first error.
     pub(crate) fn drain(&mut self) -> Result<(), Error> {
+        self.drain_within(self.transactional.as_ref().map_or(PLAIN_TIMEOUT, |t| t.timeout))
+    }
+
+    fn drain_within(&mut self, bound: Duration) -> Result<(), Error> {
         self.reap()?;
         if self.reports.count < self.sent {
             self.native.hurry(Duration::from_millis(1));
         }
-        let bound = self.transactional.as_ref().map_or(PLAIN_TIMEOUT, |t| t.timeout);
         let started = Instant::now();
         let mut probed = started;
         loop {
@@ -223,17 +226,29 @@ impl Producer {
     /// open there.
     pub(crate) fn abort_on(&mut self, splits: &[SplitId]) -> Result<(), Error> {
         let operation = "abort a transaction that hangs";
-        let failed = |error| Error::of(operation, error);
-        self.client().begin_transaction().map_err(failed)?;
+        let begun = self.client().begin_transaction();
+        self.explained(operation, begun)?;
         for split in splits {
             // A key, because a compacted topic takes no record without one.
             let record = BaseRecord::to(&split.topic).partition(split.partition).key(&b"weir"[..]).payload(&b""[..]);
-            self.client().send(record).map_err(|(error, _)| failed(error))?;
+            if let Err((error, _)) = self.client().send(record) {
+                // What doomed the transaction says more than that it is in the wrong state.
+                self.probe()?;
+                return self.explained(operation, Err(error));
+            }
             self.sent += 1;
         }
         // Only a partition that was written to gets the marker.
-        self.drain()?;
-        self.client().abort_transaction(ABORT_BOUND).map_err(failed)
+        self.drain_within(ABORT_BOUND)?;
+        let aborted = self.client().abort_transaction(ABORT_BOUND);
+        self.explained(operation, aborted)
+    }
+
+    fn explained(&self, operation: &str, result: Result<(), KafkaError>) -> Result<(), Error> {
+        result.map_err(|error| match error.rdkafka_error_code() {
+            Some(code) => self.failure(operation, code),
+            None => Error::of(operation, error),
+        })
     }
 
     /// Ends an open transaction now instead of at its time-out, so that readers of the topics do not wait for it.
