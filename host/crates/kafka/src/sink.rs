@@ -24,19 +24,21 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::{Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
-use weir_core::{Delivery, PortError, SplitId, crash_point};
+use weir_core::{Delivery, Fault, PortError, SplitId, crash_point};
 
 use crate::Error;
 use crate::admin::max_message_bytes;
 use crate::options::ClientOptions;
 
-use self::marker::Group;
+use self::marker::{GLANCE_BOUND, Group, STABLE_BOUND};
 pub use self::options::SinkSideOptions;
 use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Uninitialised};
 use self::producer::{OutputTopic, Producer};
 use self::transactor::{Fenced, Transactor};
 use self::writer::{Outlet, PlainCommitter, Shared, TopicSink, TransactionCommitter};
 
+/// Offsets that are pending for longer, after fencing, may hang.
+const PENDING_BOUND: Duration = Duration::from_secs(2);
 /// How long the end of the job waits for producers that are being closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
@@ -95,6 +97,23 @@ impl KafkaSink {
         }
         let limits = max_message_bytes(&self.client, &names)?;
         Ok(limits.into_iter().map(|(name, limit)| OutputTopic { name, limit }).collect())
+    }
+
+    /// After fencing, nothing of this job is pending for long, unless it hangs.
+    fn read_stable(&self, group: &Group, splits: &[SplitId]) -> Result<Vec<Committed>, Error> {
+        let first = group.read(splits, PENDING_BOUND);
+        if !matches!(&first, Err(error) if error.fault() == Fault::Transient) {
+            return first;
+        }
+        let mut state = self.lock();
+        if let Some((_, mut fenced)) = state.fenced.take() {
+            let closed = hung::close_offsets(&mut fenced, splits, group);
+            self.closing.discard(fenced);
+            closed?;
+            state.fenced = Some(self.initialise_both(&mut state)?);
+        }
+        drop(state);
+        group.read(splits, STABLE_BOUND)
     }
 
     fn initialise_both(&self, state: &mut State) -> Result<(Arc<Pool>, Fenced), Error> {
@@ -176,7 +195,10 @@ impl KafkaSink {
 impl SinkConnector for KafkaSink {
     fn read_marker(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, PortError> {
         let group = Group::open(&self.client, read)?;
-        let committed = group.read(splits, read);
+        let committed = match read {
+            MarkerRead::Glance => group.read(splits, GLANCE_BOUND),
+            MarkerRead::Stable => self.read_stable(&group, splits),
+        };
         self.closing.discard(group);
         Ok(committed?)
     }

@@ -3,14 +3,15 @@
 //! Seen with Kafka 4.3.1: a broker that is killed while a transaction is open, and away for longer than its time-out, ends
 //! it when it is back, before it knows who leads the partitions, and never writes their markers. Readers of committed
 //! records stop there for ever; and the next commit of the same transactional id would make the aborted records visible.
-//! An abort marker of the same id closes what hangs, as aborted. So before anything is written, both ids abort a record on
-//! each partition where a transaction is still open.
+//! Offsets stay pending alike. An abort marker of the same id closes what hangs, as aborted. So before anything is written,
+//! both ids abort a record on each partition where a transaction is still open, and offsets where some are still pending.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::{Offset, TopicPartitionList};
 use tracing::{info, warn};
 use weir_core::SplitId;
 
@@ -18,6 +19,7 @@ use crate::Error;
 use crate::admin::{Admin, Topic};
 use crate::client::{consumer_config, open_consumer};
 use crate::ffi::{Isolation, Which};
+use crate::sink::marker::Group;
 use crate::sink::pool::Pool;
 use crate::sink::transactor::Fenced;
 
@@ -53,6 +55,20 @@ pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<bool, Error> {
         warn!(partitions = ?shown, "a transaction of another producer is open: readers of committed records wait for it");
     }
     Ok(true)
+}
+
+/// Closes what hangs on the offsets of the group, which nobody who waits for stable ones would ever read. Here, too, both
+/// ids must be initialised anew.
+pub(crate) fn close_offsets(fenced: &mut Fenced, splits: &[SplitId], group: &Group) -> Result<(), Error> {
+    info!(splits = splits.len(), "offsets are pending for long: aborting whatever is this job's");
+    let mut offsets = TopicPartitionList::new();
+    for split in splits {
+        let named = offsets.add_partition_offset(&split.topic, split.partition, Offset::Offset(0));
+        named.map_err(|error| Error::of(format!("name {split}"), error))?;
+    }
+    let metadata = group.metadata()?;
+    fenced.first.abort_offsets(&offsets, &metadata)?;
+    fenced.second.abort_offsets(&offsets, &metadata)
 }
 
 /// Those of `splits` on which a transaction is open, once ends that are under way have arrived.

@@ -19,9 +19,9 @@ use crate::sink::pool::Tenure;
 /// The broker keeps 4096 characters (`offset.metadata.max.bytes`) unless told otherwise; the marker needs far fewer.
 const MARKER_BYTES_MAX: usize = 511;
 /// How long a read without waiting for transactions may take: the time to find the broker.
-const GLANCE_BOUND: Duration = Duration::from_secs(30);
+pub(crate) const GLANCE_BOUND: Duration = Duration::from_secs(30);
 /// How long pending offsets are waited for.
-const STABLE_BOUND: Duration = Duration::from_secs(60);
+pub(crate) const STABLE_BOUND: Duration = Duration::from_secs(60);
 /// How long the answer to a plain commit is waited for.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
 /// While a coordinator moves or loads.
@@ -55,7 +55,8 @@ impl Group {
     }
 
     /// What is committed for `splits`; those without a commit are left out.
-    pub(crate) fn read(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, Error> {
+    /// Stable ones are waited for, for at most `bound`.
+    pub(crate) fn read(&self, splits: &[SplitId], bound: Duration) -> Result<Vec<Committed>, Error> {
         if splits.is_empty() {
             return Ok(Vec::new());
         }
@@ -63,10 +64,6 @@ impl Group {
         for split in splits {
             asked.add_partition(&split.topic, split.partition);
         }
-        let bound = match read {
-            MarkerRead::Glance => GLANCE_BOUND,
-            MarkerRead::Stable => STABLE_BOUND,
-        };
         let answer = insist(bound, |left| {
             let answer = self.consumer.committed_offsets(asked.clone(), left);
             ffi::serve_events(&self.consumer);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -240,6 +242,21 @@ impl Producer {
         }
         // Only a partition that was written to gets the marker.
         self.drain_within(ABORT_BOUND)?;
+        let aborted = self.client().abort_transaction(ABORT_BOUND);
+        self.explained(operation, aborted)
+    }
+
+    /// The same for the offsets of a group.
+    pub(crate) fn abort_offsets(
+        &mut self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Error> {
+        let operation = "abort offsets that hang";
+        let begun = self.client().begin_transaction();
+        self.explained(operation, begun)?;
+        let sent = self.client().send_offsets_to_transaction(offsets, group, ABORT_BOUND);
+        self.explained(operation, sent)?;
         let aborted = self.client().abort_transaction(ABORT_BOUND);
         self.explained(operation, aborted)
     }

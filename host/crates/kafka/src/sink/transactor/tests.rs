@@ -10,7 +10,7 @@ use weir_core::{Epoch, JobName, ShardId, SplitId};
 use super::*;
 use crate::admin::ensure_topics;
 use crate::options::ClientOptions;
-use crate::sink::marker::{Group, offsets};
+use crate::sink::marker::{Group, STABLE_BOUND, offsets};
 use crate::sink::pool::Tenure;
 
 #[test]
@@ -64,7 +64,7 @@ fn ids_take_turns_and_the_doubted_one_is_fenced() {
         };
         transactor.commit(&offsets(&commit).unwrap(), &metadata).unwrap();
         slots.push(transactor.active.0);
-        let committed = group.read(std::slice::from_ref(&split), MarkerRead::Stable).unwrap();
+        let committed = group.read(std::slice::from_ref(&split), STABLE_BOUND).unwrap();
         assert_eq!((committed[0].position, &committed[0].metadata), (epoch as i64, &commit.marker.into_bytes()));
         // Half of the time with the test's own doubt; a slow machine may have its own.
         if epoch > 4 {
