@@ -41,7 +41,7 @@ impl Cluster {
 
     /// The two transactional ids.
     pub fn transactional_ids(&self) -> [String; 2] {
-        [0, 1].map(|slot| format!("{}-{}-{slot}", self.group(), self.0.shard))
+        [0, 1].map(|number| self.0.transactional_id(number))
     }
 
     /// All that the group has committed. Disturbs nobody.

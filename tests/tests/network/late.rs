@@ -96,11 +96,12 @@ impl Bare {
     }
 }
 
-/// The EndTxn of transaction 2 arrives while transaction 3 is open, which its owner will abort.
-fn late_end_of_a_bare_client(after: After) -> Result<()> {
+/// A client in its third transaction, all of which is written, and what the broker then answered to the request of the
+/// second that was held.
+fn late_request(api: Api, after: After) -> Result<(Bare, i16)> {
     let mut client = Bare::new()?;
     client.transaction(1)?;
-    let late = client.lane.proxy().add(Rule::on(Api::END_TXN).of(&client.topic).once().hold());
+    let late = client.lane.proxy().add(Rule::on(api).of(&client.topic).once().hold());
     client.transaction(2)?;
     ensure!(late.picked() == 1, "nothing was held");
     if after == After::Rotates {
@@ -109,6 +110,12 @@ fn late_end_of_a_bare_client(after: After) -> Result<()> {
     client.write()?;
     client.mark(3)?;
     let answer = late.deliver(PATIENCE)?.error()?;
+    Ok((client, answer))
+}
+
+/// The EndTxn of transaction 2 arrives while transaction 3 is open, which its owner will abort.
+fn late_end_of_a_bare_client(after: After) -> Result<()> {
+    let (client, answer) = late_request(Api::END_TXN, after)?;
     // Its owner knows nothing of a commit, and wants none.
     let aborted = client.producer.abort_transaction(PATIENCE);
     let committed = client.committed()?;
@@ -133,17 +140,7 @@ fn a_late_end_commits_what_nobody_committed_unless_the_id_was_initialised_anew()
 
 /// The offsets of transaction 2 arrive again while transaction 3 is open, after its own.
 fn late_offsets_of_a_bare_client(after: After) -> Result<()> {
-    let mut client = Bare::new()?;
-    client.transaction(1)?;
-    let late = client.lane.proxy().add(Rule::on(Api::TXN_OFFSET_COMMIT).of(&client.topic).once().hold());
-    client.transaction(2)?;
-    ensure!(late.picked() == 1, "nothing was held");
-    if after == After::Rotates {
-        client.rotate()?;
-    }
-    client.write()?;
-    client.mark(3)?;
-    let answer = late.deliver(PATIENCE)?.error()?;
+    let (client, answer) = late_request(Api::TXN_OFFSET_COMMIT, after)?;
     client.producer.commit_transaction(PATIENCE)?;
     let committed = client.committed()?;
     match after {

@@ -59,6 +59,11 @@ impl Admin {
         Self { consumer }
     }
 
+    /// With a consumer of its own, which connects in the background.
+    pub(crate) fn open(options: &ClientOptions) -> Result<Self, Error> {
+        Ok(Self::new(client::open_consumer(&client::consumer_config(options), options)?))
+    }
+
     pub(crate) fn consumer(&self) -> &Arc<Consumer> {
         &self.consumer
     }
@@ -163,7 +168,7 @@ pub type Wanted = BTreeMap<String, i32>;
 /// Checks that topics exist, and creates those that do not if `create` says so (replication as the broker defaults).
 /// Returns the names of the topics it created, once all can be seen.
 pub fn ensure_topics(options: &ClientOptions, wanted: &Wanted, create: bool) -> Result<Vec<String>, Error> {
-    let admin = Admin::new(client::open_consumer(&client::consumer_config(options), options)?);
+    let admin = Admin::open(options)?;
     let names: Vec<String> = wanted.keys().cloned().collect();
     if !create {
         return settled(|| match missing(&admin, &names)?.pop() {
@@ -225,12 +230,12 @@ fn wait_until_visible(admin: &Admin, names: &[String]) -> Result<(), Error> {
 
 /// Describes topics; those that do not exist are left out.
 pub fn describe_topics(options: &ClientOptions, names: &[String]) -> Result<Vec<Topic>, Error> {
-    Admin::new(client::open_consumer(&client::consumer_config(options), options)?).topics(names)
+    Admin::open(options)?.topics(names)
 }
 
 /// The largest record batch each topic takes (`max.message.bytes`), by topic.
 pub fn max_message_bytes(options: &ClientOptions, topics: &[String]) -> Result<BTreeMap<String, usize>, Error> {
-    let admin = Admin::new(client::open_consumer(&client::consumer_config(options), options)?);
+    let admin = Admin::open(options)?;
     settled(|| admin.max_message_bytes(topics))
 }
 

@@ -8,7 +8,6 @@ use weir_core::ports::{Committed, SinkConnector as _};
 use weir_core::{Delivery, PortError, SplitId, SplitState};
 
 use crate::admin::{self, Admin, CALL_TIMEOUT};
-use crate::client;
 use crate::error::Error;
 use crate::ffi::{self, Isolation, Which};
 use crate::options::ClientOptions;
@@ -20,7 +19,7 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn admin(options: &ClientOptions) -> Result<Admin, Error> {
     options.check()?;
-    Ok(Admin::new(client::open_consumer(&client::consumer_config(options), options)?))
+    Admin::open(options)
 }
 
 /// Everything that the job's group has committed, in order of splits. Waits for no transaction and disturbs nobody.

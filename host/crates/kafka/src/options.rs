@@ -26,6 +26,12 @@ impl ClientOptions {
         format!("weir-{}", self.job)
     }
 
+    /// A transactional id, for `number` 0 or 1: `weir-JOB-SHARD-0` or `-1`, and no others ever: the ACLs of a job can be
+    /// written down.
+    pub fn transactional_id(&self, number: u8) -> String {
+        format!("{}-{}-{number}", self.group(), self.shard)
+    }
+
     /// Refuses properties that correctness depends on.
     pub fn check(&self) -> Result<(), Error> {
         if self.brokers.trim().is_empty() {

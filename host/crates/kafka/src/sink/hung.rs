@@ -17,7 +17,6 @@ use weir_core::SplitId;
 
 use crate::Error;
 use crate::admin::{Admin, Topic};
-use crate::client::{consumer_config, open_consumer};
 use crate::ffi::{Isolation, Which};
 use crate::sink::marker::Group;
 use crate::sink::pool::Pool;
@@ -34,7 +33,7 @@ pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<bool, Error> {
     if pool.topics.is_empty() {
         return Ok(false);
     }
-    let admin = Admin::new(open_consumer(&consumer_config(&pool.options), &pool.options)?);
+    let admin = Admin::open(&pool.options)?;
     let names: Vec<String> = pool.topics.iter().map(|topic| topic.name.clone()).collect();
     let partitions = |topic: Topic| {
         let name: Arc<str> = topic.name.into();

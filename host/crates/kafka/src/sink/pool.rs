@@ -73,9 +73,8 @@ pub(crate) struct Uninitialised {
 }
 
 impl Pool {
-    /// `weir-JOB-SHARD-0` or `-1`, and no others ever: the ACLs of a job can be written down.
     fn id(&self, slot: Slot) -> String {
-        format!("{}-{}-{}", self.options.group(), self.options.shard, slot.number())
+        self.options.transactional_id(slot.number())
     }
 
     /// Fences every rival on the id of `slot` and aborts its transaction. Goes on with `running`, if there is one.
@@ -131,8 +130,7 @@ impl Pool {
             Some(RDKafkaErrorCode::InvalidTransactionTimeout) => {
                 Error::Option { option: "--transaction-timeout", reason: self.too_long() }
             }
-            Some(code) => producer.failure(operation, code),
-            None => Error::of(operation, error),
+            _ => producer.explain(&operation, error),
         }
     }
 }

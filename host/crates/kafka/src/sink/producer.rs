@@ -228,22 +228,21 @@ impl Producer {
     /// open there.
     pub(crate) fn abort_on(&mut self, splits: &[SplitId]) -> Result<(), Error> {
         let operation = "abort a transaction that hangs";
-        let begun = self.client().begin_transaction();
-        self.explained(operation, begun)?;
-        for split in splits {
-            // A key, because a compacted topic takes no record without one.
-            let record = BaseRecord::to(&split.topic).partition(split.partition).key(&b"weir"[..]).payload(&b""[..]);
-            if let Err((error, _)) = self.client().send(record) {
-                // What doomed the transaction says more than that it is in the wrong state.
-                self.probe()?;
-                return self.explained(operation, Err(error));
+        self.aborted(operation, |this| {
+            for split in splits {
+                // A key, because a compacted topic takes no record without one.
+                let record =
+                    BaseRecord::to(&split.topic).partition(split.partition).key(&b"weir"[..]).payload(&b""[..]);
+                if let Err((error, _)) = this.client().send(record) {
+                    // What doomed the transaction says more than that it is in the wrong state.
+                    this.probe()?;
+                    return Err(this.explain(operation, error));
+                }
+                this.sent += 1;
             }
-            self.sent += 1;
-        }
-        // Only a partition that was written to gets the marker.
-        self.drain_within(ABORT_BOUND)?;
-        let aborted = self.client().abort_transaction(ABORT_BOUND);
-        self.explained(operation, aborted)
+            // Only a partition that was written to gets the marker.
+            this.drain_within(ABORT_BOUND)
+        })
     }
 
     /// The same for the offsets of a group.
@@ -253,19 +252,24 @@ impl Producer {
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Error> {
         let operation = "abort offsets that hang";
-        let begun = self.client().begin_transaction();
-        self.explained(operation, begun)?;
-        let sent = self.client().send_offsets_to_transaction(offsets, group, ABORT_BOUND);
-        self.explained(operation, sent)?;
-        let aborted = self.client().abort_transaction(ABORT_BOUND);
-        self.explained(operation, aborted)
+        self.aborted(operation, |this| {
+            let sent = this.client().send_offsets_to_transaction(offsets, group, ABORT_BOUND);
+            sent.map_err(|error| this.explain(operation, error))
+        })
     }
 
-    fn explained(&self, operation: &str, result: Result<(), KafkaError>) -> Result<(), Error> {
-        result.map_err(|error| match error.rdkafka_error_code() {
+    fn aborted(&mut self, operation: &str, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        self.client().begin_transaction().map_err(|error| self.explain(operation, error))?;
+        work(self)?;
+        self.client().abort_transaction(ABORT_BOUND).map_err(|error| self.explain(operation, error))
+    }
+
+    /// What an error of one of the client's calls means.
+    pub(crate) fn explain(&self, operation: &str, error: KafkaError) -> Error {
+        match error.rdkafka_error_code() {
             Some(code) => self.failure(operation, code),
             None => Error::of(operation, error),
-        })
+        }
     }
 
     /// Ends an open transaction now instead of at its time-out, so that readers of the topics do not wait for it.

@@ -160,15 +160,13 @@ impl Transactor {
     }
 
     fn checked(&self, operation: &str, result: KafkaResult<()>) -> Result<(), Error> {
-        result.map_err(|error| match error {
-            KafkaError::Transaction(inner) if inner.txn_requires_abort() => {
+        result.map_err(|error| {
+            if let KafkaError::Transaction(inner) = &error
+                && inner.txn_requires_abort()
+            {
                 tracing::debug!(error = %inner, operation, "the transaction must be aborted");
-                self.active.1.failure(operation, inner.code())
             }
-            other => match other.rdkafka_error_code() {
-                Some(code) => self.active.1.failure(operation, code),
-                None => Error::of(operation, other),
-            },
+            self.active.1.explain(operation, error)
         })
     }
 
