@@ -40,6 +40,11 @@ impl PortError {
     pub fn fault(&self) -> Fault {
         self.fault
     }
+
+    /// The adapter's own error. A chain of causes does not hold it: it begins with what this one shows for it.
+    pub fn inner(&self) -> &(dyn StdError + 'static) {
+        self.source.as_ref()
+    }
 }
 
 impl fmt::Display for PortError {

@@ -50,6 +50,8 @@ pub mod restart;
 pub mod split;
 /// Where a first start begins and a bounded read ends.
 pub mod start;
+/// Text of others on its way to people.
+pub mod text;
 
 pub use batch::{Batch, Element, Origin};
 pub use fault::{Fault, PortError};

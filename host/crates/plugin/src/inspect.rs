@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use weir_core::Digest;
 use weir_core::ports::{OperatorFactory, PluginDescription, TableKind};
+use weir_core::text::printable_lines;
 
 use crate::artifact::{Artifact, Form};
 use crate::engine::Runtime;
@@ -102,5 +103,6 @@ fn lines(f: &mut fmt::Formatter<'_>, label: &str, values: &[String]) -> fmt::Res
 }
 
 fn line(f: &mut fmt::Formatter<'_>, label: &str, value: &str) -> fmt::Result {
-    writeln!(f, "{label:<9}{value}")
+    // A plugin's names are of its author, and this is read on a terminal.
+    writeln!(f, "{label:<9}{}", printable_lines(value, "         "))
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use weir_checkpoint::{Manifest, Start, manifest};
 use weir_core::Fault;
+use weir_core::text::printable_lines;
 use weir_pipeline::units::Size;
 
 use crate::compose::directory::{Survey, Verdict};
@@ -147,6 +148,9 @@ struct Lines(String);
 
 impl Lines {
     fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        // Names of operators and topics, metadata and errors are of anybody, and this is read on a terminal.
+        let value = value.to_string();
+        let value = printable_lines(&value, "           ");
         writeln!(self.0, "{name:<10} {value}").expect("a string takes everything");
     }
 }
