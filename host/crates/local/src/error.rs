@@ -56,12 +56,15 @@ pub enum Error {
     /// Writing failed.
     #[error("failed to write {what}")]
     Write {
-        /// The path, or `stdout`.
+        /// The path.
         what: String,
         /// Why.
         #[source]
         source: io::Error,
     },
+    /// Standard output takes nothing more: full, or whoever read it has closed it.
+    #[error("failed to write stdout")]
+    Stdout(#[source] io::Error),
     /// Standard input was opened a second time.
     #[error("stdin was read before and cannot be read again")]
     ReadTwice,
@@ -84,7 +87,9 @@ impl Error {
         match self {
             Self::Open { .. } | Self::NotRegular(_) => Fault::Config,
             Self::Changed { .. } | Self::Foreign { .. } => Fault::Corrupt,
-            Self::Read { .. } | Self::LongLine { .. } | Self::Write { .. } | Self::Thread(_) => Fault::User,
+            Self::Read { .. } | Self::LongLine { .. } | Self::Write { .. } | Self::Stdout(_) | Self::Thread(_) => {
+                Fault::User
+            }
             Self::ReadTwice => Fault::Bug,
         }
     }

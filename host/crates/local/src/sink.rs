@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use weir_core::ports::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
@@ -26,10 +27,13 @@ impl LocalSink {
     /// Opens it for one attempt.
     pub fn open(&self) -> Result<Box<dyn Sink>, PortError> {
         match self {
-            Self::Stdout => Ok(Box::new(LineSink::new("stdout".to_owned(), Stdout(io::stdout())))),
+            Self::Stdout => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(Error::Stdout)?;
+                Ok(Box::new(LineSink::new(Stdout(stdout.into()))))
+            }
             Self::File(path) => {
                 let file = append(path).map_err(|source| Error::Open { path: path.clone(), source })?;
-                Ok(Box::new(LineSink::new(path.display().to_string(), file)))
+                Ok(Box::new(LineSink::new(Appended { file, path: path.clone() })))
             }
         }
     }
@@ -76,52 +80,70 @@ impl Committer for NoCommit {
 }
 
 /// What lines are written to.
-trait Target: Write + Send {
+trait Target: Send {
+    /// Writes all of `lines`.
+    fn push(&mut self, lines: &[u8]) -> io::Result<()>;
+
     /// Makes what was written survive as much as the target can.
     fn settle(&mut self) -> io::Result<()>;
+
+    /// Either failed. Only the end of stdout's reader is no failure of the job, so the two are never mixed up.
+    fn failed(&self, source: io::Error) -> Error;
 }
 
-struct Stdout(io::Stdout);
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
+/// The descriptor itself: `io::stdout` takes one that cannot be written to for one that swallows everything.
+struct Stdout(File);
 
 impl Target for Stdout {
+    fn push(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.0.write_all(lines)
+    }
+
+    /// Nothing is kept back, and nobody syncs a pipe.
     fn settle(&mut self) -> io::Result<()> {
-        self.0.flush()
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Stdout(source)
     }
 }
 
-impl Target for File {
+struct Appended {
+    file: File,
+    path: PathBuf,
+}
+
+impl Target for Appended {
+    fn push(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all(lines)
+    }
+
     /// Synced like the epoch log, or positions could survive a power cut that the lines before them do not.
     fn settle(&mut self) -> io::Result<()> {
-        if self.metadata()?.is_file() { self.sync_data() } else { Ok(()) }
+        if self.file.metadata()?.is_file() { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Write { what: self.path.display().to_string(), source }
     }
 }
 
 struct LineSink<T> {
-    what: String,
     target: T,
     lines: Vec<u8>,
     is_settled: bool,
 }
 
 impl<T: Target> LineSink<T> {
-    fn new(what: String, target: T) -> Self {
-        Self { what, target, lines: Vec::with_capacity(WRITE_BYTES), is_settled: true }
+    fn new(target: T) -> Self {
+        Self { target, lines: Vec::with_capacity(WRITE_BYTES), is_settled: true }
     }
 
     fn push_out(&mut self) -> Result<(), Error> {
-        let written = self.target.write_all(&self.lines);
+        let written = self.target.push(&self.lines);
         self.lines.clear();
-        written.map_err(|source| Error::Write { what: self.what.clone(), source })
+        written.map_err(|source| self.target.failed(source))
     }
 }
 
@@ -141,7 +163,7 @@ impl<T: Target> Sink for LineSink<T> {
     fn flush(&mut self) -> Result<(), PortError> {
         if !self.is_settled {
             self.push_out()?;
-            self.target.settle().map_err(|source| Error::Write { what: self.what.clone(), source })?;
+            self.target.settle().map_err(|source| self.target.failed(source))?;
             self.is_settled = true;
         }
         Ok(())
@@ -210,22 +232,20 @@ mod tests {
     #[test]
     fn every_write_ends_with_a_whole_line() {
         struct Writes(std::sync::mpsc::SyncSender<Vec<u8>>);
-        impl Write for Writes {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.send(bytes.to_vec()).unwrap();
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
+        impl Target for Writes {
+            fn push(&mut self, lines: &[u8]) -> io::Result<()> {
+                self.0.send(lines.to_vec()).unwrap();
                 Ok(())
             }
-        }
-        impl Target for Writes {
             fn settle(&mut self) -> io::Result<()> {
                 Ok(())
             }
+            fn failed(&self, source: io::Error) -> Error {
+                Error::Stdout(source)
+            }
         }
         let (sender, writes) = std::sync::mpsc::sync_channel(64);
-        let mut sink = LineSink::new("test".into(), Writes(sender));
+        let mut sink = LineSink::new(Writes(sender));
         let line = vec![b'l'; 40_000];
         sink.write(&values(&[Some(&line[..]); 5])).unwrap();
         sink.flush().unwrap();
