@@ -6,7 +6,7 @@ use weir_core::{Fault, PortError};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The file is not TOML, has a key that nothing reads, or a value of the wrong kind.
-    #[error("line {line}, column {column}: {message}")]
+    #[error("line {line}, column {column}: {message}{shown}")]
     Syntax {
         /// From 1.
         line: usize,
@@ -14,6 +14,8 @@ pub enum Error {
         column: usize,
         /// What is wrong, with a suggestion where one is close.
         message: String,
+        /// The line itself, on lines of its own; empty where it may not be shown.
+        shown: String,
     },
     /// The file is for another version of the format.
     #[error("version = {0} is not known; this host reads version = 1")]
