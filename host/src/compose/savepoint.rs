@@ -31,8 +31,8 @@ pub fn write(path: &Path, out: &Path, brokers: Option<&Brokers>, progress: Progr
     };
     if index.is_none() {
         warn!(
-            last = %last.epoch,
-            applied = %store.applied(),
+            last = last.epoch.0,
+            applied = store.applied().0,
             "the last epochs may or may not have been committed: the marker decides when the job starts from this \
              savepoint, and no other job can; to be certain, give --brokers, or start the job and stop it with SIGTERM"
         );

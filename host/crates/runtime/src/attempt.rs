@@ -23,7 +23,7 @@ use crate::status::JobState;
 use crate::supervisor::Ownership;
 use crate::task::sink::SinkTask;
 use crate::task::source::SourceTask;
-use crate::watch::{Late, Watch};
+use crate::watch::{Late, Watch, ms};
 
 mod tasks;
 
@@ -120,7 +120,7 @@ fn prepare(
     // First without fencing: a directory that can never serve must not disturb a healthy owner.
     let splits = marker_splits(job, watch, &manifests)?;
     decide(&read_marker(job, watch, &splits, MarkerRead::Glance)?)?;
-    debug!(ms = began.elapsed().as_millis(), "marker read");
+    debug!(ms = ms(began.elapsed()), "marker read");
     // I4: every id is fenced before the marker is read for good.
     let fence = || {
         let sink = Arc::clone(&job.sink);
@@ -130,7 +130,7 @@ fn prepare(
     if !fences_late {
         fence()?;
     }
-    debug!(ms = began.elapsed().as_millis(), "fenced");
+    debug!(ms = ms(began.elapsed()), "fenced");
     let committed = read_marker(job, watch, &splits, MarkerRead::Stable)?;
     crash_point!("marker-read")?;
     if fences_late {
@@ -144,7 +144,7 @@ fn prepare(
         let splits = restored.splits;
         restored.splits = of_source(job, watch, "resolve the bounds", move |source| source.resume(splits))?;
     }
-    debug!(ms = began.elapsed().as_millis(), "restored");
+    debug!(ms = ms(began.elapsed()), "restored");
     crash_point!("restored")?;
     if !wait_for_split(job, watch, &mut restored.splits)? {
         return Ok(None);
@@ -159,7 +159,7 @@ fn prepare(
         status.records_read_in_attempt = 0;
         status.state = JobState::Starting;
     });
-    debug!(ms = began.elapsed().as_millis(), "first record written");
+    debug!(ms = ms(began.elapsed()), "first record written");
     Ok(Some(Prepared { reader, manifest, digest }))
 }
 
@@ -230,7 +230,7 @@ fn restore(
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
             let splits = place(job, watch, Vec::new(), positions)?;
-            info!(%epoch, "starting from the marker: the job keeps no state");
+            info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
             Ok(Restored { splits, epoch, previous: Some(digest), operators: Vec::new(), first: true })
         }
         Start::Resume { index, ahead } => {
@@ -241,7 +241,7 @@ fn restore(
             }
             replay(job, watch, log, index)?;
             let splits = place(job, watch, manifest.splits.clone(), ahead.unwrap_or_default())?;
-            info!(epoch = %manifest.epoch, attempt = %manifest.attempt, "restored");
+            info!(epoch = manifest.epoch.0, attempt = %manifest.attempt, "restored");
             let (epoch, operators) = (manifest.epoch, manifest.operators.clone());
             Ok(Restored { splits, epoch, previous: Some(digest.clone()), operators, first: false })
         }

@@ -21,7 +21,7 @@ use crate::log_writer::LogWriter;
 use crate::metrics::JobMetrics;
 use crate::signals::{SealedState, Signals, SinkCommand, TaskEvent};
 use crate::status::{JobState, SplitStatus};
-use crate::watch::{STOP_WITHIN, Wait, Watch};
+use crate::watch::{STOP_WITHIN, Wait, Watch, ms};
 
 /// An idle job commits at least this often: offsets and transactional ids expire after 7 days at the earliest.
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
@@ -142,7 +142,7 @@ impl<'a> Loop<'a> {
         self.signals.set_committed(epoch);
         self.wait_for_room(epoch)?;
         self.state.apply(epoch, Vec::new()).map_err(Error::port("failed to apply an epoch"))?;
-        info!(%epoch, attempt = %self.manifest.attempt, took_ms = began.elapsed().as_millis(), "running");
+        info!(epoch = epoch.0, attempt = %self.manifest.attempt, took_ms = ms(began.elapsed()), "running");
         self.handle.board.change(|status| {
             status.state = JobState::Running;
             status.epoch = epoch;
@@ -167,7 +167,7 @@ impl<'a> Loop<'a> {
             TaskEvent::Flushed(epoch) => Event::Flushed(epoch),
             TaskEvent::Logged(epoch) => Event::Logged(epoch),
             TaskEvent::Committed { epoch, took } => {
-                debug!(%epoch, took_us = took.as_micros(), "committed");
+                debug!(epoch = epoch.0, took_ms = took.as_secs_f64() * 1e3, "committed");
                 Event::Committed(epoch)
             }
             TaskEvent::Ended => {

@@ -24,7 +24,7 @@ use crate::job::{Job, JobHandle};
 use crate::metrics::JobMetrics;
 use crate::restarts::{Decision, Failed, Restarts};
 use crate::status::JobState;
-use crate::watch::{Late, Watch};
+use crate::watch::{Late, Watch, ms};
 
 /// How long a first start may fail before the job gives up.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -112,7 +112,7 @@ fn back_off(watch: Watch<'_>, error: Error, after: Duration, in_a_row: u32) -> R
         restart = status.restarts;
         status.next_attempt = Some(Instant::now() + after);
     });
-    let (reason, delay_ms, error_text) = (reason.word(), after.as_millis(), chain(&error));
+    let (reason, delay_ms, error_text) = (reason.word(), ms(after), chain(&error));
     warn!(restart, in_a_row, reason, delay_ms, error = %error_text, "attempt failed; recovering in place");
     let goes_on = wait(handle, after);
     handle.board.change(|status| status.next_attempt = None);

@@ -15,6 +15,11 @@ use crate::job::JobHandle;
 use crate::metrics::JobMetrics;
 use crate::status::Waiting;
 
+/// A time as a number that logs as one: `u128` would come out as a text in JSON.
+pub(crate) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A wait that is longer is shown: in the log, in the job's status and health, and counted.
 pub(crate) const SLOW: Duration = Duration::from_secs(5);
 /// How long a stop may take: the process as a whole has 10 s, and taking the tasks down needs some of it.
