@@ -1,63 +1,66 @@
-//! The API's thread: a small tokio runtime beside the engine. Nothing of the data path waits for it.
+//! The API's thread: a small tokio runtime beside the engine. Nothing of the data path waits for it. It answers from the
+//! moment the port is taken: plugins that take long to compile and state that takes long to open look like a start.
 
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
-use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use weir_api::Listen;
+use weir_api::{Hosts, JobView, Listen};
 use weir_core::PortError;
-use weir_pipeline::plan::ApiPlan;
+use weir_pipeline::plan::{ApiPlan, Plan};
 use weir_runtime::JobHandle;
 
+use crate::telemetry::Screen;
 use crate::view;
-
-/// A socket that listens and is not served yet: a port that cannot be had is an error before anything else happens.
-pub(crate) struct Bound {
-    runtime: Runtime,
-    listener: TcpListener,
-}
 
 /// Serves until it is dropped.
 pub(crate) struct Serving {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Once there is one.
+    job: Arc<OnceLock<JobHandle>>,
+    api: Option<Api>,
 }
 
-/// Listens where the plan says; `None` when it says off.
-pub(crate) fn bind(plan: &ApiPlan) -> Result<Option<Bound>> {
-    let ApiPlan::Listen { host, port, explicit } = plan else { return Ok(None) };
+struct Api {
+    address: SocketAddr,
+    /// Dropped, it ends the thread. Nobody waits for that: a client that keeps its connection open must not keep the
+    /// process.
+    _stop: oneshot::Sender<()>,
+}
+
+/// Listens where the plan says, and answers that the job is starting. A port that cannot be had is an error before
+/// anything else happens.
+pub(crate) fn start(plan: &Plan, screen: &Screen) -> Result<Serving> {
+    let job = Arc::default();
+    let ApiPlan::Listen { host, port, explicit } = &plan.api else { return Ok(Serving { job, api: None }) };
     let runtime = Builder::new_current_thread().enable_all().build().context("failed to start the API's runtime")?;
     let listen = Listen { host: host.clone(), port: *port, explicit: *explicit };
-    let listener = runtime.block_on(weir_api::bind(&listen)).map_err(PortError::from)?;
-    Ok(Some(Bound { runtime, listener }))
+    let listening = runtime.block_on(weir_api::bind(&listen)).map_err(PortError::from)?;
+    let address = listening.address;
+    let metrics = weir_api::metrics::install().map_err(PortError::from)?;
+    screen.count_lost();
+    let router = weir_api::router(view_of(plan, Arc::clone(&job)), metrics.clone(), Hosts::of(address, host));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let until = async { drop(stopped.await) };
+    let run = move || runtime.block_on(weir_api::serve(listening, router, metrics, until));
+    std::thread::Builder::new().name("weir-api".into()).spawn(run).context("failed to start the API")?;
+    Ok(Serving { job, api: Some(Api { address, _stop: stop }) })
 }
 
-impl Bound {
-    /// Serves what `job` shows.
-    pub(crate) fn serve(self, job: JobHandle, metrics: PrometheusHandle) -> Result<Serving> {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let router = weir_api::router(Arc::new(move || view::job(job.status())), metrics.clone());
-        let Self { runtime, listener } = self;
-        let run = move || {
-            let until = async { drop(stopped.await) };
-            if let Err(error) = runtime.block_on(weir_api::serve(listener, router, metrics, until)) {
-                tracing::error!(%error, "the API has stopped; the job goes on");
-            }
-        };
-        let thread =
-            std::thread::Builder::new().name("weir-api".into()).spawn(run).context("failed to start the API")?;
-        Ok(Serving { stop: Some(stop), thread: Some(thread) })
+fn view_of(plan: &Plan, job: Arc<OnceLock<JobHandle>>) -> JobView {
+    let starting = view::starting(plan);
+    Arc::new(move || job.get().map_or_else(|| starting.clone(), |job| view::job(job.status())))
+}
+
+impl Serving {
+    /// From now on `job` is what is shown.
+    pub(crate) fn show(&self, job: JobHandle) {
+        drop(self.job.set(job));
     }
-}
 
-impl Drop for Serving {
-    /// Does not wait: a client that keeps its connection open must not keep the process.
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        drop(self.thread.take());
+    /// Where it listens; `None`: it is off.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.api.as_ref().map(|api| api.address)
     }
 }

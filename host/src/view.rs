@@ -3,7 +3,10 @@
 use std::time::{Instant, SystemTime};
 
 use weir_api::model;
+use weir_pipeline::Plan;
 use weir_runtime::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus};
+
+use crate::compose::SHARD;
 
 /// What `GET /v1/job` shows of `status`.
 pub(crate) fn job(status: JobStatus) -> model::Job {
@@ -24,6 +27,25 @@ pub(crate) fn job(status: JobStatus) -> model::Job {
         operators: status.operators.into_iter().map(operator).collect(),
         splits: status.splits.into_iter().map(split).collect(),
         sinks: status.sinks.into_iter().map(sink).collect(),
+    }
+}
+
+/// What it shows before there is a job: plugins are compiled and state is opened.
+pub(crate) fn starting(plan: &Plan) -> model::Job {
+    model::Job {
+        job: plan.job.to_string(),
+        shard: SHARD.0,
+        state: model::State::Starting,
+        delivery: plan.delivery.to_string(),
+        epoch: 0,
+        attempt: None,
+        restarts: 0,
+        last_error: None,
+        next_attempt: None,
+        waiting: None,
+        operators: Vec::new(),
+        splits: Vec::new(),
+        sinks: Vec::new(),
     }
 }
 

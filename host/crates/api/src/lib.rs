@@ -1,6 +1,10 @@
-//! `api`: what a job shows over HTTP: `GET /healthz`, `GET /metrics`, `GET /v1/job`. It knows no engine: a closure
+//! `api`: what a job shows over HTTP: `GET /healthz`, `/livez`, `/readyz`, `/metrics`, `/v1/job`. It knows no engine: a closure
 //! gives it the job as it stands, in the words of [`model`].
 
+/// Connections and their limits.
+mod connections;
+/// Whose requests are answered.
+mod hosts;
 /// The recorder behind `/metrics`.
 pub mod metrics;
 /// What is sent, field by field.
@@ -10,5 +14,6 @@ mod routes;
 /// The listening socket and the server on it.
 mod server;
 
+pub use hosts::Hosts;
 pub use routes::{JobView, router};
 pub use server::{Error, Listen, bind, serve};

@@ -111,10 +111,7 @@ pub struct Sink {
 impl Job {
     /// Why the job does not work at the moment; `None` when it does.
     pub fn illness(&self) -> Option<String> {
-        let because = |what: &str| match &self.last_error {
-            Some(error) => format!("{what}: {error}"),
-            None => what.to_owned(),
-        };
+        let because = |what| self.because(what);
         match (self.state, &self.waiting) {
             (State::Failed, _) => Some(because("failed")),
             (State::Finished, _) => None,
@@ -122,6 +119,25 @@ impl Job {
             (State::Running | State::Stopping, None) => None,
             (State::Starting, None) => Some(because("starting")),
             (State::Recovering, None) => Some(because("recovering")),
+        }
+    }
+
+    /// Why the job does not process records; `None` when it does, however slowly.
+    pub fn unreadiness(&self) -> Option<String> {
+        match self.state {
+            State::Running => None,
+            State::Starting => Some(self.because("starting")),
+            State::Recovering => Some(self.because("recovering")),
+            State::Stopping => Some("stopping".to_owned()),
+            State::Finished => Some("finished".to_owned()),
+            State::Failed => Some(self.because("failed")),
+        }
+    }
+
+    fn because(&self, what: &str) -> String {
+        match &self.last_error {
+            Some(error) => format!("{what}: {error}"),
+            None => what.to_owned(),
         }
     }
 }

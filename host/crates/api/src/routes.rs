@@ -5,29 +5,53 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use weir_core::text::printable_lines;
+
+use crate::hosts::{self, Hosts};
 use crate::model;
 
 /// Gives the job as it stands; called once per request.
 pub type JobView = Arc<dyn Fn() -> model::Job + Send + Sync>;
 
-/// Everything that is served.
-pub fn router(view: JobView, metrics: PrometheusHandle) -> Router {
+/// Everything that is served, to requests that name one of `hosts`.
+pub fn router(view: JobView, metrics: PrometheusHandle, hosts: Hosts) -> Router {
     Router::new()
+        .route("/livez", get(alive))
+        .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .route("/v1/job", get(job))
         .with_state(view)
         .merge(Router::new().route("/metrics", get(render)).with_state(metrics))
         .fallback(unknown)
+        .layer(from_fn_with_state(hosts, hosts::check))
+}
+
+/// A process that answers lives.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+async fn ready(State(view): State<JobView>) -> Response {
+    state_of(view().unreadiness())
 }
 
 async fn health(State(view): State<JobView>) -> Response {
-    match view().illness() {
+    state_of(view().illness())
+}
+
+/// The reason may quote guests and records, and is read on terminals.
+fn state_of(reason: Option<String>) -> Response {
+    match reason {
         None => (StatusCode::OK, "ok\n").into_response(),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        Some(reason) => {
+            let text = format!("{}\n", printable_lines(&reason, "    "));
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
     }
 }
 
@@ -41,5 +65,5 @@ async fn render(State(metrics): State<PrometheusHandle>) -> Response {
 }
 
 async fn unknown() -> Response {
-    (StatusCode::NOT_FOUND, "there are /healthz, /metrics and /v1/job\n").into_response()
+    (StatusCode::NOT_FOUND, "there are /healthz, /livez, /readyz, /metrics and /v1/job\n").into_response()
 }

@@ -54,12 +54,7 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  kafka     {}", kafka.brokers)?;
         writeln!(out, "  timeout   {} for a transaction", span(plan.epochs.transaction_timeout))?;
     }
-    let state = match &plan.state.dir {
-        StateDir::Kept(dir) => dir.display().to_string(),
-        StateDir::Temporary { under: Some(dir) } => format!("temporary, under {}", dir.display()),
-        StateDir::Temporary { under: None } => "temporary".to_owned(),
-    };
-    writeln!(out, "  state     {state}, {} of memory", Size(plan.state.memory_bytes))?;
+    writeln!(out, "  state     {}, {} of memory", state(plan), Size(plan.state.memory_bytes))?;
     let api = match &plan.api {
         ApiPlan::Off => "off".to_owned(),
         ApiPlan::Listen { host, port, explicit: true } => format!("{host}:{port}"),
@@ -76,6 +71,25 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  input     {}", input_words(plan, &sink.input))?;
     }
     Ok(())
+}
+
+/// Where the state is.
+pub fn state(plan: &Plan) -> String {
+    match &plan.state.dir {
+        StateDir::Kept(dir) => dir.display().to_string(),
+        StateDir::Temporary { under: Some(dir) } => format!("temporary, under {}", dir.display()),
+        StateDir::Temporary { under: None } => "temporary".to_owned(),
+    }
+}
+
+/// Where records come from.
+pub fn source(plan: &Plan) -> String {
+    source_words(&plan.source.kind)
+}
+
+/// Where records go.
+pub fn sinks(plan: &Plan) -> String {
+    plan.sinks.iter().map(|sink| sink_words(&sink.kind)).collect::<Vec<_>>().join(", ")
 }
 
 fn write_source(plan: &Plan, out: &mut String) -> std::fmt::Result {

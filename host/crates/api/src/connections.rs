@@ -1,0 +1,102 @@
+//! Connections, and what one may cost. The API shares its process with a job: whoever connects, by mistake or on
+//! purpose, gets a bounded number of descriptors, bytes and seconds, and never keeps the others out.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+
+/// What connections may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How many are open at most. One more ends the oldest: a crowd of silent ones does not keep a probe out.
+    pub(crate) connections: usize,
+    /// How long the head of a request may take, the silence before it included.
+    pub(crate) head_within: Duration,
+    /// How long a connection lasts, however busy it is. A client opens the next one.
+    pub(crate) lasts: Duration,
+    /// How long its last answer may take after that.
+    pub(crate) last_answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let [head_within, lasts, last_answer] = [5, 60, 5].map(Duration::from_secs);
+        Self { connections: 64, head_within, lasts, last_answer }
+    }
+}
+
+/// Fields in the head of a request.
+const HEAD_FIELDS: usize = 64;
+/// The head of a request in bytes.
+const HEAD_BYTES: usize = 16 << 10;
+/// How long nobody is accepted when the process has no descriptor left.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Accepts and answers; never ends by itself.
+pub(crate) async fn accept(listener: TcpListener, router: Router, limits: Limits) {
+    let mut open = Open::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                open.make_room(limits.connections);
+                open.0.push_back(tokio::spawn(converse(stream, router.clone(), limits)).abort_handle());
+            }
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                tracing::debug!(%error, "the API cannot accept a connection");
+                open.end_oldest();
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The connections, oldest first.
+#[derive(Default)]
+struct Open(VecDeque<AbortHandle>);
+
+impl Open {
+    fn make_room(&mut self, limit: usize) {
+        self.0.retain(|connection| !connection.is_finished());
+        if self.0.len() >= limit {
+            self.end_oldest();
+        }
+    }
+
+    fn end_oldest(&mut self) {
+        if let Some(oldest) = self.0.pop_front() {
+            oldest.abort();
+        }
+    }
+}
+
+/// A connection that was gone before it was accepted.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionRefused | K::ConnectionReset | K::Interrupted)
+}
+
+/// One connection, to its end. How it ended is the client's affair.
+async fn converse(stream: TcpStream, router: Router, limits: Limits) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
+    http.max_headers(HEAD_FIELDS).max_buf_size(HEAD_BYTES);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ended = connection.as_mut() => return,
+        () = tokio::time::sleep(limits.lasts) => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ended = connection => {}
+        () = tokio::time::sleep(limits.last_answer) => {}
+    }
+}

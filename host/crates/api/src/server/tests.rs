@@ -1,0 +1,232 @@
+//! The server, asked over real sockets.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::*;
+use crate::model::{Job, Operator, Plugin, Sink, Split, State, Waiting};
+use crate::{Hosts, router};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn job() -> Job {
+    Job {
+        job: "orders".into(),
+        shard: 0,
+        state: State::Running,
+        delivery: "exactly-once".into(),
+        epoch: 7,
+        attempt: Some("a".into()),
+        restarts: 1,
+        last_error: Some("lost".into()),
+        next_attempt: None,
+        waiting: None,
+        operators: vec![Operator {
+            name: "count".into(),
+            parallelism: 2,
+            plugin: Plugin { name: "count".into(), version: "1".into(), digest: "d".into() },
+            state_bytes: 9,
+        }],
+        splits: vec![Split { topic: "in".into(), partition: 3, position: 5, end: None, lag: None }],
+        sinks: vec![Sink { topic: "out".into(), records: 4 }],
+    }
+}
+
+fn loopback(port: u16, explicit: bool) -> Listen {
+    Listen { host: "127.0.0.1".into(), port, explicit }
+}
+
+async fn get(port: u16, path: &str) -> String {
+    ask(port, format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
+}
+
+async fn ask(port: u16, request: String) -> String {
+    let exchange = move || {
+        let mut stream = connect(port);
+        stream.write_all(request.as_bytes()).unwrap();
+        io::read_to_string(stream).unwrap()
+    };
+    tokio::task::spawn_blocking(exchange).await.unwrap()
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A server with these limits, on a runtime of its own; it ends with the process.
+fn limited(limits: Limits) -> u16 {
+    let (port, listens) = std::sync::mpsc::sync_channel(1);
+    let serve = async move {
+        let listening = bind(&loopback(0, true)).await.unwrap();
+        port.send(listening.address.port()).unwrap();
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let routes = router(Arc::new(job), recorder.handle(), Hosts::of(listening.address, "127.0.0.1"));
+        connections::accept(listening.listener, routes, limits).await;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::spawn(move || runtime.block_on(serve));
+    listens.recv().unwrap()
+}
+
+#[tokio::test]
+async fn everything_is_served() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || metrics::counter!("weir_source_records_total").increment(3));
+    let shown = Arc::new(Mutex::new(job()));
+    let view = Arc::clone(&shown);
+    let listening = bind(&loopback(0, true)).await.unwrap();
+    let hosts = Hosts::of(listening.address, "127.0.0.1");
+    let routes = router(Arc::new(move || view.lock().unwrap().clone()), recorder.handle(), hosts);
+    let port = listening.address.port();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listening, routes, recorder.handle(), async { stopped.await.unwrap() }));
+
+    let health = get(port, "/healthz").await;
+    assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("ok\n"), "{health}");
+    let wanted = serde_json::json!({
+        "job": "orders", "shard": 0, "state": "running", "delivery": "exactly-once", "epoch": 7, "attempt": "a",
+        "restarts": 1, "last_error": "lost", "next_attempt": null, "waiting": null,
+        "operators": [{"name": "count", "parallelism": 2, "state_bytes": 9,
+            "plugin": {"name": "count", "version": "1", "digest": "d"}}],
+        "splits": [{"topic": "in", "partition": 3, "position": 5, "end": null, "lag": null}],
+        "sinks": [{"topic": "out", "records": 4}],
+    });
+    let answer = get(port, "/v1/job").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("application/json"), "{head}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap(), wanted);
+    let answer = get(port, "/metrics").await;
+    assert!(answer.contains("\nweir_source_records_total 3\n"), "{answer}");
+    assert!(get(port, "/").await.starts_with("HTTP/1.1 404"));
+
+    shown.lock().unwrap().waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5 });
+    let health = get(port, "/healthz").await;
+    assert!(health.starts_with("HTTP/1.1 503") && health.ends_with("waiting for the commit for 7.5 s\n"), "{health}");
+    shown.lock().unwrap().waiting = None;
+    shown.lock().unwrap().state = State::Recovering;
+    let health = get(port, "/healthz").await;
+    assert!(health.starts_with("HTTP/1.1 503") && health.ends_with("recovering: lost\n"), "{health}");
+    stop.send(()).unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn alive_ready_and_healthy_are_three_things() {
+    let shown = Arc::new(Mutex::new(job()));
+    let view = Arc::clone(&shown);
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let listening = bind(&loopback(0, true)).await.unwrap();
+    let port = listening.address.port();
+    let routes = router(Arc::new(move || view.lock().unwrap().clone()), recorder.handle(), Hosts::Any);
+    tokio::spawn(serve(listening, routes, recorder.handle(), std::future::pending()));
+    let waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5 });
+    for (state, waiting, ready, healthy) in [
+        (State::Starting, None, "503", "503"),
+        (State::Running, None, "200", "200"),
+        (State::Running, waiting, "200", "503"),
+        (State::Recovering, None, "503", "503"),
+        (State::Stopping, None, "503", "200"),
+        (State::Failed, None, "503", "503"),
+    ] {
+        (shown.lock().unwrap().state, shown.lock().unwrap().waiting) = (state, waiting);
+        for (path, wanted) in [("/livez", "200"), ("/readyz", ready), ("/healthz", healthy)] {
+            let answer = get(port, path).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{path} while {state:?}: {answer}");
+        }
+    }
+    shown.lock().unwrap().last_error = Some("trap\x1b[2J\u{202e}\n\nok".into());
+    let answer = get(port, "/healthz").await;
+    assert!(answer.ends_with("failed: trap\\u{1b}[2J\\u{202e}\n    \n    ok\n"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_names_a_foreign_host_learns_nothing() {
+    let port = limited(Limits::default());
+    let request = |host: &str| format!("GET /v1/job HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    let answer = ask(port, request("rebound.example:7070")).await;
+    assert!(answer.starts_with("HTTP/1.1 403") && !answer.contains("orders"), "{answer}");
+    assert!(ask(port, request("localhost:7070")).await.contains("orders"));
+}
+
+#[tokio::test]
+async fn heads_and_bodies_are_bounded() {
+    let port = limited(Limits::default());
+    let field = |n: usize| format!("x{n}: y\r\n");
+    let many: String = (0..100).map(field).collect();
+    for (request, wanted) in [
+        (format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{many}\r\n"), "431"),
+        (format!("GET /healthz?{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(20_000)), "4"),
+        ("POST /v1/job HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n".into(), "405"),
+    ] {
+        let answer = ask(port, request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{answer}");
+    }
+}
+
+#[test]
+fn a_request_that_never_ends_is_given_up() {
+    let limits = Limits { head_within: Duration::from_millis(300), ..Limits::default() };
+    let port = limited(limits);
+    let mut stream = connect(port);
+    let began = std::time::Instant::now();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nx: ").unwrap();
+    // A byte now and then keeps nothing open.
+    while stream.write_all(b"y").is_ok() {
+        assert!(began.elapsed() < PATIENCE, "it is still open");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_connection_lasts_for_a_while_however_busy_it_is() {
+    let [lasts, last_answer] = [300, 300].map(Duration::from_millis);
+    let port = limited(Limits { lasts, last_answer, ..Limits::default() });
+    let mut stream = connect(port);
+    let began = std::time::Instant::now();
+    let mut answer = [0; 512];
+    while stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").is_ok() {
+        if stream.read(&mut answer).unwrap_or(0) == 0 {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "it is still open");
+    }
+    // Who asks and does not read the answers is not waited for either.
+    let mut deaf = connect(port);
+    let began = std::time::Instant::now();
+    while deaf.write_all(&b"GET /v1/job HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64)).is_ok() {
+        assert!(began.elapsed() < PATIENCE, "it is still open");
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_of_silent_connections_keeps_nobody_out() {
+    let limits = Limits { head_within: PATIENCE, ..Limits::default() };
+    let port = limited(limits);
+    let crowd = tokio::task::spawn_blocking(move || (0..400).map(|_| connect(port)).collect::<Vec<_>>()).await.unwrap();
+    assert!(get(port, "/healthz").await.starts_with("HTTP/1.1 200"));
+    // All but the last of them were ended.
+    let ended = move || crowd.into_iter().take(300).all(|mut stream| matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
+    assert!(tokio::task::spawn_blocking(ended).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_address_is_the_one_that_can_be_asked() {
+    let listening = bind(&loopback(0, true)).await.unwrap();
+    assert_ne!(listening.address.port(), 0);
+}
+
+#[tokio::test]
+async fn only_a_default_port_may_move() {
+    let first = bind(&loopback(0, true)).await.unwrap();
+    let port = first.address.port();
+    let next = bind(&loopback(port, false)).await.unwrap();
+    assert_ne!(next.address.port(), port);
+    let error = bind(&loopback(port, true)).await.unwrap_err();
+    assert!(error.to_string().contains("choose another with --api"), "{error}");
+    assert_eq!(error.fault(), Fault::Config);
+}
