@@ -17,13 +17,19 @@ mod txn;
 /// `host validate`.
 mod validate;
 
-use std::io::Write as _;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
+use weir_core::PortError;
 
 use crate::compose::LoadOperator;
+use crate::{exit, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -100,10 +106,61 @@ impl Cli {
     }
 }
 
+/// Reads the command line. What needs no program to run (help, version, mistakes) is said here: then, the exit code.
+pub fn read() -> Result<Cli, ExitCode> {
+    let wants_json = wants_json(std::env::args_os());
+    Cli::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            // Help and version, on stdout. Whoever asked may have seen enough of it.
+            drop(error.print());
+            return ExitCode::SUCCESS;
+        }
+        if wants_json {
+            telemetry::choose(telemetry::Format::Json);
+        }
+        let usage = hint_at_run(error).render();
+        let is_colored = !wants_json && telemetry::has_colors();
+        let usage = if is_colored { usage.ansi().to_string() } else { usage.to_string() };
+        exit::report_usage(&usage, exit::USAGE)
+    })
+}
+
+/// Of a command line that cannot be read nothing is known for certain, but this can be seen.
+fn wants_json(args: impl Iterator<Item = OsString>) -> bool {
+    let mut args = args.peekable();
+    while let Some(arg) = args.next() {
+        let mut next_is_json = || args.peek().is_some_and(|next| next == "json");
+        if arg == "--log-format=json" || (arg == "--log-format" && next_is_json()) {
+            return true;
+        }
+    }
+    false
+}
+
+/// `host count.wasm` and `host orders.toml` lack a verb.
+fn hint_at_run(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let verb = match Path::new(word).extension().and_then(OsStr::to_str) {
+        Some("wasm") => "run --plugin",
+        Some("toml") => "run",
+        _ => return error,
+    };
+    let tip = StyledStr::from(format!("to run it: host {verb} {word}"));
+    error.remove(ContextKind::SuggestedSubcommand);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    error
+}
+
 /// Prints a result (not a log line) to standard output.
 fn print(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("failed to write stdout")
+    let mut stdout = io::stdout().lock();
+    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    Ok(printed.map_err(stdout_failed)?)
+}
+
+/// What was to be written there is not; a reader that went away is told from everything else by this very error.
+fn stdout_failed(error: io::Error) -> PortError {
+    weir_local::Error::Stdout(error).into()
 }
 
 #[cfg(test)]
@@ -115,6 +172,32 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_without_a_verb_is_run_with_run() {
+        for (word, tip) in [
+            ("count.wasm", Some("to run it: host run --plugin count.wasm")),
+            ("./a/orders.toml", Some("to run it: host run ./a/orders.toml")),
+            ("rum", Some("'run'")),
+            ("count", None),
+        ] {
+            let shown = hint_at_run(Cli::try_parse_from(["host", word]).unwrap_err()).to_string();
+            assert_eq!(shown.contains("tip:"), tip.is_some(), "{shown}");
+            assert!(shown.contains(tip.unwrap_or_default()), "{shown}");
+        }
+    }
+
+    #[test]
+    fn json_is_seen_in_a_command_line_that_cannot_be_read() {
+        for (line, wanted) in [
+            ("host run --log-format json --plugn x", true),
+            ("host run --log-format=json --plugn x", true),
+            ("host run --log-format text --config json", false),
+            ("host run --log-format", false),
+        ] {
+            assert_eq!(wants_json(line.split(' ').map(OsString::from)), wanted, "{line}");
+        }
     }
 
     #[test]

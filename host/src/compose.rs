@@ -97,12 +97,7 @@ pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
         operators.push(operator(planned, input_output, loader)?);
     }
     let sinks = plan.sinks.iter().map(|sink| sink_setup(sink, &operators)).collect::<Result<Vec<_>>>()?;
-    let client = plan.kafka.as_ref().map(|kafka| ClientOptions {
-        brokers: kafka.brokers.clone(),
-        properties: kafka.properties.clone(),
-        job: plan.job.clone(),
-        shard: SHARD,
-    });
+    let client = client(plan);
     // What can be refused is refused before anything is made.
     let source = source(plan, client.as_ref())?;
     let sink = sink(plan, client.clone())?;
@@ -120,6 +115,20 @@ pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
         advice::give_when_it_runs(client, needs, handle.clone());
     }
     Ok(Composed { job, log, handle, _temporary })
+}
+
+fn client(plan: &Plan) -> Option<ClientOptions> {
+    plan.kafka.as_ref().map(|kafka| ClientOptions {
+        brokers: kafka.brokers.clone(),
+        properties: kafka.properties.clone(),
+        job: plan.job.clone(),
+        shard: SHARD,
+    })
+}
+
+/// The consumer group of a job with Kafka.
+pub fn group(plan: &Plan) -> Option<String> {
+    client(plan).map(|client| client.group())
 }
 
 fn options(plan: &Plan) -> JobOptions {
@@ -214,7 +223,9 @@ fn state_dir(plan: &Plan) -> Result<(StateDir, Option<TempDir>)> {
                 Some(under) => tempfile::Builder::new().prefix("weir-").tempdir_in(under),
                 None => tempfile::Builder::new().prefix("weir-").tempdir(),
             };
-            let temporary = temporary.context("failed to make a temporary state directory")?;
+            let temporary = temporary.map_err(|error| PortError::new(Fault::Config, error));
+            let temporary = temporary
+                .context("failed to make a temporary state directory: check TMPDIR, or give --state-dir and --job")?;
             // The state directory is made by its owner, inside.
             let dir = open(&temporary.path().join("state"))?;
             Ok((dir, Some(temporary)))

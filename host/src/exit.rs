@@ -1,11 +1,14 @@
 //! Every exit code, and how an error is shown.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
+use serde_json::{Map, Value, json};
+use weir_core::text::printable_lines;
 use weir_core::{Fault, PortError};
+
+use crate::telemetry::{self, INDENT};
 
 /// The job failed.
 pub const FAILED: u8 = 1;
@@ -26,14 +29,22 @@ pub fn finished(cut_short: bool, signal: Option<i32>) -> ExitCode {
 
 /// Shows `error` on standard error; returns its code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    if is_broken_pipe(error) {
+    if is_closed_stdout(error) {
         // Whoever read our output has had enough, as in `host run .. | head`: nothing to complain about.
         return ExitCode::SUCCESS;
     }
     let fault = fault(error);
-    // When standard error is gone as well, the code is all that is left to say.
-    drop(io::stderr().write_all(text(error, fault).as_bytes()));
+    let said = Said::of(error, fault);
+    telemetry::last_error(&said.text(), &said.message, said.fields(fault));
     code(fault).into()
+}
+
+/// Shows what is wrong with the command line, as `usage` says it; returns its code.
+pub(crate) fn report_usage(usage: &str, code: u8) -> ExitCode {
+    let message = usage.trim_end().trim_start_matches("error: ");
+    let fields = Map::from_iter([("exit_code".to_owned(), code.into())]);
+    telemetry::last_error(usage, message, fields);
+    code.into()
 }
 
 pub(crate) fn code(fault: Fault) -> u8 {
@@ -59,27 +70,59 @@ fn fault_of(error: &(dyn StdError + 'static)) -> Option<Fault> {
     port.or_else(pipeline).or_else(api).or_else(state).or_else(runtime)
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+/// Only of stdout: a pipe that breaks anywhere else (a FIFO that is written to as a file) is a failure.
+fn is_closed_stdout(error: &anyhow::Error) -> bool {
+    let mut local = error.chain().filter_map(|cause| {
+        let cause = cause.downcast_ref().map_or(cause, PortError::inner);
+        cause.downcast_ref::<weir_local::Error>()
+    });
+    local.any(|cause| matches!(cause, weir_local::Error::Stdout(io) if io.kind() == io::ErrorKind::BrokenPipe))
 }
 
-fn text(error: &anyhow::Error, fault: Fault) -> String {
-    let mut text = format!("error: {error}\n");
-    let mut last = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Some errors repeat their cause in their own words.
-        if !last.ends_with(&cause) {
-            writeln!(text, "  cause: {cause}").expect("a string takes everything");
+/// What is said of an error. Its texts may be of guests, records, brokers or files.
+struct Said {
+    message: String,
+    causes: Vec<String>,
+    hint: Option<&'static str>,
+}
+
+impl Said {
+    fn of(error: &anyhow::Error, fault: Fault) -> Self {
+        let mut causes = Vec::new();
+        let mut last = error.to_string();
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            // Some errors repeat their cause in their own words.
+            if !last.ends_with(&cause) {
+                causes.push(cause.clone());
+            }
+            last = cause;
         }
-        last = cause;
+        let hint = match fault {
+            Fault::Bug => Some("this is a bug in Weir; please report it with the log"),
+            Fault::Transient => Some("this may pass by itself; start the job again, it goes on where it was"),
+            Fault::Config | Fault::User | Fault::Denied | Fault::Fenced | Fault::Corrupt => None,
+        };
+        Self { message: error.to_string(), causes, hint }
     }
-    let hint = match fault {
-        Fault::Bug => "this is a bug in Weir; please report it with the log",
-        Fault::Transient => "this may pass by itself; start the job again, it goes on where it was",
-        Fault::Config | Fault::User | Fault::Denied | Fault::Fenced | Fault::Corrupt => return text,
-    };
-    text + "  hint: " + hint + "\n"
+
+    /// For people: one cause a line, and nothing in it that acts on a terminal or looks like another line of ours.
+    fn text(&self) -> String {
+        let hint = self.hint.map(|hint| ("  hint", hint));
+        let causes = self.causes.iter().map(|cause| ("  cause", cause.as_str()));
+        let lines = [("error", self.message.as_str())].into_iter().chain(causes).chain(hint);
+        lines.map(|(head, text)| format!("{head}: {}\n", printable_lines(text, INDENT))).collect()
+    }
+
+    /// For programs, beside the message.
+    fn fields(&self, fault: Fault) -> Map<String, Value> {
+        let fields = [
+            ("causes", json!(self.causes)),
+            ("hint", json!(self.hint)),
+            ("fault", json!(format!("{fault:?}").to_lowercase())),
+            ("exit_code", json!(code(fault))),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +151,10 @@ mod tests {
         assert_eq!(fault(&anyhow::anyhow!("no idea")), Fault::User);
     }
 
+    fn text(error: &anyhow::Error, fault: Fault) -> String {
+        Said::of(error, fault).text()
+    }
+
     #[test]
     fn an_error_is_a_chain_of_causes() {
         assert_eq!(text(&failed(Fault::User), Fault::User), "error: failed to start\n  cause: disk on fire\n");
@@ -115,6 +162,25 @@ mod tests {
             text(&failed(Fault::Bug), Fault::Bug)
                 .ends_with("  hint: this is a bug in Weir; please report it with the log\n")
         );
+    }
+
+    #[test]
+    fn an_error_cannot_act_on_the_terminal_or_speak_in_our_name() {
+        let error =
+            anyhow::anyhow!("\x1b[2Ktrap \u{202e}txt.exe\nerror: all is well").context("failed\r\x07 in f\n\u{9b}");
+        let shown = text(&error, Fault::User);
+        assert_eq!(
+            shown,
+            "error: failed\\r\\u{7} in f\n    \\u{9b}\n  cause: \\u{1b}[2Ktrap \\u{202e}txt.exe\n    error: all is well\n"
+        );
+    }
+
+    #[test]
+    fn an_error_as_json_has_the_code_and_all_causes() {
+        let fields = Said::of(&failed(Fault::Transient), Fault::Transient).fields(Fault::Transient);
+        let hint = "this may pass by itself; start the job again, it goes on where it was";
+        let wanted = json!({"causes": ["disk on fire"], "hint": hint, "fault": "transient", "exit_code": 1});
+        assert_eq!(Value::Object(fields), wanted);
     }
 
     #[test]
@@ -126,13 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_seen_through_the_chain() {
+    fn only_stdout_may_be_closed() {
         // As a local sink fails: its own error inside the port's.
-        let failed = |kind| {
-            let source = weir_local::Error::Write { what: "stdout".into(), source: io::Error::from(kind) };
-            anyhow::Error::from(PortError::from(source)).context("failed to write")
-        };
-        assert!(is_broken_pipe(&failed(io::ErrorKind::BrokenPipe)));
-        assert!(!is_broken_pipe(&failed(io::ErrorKind::StorageFull)));
+        let failed = |error: weir_local::Error| anyhow::Error::from(PortError::from(error)).context("failed to write");
+        let io = io::Error::from;
+        let stdout = |kind| failed(weir_local::Error::Stdout(io(kind)));
+        assert!(is_closed_stdout(&stdout(io::ErrorKind::BrokenPipe)));
+        assert!(!is_closed_stdout(&stdout(io::ErrorKind::StorageFull)));
+        let file = weir_local::Error::Write { what: "stdout".into(), source: io(io::ErrorKind::BrokenPipe) };
+        assert!(!is_closed_stdout(&failed(file)));
+        assert!(!is_closed_stdout(&anyhow::Error::from(io(io::ErrorKind::BrokenPipe))));
     }
 }

@@ -17,3 +17,27 @@ mod signals;
 pub mod telemetry;
 /// The job as the API shows it.
 mod view;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// The whole program: does `first`, reads the command line, does what it says, and leaves with the code of
+/// [`exit`]. What is said on standard error is out by then, or nobody listens.
+pub fn run(
+    first: impl FnOnce() -> Result<()>,
+    loader: impl FnOnce() -> Result<Box<dyn compose::LoadOperator>>,
+) -> ExitCode {
+    telemetry::watch_panics();
+    signals::outlive_file_limits();
+    let work = || match first().map(|()| cli::read()) {
+        Ok(Ok(cli)) => cli.execute(loader).unwrap_or_else(|error| exit::report(&error)),
+        Ok(Err(code)) => code,
+        Err(error) => exit::report(&error),
+    };
+    // A panic was said when it happened. It has no code of its own.
+    let code = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| exit::FAILED.into());
+    telemetry::settle();
+    code
+}

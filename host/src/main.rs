@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use host::compose::WasmOperators;
 
 /// Batches are made on one thread and dropped on another, which the system's allocator is slow at.
@@ -10,8 +9,5 @@ use host::compose::WasmOperators;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match host::cli::Cli::parse().execute(|| Ok(Box::new(WasmOperators::new()?))) {
-        Ok(code) => code,
-        Err(error) => host::exit::report(&error),
-    }
+    host::run(|| Ok(()), || Ok(Box::new(WasmOperators::new()?)))
 }

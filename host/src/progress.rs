@@ -1,86 +1,77 @@
 //! Progress bars on standard error, where somebody can see them: of bounded runs, and of copies of state.
 
-use std::io::IsTerminal as _;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 use weir_runtime::{JobHandle, JobStatus};
 
-use crate::telemetry::Screen;
+use crate::telemetry::{Bar, Counts, Screen, is_seen};
 
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// Draws until it is dropped.
+/// Shows a bounded run until it is dropped.
 pub(crate) struct Progress {
+    screen: Screen,
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Progress {
-    /// `None` where standard error is no terminal.
+    /// `None` where nobody sees standard error.
     pub(crate) fn start(screen: &Screen, job: JobHandle) -> Result<Option<Self>> {
-        if !std::io::stderr().is_terminal() {
+        if !is_seen() {
             return Ok(None);
         }
-        let template = "{bar:40} {percent:>3} %  {human_pos} of {human_len}  {per_sec}  {eta} left";
-        let style = ProgressStyle::with_template(template).context("the progress bar has no shape")?;
-        let bar = screen.0.add(ProgressBar::no_length().with_style(style));
         let (stop, stopped) = sync_channel(1);
-        let draw = move || {
+        let shown = screen.clone();
+        let watch = move || {
             while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
                 if let Some((done, total)) = share(&job.status()) {
-                    bar.set_length(total);
-                    bar.set_position(done);
+                    shown.show_bar(Some(Bar { counts: Counts::Records, done, total }));
                 }
             }
-            bar.finish_and_clear();
         };
-        let thread = std::thread::Builder::new().name("weir-progress".to_owned()).spawn(draw);
+        let thread = std::thread::Builder::new().name("weir-progress".to_owned()).spawn(watch);
         let thread = thread.context("failed to start the progress bar's thread")?;
-        Ok(Some(Self { stop: Some(stop), thread: Some(thread) }))
+        Ok(Some(Self { screen: screen.clone(), stop: Some(stop), thread: Some(thread) }))
     }
 }
 
 impl Drop for Progress {
-    /// The bar is gone from the screen before anything else is said there.
+    /// The bar is gone from the screen before anything else is said there. Its thread only looks at the job and never
+    /// waits for the screen.
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+        self.screen.show_bar(None);
     }
 }
 
 /// The bar of a copy; gone when it is dropped.
-pub(crate) struct Copying(Option<ProgressBar>);
+pub(crate) struct Copying(Option<Screen>);
 
 impl Copying {
-    /// Shows nothing where standard error is no terminal.
-    pub(crate) fn start(screen: &Screen) -> Result<Self> {
-        if !std::io::stderr().is_terminal() {
-            return Ok(Self(None));
-        }
-        let template = "{bar:40} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
-        let style = ProgressStyle::with_template(template).context("the progress bar has no shape")?;
-        Ok(Self(Some(screen.0.add(ProgressBar::no_length().with_style(style)))))
+    /// Shows nothing where nobody sees standard error.
+    pub(crate) fn start(screen: &Screen) -> Self {
+        Self(is_seen().then(|| screen.clone()))
     }
 
     /// `done` of `total` bytes.
     pub(crate) fn show(&mut self, done: u64, total: u64) {
-        if let Some(bar) = &self.0 {
-            bar.set_length(total);
-            bar.set_position(done);
+        if let Some(screen) = &self.0 {
+            screen.show_bar(Some(Bar { counts: Counts::Bytes, done, total }));
         }
     }
 }
 
 impl Drop for Copying {
     fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
+        if let Some(screen) = &self.0 {
+            screen.show_bar(None);
         }
     }
 }

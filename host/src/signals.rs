@@ -1,16 +1,26 @@
-//! What a signal does: the first SIGINT or SIGTERM asks the job to stop, a second one leaves at once.
+//! What a signal does: the first SIGINT, SIGTERM or SIGHUP asks the job to stop, a second one leaves at once. Each does
+//! first what it is for and is logged then.
 
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
-use crate::exit;
+use crate::{exit, telemetry};
 
 /// How long a stop may take in all.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long the process that could not stop waits for whoever reads its log.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A file that grows beyond the limit of the process (`ulimit -f`) is a write that fails, and is said. Without a handler
+/// it would be the end, without a word.
+pub(crate) fn outlive_file_limits() {
+    // Whether it came, nobody asks: the write tells. Where there can be no handler, it stays as it was.
+    drop(signal_hook::flag::register(SIGXFSZ, Arc::default()));
+}
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -26,13 +36,16 @@ impl Signals {
     /// Starts to listen.
     pub(crate) fn listen() -> io::Result<Self> {
         let signals = Self { first: Arc::default(), callback: Arc::default() };
-        let mut incoming = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+        let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        let mut incoming = signal_hook::iterator::Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
         let listener = signals.clone();
         let thread = std::thread::Builder::new().name("weir-signals".to_owned());
         let listen = move || {
             for signal in incoming.forever() {
-                listener.arrived(signal);
+                // A terminal that goes away wants what SIGTERM wants.
+                let signal = if signal == SIGHUP { SIGTERM } else { signal };
                 leave_in_time();
+                listener.arrived(signal);
             }
         };
         thread.spawn(listen)?;
@@ -56,8 +69,8 @@ impl Signals {
         if self.first.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire).is_err() {
             signal_hook::low_level::exit(128 + signal);
         }
-        tracing::info!(signal, "stopping; a second signal leaves at once");
         self.call();
+        tracing::info!(signal, "stopping; a second signal leaves at once");
     }
 
     /// Whoever takes the callback calls it: a signal and `on_stop` may meet.
@@ -77,8 +90,9 @@ impl Signals {
 /// is safe.
 fn leave_in_time() {
     let leave = || {
-        std::thread::sleep(STOP_WITHIN);
+        std::thread::sleep(STOP_WITHIN.saturating_sub(LAST_WORDS));
         tracing::error!("could not stop within 10 s; what was not committed will be read again");
+        telemetry::settle_within(LAST_WORDS);
         signal_hook::low_level::exit(exit::FAILED.into());
     };
     if std::thread::Builder::new().name("weir-deadline".to_owned()).spawn(leave).is_err() {
@@ -86,9 +100,26 @@ fn leave_in_time() {
     }
 }
 
+/// Whether whoever started this process had it ignore `signal`, as nohup does with SIGHUP.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_mask(&status) >> (signal - 1) & 1 == 1
+}
+
+fn ignored_mask(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        assert_eq!(ignored_mask("Name:\thost\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000001001\n"), 0x1001);
+        assert_eq!(ignored_mask(""), 0);
+    }
 
     #[test]
     fn the_first_signal_calls_once_whenever_it_comes() {

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -58,14 +58,13 @@ fn plugin(file: &Path) -> Result<ExitCode> {
 }
 
 fn entries(args: &Args) -> Result<ExitCode> {
-    const FAILED: &str = "failed to write stdout";
     let mut stdout = BufWriter::new(std::io::stdout().lock());
     directory::entries(&args.what, args.cluster.brokers().as_ref(), |entry| {
         let NamedEntry { operator, table, key, value } = entry;
         let line = json!({"operator": operator, "table": table, "key": readable(key), "value": readable(value)});
-        writeln!(stdout, "{line}").context(FAILED)
+        Ok(writeln!(stdout, "{line}").map_err(super::stdout_failed)?)
     })?;
-    stdout.flush().context(FAILED)?;
+    stdout.flush().map_err(super::stdout_failed)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use weir_pipeline::Plan;
+use weir_pipeline::{Plan, show};
 use weir_runtime::Summary;
 
 use super::pipeline::PipelineArgs;
 use crate::compose::{self, LoadOperator};
 use crate::progress::{Copying, Progress};
+use crate::serve::{self, Serving};
 use crate::signals::Signals;
-use crate::{exit, serve, telemetry};
+use crate::{exit, telemetry};
 
 /// What `host run` takes.
 #[derive(Debug, clap::Args)]
@@ -30,39 +31,56 @@ pub(super) struct Args {
 
 /// Runs a job to its end.
 pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
-    let plan = args.pipeline.plan()?;
+    // Before anything can be wrong, so that it is said in the format that was asked for.
     let screen = telemetry::start(args.log_format)?;
+    let plan = args.pipeline.plan()?;
     let signals = Signals::listen().context("failed to listen for signals")?;
-    // The port is taken before the job is touched: an address that cannot be had changes nothing.
-    let api = serve::bind(&plan.api)?;
-    let metrics = api.is_some().then(weir_api::metrics::install).transpose()?;
+    // The port is taken, and answers, before the job is touched: an address that cannot be had changes nothing, and
+    // whoever asks meanwhile is told that the job is starting.
+    let api = serve::start(&plan, &screen)?;
+    announce(&plan, &api);
     if let Some(savepoint) = &args.from_savepoint {
-        let mut copying = Copying::start(&screen)?;
+        let mut copying = Copying::start(&screen);
         compose::savepoint::restore(&plan, savepoint, &mut |done, total| copying.show(done, total))?;
     }
     let composed = compose::compose(&plan, loader()?.as_ref())?;
     let handle = composed.handle();
+    api.show(handle.clone());
     let stop = handle.clone();
     signals.on_stop(move || stop.stop());
-    let serving = api.zip(metrics).map(|(api, metrics)| api.serve(handle.clone(), metrics)).transpose()?;
     let progress = plan.source.is_bounded().then(|| Progress::start(&screen, handle)).transpose()?.flatten();
     let began = Instant::now();
     let outcome = composed.run();
-    drop((progress, serving));
+    drop((progress, api));
     let summary = outcome?;
     log_summary(&plan, &summary, began);
     Ok(exit::finished(plan.source.is_bounded() && summary.stopped, signals.first()))
 }
 
+/// What starts, in one line: with it everybody knows what to pass to `inspect`, `reset` and `txn abort`, and what to
+/// write into an ACL.
+fn announce(plan: &Plan, api: &Serving) {
+    tracing::info!(
+        job = %plan.job,
+        group = compose::group(plan).map(tracing::field::display),
+        state = show::state(plan),
+        from = show::source(plan),
+        to = show::sinks(plan),
+        delivery = %plan.delivery,
+        api = api.address().map_or_else(|| "off".to_owned(), |address| address.to_string()),
+        "starting"
+    );
+}
+
 fn log_summary(plan: &Plan, summary: &Summary, began: Instant) {
-    let seconds = began.elapsed().as_secs_f64();
     tracing::info!(
         job = %plan.job,
         epoch = summary.epoch.0,
         read = summary.records_read,
         written = summary.records_written,
         restarts = summary.restarts,
-        seconds = format_args!("{seconds:.1}"),
+        // In steps of 0.1 s.
+        seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         "{}", if summary.stopped { "stopped" } else { "done" }
     );
 }

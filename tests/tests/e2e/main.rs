@@ -17,6 +17,8 @@ mod faults;
 mod guests;
 /// With nothing else installed: standard input, files.
 mod local;
+/// Logs, whoever reads them or does not; the API beside them.
+mod logs;
 /// The rows of the fault matrix that no other test here is about.
 mod matrix;
 /// Kafka at one end, a generator or a file at the other.

@@ -141,6 +141,7 @@ pub(crate) fn longest_pause(host: &mut Host, see: impl Fn() -> Result<Option<i64
 }
 
 /// Says what was measured; seen with `--nocapture`.
+#[expect(clippy::disallowed_methods, reason = "a test's own output")]
 pub(crate) fn say(figures: &str) -> Result<()> {
     Ok(writeln!(std::io::stderr(), "{figures}")?)
 }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use clap::Parser as _;
 use host::compose::LoadOperator;
 use weir_core::ports::OperatorFactory;
 use weir_pipeline::plan::OperatorPlan;
@@ -35,8 +34,5 @@ impl LoadOperator for NativeOperators {
 }
 
 fn main() -> ExitCode {
-    match host::cli::Cli::parse().execute(|| Ok(Box::new(NativeOperators))) {
-        Ok(code) => code,
-        Err(error) => host::exit::report(&error),
-    }
+    host::run(|| Ok(()), || Ok(Box::new(NativeOperators)))
 }

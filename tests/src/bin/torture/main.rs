@@ -109,6 +109,7 @@ fn work(mut lane: Lane<'_>, stage: &Stage) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own output")]
 fn report(lane: &Lane<'_>, stage: &Stage, schedule: Option<&Schedule>, error: &anyhow::Error) {
     stage.end();
     stage.board().failures += 1;
@@ -126,6 +127,7 @@ fn report(lane: &Lane<'_>, stage: &Stage, schedule: Option<&Schedule>, error: &a
 }
 
 /// Shows how far it is until it is `over`.
+#[expect(clippy::disallowed_methods, reason = "a test's own output")]
 fn watch(stage: &Stage, over: impl Fn() -> bool) -> Result<()> {
     let bar = stage.runs.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos} runs, {msg}")?);

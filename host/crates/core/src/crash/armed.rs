@@ -79,6 +79,7 @@ pub fn reach(point: &'static str) -> Result<(), Injected> {
     fail::eval(point, |payload| act(point, payload.as_deref().unwrap_or_default())).unwrap_or(Ok(()))
 }
 
+#[expect(clippy::disallowed_methods, reason = "for tests only, which read it; the next line may be a kill")]
 fn act(point: &'static str, payload: &str) -> Result<(), Injected> {
     // When standard error is gone, the signal or the error still tells.
     drop(writeln!(io::stderr(), "crash point {point:?} reached: {payload}"));

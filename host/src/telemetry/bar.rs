@@ -1,0 +1,63 @@
+//! The progress bar on standard error. Only the thread that writes there draws it: neither a line nor a terminal that
+//! was stopped (Ctrl-S) gets in the way of what the bar tells of.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// What a bar counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// Of a bounded run.
+    Records,
+    /// Of a copy.
+    Bytes,
+}
+
+impl Counts {
+    fn template(self) -> &'static str {
+        match self {
+            Self::Records => "{bar:40} {percent:>3} %  {human_pos} of {human_len}  {per_sec}  {eta} left",
+            Self::Bytes => "{bar:40} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left",
+        }
+    }
+}
+
+/// What a bar should show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bar {
+    /// Of what.
+    pub(crate) counts: Counts,
+    /// How much is done.
+    pub(crate) done: u64,
+    /// Of how much.
+    pub(crate) total: u64,
+}
+
+/// The bar that is on the screen, if there is one.
+#[derive(Default)]
+pub(super) struct Drawn(Option<ProgressBar>);
+
+impl Drawn {
+    /// Draws it, or takes it away. A terminal that cannot be drawn on is passed over in silence.
+    pub(super) fn show(&mut self, bar: Option<Bar>) {
+        let Some(Bar { counts, done, total }) = bar else {
+            if let Some(drawn) = self.0.take() {
+                drawn.finish_and_clear();
+            }
+            return;
+        };
+        let drawn = self.0.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template(counts.template());
+            ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        drawn.set_length(total);
+        drawn.set_position(done);
+    }
+
+    /// Does `work`, which writes to the same screen, without running through the bar.
+    pub(super) fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(drawn) => drawn.suspend(work),
+            None => work(),
+        }
+    }
+}
