@@ -27,9 +27,8 @@ pub(crate) struct CallLog {
 }
 
 impl CallLog {
-    /// Keeps a line.
-    pub(crate) fn push(&mut self, level: u32, message: &str) {
-        let message = clip(message).to_owned();
+    /// Keeps a line, whose message is [`clip`]ped already.
+    pub(crate) fn push(&mut self, level: u32, message: String) {
         match level {
             PANIC => self.last_words = Some(message),
             _ if self.lines.len() >= CALL_LINES_MAX => self.dropped += 1,
@@ -118,7 +117,7 @@ mod tests {
     fn only_errors_and_last_words_outlive_a_failed_call() {
         let mut log = CallLog::default();
         for level in [TRACE, INFO, ERROR, 77, PANIC] {
-            log.push(level, "said");
+            log.push(level, "said".to_owned());
         }
         log.keep_errors();
         assert_eq!(log.lines, [(ERROR, "said".to_owned()), (ERROR, "said".to_owned())], "an unknown level is an error");
@@ -128,7 +127,7 @@ mod tests {
     #[test]
     fn last_words_do_not_wait_for_the_next_call() {
         let (mut log, mut budget) = (CallLog::default(), LineBudget::default());
-        log.push(PANIC, "caught by the guest itself");
+        log.push(PANIC, "caught by the guest itself".to_owned());
         log.flush("talker", &mut budget);
         assert_eq!((budget.used, log.take_last_words()), (1, None));
     }
@@ -137,7 +136,7 @@ mod tests {
     fn talk_is_bounded() {
         let mut log = CallLog::default();
         let mut budget = LineBudget::default();
-        (0..CALL_LINES_MAX + 5).for_each(|_| log.push(TRACE, &"ä".repeat(MESSAGE_BYTES_MAX)));
+        (0..CALL_LINES_MAX + 5).for_each(|_| log.push(TRACE, clip(&"ä".repeat(MESSAGE_BYTES_MAX)).to_owned()));
         assert!(log.lines.iter().all(|(_, message)| message.len() == MESSAGE_BYTES_MAX));
         log.flush("talker", &mut budget);
         let dropped = (CALL_LINES_MAX + 5) as u64 - u64::from(LINES_PER_SECOND);

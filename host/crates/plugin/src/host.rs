@@ -5,7 +5,7 @@ use wasmtime::{Engine, Result, StoreContextMut, format_err};
 use weir_core::Frame;
 use weir_core::ports::CallError;
 
-use crate::call_log::CallLog;
+use crate::call_log::{CallLog, clip};
 use crate::limits::{Limits, MemoryLimit};
 use crate::trap::{no_frame, no_output, too_much};
 use crate::world;
@@ -108,7 +108,8 @@ fn emit(mut store: StoreContextMut<'_, Host>, (output, frame): (u32, WasmList<u8
 }
 
 fn log(mut store: StoreContextMut<'_, Host>, (level, message): (u32, WasmStr)) -> Result<()> {
-    let message = message.to_str(&store)?.into_owned();
-    store.data_mut().log.push(level, &message);
+    // Clipped where it lies in the guest's memory: it may be as large as that.
+    let message = clip(&message.to_str(&store)?).to_owned();
+    store.data_mut().log.push(level, message);
     Ok(())
 }

@@ -7,7 +7,7 @@ use wasmtime::{ResourceLimiter, Result, format_err};
 /// Bounds of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory, all memories of the instance together.
+    /// All memories and tables of the instance together.
     pub memory_bytes: u64,
     /// The longest a call may take.
     pub call_deadline: Duration,
@@ -20,13 +20,13 @@ impl Default for Limits {
     }
 }
 
-/// Elements of one table of functions; the largest seen (Python) has 20,000.
-const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+/// What an element of a table takes: wasmtime keeps a pointer, outside of linear memory.
+const ELEMENT_BYTES: u64 = 8;
 /// Core instances, tables and memories of one component; the largest seen (Python) has 50.
 const PARTS_MAX: usize = 1000;
 
-/// Counts the memory of one store. Growth beyond the limit is a trap and not the -1 that WebAssembly knows: guests
-/// answer that with an abort that does not tell its reason.
+/// Counts the memory of one store, in memories and tables. Growth beyond the limit is a trap and not the -1 that
+/// WebAssembly knows: guests answer that with an abort that does not tell its reason.
 #[derive(Debug)]
 pub(crate) struct MemoryLimit {
     limit_bytes: u64,
@@ -47,6 +47,16 @@ impl MemoryLimit {
     pub(crate) fn limit_bytes(&self) -> u64 {
         self.limit_bytes
     }
+
+    fn grow(&mut self, current_bytes: u64, desired_bytes: u64) -> Result<bool> {
+        let used_bytes = self.used_bytes.saturating_add(desired_bytes).saturating_sub(current_bytes);
+        if used_bytes > self.limit_bytes {
+            self.exceeded = true;
+            return Err(format_err!("memory limit of {} bytes", self.limit_bytes));
+        }
+        self.used_bytes = used_bytes;
+        Ok(true)
+    }
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -55,13 +65,7 @@ impl ResourceLimiter for MemoryLimit {
             // The plugin's own bound: it gets the -1 that it asked for.
             return Ok(false);
         }
-        let used_bytes = (self.used_bytes + desired as u64).saturating_sub(current as u64);
-        if used_bytes > self.limit_bytes {
-            self.exceeded = true;
-            return Err(format_err!("memory limit of {} bytes", self.limit_bytes));
-        }
-        self.used_bytes = used_bytes;
-        Ok(true)
+        self.grow(current as u64, desired as u64)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
@@ -69,11 +73,16 @@ impl ResourceLimiter for MemoryLimit {
         Err(error)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        if desired > TABLE_ELEMENTS_MAX {
-            return Err(format_err!("a table of {desired} elements, more than {TABLE_ELEMENTS_MAX}"));
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
         }
-        Ok(maximum.is_none_or(|maximum| desired <= maximum))
+        let bytes = |elements: usize| (elements as u64).saturating_mul(ELEMENT_BYTES);
+        self.grow(bytes(current), bytes(desired))
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
+        Err(error)
     }
 
     fn instances(&self) -> usize {

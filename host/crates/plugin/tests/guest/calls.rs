@@ -148,6 +148,26 @@ fn memory_has_a_limit() {
 }
 
 #[test]
+fn tables_count_as_memory() {
+    // 100 tables of a million functions are 800 MB, outside of linear memory; the same again in one that grows.
+    let many = "(table 1000000 funcref)".repeat(100);
+    let grows = "(table $t 1 funcref) (func $start (drop (table.grow $t (ref.null func) (i32.const 100000000))))
+        (start $start)";
+    for (what, more) in [("100 tables", many.as_str()), ("a table that grows", grows)] {
+        let text = module::guest(module::DESCRIPTION).replacen("(memory ", &format!("{more} (memory "), 1);
+        let load = |memory_bytes| {
+            let file = Shelf::new();
+            let path = file.put(module::module(&text, &module::contract()));
+            Runtime::new().unwrap().load(&path, Limits { memory_bytes, ..Limits::default() }).map(drop)
+        };
+        let error = load(64 << 20).expect_err(what);
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("more than its memory limit of 67108864 bytes"), "{what}: {error}: {cause}");
+        load(1 << 30).expect(what);
+    }
+}
+
+#[test]
 fn malformed_output_is_refused() {
     for (input, expected) in [
         (MALFORMED, "frame ends inside record 1"),
