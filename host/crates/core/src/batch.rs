@@ -26,6 +26,16 @@ impl Batch {
     pub fn bytes(&self) -> usize {
         self.frame.as_bytes().len() + self.origins.len() * size_of::<Origin>()
     }
+
+    /// The first `records` and the rest, as batches of their own.
+    pub fn split_at(&self, records: usize) -> (Self, Self) {
+        let (first, rest) = self.origins.split_at(records.min(self.origins.len()));
+        let mut left = self.frame.records();
+        let frame = left.take_frame(first.len(), Vec::new());
+        let head = Self { frame, origins: first.to_vec() };
+        let frame = left.take_frame(rest.len(), Vec::with_capacity(self.frame.as_bytes().len()));
+        (head, Self { frame, origins: rest.to_vec() })
+    }
 }
 
 /// What travels between tasks, in order.

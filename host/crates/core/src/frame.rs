@@ -112,6 +112,7 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
+#[derive(Debug, Clone)]
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -244,10 +245,23 @@ impl Frame {
     }
 }
 
-/// Iterator over the records of a frame.
+/// Iterator over the records of a frame. A clone goes on from the same record.
+#[derive(Debug, Clone)]
 pub struct Records<'a> {
     cursor: Cursor<'a>,
     left: u32,
+}
+
+impl Records<'_> {
+    /// Copies the next `count` records into a frame of their own, in `buffer`, which is cleared and keeps its capacity.
+    pub fn take_frame(&mut self, count: usize, buffer: Vec<u8>) -> Frame {
+        let mut writer = FrameWriter::new(buffer);
+        for mut record in self.by_ref().take(count) {
+            record.source = writer.len() as u32;
+            writer.push(record);
+        }
+        writer.finish()
+    }
 }
 
 impl<'a> Iterator for Records<'a> {

@@ -27,7 +27,11 @@ const JOB_SLOW: &str = "weir_job_slow_waits_total";
 pub(crate) fn describe() {
     describe_counter!(SOURCE_RECORDS, Unit::Count, "Records read, in this process.");
     describe_gauge!(SOURCE_LAG, Unit::Count, "Records between a split's position and its end, when last seen.");
-    describe_counter!(OPERATOR_RECORDS, Unit::Count, "Records processed by an operator.");
+    describe_counter!(
+        OPERATOR_RECORDS,
+        Unit::Count,
+        "Records processed by an operator; those it failed on do not count."
+    );
     describe_counter!(OPERATOR_SKIPPED, Unit::Count, "Records dropped by the policy 'skip'.");
     describe_counter!(SINK_RECORDS, Unit::Count, "Records written, committed or not.");
     describe_gauge!(EPOCH_COMMITTED, Unit::Count, "The newest epoch that holds.");
@@ -119,7 +123,7 @@ pub(crate) struct OperatorMetrics {
 }
 
 impl OperatorMetrics {
-    /// A batch was processed.
+    /// So many records were processed.
     pub(crate) fn processed(&self, records: usize) {
         self.processed.increment(records as u64);
     }

@@ -10,6 +10,8 @@ pub(crate) mod operate;
 pub(crate) mod operator;
 /// The headers `weir.origin.*`.
 pub(crate) mod origin;
+/// How long records take.
+pub(crate) mod pace;
 /// The loop of the sink task.
 pub(crate) mod sink;
 /// The loop of the source task.

@@ -1,5 +1,5 @@
-//! What a plugin's call does to its state: `{op:u8, table:u32, slot:u32, len:u32, bytes}*`, little endian, as
-//! `wit/FRAME.md` has it. Everything is checked before anything is applied.
+//! What a plugin's call does to its state, and which records it rejects: `{op:u8, table:u32, slot:u32, len:u32, bytes}*`,
+//! little endian, as `wit/FRAME.md` has it. Everything is checked before anything is applied.
 
 use weir_core::TableId;
 use weir_core::frame::NULL;
@@ -7,41 +7,105 @@ use weir_core::ports::{CallError, Change, KeyRef, KeyedState};
 
 const SET: u8 = 1;
 const CLEAR: u8 = 2;
+const REJECT: u8 = 3;
 const HEAD_BYTES: usize = 13;
+/// Bytes of a rejection's message that are kept.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
-struct Update<'a> {
-    table: u32,
-    slot: u32,
-    change: Change<'a>,
+/// What a call may refer to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Within {
+    /// How many tables the plugin has.
+    pub tables: usize,
+    /// How many distinct keys the call has. A null key has no slot, so nothing can be stored under it.
+    pub keys: usize,
+    /// How many records the call has.
+    pub records: usize,
 }
 
-/// Checks `updates` against the call's tables and keys. A null key has no slot, so nothing can be stored under it.
-pub(crate) fn check(updates: &[u8], tables: usize, keys: usize) -> Result<(), CallError> {
+/// A record that the plugin has undone by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reject<'a> {
+    /// Its index in the call.
+    pub record: u32,
+    /// The plugin's own number for why.
+    pub code: u32,
+    /// The plugin's own words.
+    pub message: &'a str,
+}
+
+impl From<Reject<'_>> for CallError {
+    fn from(reject: Reject<'_>) -> Self {
+        let Reject { record, code, message } = reject;
+        let message = message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(message).to_owned();
+        Self::Failed { index: Some(record), code, message }
+    }
+}
+
+enum Update<'a> {
+    Change { table: u32, slot: u32, change: Change<'a> },
+    Reject(Reject<'a>),
+}
+
+/// Checks `updates` against what the call has; returns how many records are rejected.
+pub(crate) fn check(updates: &[u8], within: Within) -> Result<usize, CallError> {
     let malformed = |reason: String| CallError::Malformed { what: "updates", reason };
-    let mut rest = updates;
+    let (mut rest, mut rejected, mut reject_next) = (updates, 0, 0);
     while !rest.is_empty() {
         let at = updates.len() - rest.len();
         let (update, after) = next(rest).map_err(|reason| malformed(format!("{reason} at byte {at}")))?;
-        if update.table as usize >= tables {
-            return Err(malformed(format!("table {} at byte {at}; the plugin declares {tables}", update.table)));
-        }
-        if update.slot as usize >= keys {
-            return Err(malformed(format!("slot {} at byte {at}; the batch has {keys} keys", update.slot)));
+        let wrong = match update {
+            Update::Change { table, .. } if table as usize >= within.tables => {
+                Some(format!("table {table} at byte {at}; the plugin declares {}", within.tables))
+            }
+            Update::Change { slot, .. } if slot as usize >= within.keys => {
+                Some(format!("slot {slot} at byte {at}; the batch has {} keys", within.keys))
+            }
+            Update::Change { .. } => None,
+            Update::Reject(Reject { record, .. }) if record as usize >= within.records => {
+                Some(format!("record {record} is rejected at byte {at}; the batch has {}", within.records))
+            }
+            Update::Reject(Reject { record, .. }) if record < reject_next => {
+                Some(format!("record {record} is rejected twice or out of order, at byte {at}"))
+            }
+            Update::Reject(Reject { record, .. }) => {
+                (rejected, reject_next) = (rejected + 1, record + 1);
+                None
+            }
+        };
+        if let Some(reason) = wrong {
+            return Err(malformed(reason));
         }
         rest = after;
     }
-    Ok(())
+    Ok(rejected)
 }
 
-/// Applies `updates`, which [`check`] has passed.
+/// Applies the changes of `updates`, which [`check`] has passed.
 pub(crate) fn apply(updates: &[u8], tables: &[TableId], keys: &[KeyRef<'_>], state: &mut dyn KeyedState) {
     let mut rest = updates;
     while let Ok((update, after)) = next(rest) {
-        if let (Some(table), Some(key)) = (tables.get(update.table as usize), keys.get(update.slot as usize)) {
-            state.change(*table, *key, update.change);
+        if let Update::Change { table, slot, change } = update
+            && let (Some(table), Some(key)) = (tables.get(table as usize), keys.get(slot as usize))
+        {
+            state.change(*table, *key, change);
         }
         rest = after;
     }
+}
+
+/// The records that `updates` rejects, which [`check`] has passed: in order, none twice.
+pub(crate) fn rejects(updates: &[u8]) -> impl Iterator<Item = Reject<'_>> {
+    let mut rest = updates;
+    let updates = std::iter::from_fn(move || {
+        let (update, after) = next(rest).ok()?;
+        rest = after;
+        Some(update)
+    });
+    updates.filter_map(|update| match update {
+        Update::Reject(reject) => Some(reject),
+        Update::Change { .. } => None,
+    })
 }
 
 fn next(bytes: &[u8]) -> Result<(Update<'_>, &[u8]), String> {
@@ -53,10 +117,16 @@ fn next(bytes: &[u8]) -> Result<(Update<'_>, &[u8]), String> {
         SET if len == NULL => Err("a set without a value".to_owned()),
         SET => {
             let (value, rest) = rest.split_at_checked(len as usize).ok_or_else(|| "a value is cut".to_owned())?;
-            Ok((Update { table, slot, change: Change::Set(value) }, rest))
+            Ok((Update::Change { table, slot, change: Change::Set(value) }, rest))
         }
-        CLEAR if len == 0 => Ok((Update { table, slot, change: Change::Clear }, rest)),
+        CLEAR if len == 0 => Ok((Update::Change { table, slot, change: Change::Clear }, rest)),
         CLEAR => Err("a clear with a value".to_owned()),
+        REJECT if len == NULL => Err("a reject without a message".to_owned()),
+        REJECT => {
+            let (message, rest) = rest.split_at_checked(len as usize).ok_or_else(|| "a message is cut".to_owned())?;
+            let message = str::from_utf8(message).map_err(|_| "a message that is not UTF-8".to_owned())?;
+            Ok((Update::Reject(Reject { record: slot, code: table, message }), rest))
+        }
         other => Err(format!("unknown op {other}")),
     }
 }
@@ -65,27 +135,48 @@ fn next(bytes: &[u8]) -> Result<(Update<'_>, &[u8]), String> {
 mod tests {
     use super::*;
 
+    const WITHIN: Within = Within { tables: 1, keys: 2, records: 3 };
+
     fn update(op: u8, table: u32, slot: u32, len: u32, value: &[u8]) -> Vec<u8> {
         [&[op][..], &table.to_le_bytes(), &slot.to_le_bytes(), &len.to_le_bytes(), value].concat()
     }
 
+    fn reject(record: u32) -> Vec<u8> {
+        update(REJECT, 100, record, 3, b"why")
+    }
+
     #[test]
     fn what_is_wrong_is_said() {
-        let cases: [(Vec<u8>, &str); 8] = [
+        let cases: [(Vec<u8>, &str); 13] = [
             (update(0, 0, 0, 0, b""), "unknown op 0"),
-            (update(3, 0, 0, 0, b""), "unknown op 3"),
+            (update(4, 0, 0, 0, b""), "unknown op 4"),
             (update(SET, 1, 0, 0, b""), "table 1"),
             (update(SET, 0, 2, 0, b""), "slot 2"),
             (update(SET, 0, NULL, 0, b""), "slot 4294967295"),
             (update(SET, 0, 0, 5, b"four"), "cut"),
             (update(CLEAR, 0, 0, 1, b"x"), "clear with a value"),
             (vec![SET, 0], "cut"),
+            (reject(3), "record 3 is rejected at byte 0; the batch has 3"),
+            ([reject(1), reject(1)].concat(), "record 1 is rejected twice or out of order, at byte 16"),
+            ([reject(2), reject(0)].concat(), "out of order"),
+            (update(REJECT, 0, 0, 1, b"\xff"), "not UTF-8"),
+            (update(REJECT, 0, 0, NULL, b""), "without a message"),
         ];
         for (bytes, wanted) in cases {
-            let error = check(&bytes, 1, 2).unwrap_err().to_string();
+            let error = check(&bytes, WITHIN).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error} should say {wanted}");
         }
-        let good = [update(SET, 0, 0, 1, b"x"), update(CLEAR, 0, 1, 0, b"")].concat();
-        assert!(check(&good, 1, 2).is_ok());
+        let good = [update(SET, 0, 0, 1, b"x"), reject(0), update(CLEAR, 0, 1, 0, b""), reject(2)].concat();
+        assert_eq!(check(&good, WITHIN).unwrap(), 2);
+        let seen: Vec<_> = rejects(&good).map(|reject| (reject.record, reject.code, reject.message)).collect();
+        assert_eq!(seen, [(0, 100, "why"), (2, 100, "why")]);
+    }
+
+    #[test]
+    fn a_long_message_is_clipped() {
+        let message = "ä".repeat(MESSAGE_BYTES_MAX);
+        let error = CallError::from(Reject { record: 7, code: 1, message: &message });
+        let CallError::Failed { index: Some(7), code: 1, message } = error else { panic!("{error:?}") };
+        assert_eq!(message.len(), MESSAGE_BYTES_MAX);
     }
 }

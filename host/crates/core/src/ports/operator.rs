@@ -25,7 +25,8 @@ pub struct Call<'a> {
 pub struct Effects {
     /// (output, records), in order of emission. Checked.
     pub outputs: Vec<(u32, Frame)>,
-    /// `{op:u8, table:u32, slot:u32, len:u32, bytes}*`, as the guest returned them: the engine checks them.
+    /// `{op:u8, table:u32, slot:u32, len:u32, bytes}*`, as the guest returned them: the engine checks them. Records that
+    /// the plugin rejects are among them.
     pub updates: Vec<u8>,
 }
 
@@ -87,6 +88,21 @@ pub enum CallError {
     /// Not the plugin's doing.
     #[error(transparent)]
     Host(#[from] PortError),
+}
+
+impl CallError {
+    /// The record of the batch at fault, where it is known.
+    pub fn index(&self) -> Option<usize> {
+        match self {
+            Self::Failed { index, .. } => index.map(|index| index as usize),
+            Self::Trapped { .. }
+            | Self::Deadline { .. }
+            | Self::Memory { .. }
+            | Self::Oversize { .. }
+            | Self::Malformed { .. }
+            | Self::Host(_) => None,
+        }
+    }
 }
 
 /// One running instance on one task's thread. It keeps no state of its own that matters: after an error the adapter

@@ -136,6 +136,11 @@ impl Chain {
         self.sealed.is_some() && self.operators.iter_mut().map(bytes).sum::<u64>() > self.state_bytes_max
     }
 
+    /// Between two elements: operators tell what is due.
+    pub(crate) fn look(&mut self) {
+        self.operators.iter_mut().for_each(Runner::look);
+    }
+
     /// The sealed epoch joins the committed layer as soon as it holds.
     pub(crate) fn note_committed(&mut self, committed: Epoch) {
         if let Some(sealed) = self.sealed.take_if(|sealed| *sealed <= committed) {

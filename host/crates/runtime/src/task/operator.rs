@@ -2,25 +2,43 @@
 //! everything it hands over, and only then lets any of it happen.
 //!
 //! A call that fails has no effect. Its batch is then narrowed down, in order, to the record at fault; the policy is
-//! applied to that record and the rest goes on.
+//! applied to that record and the rest goes on. A plugin may also undo a record by itself and reject it: then the call
+//! goes well, and the policy is applied to what it rejected.
 
-use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tracing::warn;
-use weir_core::frame::{NO_SOURCE, RECORD_BYTES};
+use weir_core::frame::NO_SOURCE;
 use weir_core::ports::{Call, CallError, Effects, KeyedState, Operator, RecordLimit};
-use weir_core::{Batch, Frame, FrameWriter, KeySpec, OnError, Origin, TableId};
+use weir_core::{Batch, KeySpec, OnError, Origin, TableId};
 
 use crate::error::Error;
 use crate::metrics::OperatorMetrics;
 use crate::signals::Signals;
 use crate::slots::Slots;
 use crate::task::origin::with_origin;
-use crate::updates;
+use crate::task::pace::Pace;
+use crate::updates::{self, Within};
+use load::{fitting, load};
+use parts::Parts;
+use rejected::check_rejected;
+use skips::{Skips, place};
+
+/// Which records of a batch go into the next call.
+mod cuts;
+/// The state that a call is given, and how many records it leaves room for.
+mod load;
+/// The parts of a batch.
+mod parts;
+/// What is checked of records that the plugin rejects.
+mod rejected;
+/// What is said of skipped records.
+mod skips;
 
 /// A call gets at most this much frame and values, unless a single record is larger.
 const CALL_BYTES_MAX: usize = 1 << 20;
+/// A call should take no longer, so that a barrier need not wait for it: its records are counted out accordingly.
+const CALL_TIME: Duration = Duration::from_millis(20);
 
 /// What receives the output of an operator: (output, records).
 pub(crate) type Emit<'a> = dyn FnMut(u32, Batch) -> Result<(), Error> + 'a;
@@ -51,7 +69,11 @@ pub(crate) struct Runner {
     state: Option<Box<dyn KeyedState>>,
     slots: Slots,
     values: Vec<u8>,
+    /// What the values of a key took when they were last loaded.
+    value_bytes: usize,
     effects: Effects,
+    pace: Pace,
+    skips: Skips,
     metrics: OperatorMetrics,
     signals: Arc<Signals>,
 }
@@ -67,7 +89,8 @@ impl Runner {
     ) -> Self {
         assert_eq!(state.is_some(), !options.tables.is_empty(), "state belongs to tables");
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
-        Self { options, operator, state, slots, values, effects, metrics, signals }
+        let (pace, skips) = (Pace::default(), Skips::default());
+        Self { options, operator, state, slots, values, value_bytes: 0, effects, pace, skips, metrics, signals }
     }
 
     /// The operator's state, where it has tables.
@@ -84,102 +107,132 @@ impl Runner {
         self.run_whole(batch, emit)
     }
 
-    /// Processes `batch`, as the plugin is to see it.
+    /// Processes `batch`, as the plugin is to see it: in one call if all goes well, otherwise part by part.
     fn run_whole(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
-        match self.call(batch, emit)? {
-            Ok(()) => Ok(()),
-            Err(failure) => self.narrow(batch, failure, emit),
+        let mut parts = Parts::new(batch);
+        while let Some(part) = parts.next(self.pace.records_in(CALL_TIME)) {
+            match self.call(&part, emit)? {
+                Outcome::Done => parts.went_well(part),
+                Outcome::TooLarge { fit } => parts.shorten(part, fit),
+                Outcome::Failed(failure) if part.frame.len() == 1 => {
+                    self.leave_out(part.origins.first().copied(), failure)?;
+                    parts.gave_up(part);
+                }
+                Outcome::Failed(failure) => parts.narrow(part, failure.index()),
+            }
         }
+        Ok(())
     }
 
-    /// One call. `Ok(Err(..))`: the plugin failed and nothing happened.
-    fn call(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<Result<(), CallError>, Error> {
+    /// One call. Unless it is done, nothing of it happened.
+    fn call(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<Outcome, Error> {
         let tables = self.options.tables.len();
-        self.values.clear();
-        let keys = match &mut self.state {
-            Some(state) => {
-                let keys = self.slots.assign(&batch.frame, &self.options.key);
-                state
-                    .load(&self.options.tables, &keys, &mut self.values)
-                    .map_err(Error::port("failed to read state"))?;
-                keys
-            }
+        let keys = match &self.state {
+            Some(_) => self.slots.assign(&batch.frame, &self.options.key),
             None => Vec::new(),
         };
-        if self.values.len() + batch.frame.as_bytes().len() > CALL_BYTES_MAX && batch.frame.len() > 1 {
-            drop(keys);
-            let (left, right) = halves(batch);
-            self.run_whole(&left, emit)?;
-            return self.run_whole(&right, emit).map(Ok);
-        }
         let slots = if self.state.is_some() { self.slots.of_record() } else { &[] };
+        self.values.clear();
+        if let Some(state) = &mut self.state {
+            let room = CALL_BYTES_MAX.saturating_sub(batch.frame.as_bytes().len());
+            self.value_bytes =
+                load(state.as_mut(), &self.options.tables, &keys, (room, self.value_bytes), &mut self.values)?;
+        }
+        if batch.frame.len() > 1 && self.values.len() + batch.frame.as_bytes().len() > CALL_BYTES_MAX {
+            return Ok(Outcome::TooLarge { fit: fitting(&batch.frame, slots, &self.values, tables) });
+        }
         let call = Call { input: 0, frame: &batch.frame, slots, values: &self.values };
         self.effects.clear();
+        let began = Instant::now();
         if let Err(failure) = self.operator.process(call, &mut self.effects) {
-            return host_error(failure, &self.options.name);
+            if matches!(failure, CallError::Deadline { .. }) && batch.frame.len() > 1 {
+                self.pace.took_longer_than(batch.frame.len(), began.elapsed());
+            }
+            return host_error(failure, &self.options.name).map(Outcome::Failed);
         }
-        let checked = updates::check(&self.effects.updates, tables, keys.len())
-            .and_then(|()| trace_origins(&mut self.effects, batch, &self.options.outputs));
-        let outputs = match checked {
-            Ok(outputs) => outputs,
+        self.pace.took(batch.frame.len(), began.elapsed());
+        let within = Within { tables, keys: keys.len(), records: batch.frame.len() };
+        let checked = updates::check(&self.effects.updates, within).and_then(|rejected| {
+            check_rejected(&self.effects, rejected, self.options.on_error)?;
+            let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs)?;
+            Ok((rejected, outputs))
+        });
+        let (rejected, outputs) = match checked {
+            Ok(checked) => checked,
             Err(failure) => {
                 self.operator.discard();
-                return Ok(Err(failure));
+                return Ok(Outcome::Failed(failure));
             }
         };
         if let Some(state) = &mut self.state {
             updates::apply(&self.effects.updates, &self.options.tables, &keys, state.as_mut());
         }
-        self.metrics.processed(batch.frame.len());
-        outputs.into_iter().try_for_each(|(output, batch)| emit(output, batch)).map(Ok)
-    }
-
-    /// Finds the record at fault: at once where the plugin names it, by halves where it cannot.
-    fn narrow(&mut self, batch: &Batch, failure: CallError, emit: &mut Emit<'_>) -> Result<(), Error> {
-        let records = batch.frame.len();
-        if records <= 1 {
-            return self.apply_policy(batch, failure);
+        self.metrics.processed(batch.frame.len() - rejected);
+        if rejected > 0 {
+            self.leave_out_rejected(batch)?;
         }
-        if let CallError::Failed { index: Some(index), .. } = &failure {
-            let at = *index as usize;
-            if at < records {
-                self.run_part(batch, 0..at, emit)?;
-                // Alone, so that the policy sees this record's own failure, with its own state.
-                self.run_part(batch, at..at + 1, emit)?;
-                return self.run_part(batch, at + 1..records, emit);
-            }
+        outputs.into_iter().try_for_each(|(output, batch)| emit(output, batch)).map(|()| Outcome::Done)
+    }
+
+    /// Leaves every record that the plugin rejected to the policy.
+    fn leave_out_rejected(&mut self, batch: &Batch) -> Result<(), Error> {
+        let updates = std::mem::take(&mut self.effects.updates);
+        for reject in updates::rejects(&updates) {
+            self.leave_out(batch.origins.get(reject.record as usize).copied(), reject.into())?;
         }
-        let (left, right) = halves(batch);
-        self.run_whole(&left, emit)?;
-        self.run_whole(&right, emit)
+        Ok(())
     }
 
-    fn run_part(&mut self, batch: &Batch, range: Range<usize>, emit: &mut Emit<'_>) -> Result<(), Error> {
-        if range.is_empty() { Ok(()) } else { self.run_whole(&part(batch, range), emit) }
-    }
-
-    fn apply_policy(&mut self, batch: &Batch, failure: CallError) -> Result<(), Error> {
-        let record = batch.origins.first().map_or_else(String::new, |origin| self.signals.describe(*origin));
+    /// What the policy makes of a record that failed.
+    fn leave_out(&mut self, origin: Option<Origin>, why: CallError) -> Result<(), Error> {
+        let operator = &self.options.name;
         match self.options.on_error {
-            OnError::Fail => Err(Error::Record { operator: self.options.name.clone(), record, source: failure }),
+            OnError::Fail => {
+                let record = place(&self.signals, origin);
+                Err(Error::Record { operator: operator.clone(), record, source: why })
+            }
             OnError::Skip => {
-                warn!(operator = %self.options.name, %record, error = %failure, "record skipped");
                 self.metrics.skipped();
+                self.skips.skipped(operator, &self.signals, origin, why);
                 Ok(())
             }
         }
     }
+
+    /// Between two elements: tells of skipped records what is due.
+    pub(crate) fn look(&mut self) {
+        self.skips.look(&self.options.name, &self.signals);
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.skips.end(&self.options.name, &self.signals);
+    }
+}
+
+/// What became of a call.
+enum Outcome {
+    /// All of it happened.
+    Done,
+    /// It was not made: only so many of its records fit.
+    TooLarge {
+        /// How many; at least one.
+        fit: usize,
+    },
+    /// It failed, and nothing of it happened.
+    Failed(CallError),
 }
 
 /// A failure that is not the plugin's ends the attempt.
-fn host_error(failure: CallError, operator: &str) -> Result<Result<(), CallError>, Error> {
+fn host_error(failure: CallError, operator: &str) -> Result<CallError, Error> {
     match failure {
         CallError::Host(source) => Err(Error::Record {
             operator: operator.to_owned(),
             record: "(any)".to_owned(),
             source: CallError::Host(source),
         }),
-        failure => Ok(Err(failure)),
+        failure => Ok(failure),
     }
 }
 
@@ -216,21 +269,6 @@ fn trace_origins(
         }
     }
     Ok(traced)
-}
-
-fn halves(batch: &Batch) -> (Batch, Batch) {
-    let middle = batch.frame.len() / 2;
-    (part(batch, 0..middle), part(batch, middle..batch.frame.len()))
-}
-
-fn part(batch: &Batch, range: Range<usize>) -> Batch {
-    let mut writer = FrameWriter::new(Vec::with_capacity(range.len() * (RECORD_BYTES + 64)));
-    for (mut record, _) in batch.frame.records().skip(range.start).zip(range.clone()) {
-        record.source = writer.len() as u32;
-        writer.push(record);
-    }
-    let frame: Frame = writer.finish();
-    Batch { frame, origins: batch.origins.get(range).unwrap_or_default().to_vec() }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A bad record is found, the policy is applied to it alone, and nothing of a failed call happens.
-use weir_core::RecordView;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use weir_core::{Frame, FrameWriter, RecordView};
 
 use super::*;
 use crate::job::JobOptions;
@@ -60,11 +62,11 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
         shard: weir_core::ShardId(0),
         delivery: weir_core::Delivery::None,
         marker_place: crate::MarkerPlace::Nowhere,
-        epoch_interval: std::time::Duration::from_millis(100),
-        stall_after: std::time::Duration::from_secs(1),
+        epoch_interval: Duration::from_millis(100),
+        stall_after: Duration::from_secs(1),
         has_patient_sink: false,
         state_memory_bytes: 1 << 20,
-        transaction_timeout: std::time::Duration::from_secs(15),
+        transaction_timeout: Duration::from_secs(15),
         restart: weir_core::Restart::Never,
         bounds: crate::Bounds::default(),
     };
@@ -122,4 +124,144 @@ fn what_a_plugin_hands_over_is_checked() {
         let error = crate::error::chain(&outcome.unwrap_err());
         assert!(error.contains(wanted) && out.is_empty(), "{error} should say {wanted}");
     }
+}
+
+/// How a plugin says that a record is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// It fails and names the record.
+    Which,
+    /// It fails.
+    Nothing,
+    /// It undoes the record by itself and goes on.
+    Rejected,
+    /// It rejects the record and emits it all the same.
+    Both,
+}
+
+/// Passes on what does not start with `bad`, and counts its calls and the records in them.
+struct Picky {
+    says: Says,
+    calls: Arc<AtomicUsize>,
+    records: Arc<AtomicUsize>,
+}
+
+impl Operator for Picky {
+    fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(call.frame.len(), Ordering::Relaxed);
+        let mut writer = FrameWriter::new(Vec::new());
+        for record in call.frame.records() {
+            let is_bad = record.value.unwrap_or_default().starts_with(b"bad");
+            let (index, message) = (Some(record.source), "bad value".to_owned());
+            match self.says {
+                Says::Which if is_bad => return Err(CallError::Failed { index, code: 1, message }),
+                Says::Nothing if is_bad => return Err(CallError::Trapped { message }),
+                Says::Rejected | Says::Both if is_bad => effects.updates.extend(reject(record.source, &message)),
+                _ => {}
+            }
+            if !is_bad || self.says == Says::Both {
+                writer.push(record);
+            }
+        }
+        effects.outputs.push((0, writer.finish()));
+        Ok(())
+    }
+}
+
+fn reject(record: u32, message: &str) -> Vec<u8> {
+    let words = [100, record, message.len() as u32].map(u32::to_le_bytes);
+    [&[3][..], &words.concat(), message.as_bytes()].concat()
+}
+
+/// What came out, the outcome, and how many calls of how many records it took.
+type Picked = (Vec<(i64, String)>, Result<(), Error>, usize, usize);
+
+fn pick(says: Says, on_error: OnError, values: &[&str]) -> Picked {
+    let (calls, records) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let picky = Picky { says, calls: Arc::clone(&calls), records: Arc::clone(&records) };
+    let mut runner = runner(picky, on_error);
+    // A plugin whose speed is known: time is not what cuts its calls here.
+    (0..64).for_each(|_| runner.pace.took(1, Duration::ZERO));
+    let (out, outcome) = run(&mut runner, values);
+    (out, outcome, calls.load(Ordering::Relaxed), records.load(Ordering::Relaxed))
+}
+
+#[test]
+fn batches_of_bad_records_take_about_a_call_a_record_and_none_where_they_are_rejected() {
+    for says in [Says::Which, Says::Nothing, Says::Rejected] {
+        for records in [1_024, 30_000] {
+            let (out, outcome, calls, called) = pick(says, OnError::Skip, &vec!["bad"; records]);
+            outcome.unwrap();
+            assert_eq!(out, []);
+            let (calls_max, called_max) =
+                if says == Says::Rejected { (1, records) } else { (records + 16, 4 * records) };
+            assert!(calls <= calls_max, "{says:?}: {calls} calls for {records} records");
+            assert!(called <= called_max, "{says:?}: {called} records in the calls for {records}");
+        }
+    }
+}
+
+#[test]
+fn every_second_record_is_skipped_and_no_other() {
+    let values: Vec<&str> = (0..3_000).map(|at| if at % 2 == 0 { "bad" } else { "good" }).collect();
+    let wanted: Vec<i64> = (0..3_000).filter(|at| at % 2 == 1).map(|at| 100 + at).collect();
+    for says in [Says::Which, Says::Nothing, Says::Rejected] {
+        let (out, outcome, ..) = pick(says, OnError::Skip, &values);
+        outcome.unwrap();
+        assert_eq!(out.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), wanted, "{says:?}");
+    }
+}
+
+#[test]
+fn the_first_rejected_record_ends_a_job_that_fails_on_it() {
+    let (out, outcome, ..) = pick(Says::Rejected, OnError::Fail, &["a", "b", "bad1", "c", "bad2"]);
+    assert_eq!(out, [(100, "a".to_owned()), (101, "b".to_owned())], "what came before it, and nothing after it");
+    let error = crate::error::chain(&outcome.unwrap_err());
+    assert!(error.contains("offset 102") && error.contains("failure 100: bad value"), "{error}");
+}
+
+#[test]
+fn a_record_cannot_be_rejected_and_make_output() {
+    let (out, outcome, ..) = pick(Says::Both, OnError::Skip, &["a", "bad", "b"]);
+    outcome.unwrap();
+    assert_eq!(out, [(100, "a".to_owned()), (102, "b".to_owned())]);
+}
+
+/// Needs `each` for a record; a call of more than 100 ms is cut off.
+struct Slow {
+    each: Duration,
+    longest: Arc<AtomicUsize>,
+    cut_off: Arc<AtomicUsize>,
+}
+
+impl Operator for Slow {
+    fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
+        let needed = self.each * call.frame.len() as u32;
+        if needed > Duration::from_millis(100) {
+            self.cut_off.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(100));
+            return Err(CallError::Deadline { limit_ms: 100 });
+        }
+        self.longest.store(call.frame.len(), Ordering::Relaxed);
+        std::thread::sleep(needed);
+        effects.outputs.push((0, call.frame.clone()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_call_is_cut_by_time_so_that_slow_plugins_meet_their_deadline() {
+    let (longest, cut_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let each = Duration::from_millis(2);
+    let mut runner = runner(Slow { each, longest: Arc::clone(&longest), cut_off: Arc::clone(&cut_off) }, OnError::Fail);
+    // It was fast until now.
+    (0..64).for_each(|_| runner.pace.took(1, Duration::ZERO));
+    for _ in 0..2 {
+        let (out, outcome) = run(&mut runner, &["v"; 300]);
+        outcome.unwrap();
+        assert_eq!(out.len(), 300);
+    }
+    assert!(cut_off.load(Ordering::Relaxed) <= 2, "it learns from the first call that is cut off");
+    assert!(longest.load(Ordering::Relaxed) <= 12, "calls of {longest:?} records of 2 ms");
 }

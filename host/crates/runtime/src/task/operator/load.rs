@@ -1,0 +1,146 @@
+//! HOT PATH. The state that a call is given. Values are read only as far as a call can take them, so that a batch of
+//! keys with large values needs no more memory than one call.
+
+use weir_core::frame::{HEADER_BYTES, NULL, RECORD_BYTES};
+use weir_core::ports::{KeyRef, KeyedState};
+use weir_core::{Frame, TableId};
+
+use super::CALL_BYTES_MAX;
+use crate::error::Error;
+
+/// Appends the values of `keys` to `values`, in order, and stops once there are more than `room` bytes of them. `each` is
+/// what the values of a key took the last time; returns what they took now.
+pub(super) fn load(
+    state: &mut dyn KeyedState,
+    tables: &[TableId],
+    keys: &[KeyRef<'_>],
+    (room, each): (usize, usize),
+    values: &mut Vec<u8>,
+) -> Result<usize, Error> {
+    let (mut rest, mut each) = (keys, each);
+    while !rest.is_empty() && values.len() <= room {
+        let fit = (room - values.len()) / each.max(1);
+        let (now, later) = rest.split_at(fit.clamp(1, rest.len()));
+        state.load(tables, now, values).map_err(Error::port("failed to read state"))?;
+        rest = later;
+        each = values.len().div_ceil(keys.len() - rest.len());
+    }
+    Ok(each)
+}
+
+/// How many records of a call that is too large fit, with the values of their keys: fewer than all, and at least one.
+/// `values` may end after those of any slot.
+pub(super) fn fitting(frame: &Frame, slots: &[u32], values: &[u8], tables: usize) -> usize {
+    let (mut bytes, mut rest, mut slots_seen) = (HEADER_BYTES, values, 0);
+    for (index, record) in frame.records().enumerate() {
+        bytes += RECORD_BYTES + record.bytes();
+        // Slots are numbered in the order of their first records.
+        if slots.get(index) == Some(&slots_seen) {
+            slots_seen += 1;
+            let before = rest.len();
+            for _ in 0..tables {
+                let Some(after) = after_value(rest) else { return index.max(1) };
+                rest = after;
+            }
+            bytes += before - rest.len();
+        }
+        if bytes > CALL_BYTES_MAX {
+            return index.max(1);
+        }
+    }
+    // Not reached for a call that is too large.
+    (frame.len() / 2).max(1)
+}
+
+fn after_value(values: &[u8]) -> Option<&[u8]> {
+    let (len, rest) = values.split_first_chunk::<4>()?;
+    match u32::from_le_bytes(*len) {
+        NULL => Some(rest),
+        len => rest.get(len as usize..),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::ports::{Change, Delta};
+    use weir_core::{Epoch, FrameWriter, PortError, RecordView};
+
+    use super::*;
+
+    /// Every key has one value, of as many KiB as the key says; counts what is asked for.
+    #[derive(Default)]
+    struct Large {
+        keys_read: usize,
+        calls: usize,
+    }
+
+    impl KeyedState for Large {
+        fn load(&mut self, _: &[TableId], keys: &[KeyRef<'_>], out: &mut Vec<u8>) -> Result<(), PortError> {
+            self.calls += 1;
+            self.keys_read += keys.len();
+            for key in keys {
+                let len = std::str::from_utf8(key.bytes).unwrap().parse::<usize>().unwrap() << 10;
+                out.extend_from_slice(&(len as u32).to_le_bytes());
+                out.resize(out.len() + len, 0);
+            }
+            Ok(())
+        }
+        fn change(&mut self, _: TableId, _: KeyRef<'_>, _: Change<'_>) {}
+        fn seal(&mut self, _: Epoch) -> Delta {
+            Delta { entries: 0, payload: bytes::Bytes::new() }
+        }
+        fn commit(&mut self, _: Epoch) {}
+        fn bytes(&self) -> u64 {
+            0
+        }
+    }
+
+    fn frame(keys: &[String]) -> Frame {
+        let mut writer = FrameWriter::new(Vec::new());
+        for key in keys {
+            let key = Some(key.as_bytes());
+            writer.push(RecordView { timestamp_ms: 0, source: 0, key, value: None, headers: &[] });
+        }
+        writer.finish()
+    }
+
+    fn keys(keys: &[String]) -> Vec<KeyRef<'_>> {
+        keys.iter().map(|key| KeyRef { hash: 0, bytes: key.as_bytes() }).collect()
+    }
+
+    #[test]
+    fn small_values_are_read_at_once_and_large_ones_as_far_as_they_fit() {
+        let (mut state, mut values) = (Large::default(), Vec::new());
+        let small: Vec<String> = vec!["0".into(); 1_000];
+        let each = load(&mut state, &[TableId(1)], &keys(&small), (1 << 20, 0), &mut values).unwrap();
+        assert_eq!((each, state.calls, values.len()), (4, 1, 4_000));
+        let large: Vec<String> = vec!["300".into(); 1_000];
+        for _ in 0..3 {
+            values.clear();
+            load(&mut state, &[TableId(1)], &keys(&large), (1 << 20, 300 << 10), &mut values).unwrap();
+            assert_eq!(values.len(), 4 * (4 + (300 << 10)), "three fit, and the fourth shows that no more do");
+        }
+        assert_eq!(state.keys_read, 1_000 + 3 * 4);
+    }
+
+    #[test]
+    fn as_many_records_fit_as_their_values_leave_room_for() {
+        let text: Vec<String> = ["300", "300", "5", "300", "200"].map(str::to_owned).to_vec();
+        let mut values = Vec::new();
+        load(&mut Large::default(), &[TableId(1)], &keys(&text), (usize::MAX, 0), &mut values).unwrap();
+        let distinct = [0, 1, 2, 3, 4];
+        assert_eq!(fitting(&frame(&text), &distinct, &values, 1), 4);
+        assert_eq!(fitting(&frame(&text), &distinct, &values[..2 * (4 + (300 << 10))], 1), 2, "the rest was not read");
+        let (text, mut values) = (vec!["300".to_owned(); 5], Vec::new());
+        load(&mut Large::default(), &[TableId(1)], &keys(&text), (usize::MAX, 0), &mut values).unwrap();
+        assert_eq!(fitting(&frame(&text), &distinct, &values, 1), 3);
+        assert_eq!(fitting(&frame(&text), &[0, 0, 1, 2, 3], &values, 1), 4, "a slot counts once");
+    }
+
+    #[test]
+    fn one_record_always_fits() {
+        let (text, mut values) = (vec!["5000".to_owned(); 2], Vec::new());
+        load(&mut Large::default(), &[TableId(1)], &keys(&text), (1 << 20, 0), &mut values).unwrap();
+        assert_eq!(fitting(&frame(&text), &[0, 1], &values, 1), 1);
+    }
+}
