@@ -40,6 +40,8 @@ pub struct Context<'a> {
     pub(crate) outputs: &'a mut [FrameWriter],
     /// The first thing that went wrong where nothing could be returned.
     pub(crate) failure: Option<Failure>,
+    /// The last record of which the host has output already, while it was under way.
+    pub(crate) spilled: u32,
     pub(crate) host: &'a mut dyn Host,
 }
 
@@ -97,15 +99,28 @@ impl Context<'_> {
         self.host.log(level, message.as_ref());
     }
 
+    /// Takes back what the current record has done to outputs and state; false if the host has some of it already.
+    #[cold]
+    pub(crate) fn undo(&mut self) -> bool {
+        let source = self.source;
+        self.outputs.iter_mut().for_each(|writer| writer.undo(source));
+        self.cells.undo(self.slot, self.tables.len());
+        self.spilled != source
+    }
+
     #[inline]
     fn writer(&mut self, output: u32) -> Option<&mut FrameWriter> {
         match self.outputs.get_mut(output as usize) {
             Some(writer) => {
-                if writer.len() > FLUSH_BYTES
-                    && let Some(frame) = writer.finish()
-                {
-                    self.host.emit(output, frame);
+                if writer.len() > FLUSH_BYTES {
+                    if writer.has_begun(self.source) {
+                        self.spilled = self.source;
+                    }
+                    if let Some(frame) = writer.finish() {
+                        self.host.emit(output, frame);
+                    }
                 }
+                writer.begin(self.source);
                 Some(writer)
             }
             None => {

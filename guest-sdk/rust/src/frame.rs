@@ -132,13 +132,44 @@ pub(crate) fn length(bytes: Option<&[u8]>) -> u32 {
 }
 
 /// Builds a frame record by record; the buffer is kept from batch to batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FrameWriter {
     bytes: Vec<u8>,
     count: u32,
+    /// The input record that wrote last, and bytes and count before it did.
+    begun: (u32, usize, u32),
+}
+
+impl Default for FrameWriter {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), count: 0, begun: (NULL, 0, 0) }
+    }
 }
 
 impl FrameWriter {
+    /// The input record `source` is about to write.
+    #[inline]
+    pub(crate) fn begin(&mut self, source: u32) {
+        if !self.has_begun(source) {
+            self.begun = (source, self.len(), self.count);
+        }
+    }
+
+    /// Whether the input record `source` has written.
+    #[inline]
+    pub(crate) fn has_begun(&self, source: u32) -> bool {
+        self.begun.0 == source
+    }
+
+    /// Takes back what the input record `source` has written since the last frame ended.
+    pub(crate) fn undo(&mut self, source: u32) {
+        let (begun, bytes, count) = self.begun;
+        if begun == source {
+            self.bytes.truncate(bytes);
+            self.count = count;
+        }
+    }
+
     /// Appends a record.
     #[inline]
     pub(crate) fn push(&mut self, record: &Record<'_>, source: u32) {
@@ -201,9 +232,10 @@ impl FrameWriter {
         Some(&self.bytes)
     }
 
-    /// Forgets what was written: the call failed.
+    /// Begins a call: forgets what was written in one that failed, and who wrote last.
     pub(crate) fn clear(&mut self) {
         self.count = 0;
+        self.begun = (NULL, 0, 0);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::description::Description;
 use crate::failure::{self, Failure};
 use crate::frame::{Frame, FrameWriter, NULL, malformed};
 use crate::state::Cells;
+use crate::update::push_reject;
 
 /// What an instance asks of whoever runs it: the imports of the contract.
 pub trait Host {
@@ -22,6 +23,8 @@ pub struct Instance<Op> {
     description: Description,
     cells: Cells,
     outputs: Vec<FrameWriter>,
+    /// Updates that reject the records of this batch which failed.
+    rejects: Vec<u8>,
 }
 
 impl<Op: Operator> Instance<Op> {
@@ -31,10 +34,11 @@ impl<Op: Operator> Instance<Op> {
         let operator = Op::open(serde_json::from_str(config).map_err(wrong)?)?;
         let description = Op::describe();
         let outputs = (0..description.output_count()).map(|_| FrameWriter::default()).collect();
-        Ok(Self { operator, description, cells: Cells::default(), outputs })
+        Ok(Self { operator, description, cells: Cells::default(), outputs, rejects: Vec::new() })
     }
 
-    /// Processes one batch: the arguments and the result are those of `operator.process` in `wit/`.
+    /// Processes one batch: the arguments and the result are those of `operator.process` in `wit/`. A record that fails
+    /// is undone and rejected, and the others go on.
     pub fn process(
         &mut self,
         input: u32,
@@ -44,6 +48,7 @@ impl<Op: Operator> Instance<Op> {
         host: &mut dyn Host,
     ) -> Result<Vec<u8>, Failure> {
         self.outputs.iter_mut().for_each(FrameWriter::clear);
+        self.rejects.clear();
         self.cells.load(values, self.description.tables.len())?;
         let mut frame = Frame::new(batch)?;
         let keyed = !self.description.tables.is_empty();
@@ -59,6 +64,7 @@ impl<Op: Operator> Instance<Op> {
             values,
             outputs: &mut self.outputs,
             failure: None,
+            spilled: NULL,
             host,
         };
         while let Some(record) = frame.next()? {
@@ -66,12 +72,17 @@ impl<Op: Operator> Instance<Op> {
             let done = self.operator.process(&record, &mut ctx);
             // What could not be returned where it happened comes first: it may be the cause of the other.
             if let Some(failure) = ctx.failure.take().or(done.err()) {
-                return Err(Failure { index: Some(ctx.source), ..failure });
+                if !ctx.undo() {
+                    // So much came out of it that the host has some already: only the whole call can be undone.
+                    return Err(Failure { index: Some(ctx.source), ..failure });
+                }
+                push_reject(&mut self.rejects, ctx.source, &failure);
             }
             ctx.source += 1;
+            ctx.cells.next_record();
         }
         self.flush(host);
-        Ok(if keyed { self.cells.updates(self.description.tables.len()) } else { Vec::new() })
+        Ok(self.cells.updates(self.description.tables.len(), &self.rejects))
     }
 
     fn flush(&mut self, host: &mut dyn Host) {

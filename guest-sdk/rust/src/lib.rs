@@ -49,6 +49,7 @@ pub mod state;
 mod context;
 mod frame;
 mod instance;
+mod update;
 
 /// What the `operator!` macro refers to; not for direct use.
 #[cfg(target_arch = "wasm32")]
@@ -80,8 +81,8 @@ pub trait Operator: Sized {
     /// Makes an instance.
     fn open(config: Self::Config) -> Result<Self, Failure>;
 
-    /// Processes one record. A failure undoes the whole batch; the host then goes on without this record, or stops, as
-    /// the pipeline says.
+    /// Processes one record. A failure undoes what this record has emitted and done to its state, and nothing else; the
+    /// host then goes on without it, or stops, as the pipeline says. What it did to `self` is not undone.
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure>;
 }
 

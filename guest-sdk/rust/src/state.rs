@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{self, Failure};
 use crate::frame::{Cursor, NULL, length, malformed};
+use crate::update::{UPDATE_BYTES, push_update};
 
 /// A table that holds one `T` for each key. A constant; `describe` must name it.
 #[derive(Debug)]
@@ -127,6 +128,7 @@ pub struct Value<'a, T> {
     table: ValueTable<T>,
     cell: Result<&'a mut Cell, Failure>,
     loaded: &'a [u8],
+    record: u32,
 }
 
 impl<T: StateValue> Value<'_, T> {
@@ -147,6 +149,7 @@ impl<T: StateValue> Value<'_, T> {
     #[inline]
     pub fn set(self, value: &T) -> Result<(), Failure> {
         let cell = self.cell?;
+        cell.keep(self.record);
         cell.bytes.clear();
         cell.change = Change::Set;
         value.encode(&mut cell.bytes).map_err(|failure| about_table(failure, "failed to write", self.table.name))
@@ -155,7 +158,9 @@ impl<T: StateValue> Value<'_, T> {
     /// Removes it. Fails for a record without a key.
     #[inline]
     pub fn clear(self) -> Result<(), Failure> {
-        self.cell?.change = Change::Clear;
+        let cell = self.cell?;
+        cell.keep(self.record);
+        cell.change = Change::Clear;
         Ok(())
     }
 }
@@ -174,6 +179,10 @@ struct Cell {
     change: Change,
     /// The new value, if `change` is `Set`. The buffer is kept from batch to batch.
     bytes: Vec<u8>,
+    /// The record that changed it last, and what it was before that: `bytes_before`, if `change_before` is `Set`.
+    changed_by: u32,
+    change_before: Change,
+    bytes_before: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +196,43 @@ enum Change {
 const KEPT_BYTES: usize = 1024;
 
 impl Cell {
+    fn new(at: u32, len: u32) -> Self {
+        let (bytes, bytes_before, change) = (Vec::new(), Vec::new(), Change::Unchanged);
+        Self { at, len, change, bytes, changed_by: NULL, change_before: change, bytes_before }
+    }
+
+    /// Begins a batch.
+    #[inline]
+    fn load(&mut self, at: u32, len: u32) {
+        (self.at, self.len, self.change, self.changed_by) = (at, len, Change::Unchanged, NULL);
+        for bytes in [&mut self.bytes, &mut self.bytes_before] {
+            if bytes.capacity() > KEPT_BYTES {
+                *bytes = Vec::new();
+            }
+        }
+    }
+
+    /// `record` is about to change it: keeps what it was, without copying it.
+    #[inline]
+    fn keep(&mut self, record: u32) {
+        if self.changed_by != record {
+            (self.changed_by, self.change_before) = (record, self.change);
+            if self.change == Change::Set {
+                std::mem::swap(&mut self.bytes, &mut self.bytes_before);
+            }
+        }
+    }
+
+    /// Takes back what `record` changed.
+    fn undo(&mut self, record: u32) {
+        if self.changed_by == record {
+            (self.changed_by, self.change) = (NULL, self.change_before);
+            if self.change == Change::Set {
+                std::mem::swap(&mut self.bytes, &mut self.bytes_before);
+            }
+        }
+    }
+
     #[inline]
     fn loaded<'a>(&self, values: &'a [u8]) -> Option<&'a [u8]> {
         if self.len == NULL {
@@ -202,16 +248,17 @@ pub(crate) struct Cells {
     /// More than `used` from an earlier batch stay for their buffers.
     cells: Vec<Cell>,
     used: usize,
+    /// The record that is being processed.
+    record: u32,
 }
 
 const OP_SET: u8 = 1;
 const OP_CLEAR: u8 = 2;
-const UPDATE_BYTES: usize = 13;
 
 impl Cells {
     /// Takes in the values of a batch.
     pub(crate) fn load(&mut self, values: &[u8], tables: usize) -> Result<(), Failure> {
-        self.used = 0;
+        (self.used, self.record) = (0, 0);
         let mut cursor = Cursor::new(values, 0);
         while !cursor.is_at_end() {
             let value = cursor.sized().ok_or_else(|| malformed("list of values"))?;
@@ -226,15 +273,23 @@ impl Cells {
     #[inline]
     fn next_cell(&mut self, at: u32, len: u32) {
         match self.cells.get_mut(self.used) {
-            Some(cell) => {
-                (cell.at, cell.len, cell.change) = (at, len, Change::Unchanged);
-                if cell.bytes.capacity() > KEPT_BYTES {
-                    cell.bytes = Vec::new();
-                }
-            }
-            None => self.cells.push(Cell { at, len, change: Change::Unchanged, bytes: Vec::new() }),
+            Some(cell) => cell.load(at, len),
+            None => self.cells.push(Cell::new(at, len)),
         }
         self.used += 1;
+    }
+
+    /// Goes on to the next record of the batch.
+    #[inline]
+    pub(crate) fn next_record(&mut self) {
+        self.record += 1;
+    }
+
+    /// Takes back what the current record, of this slot, has changed.
+    pub(crate) fn undo(&mut self, slot: u32, tables: usize) {
+        let (record, first) = (self.record, (slot as usize).saturating_mul(tables));
+        let used = self.cells.get_mut(..self.used).unwrap_or_default();
+        used.iter_mut().skip(first).take(tables).for_each(|cell| cell.undo(record));
     }
 
     /// A handle to the value with this index: slot times the number of tables, plus table. `loaded` is what was loaded.
@@ -245,33 +300,29 @@ impl Cells {
         index: Result<usize, Failure>,
         loaded: &'a [u8],
     ) -> Value<'a, T> {
+        let record = self.record;
         let used = self.cells.get_mut(..self.used).unwrap_or_default();
         let cell = index.and_then(|index| used.get_mut(index).ok_or_else(|| malformed("list of slots")));
-        Value { table, cell, loaded }
+        Value { table, cell, loaded, record }
     }
 
-    /// One update for each changed value, for the host.
-    pub(crate) fn updates(&self, tables: usize) -> Vec<u8> {
+    /// One update for each changed value, for the host, and `more` updates behind them.
+    pub(crate) fn updates(&self, tables: usize, more: &[u8]) -> Vec<u8> {
         let changed = || {
             let cells = self.cells.iter().take(self.used).enumerate();
             cells.filter(|(_, cell)| cell.change != Change::Unchanged)
         };
         // Exact, because the bindings give back what is too much, at the price of a copy.
         let len = |cell: &Cell| UPDATE_BYTES + if cell.change == Change::Set { cell.bytes.len() } else { 0 };
-        let mut out = Vec::with_capacity(changed().map(|(_, cell)| len(cell)).sum());
+        let mut out = Vec::with_capacity(changed().map(|(_, cell)| len(cell)).sum::<usize>() + more.len());
         for (index, cell) in changed() {
             let (op, bytes) = match cell.change {
                 Change::Set => (OP_SET, cell.bytes.as_slice()),
                 _ => (OP_CLEAR, &[][..]),
             };
-            let mut fixed = [0u8; UPDATE_BYTES];
-            fixed[0] = op;
-            fixed[1..5].copy_from_slice(&((index % tables) as u32).to_le_bytes());
-            fixed[5..9].copy_from_slice(&((index / tables) as u32).to_le_bytes());
-            fixed[9..13].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
-            out.extend_from_slice(&fixed);
-            out.extend_from_slice(bytes);
+            push_update(&mut out, op, (index % tables) as u32, (index / tables) as u32, bytes);
         }
+        out.extend_from_slice(more);
         out
     }
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use super::*;
 use crate::testing::vectors::{Hex, read};
 use crate::testing::wire;
+use crate::update::push_reject;
 
 #[derive(Deserialize)]
 struct Values {
@@ -80,12 +81,25 @@ fn updates_are_read_and_written_as_the_vectors_say() {
         let seen = wire::updates(&vector.hex).unwrap();
         assert_eq!(seen.len(), vector.updates.len(), "{}", vector.name);
         for (seen, expected) in seen.iter().zip(&vector.updates) {
-            let expected_update = wire::Update { value: expected.value.as_deref(), ..*seen };
-            assert_eq!((seen.table, seen.slot), (expected.table, expected.slot), "{}", vector.name);
-            assert_eq!((*seen, expected.value.is_some()), (expected_update, expected.op == "set"), "{}", vector.name);
+            let op = match expected.op.as_str() {
+                "set" => wire::Op::Set,
+                "clear" => wire::Op::Clear,
+                "reject" => wire::Op::Reject,
+                other => panic!("{other}"),
+            };
+            let (table, slot, value) = (expected.table, expected.slot, expected.value.as_deref());
+            assert_eq!(*seen, wire::Update { op, table, slot, value }, "{}", vector.name);
         }
         // What the SDK writes has one update for each value; two tables and eight slots hold all of the vectors.
         if let [update] = vector.updates.as_slice() {
+            if update.op == "reject" {
+                let message = String::from_utf8(update.value.as_deref().unwrap().to_vec()).unwrap();
+                let mut out = Vec::new();
+                push_reject(&mut out, update.slot, &Failure::new(message).with_code(update.table));
+                assert_eq!(out, *vector.hex, "{}", vector.name);
+                written += 1;
+                continue;
+            }
             let mut cells = Cells::default();
             cells.load(&[0xff; 2 * 8 * 4], 2).unwrap();
             let cell = cells.value(BYTES, Ok(update.slot as usize * 2 + update.table as usize), &[]);
@@ -93,11 +107,11 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 Some(value) => cell.set(&value.to_vec()).unwrap(),
                 None => cell.clear().unwrap(),
             }
-            assert_eq!(cells.updates(2), *vector.hex, "{}", vector.name);
+            assert_eq!(cells.updates(2, &[]), *vector.hex, "{}", vector.name);
             written += 1;
         }
     }
-    assert_eq!(written, 3);
+    assert_eq!(written, 4);
     for vector in read::<Updates>("updates.json").invalid {
         assert!(wire::updates(&vector.hex).is_err(), "{}", vector.name);
     }
@@ -108,11 +122,11 @@ fn a_batch_sees_its_own_changes_and_sends_the_last() {
     let values = [&3u32.to_le_bytes()[..], b"old"].concat();
     let mut cells = Cells::default();
     cells.load(&values, 1).unwrap();
-    assert_eq!(cells.updates(1), b"");
+    assert_eq!(cells.updates(1, &[]), b"");
     let mut value = |change: &dyn Fn(Value<'_, Vec<u8>>)| {
         change(cells.value(BYTES, Ok(0), &values));
         let seen = cells.value(BYTES, Ok(0), &values).get().unwrap();
-        (seen, cells.updates(1))
+        (seen, cells.updates(1, &[]))
     };
     let set = |bytes: &[u8]| [&[1, 0, 0, 0, 0, 0, 0, 0, 0][..], &(bytes.len() as u32).to_le_bytes(), bytes].concat();
     assert_eq!(value(&|v| v.set(&b"one".to_vec()).unwrap()), (Some(b"one".to_vec()), set(b"one")));
@@ -121,6 +135,40 @@ fn a_batch_sees_its_own_changes_and_sends_the_last() {
     // The next batch starts from what the host says.
     cells.load(&values, 1).unwrap();
     assert_eq!(cells.value(BYTES, Ok(0), &values).get().unwrap().as_deref(), Some(&b"old"[..]));
+}
+
+#[test]
+fn what_a_record_changed_is_taken_back_and_nothing_else() {
+    let values = [&3u32.to_le_bytes()[..], b"old", &NULL.to_le_bytes()].concat();
+    let mut cells = Cells::default();
+    cells.load(&values, 2).unwrap();
+    let set = |cells: &mut Cells, index, bytes: &[u8]| {
+        cells.value(BYTES, Ok(index), &values).set(&bytes.to_vec()).unwrap();
+    };
+    let get = |cells: &mut Cells, index| cells.value(BYTES, Ok(index), &values).get().unwrap();
+    // The first record sets twice, clears, and is undone.
+    set(&mut cells, 0, b"lost");
+    set(&mut cells, 0, b"lost too");
+    cells.value(BYTES, Ok(1), &values).clear().unwrap();
+    cells.undo(0, 2);
+    assert_eq!((get(&mut cells, 0), get(&mut cells, 1)), (Some(b"old".to_vec()), None));
+    assert_eq!(cells.updates(2, b""), b"");
+    // What the second one sets stays when the third is undone, and when the fourth, which changed nothing, is.
+    cells.next_record();
+    set(&mut cells, 0, b"kept");
+    cells.next_record();
+    set(&mut cells, 0, b"lost");
+    cells.value(BYTES, Ok(0), &values).clear().unwrap();
+    set(&mut cells, 1, b"lost");
+    cells.undo(0, 2);
+    cells.next_record();
+    cells.undo(0, 2);
+    assert_eq!((get(&mut cells, 0), get(&mut cells, 1)), (Some(b"kept".to_vec()), None));
+    // Other slots are not touched.
+    set(&mut cells, 0, b"stays");
+    cells.undo(1, 2);
+    cells.undo(NULL, 2);
+    assert_eq!(get(&mut cells, 0), Some(b"stays".to_vec()));
 }
 
 #[test]

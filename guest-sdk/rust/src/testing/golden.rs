@@ -77,16 +77,18 @@ fn check_case<Op: Operator>(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-/// What the host does under the policy `skip`: everything before the record at fault, then everything after it.
+/// What the host does under the policy `skip`; where a failure cannot be undone alone, everything before the record at
+/// fault, then everything after it.
 fn run<Op: Operator>(
     harness: &mut Harness<Op>,
     batch: &[Message],
     first: usize,
     seen: &mut Seen,
 ) -> Result<(), String> {
-    let failure = match harness.process(batch) {
-        Ok(outputs) => {
+    let failure = match harness.process_skipping(batch) {
+        Ok((outputs, failures)) => {
             seen.output.extend(outputs.into_iter().map(|Output { output, message, .. }| (output, message)));
+            seen.failures.extend(failures.iter().filter_map(|failure| Some(first + failure.index? as usize)));
             return Ok(());
         }
         Err(failure) => failure,

@@ -41,6 +41,11 @@ impl Operator for Obey {
             Some(b"calls") => ctx.emit(record.with_value(self.calls.to_string().as_bytes())),
             Some(b"input") => ctx.emit(record.with_value(ctx.input().to_string().as_bytes())),
             Some(b"large") => (0..3).for_each(|_| ctx.emit(record.with_value(&vec![b'x'; 700_000]))),
+            Some(b"half") => return half(record, ctx),
+            Some(b"flood") => {
+                (0..3).for_each(|_| ctx.emit(record.with_value(&vec![b'x'; 700_000])));
+                return half(record, ctx);
+            }
             Some(b"log") => ctx.log(Level::Warn, "logged"),
             Some(b"fail") => return Err("x".parse::<u8>().map_err(Failure::from).unwrap_err().with_code(123)),
             Some(value) => ctx.value(LAST).set(&value.to_vec())?,
@@ -57,6 +62,15 @@ fn harness() -> Harness<Obey> {
 fn values(outputs: Vec<Output>) -> Vec<(u32, u32, String)> {
     let text = |value: Option<Vec<u8>>| String::from_utf8(value.unwrap_or_else(|| b"null".to_vec())).unwrap();
     outputs.into_iter().map(|o| (o.output, o.source, text(o.message.value))).collect()
+}
+
+/// Does this and that, and then fails.
+fn half(record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    ctx.emit_to(1, *record);
+    ctx.value(SEEN).set(&77)?;
+    ctx.value(LAST).clear()?;
+    ctx.emit(*record);
+    Err(Failure::new("half way").with_code(124))
 }
 
 #[test]
@@ -89,6 +103,35 @@ fn a_failure_names_its_record_and_undoes_the_batch() {
     check(Message::without_key("count"), failure::NO_KEY, "no key");
     check(Message::new("a", "other"), failure::UNDECLARED, "`other`");
     check(Message::new("a", "lost"), failure::UNDECLARED, "output 2");
+}
+
+#[test]
+fn a_record_that_fails_is_undone_alone() {
+    let mut harness = harness();
+    let text = |text: &str| Message::new("a", text);
+    let batch =
+        [text("count"), text("half"), text("count"), text("lost"), Message::without_key("count"), text("calls")];
+    let (outputs, failures) = harness.process_skipping(&batch).unwrap();
+    // One instance saw them all; what `half` had set and emitted is gone.
+    assert_eq!(values(outputs), [(0, 0, "1".into()), (0, 2, "2".into()), (0, 5, "6".into())]);
+    let seen: Vec<_> = failures.iter().map(|failure| (failure.index, failure.code)).collect();
+    assert_eq!(seen, [(Some(1), 124), (Some(3), failure::UNDECLARED), (Some(4), failure::NO_KEY)]);
+    assert_eq!(harness.state("seen", b"a"), Some(&2u64.to_le_bytes()[..]));
+    assert_eq!(values(harness.process(&[text("calls")]).unwrap()), [(0, 0, "7".into())], "the instance lives on");
+}
+
+#[test]
+fn output_that_the_host_has_already_undoes_the_call() {
+    let batch = [Message::new("a", "count"), Message::new("a", "flood"), Message::new("a", "count")];
+    let mut harness = harness();
+    let failure = harness.process_skipping(&batch).unwrap_err();
+    assert_eq!((failure.index, failure.code), (Some(1), 124));
+    assert_eq!(harness.state("seen", b"a"), None);
+    // Output of the records before it may go, and need not come back.
+    let large = [Message::new("a", "large"), Message::new("a", "half"), Message::new("a", "side")];
+    let (outputs, failures) = harness.process_skipping(&large).unwrap();
+    let sources: Vec<_> = outputs.iter().map(|output| (output.output, output.source)).collect();
+    assert_eq!((sources, failures.len()), (vec![(0, 0), (0, 0), (0, 0), (1, 2)], 1));
 }
 
 #[test]

@@ -63,21 +63,40 @@ pub(crate) fn outputs(frames: &[(u32, Vec<u8>)], batch_len: usize) -> Result<Vec
     Ok(out)
 }
 
-/// One update of state.
+/// One update of state, or a record that is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Update<'a> {
+    pub(crate) op: Op,
+    /// The table, or the code of the failure.
     pub(crate) table: u32,
+    /// The slot, or the record.
     pub(crate) slot: u32,
-    /// `None` clears it.
+    /// The value, or the message; `None` for a clear.
     pub(crate) value: Option<&'a [u8]>,
+}
+
+/// What an update does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    Set,
+    Clear,
+    Reject,
 }
 
 /// Reads updates as strictly as the host does.
 pub(crate) fn updates(bytes: &[u8]) -> Result<Vec<Update<'_>>, Failure> {
     let mut cursor = Cursor::new(bytes, 0);
-    let mut out = Vec::new();
+    let mut out: Vec<Update<'_>> = Vec::new();
+    let mut reject_next = 0;
     while !cursor.is_at_end() {
-        out.push(update(&mut cursor)?);
+        let update = update(&mut cursor)?;
+        if update.op == Op::Reject {
+            if update.slot < reject_next {
+                return Err(Failure::new(format!("record {} is rejected twice or out of order", update.slot)));
+            }
+            reject_next = update.slot.saturating_add(1);
+        }
+        out.push(update);
     }
     Ok(out)
 }
@@ -89,9 +108,11 @@ fn update<'a>(cursor: &mut Cursor<'a>) -> Result<Update<'a>, Failure> {
     let slot = cursor.u32().ok_or_else(cut)?;
     let bytes = cursor.sized().ok_or_else(cut)?.ok_or_else(|| Failure::new("update with a null length"))?;
     match (op, bytes) {
-        (1, value) => Ok(Update { table, slot, value: Some(value) }),
-        (2, []) => Ok(Update { table, slot, value: None }),
+        (1, value) => Ok(Update { op: Op::Set, table, slot, value: Some(value) }),
+        (2, []) => Ok(Update { op: Op::Clear, table, slot, value: None }),
         (2, _) => Err(Failure::new("clear with a value")),
+        (3, message) if str::from_utf8(message).is_err() => Err(Failure::new("a message that is not UTF-8")),
+        (3, message) => Ok(Update { op: Op::Reject, table, slot, value: Some(message) }),
         _ => Err(Failure::new(format!("unknown update {op}"))),
     }
 }

@@ -1,6 +1,6 @@
 //! `malformed`: passes batches on, except those that hold the text `bad`: then it hands over bytes that are not what
 //! `wit/FRAME.md` says. The configuration `mode` says which: `truncated`, `version`, `trailing`, `headers`, `source`,
-//! `output` (frames), `op`, `table`, `slot`, `cut`, `clear` (updates).
+//! `output` (frames), `op`, `table`, `slot`, `cut`, `clear`, `rejected-and-emitted`, `rejected-elsewhere` (updates).
 //!
 //! Written against the bare WIT: the SDK does not let anybody do this.
 #![cfg(target_arch = "wasm32")]
@@ -62,6 +62,8 @@ fn updates() -> Vec<u8> {
         () if mode("table") => (1, 5, 0, b"v"),
         () if mode("slot") => (1, 0, 1_000_000, b"v"),
         () if mode("clear") => (2, 0, 0, b"v"),
+        () if mode("rejected-and-emitted") => (3, 0, 0, b"v"),
+        () if mode("rejected-elsewhere") => (3, 0, 1_000_000, b"v"),
         () => (1, 0, 0, b"v"),
     };
     let mut bytes = vec![op];
