@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use tempfile::TempDir;
-use weir_tests::host::{Ended, plugin, run, run_with_input};
+use weir_tests::broker::free_port;
+use weir_tests::host::{self, Ended, plugin, run, run_with_input};
 use weir_tests::machine;
 use weir_tests::reader::read_all;
 use weir_tests::topics::Writer;
@@ -70,6 +72,64 @@ fn what_a_plugin_does_to_one_record_hurts_no_other() -> Result<()> {
     Ok(())
 }
 
+/// How many records the log says were skipped, and in how many lines.
+fn skipped(log: &str) -> (u64, usize) {
+    let counted = |line: &str| {
+        let (_, number) = line.split_once("records=")?;
+        number.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let one_by_one = log.lines().filter(|line| line.contains("record skipped")).count();
+    let together: Vec<u64> = log.lines().filter(|line| line.contains("records skipped")).filter_map(counted).collect();
+    (one_by_one as u64 + together.iter().sum::<u64>(), one_by_one + together.len())
+}
+
+#[test]
+fn a_topic_of_bad_records_takes_little_time_little_memory_and_few_lines() -> Result<()> {
+    let _machine = machine::shared();
+    // Rejected by the plugin itself, and found by the host: bytes that are no frame, a trap.
+    for (name, config, bad, records) in [
+        ("misbehave", "open=ok", format!("fail{}", "x".repeat(500)), 200_000),
+        ("malformed", "mode=truncated", format!("bad{}", "x".repeat(500)), 5_000),
+        ("misbehave", "open=ok", "boom".to_owned(), 5_000),
+    ] {
+        let input = format!("{}\nfine\n", vec![bad.as_str(); records].join("\n"));
+        let plugin = plugin(name)?;
+        let args = ["run", "--plugin", &plugin, "--on-error", "skip", "--config", config];
+        let began = std::time::Instant::now();
+        let ended = run_with_input(&args, input.as_bytes(), PATIENCE)?.expect(0)?;
+        let took = began.elapsed();
+        ensure!(ended.stdout == b"fine\n", "{name} {bad:.9}: {:?}", String::from_utf8_lossy(&ended.stdout));
+        let (told, lines) = skipped(&ended.stderr);
+        ensure!(told == records as u64, "{name} {bad:.9}: {told} of {records} were told; it said:\n{}", ended.stderr);
+        ensure!(lines <= 12 + took.as_secs() as usize, "{name} {bad:.9}: {lines} lines in {took:?}");
+        let all = ended.stderr.lines().count();
+        ensure!(all <= lines + 210 + 200 * took.as_secs() as usize, "{name} {bad:.9}: {all} lines");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plugin_of_ten_milliseconds_a_record_keeps_committing_and_stops_in_time() -> Result<()> {
+    let _machine = machine::shared();
+    for parallelism in ["1", "2"] {
+        let scene = Scene::new("slow")?;
+        // Minutes of work, all of which can be read at once.
+        scene.fill(20_000, 100)?;
+        let port = free_port()?;
+        let api = format!("127.0.0.1:{port}");
+        let more = ["--config", "turns=10000000", "--parallelism", parallelism, "--api", &api];
+        let mut host = scene.start("misbehave", &more)?;
+        host.wait_for_job(port, PATIENCE, |job| job["epoch"].as_u64() >= Some(6))?;
+        let job = host::job(port)?;
+        ensure!(job["restarts"] == 0, "{job}");
+        host.signal(Signal::SIGTERM)?;
+        host.wait(Duration::from_secs(12))?.expect(0)?;
+        let records = read_all(scene.broker, &scene.output)?.len();
+        ensure!((1..20_000).contains(&records), "{records} records");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_panic_is_told_with_its_message_and_place() -> Result<()> {
     let _machine = machine::shared();
@@ -81,7 +141,9 @@ fn a_panic_is_told_with_its_message_and_place() -> Result<()> {
 fn malformed_frames_and_updates_are_refused() -> Result<()> {
     let _machine = machine::shared();
     let modes =
-        ["truncated", "version", "trailing", "headers", "source", "output", "op", "table", "slot", "cut", "clear"];
+        ["truncated", "version", "trailing", "headers", "source", "output", "op", "table", "slot", "cut", "clear"]
+            .into_iter()
+            .chain(["rejected-and-emitted", "rejected-elsewhere"]);
     for mode in modes {
         let config = format!("mode={mode}");
         let ended = pass("malformed", &["--config", &config], b"good\nbad\n")?;

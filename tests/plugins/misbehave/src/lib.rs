@@ -13,7 +13,8 @@
 //! | `lost` | emits to an output it does not describe |
 //! | `where` | the value becomes where the record was read, as the `weir.origin.*` headers say |
 //!
-//! The configuration `open` = `fail` or `trap` does so in `open`.
+//! The configuration `open` = `fail` or `trap` does so in `open`; `turns` is how often a loop turns for each record: a
+//! million is about a millisecond.
 
 use std::hint::black_box;
 
@@ -25,6 +26,7 @@ use weir_sdk::{Context, Description, Failure, Level, Operator, Record};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     open: Open,
+    turns: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -37,7 +39,9 @@ enum Open {
 }
 
 /// The operator.
-pub struct Misbehave;
+pub struct Misbehave {
+    turns: u64,
+}
 
 impl Operator for Misbehave {
     type Config = Config;
@@ -48,13 +52,16 @@ impl Operator for Misbehave {
 
     fn open(config: Config) -> Result<Self, Failure> {
         match config.open {
-            Open::Ok => Ok(Self),
+            Open::Ok => Ok(Self { turns: config.turns }),
             Open::Fail => Err(Failure::new("told to fail in open").with_code(100)),
             Open::Trap => panic!("told to trap in open"),
         }
     }
 
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        for turn in 0..self.turns {
+            black_box(turn);
+        }
         match record.value().unwrap_or_default() {
             b"boom" => panic!("boom"),
             b"spin" => spin(),

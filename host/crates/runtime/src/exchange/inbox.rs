@@ -2,9 +2,14 @@
 //! element (never per record). A full queue blocks its sender: that is the back-pressure. An input that is blocked for
 //! alignment is simply not read.
 //!
+//! What is under way is bounded in time, too: a barrier waits for all that is before it, and a slow reader must not let
+//! that be minutes. The reader says how many records it can take in the time that a queue may hold, and a sender cuts what
+//! is larger.
+//!
 //! The lock is held only to move an element; waiting is on two condition variables (one reader, many senders).
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +40,8 @@ struct Shared {
     readable: Condvar,
     writable: Condvar,
     bytes_max: usize,
+    /// Records that each sender may have under way. A hint that may be seen late.
+    records_max: AtomicUsize,
 }
 
 struct State {
@@ -46,23 +53,41 @@ struct State {
 
 #[derive(Default)]
 struct Queue {
-    elements: VecDeque<(Element, usize)>,
-    bytes: usize,
+    elements: VecDeque<(Element, Size)>,
+    size: Size,
     sender_gone: bool,
+}
+
+/// What an element adds to its queue.
+#[derive(Debug, Default, Clone, Copy)]
+struct Size {
+    bytes: usize,
+    records: usize,
+}
+
+impl Size {
+    fn of(element: &Element) -> Self {
+        match element {
+            Element::Batch { batch, .. } => Self { bytes: batch.bytes(), records: batch.frame.len() },
+            Element::Barrier(_) | Element::End => Self::default(),
+        }
+    }
 }
 
 impl Queue {
     fn clear(&mut self) {
         self.elements.clear();
-        self.bytes = 0;
+        self.size = Size::default();
     }
 }
 
-/// An inbox for `inputs` senders; each may have `bytes_max` bytes (or one element) under way.
+/// An inbox for `inputs` senders; each may have `bytes_max` bytes (or one element) under way, of any number of records
+/// until the reader says otherwise.
 pub(crate) fn inbox(inputs: usize, bytes_max: usize) -> (Inbox, Vec<Outlet>) {
     let queues = (0..inputs).map(|_| Queue::default()).collect();
     let state = Mutex::new(State { queues, reader_gone: false, next: 0 });
-    let shared = Arc::new(Shared { state, readable: Condvar::new(), writable: Condvar::new(), bytes_max });
+    let (readable, writable, records_max) = (Condvar::new(), Condvar::new(), AtomicUsize::new(usize::MAX));
+    let shared = Arc::new(Shared { state, readable, writable, bytes_max, records_max });
     let outlets = (0..inputs).map(|input| Outlet { shared: Arc::clone(&shared), input }).collect();
     (Inbox { shared }, outlets)
 }
@@ -72,19 +97,34 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn records_max(&self) -> usize {
+        self.records_max.load(Ordering::Relaxed)
+    }
 }
 
 #[expect(clippy::indexing_slicing, reason = "an outlet's input exists as long as the inbox")]
 impl Outlet {
-    /// Hands over `element`; waits while this outlet's queue is full.
-    pub(crate) fn send(&self, element: Element) -> Result<(), Closed> {
-        let bytes = match &element {
-            Element::Batch { batch, .. } => batch.bytes(),
-            Element::Barrier(_) | Element::End => 0,
-        };
+    /// Hands over `element`, in parts if it has more records than may be under way; waits while this outlet's queue is
+    /// full.
+    pub(crate) fn send(&self, mut element: Element) -> Result<(), Closed> {
+        while let Element::Batch { output, batch } = &element
+            && batch.frame.len() > self.shared.records_max()
+        {
+            let (output, (part, rest)) = (*output, batch.split_at(self.shared.records_max()));
+            self.put(Element::Batch { output, batch: part })?;
+            element = Element::Batch { output, batch: rest };
+        }
+        self.put(element)
+    }
+
+    fn put(&self, element: Element) -> Result<(), Closed> {
+        let size = Size::of(&element);
         let full = |state: &mut State| {
             let queue = &state.queues[self.input];
-            !state.reader_gone && !queue.elements.is_empty() && queue.bytes + bytes > self.shared.bytes_max
+            let is_full = queue.size.bytes + size.bytes > self.shared.bytes_max
+                || queue.size.records + size.records > self.shared.records_max();
+            !state.reader_gone && !queue.elements.is_empty() && is_full
         };
         let waited = self.shared.writable.wait_while(self.shared.lock(), full);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -92,8 +132,9 @@ impl Outlet {
             return Err(Closed);
         }
         let queue = &mut state.queues[self.input];
-        queue.bytes += bytes;
-        queue.elements.push_back((element, bytes));
+        queue.size.bytes += size.bytes;
+        queue.size.records += size.records;
+        queue.elements.push_back((element, size));
         drop(state);
         self.shared.readable.notify_one();
         Ok(())
@@ -136,6 +177,11 @@ impl Inbox {
         Closer { shared: Arc::clone(&self.shared) }
     }
 
+    /// From now on all senders together may have about so many records under way, and each at least one.
+    pub(crate) fn limit_records(&self, records: usize, inputs: usize) {
+        self.shared.records_max.store((records / inputs.max(1)).max(1), Ordering::Relaxed);
+    }
+
     /// How many inputs.
     pub(crate) fn inputs(&self) -> usize {
         self.shared.lock().queues.len()
@@ -167,8 +213,9 @@ fn take(state: &mut State, is_blocked: &impl Fn(usize) -> bool) -> Option<Receiv
             continue;
         }
         let queue = &mut state.queues[input];
-        if let Some((element, bytes)) = queue.elements.pop_front() {
-            queue.bytes -= bytes;
+        if let Some((element, size)) = queue.elements.pop_front() {
+            queue.size.bytes -= size.bytes;
+            queue.size.records -= size.records;
             state.next = input + 1;
             return Some(Received::Element(input, element));
         }
@@ -187,7 +234,7 @@ impl Drop for Inbox {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::{Batch, Epoch, FrameWriter};
+    use weir_core::{Batch, Epoch, FrameWriter, Origin, RecordView};
 
     use super::*;
 
@@ -215,6 +262,37 @@ mod tests {
         drop(inbox);
         let sent = sender.join().unwrap();
         assert_eq!(sent.last(), Some(&Err(Closed)));
+    }
+
+    #[test]
+    fn a_slow_reader_has_few_records_before_a_barrier_and_all_of_them_in_order() {
+        let (inbox, mut outlets) = inbox(1, 1 << 20);
+        inbox.limit_records(7, 1);
+        let mut writer = FrameWriter::new(vec![]);
+        let origins: Vec<_> = (0..100).map(|offset| Origin { split: 0, offset }).collect();
+        let record = RecordView { timestamp_ms: 0, source: 0, key: None, value: None, headers: &[] };
+        origins.iter().for_each(|_| writer.push(record));
+        let batch = Batch { frame: writer.finish(), origins: origins.clone() };
+        let outlet = outlets.remove(0);
+        let sender = std::thread::spawn(move || {
+            outlet.send(Element::Batch { output: 3, batch }).unwrap();
+            outlet.send(Element::Barrier(Epoch(1))).unwrap();
+        });
+        let mut seen = Vec::new();
+        while let Received::Element(0, element) = inbox.receive(|_| false, Duration::from_secs(10)) {
+            assert!(inbox.shared.lock().queues[0].size.records <= 7);
+            match element {
+                Element::Batch { output: 3, batch } => {
+                    assert!(batch.frame.len() <= 7);
+                    assert!(batch.frame.records().zip(0..).all(|(record, index)| record.source == index));
+                    seen.extend(batch.origins);
+                }
+                Element::Barrier(Epoch(1)) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        sender.join().unwrap();
+        assert_eq!(seen, origins);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! HOT PATH. An operator task: batches in from every upstream task, barriers aligned, batches out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use weir_checkpoint::Aligner;
 use weir_core::{Element, Epoch};
 
 use super::chain::{Chain, Stopped};
+use super::pace::Pace;
 use crate::exchange::inbox::{Inbox, Received};
 use crate::signals::{Signals, TaskEvent};
 
@@ -16,6 +17,10 @@ const IDLE_WAIT: Duration = Duration::from_millis(20);
 
 /// How often a task whose state is full looks whether the epoch under way holds.
 const FULL_WAIT: Duration = Duration::from_millis(2);
+
+/// How much may wait before a barrier, at the pace of this task: all that is before it belongs to its epoch, and the
+/// epoch's transaction has a time-out.
+const QUEUED_TIME: Duration = Duration::from_millis(500);
 
 /// The operator task's own things.
 pub(crate) struct OperatorTask {
@@ -39,15 +44,24 @@ impl OperatorTask {
 
     fn work(&mut self) -> Result<(), Stopped> {
         let mut open = self.inbox.inputs();
+        let (inputs, mut pace) = (open, Pace::default());
+        self.inbox.limit_records(pace.records_in(QUEUED_TIME), inputs);
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
             self.chain.note_committed(self.signals.committed());
+            self.chain.look();
             if self.chain.is_full() {
                 std::thread::sleep(FULL_WAIT);
                 continue;
             }
             match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
-                Received::Element(_, Element::Batch { batch, .. }) => self.chain.process(batch)?,
+                Received::Element(_, Element::Batch { batch, .. }) => {
+                    let (records, began) = (batch.frame.len(), Instant::now());
+                    self.chain.process(batch)?;
+                    // With the time that it waited for the next task: whoever feeds this one waits for that, too.
+                    pace.took(records, began.elapsed());
+                    self.inbox.limit_records(pace.records_in(QUEUED_TIME), inputs);
+                }
                 Received::Element(input, Element::Barrier(epoch)) => {
                     if aligner.barrier(input, epoch).is_some() {
                         self.seal(epoch)?;

@@ -1,5 +1,8 @@
 //! HOT PATH. The source task: takes batches from the reader, runs the operators chained to it, and puts the barriers
 //! in. It alone decides where in the stream an epoch ends.
+//!
+//! A batch that will take long goes through the operators part by part, and a barrier may come between two of them: what
+//! is left of the batch then belongs to the next epoch, and the positions of this one stop before it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use weir_core::ports::{Poll, SourceReader};
-use weir_core::{Element, Epoch, crash_point};
+use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
 
 use super::chain::{Chain, Stopped};
+use super::pace::Pace;
 use crate::error::Error;
 use crate::signals::{Signals, TaskEvent};
 
@@ -17,6 +21,9 @@ use crate::signals::{Signals, TaskEvent};
 const POLL_WAIT: Duration = Duration::from_millis(5);
 /// How often positions are shown between barriers.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the operators may be busy before the next look at the coordinator's wishes.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The source task's own things.
 pub(crate) struct SourceTask {
@@ -42,40 +49,45 @@ impl SourceTask {
     }
 
     fn work(&mut self) -> Result<(), Stopped> {
-        let mut ended = false;
+        let (mut ended, mut pace) = (false, Pace::default());
+        // Read, and not processed yet.
+        let mut rest: Option<Batch> = None;
         self.signals.name_splits(&self.reader.snapshot());
         let mut shown = Instant::now();
         while !self.signals.is_cancelled() {
             let (asked, last) = self.signals.barrier();
             if asked > self.sealed {
-                self.seal(asked)?;
+                self.seal(asked, rest.as_ref())?;
                 if last {
                     return Ok(self.chain.broadcast(|| Element::End)?);
                 }
             }
             self.chain.note_committed(self.signals.committed());
+            self.chain.look();
             if ended || self.chain.is_full() {
                 std::thread::sleep(POLL_WAIT);
                 continue;
             }
-            match self.reader.poll(POLL_WAIT).map_err(Error::port("failed to read the source"))? {
-                Poll::Batch(batch) => {
-                    self.signals.records_read.fetch_add(batch.frame.len() as u64, Ordering::Relaxed);
-                    // Whoever asks where a record was read must get an answer, also for a split that was just found.
-                    if !self.signals.knows_splits_of(&batch) {
-                        self.signals.name_splits(&self.reader.snapshot());
+            match rest.take() {
+                Some(batch) => rest = self.process(batch, &mut pace)?,
+                None => match self.reader.poll(POLL_WAIT).map_err(Error::port("failed to read the source"))? {
+                    Poll::Batch(batch) => {
+                        // Whoever asks where a record was read must get an answer, also for a split just found.
+                        if !self.signals.knows_splits_of(&batch) {
+                            self.signals.name_splits(&self.reader.snapshot());
+                        }
+                        rest = self.process(batch, &mut pace)?;
                     }
-                    self.chain.process(batch)?;
-                }
-                Poll::Pending => {}
-                Poll::Finished => {
-                    ended = true;
-                    self.tell(TaskEvent::Ended)?;
-                }
+                    Poll::Pending => {}
+                    Poll::Finished => {
+                        ended = true;
+                        self.tell(TaskEvent::Ended)?;
+                    }
+                },
             }
             if shown.elapsed() >= PROGRESS_EVERY {
                 shown = Instant::now();
-                let (splits, progress) = (self.reader.snapshot(), self.reader.progress());
+                let (splits, progress) = (before(self.reader.snapshot(), rest.as_ref()), self.reader.progress());
                 self.signals.name_splits(&splits);
                 self.tell(TaskEvent::Progress { splits, progress })?;
             }
@@ -83,12 +95,30 @@ impl SourceTask {
         Ok(())
     }
 
-    /// Positions are taken before the barrier goes out, with everything read before it already sent.
-    fn seal(&mut self, epoch: Epoch) -> Result<(), Stopped> {
+    /// Processes as much of `batch` as is done soon; returns what is left of it.
+    fn process(&mut self, batch: Batch, pace: &mut Pace) -> Result<Option<Batch>, Stopped> {
+        let fit = pace.records_in(LOOK_EVERY);
+        let (now, rest) = match batch.frame.len() > fit {
+            true => {
+                let (now, rest) = batch.split_at(fit);
+                (now, Some(rest))
+            }
+            false => (batch, None),
+        };
+        let (records, began) = (now.frame.len(), Instant::now());
+        self.signals.records_read.fetch_add(records as u64, Ordering::Relaxed);
+        self.chain.process(now)?;
+        pace.took(records, began.elapsed());
+        Ok(rest)
+    }
+
+    /// Positions are taken before the barrier goes out, with everything processed before it already sent; `rest` was read
+    /// and is not.
+    fn seal(&mut self, epoch: Epoch, rest: Option<&Batch>) -> Result<(), Stopped> {
         self.chain.note_committed(self.signals.committed());
         self.sealed = epoch;
         let state = self.chain.seal(epoch)?;
-        let (splits, progress) = (self.reader.snapshot(), self.reader.progress());
+        let (splits, progress) = (before(self.reader.snapshot(), rest), self.reader.progress());
         self.signals.name_splits(&splits);
         self.tell(TaskEvent::SourceSealed { epoch, splits, progress, state })?;
         self.chain.broadcast(|| Element::Barrier(epoch))?;
@@ -97,5 +127,36 @@ impl SourceTask {
 
     fn tell(&self, event: TaskEvent) -> Result<(), Stopped> {
         self.events.send(event).map_err(|_| Stopped::Closed)
+    }
+}
+
+/// `splits` as they were before `rest` was read: each at its first record in it.
+fn before(mut splits: Vec<SplitState>, rest: Option<&Batch>) -> Vec<SplitState> {
+    for origin in rest.iter().flat_map(|rest| rest.origins.iter().rev()) {
+        if let Some(split) = splits.get_mut(origin.split as usize) {
+            split.position = origin.offset;
+        }
+    }
+    splits
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::{FrameWriter, Origin, SplitId};
+
+    use super::*;
+
+    #[test]
+    fn positions_stop_before_what_is_not_processed() {
+        let split = |partition, position| {
+            let split = SplitId::new("t", partition);
+            SplitState { split, position, end: Some(100), identity: None }
+        };
+        // Split 1 ends with a control record behind its last record; split 2 has nothing in the rest.
+        let splits = vec![split(0, 13), split(1, 22), split(2, 30)];
+        let origins = [(1, 17), (0, 10), (1, 20), (0, 12)].map(|(split, offset)| Origin { split, offset }).to_vec();
+        let rest = Batch { frame: FrameWriter::new(Vec::new()).finish(), origins };
+        assert_eq!(before(splits.clone(), Some(&rest)), [split(0, 10), split(1, 17), split(2, 30)]);
+        assert_eq!(before(splits.clone(), None), splits);
     }
 }

@@ -15,7 +15,8 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, ShardId};
+use weir_core::ports::{Call, CallError, Effects, Operator, OperatorFactory, PluginDescription};
+use weir_core::{Delivery, Digest, JobName, KeySpec, OnError, PortError, Restart, ShardId};
 use weir_runtime::{Bounds, Job, JobOptions, MarkerPlace, OperatorSetup, SinkSetup};
 use world::{CountFactory, Failure, MemoryLog, MemoryState, SinkSide, World};
 
@@ -68,6 +69,44 @@ fn run(parallelism: u16, failures: &[(u64, Failure)]) -> (Arc<World>, weir_runti
     let handle = job.handle();
     let summary = job.run(Box::new(MemoryLog::default()), &handle).expect("every failure here is transient");
     (world, summary)
+}
+
+/// A plugin that takes its time over every record.
+struct SlowFactory(CountFactory, Duration);
+
+struct Slow(Box<dyn Operator>, Duration);
+
+impl OperatorFactory for SlowFactory {
+    fn description(&self) -> &PluginDescription {
+        self.0.description()
+    }
+    fn digest(&self) -> &Digest {
+        self.0.digest()
+    }
+    fn instantiate(&self, task: &str, config: &str) -> Result<Box<dyn Operator>, PortError> {
+        Ok(Box::new(Slow(self.0.instantiate(task, config)?, self.1)))
+    }
+}
+
+impl Operator for Slow {
+    fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
+        std::thread::sleep(self.1 * call.frame.len() as u32);
+        self.0.process(call, effects)
+    }
+}
+
+#[test]
+fn a_slow_plugin_keeps_committing() {
+    // All that can be read would keep each of two tasks busy for longer than an epoch may take.
+    let world = Arc::new(World::new(PARTITIONS, 250, KEYS, &[]));
+    let mut job = job(&world, 2);
+    job.operators[0].factory = Arc::new(SlowFactory(CountFactory::new(), Duration::from_millis(8)));
+    job.options.restart = Restart::Never;
+    let handle = job.handle();
+    let summary = job.run(Box::new(MemoryLog::default()), &handle).unwrap();
+    world.assert_exact();
+    assert_eq!(summary.restarts, 0);
+    assert!(handle.status().epoch.0 > 3, "only {:?} epochs", handle.status().epoch);
 }
 
 #[test]
