@@ -1,13 +1,15 @@
 //! Keys, values, headers, timestamps: as they came, null, empty, not UTF-8, large.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
-use weir_tests::machine;
 use weir_tests::reader::{Record, read_all};
 use weir_tests::topics::{self, Writer};
+use weir_tests::{host, machine};
 
-use crate::scene::Scene;
+use crate::scene::{PATIENCE, Scene};
 
 /// Key and value.
 type Nullable<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
@@ -126,5 +128,73 @@ fn output_larger_than_the_topic_allows_is_refused_once_and_by_policy() -> Result
     let mut keys: Vec<_> = read_all(scene.broker, &scene.output)?.into_iter().map(|record| record.key).collect();
     keys.sort();
     ensure!(keys == [Some(b"a".to_vec()), Some(b"c".to_vec())], "{keys:?}");
+    Ok(())
+}
+
+/// Timestamps as they come, and an hour and a bit ahead: in microseconds, say.
+const ANY_TIME: (&str, &str) = ("message.timestamp.after.max.ms", "9223372036854775807");
+
+fn now_ms() -> Result<i64> {
+    Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+}
+
+/// What a broker refuses is the record's own failure, found before it is sent: no restart, and `skip` leaves out this
+/// record alone, whatever is promised.
+#[test]
+fn a_record_that_the_broker_would_refuse_is_left_out_alone() -> Result<()> {
+    let _machine = machine::shared();
+    let now = now_ms()?;
+    let bad = [("key", None, now, "compacted"), ("time", Some(&b"b"[..]), now * 1_000, "after.max.ms")];
+    for ((name, key, timestamp, word), delivery) in bad.into_iter().zip(["exactly-once", "at-least-once"]) {
+        let scene = Scene::new(&format!("refused-{name}"))?;
+        let (input, output) = (format!("{}.any", scene.job), format!("{}.strict", scene.job));
+        topics::create(scene.broker, &input, 1, &[ANY_TIME])?;
+        let policy = if name == "key" { "compact" } else { "delete" };
+        topics::create(scene.broker, &output, 4, &[("cleanup.policy", policy)])?;
+        let scene = Scene { input, output, ..scene };
+        let writer = Writer::new(scene.broker)?;
+        let good = |number: u32| (Some(format!("k{number}").into_bytes()), now, &b"good"[..]);
+        let records = (0..200).map(good).chain([(key.map(<[u8]>::to_vec), timestamp, &b"bad"[..])]).chain([good(200)]);
+        for (key, timestamp, value) in records {
+            let mut record = BaseRecord::to(&scene.input).timestamp(timestamp).payload(value);
+            record.key = key.as_deref();
+            writer.send(record)?;
+        }
+        writer.flush()?;
+        let failed = scene.run("uppercase", &["--delivery", delivery])?.expect(1)?;
+        let failed = failed.says(&[&scene.output, word, &format!("{}[0] offset 200", scene.input)])?;
+        ensure!(!failed.stderr.contains("recovering"), "{}", failed.stderr);
+        let scene = Scene { job: format!("{}-skip", scene.job), state: tempfile::TempDir::new()?, ..scene };
+        let before = read_all(scene.broker, &scene.output)?.len();
+        let skipped = scene.run("uppercase", &["--on-error", "skip", "--delivery", delivery])?.expect(0)?;
+        ensure!(!skipped.stderr.contains("recovering"), "{}", skipped.stderr);
+        let found = read_all(scene.broker, &scene.output)?;
+        ensure!(found.len() - before == 201, "{} records came out", found.len() - before);
+        ensure!(found.iter().all(|record| record.value.as_deref() == Some(b"GOOD")), "the bad one came out");
+    }
+    Ok(())
+}
+
+/// Without an operator there is no policy: the job ends and names the record.
+#[test]
+fn a_pipeline_without_operator_names_the_record_that_its_topic_refuses() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("refused-plain")?;
+    let output = format!("{}.compact", scene.job);
+    topics::create(scene.broker, &output, 1, &[("cleanup.policy", "compact")])?;
+    let writer = Writer::new(scene.broker)?;
+    writer.send(BaseRecord::to(&scene.input).partition(2).payload(&b"no key"[..]))?;
+    writer.flush()?;
+    let file = scene.state_dir().join("pipeline.toml");
+    let text = format!(
+        "version = 1\njob = {:?}\napi = \"off\"\n[kafka]\nbrokers = {:?}\n[sources.s]\nkafka = {{ topic = {:?} }}\n\
+         until = \"latest\"\n[sinks.k]\ninputs = [\"s\"]\nkafka = {{ topic = {output:?} }}\n[state]\ndir = \"state\"\n",
+        scene.job,
+        scene.broker.bootstrap(),
+        scene.input
+    );
+    std::fs::write(&file, text)?;
+    let ended = host::run(&["run", &file.display().to_string()], PATIENCE)?.expect(1)?;
+    ended.says(&[&format!("{}[2] offset 0", scene.input), &output, "compacted"])?;
     Ok(())
 }

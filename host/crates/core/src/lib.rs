@@ -46,6 +46,8 @@ pub mod policy;
 pub mod ports;
 /// What the user chooses about recovery.
 pub mod restart;
+/// Text that is shown to nobody.
+pub mod secret;
 /// The position of a reader in one split.
 pub mod split;
 /// Where a first start begins and a bounded read ends.
@@ -59,5 +61,6 @@ pub use frame::{Frame, FrameWriter, RecordView};
 pub use ids::{AttemptId, Digest, Epoch, JobName, OperatorId, ShardId, SplitId, TableId};
 pub use policy::{Delivery, KeySpec, OnError};
 pub use restart::Restart;
+pub use secret::Secret;
 pub use split::SplitState;
 pub use start::{Start, Until};

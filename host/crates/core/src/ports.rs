@@ -5,6 +5,8 @@
 //! the attempt ends. Calls may block, and a call into a Kafka client may block for ever: the engine calls them on
 //! threads that it watches and can abandon.
 
+/// What a sink takes, record by record.
+pub mod limit;
 /// What runs a plugin (or native code) on a batch.
 pub mod operator;
 /// Where records go, and where an epoch is committed.
@@ -14,9 +16,10 @@ pub mod source;
 /// Keyed state of one shard, and the log of its epochs.
 pub mod state;
 
+pub use limit::{RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
     Call, CallError, Effects, Operator, OperatorFactory, PluginDescription, TableDescription, TableKind,
 };
-pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, RecordLimit, Sink, SinkConnector};
+pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
 pub use source::{Poll, SourceConnector, SourceReader, SplitProgress};
 pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, LogRecord, StateStore};

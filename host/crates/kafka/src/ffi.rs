@@ -4,10 +4,11 @@
 //! Ownership: a `Queue` owns the messages it took until `release`, and keeps its client alive. Admin results are
 //! copied out before their event is destroyed. librdkafka itself is thread safe.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
 use rdkafka::client::ClientContext;
@@ -20,10 +21,19 @@ use weir_core::frame::NO_TIMESTAMP;
 
 use crate::client::Consumer;
 
+/// What can be configured.
+pub(crate) mod conf;
+/// The timestamp that librdkafka cannot be told.
+mod epoch_zero;
 /// What a group has committed.
 pub(crate) mod group;
 /// Producing, and what belongs to a commit.
 pub(crate) mod produce;
+/// The calls that make a transaction.
+pub(crate) mod transaction;
+
+/// While an answer is waited for: how often the client's own events are heard.
+const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
 const OK: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
 
@@ -330,14 +340,17 @@ unsafe fn describe_topic(
     }
 }
 
-/// The value of `key` in the configuration of topics; each has its own error, or `NoError`. (rdkafka drops the error
+/// The settings of a topic, by name.
+pub(crate) type Settings = BTreeMap<String, String>;
+
+/// Those of `keys` that the configuration of topics has; each has its own error, or `NoError`. (rdkafka drops the error
 /// and shows a configuration without entries.)
 pub(crate) fn topic_config(
     consumer: &Consumer,
     names: &[String],
-    key: &str,
+    keys: &[&str],
     timeout: Duration,
-) -> Result<Each<(String, Option<String>)>, RDKafkaErrorCode> {
+) -> Result<Each<(String, Settings)>, RDKafkaErrorCode> {
     let names: Vec<CString> = names
         .iter()
         .map(|n| CString::new(n.as_str()))
@@ -361,7 +374,7 @@ pub(crate) fn topic_config(
             let resource = *resources.add(i);
             let name = text(sys::rd_kafka_ConfigResource_name(resource));
             let code = sys::rd_kafka_ConfigResource_error(resource).into();
-            ((name, config_value(resource, key)), code)
+            ((name, settings(resource, keys)), code)
         };
         Ok((0..count).map(one).collect())
     }
@@ -369,14 +382,17 @@ pub(crate) fn topic_config(
 
 /// # Safety
 /// `resource` must be a live result.
-unsafe fn config_value(resource: *const sys::rd_kafka_ConfigResource_t, key: &str) -> Option<String> {
+unsafe fn settings(resource: *const sys::rd_kafka_ConfigResource_t, keys: &[&str]) -> Settings {
     let mut count = 0;
     // SAFETY: entries live as long as the result.
     unsafe {
         let entries = sys::rd_kafka_ConfigResource_configs(resource, &mut count);
-        let found = (0..count).map(|i| *entries.add(i)).find(|&e| text(sys::rd_kafka_ConfigEntry_name(e)) == key)?;
-        let value = sys::rd_kafka_ConfigEntry_value(found);
-        (!value.is_null()).then(|| text(value))
+        let setting = |entry| {
+            let name = text(sys::rd_kafka_ConfigEntry_name(entry));
+            let value = sys::rd_kafka_ConfigEntry_value(entry);
+            (keys.contains(&name.as_str()) && !value.is_null()).then(|| (name, text(value)))
+        };
+        (0..count).filter_map(|i| setting(*entries.add(i))).collect()
     }
 }
 
@@ -446,21 +462,22 @@ pub(crate) fn list_offsets(
 }
 
 /// An admin request on its way: options and the queue for its answer.
-struct Request {
+struct Request<'a> {
+    consumer: &'a Consumer,
     client: *mut sys::rd_kafka_t,
     options: *mut sys::rd_kafka_AdminOptions_t,
     queue: *mut sys::rd_kafka_queue_t,
 }
 
-impl Request {
-    fn new(consumer: &Consumer, kind: sys::rd_kafka_admin_op_t, timeout: Duration) -> Self {
+impl<'a> Request<'a> {
+    fn new(consumer: &'a Consumer, kind: sys::rd_kafka_admin_op_t, timeout: Duration) -> Self {
         let client = consumer.client().native_ptr();
         // SAFETY: the client is alive and outlives the request, which borrows no longer than the caller does.
         unsafe {
             let options = sys::rd_kafka_AdminOptions_new(client, kind);
             // A time-out out of librdkafka's range leaves its default.
             sys::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds(timeout), std::ptr::null_mut(), 0);
-            Self { client, options, queue: sys::rd_kafka_queue_new(client) }
+            Self { consumer, client, options, queue: sys::rd_kafka_queue_new(client) }
         }
     }
 
@@ -473,24 +490,32 @@ impl Request {
         unsafe { sys::rd_kafka_error_destroy(sys::rd_kafka_AdminOptions_set_isolation_level(self.options, level)) };
     }
 
-    /// Waits for the answer; the request's own time-out comes first unless the client hangs.
+    /// Waits for the answer; the request's own time-out comes first unless the client hangs. What the client has to say
+    /// meanwhile is heard at once: why it waits, say.
     fn answer(&self, timeout: Duration) -> Result<Event, RDKafkaErrorCode> {
-        // SAFETY: the queue is alive; the event is owned by the result.
-        unsafe {
-            let event = sys::rd_kafka_queue_poll(self.queue, milliseconds(timeout + Duration::from_secs(1)));
+        let until = Instant::now() + timeout + Duration::from_secs(1);
+        loop {
+            let wait = until.saturating_duration_since(Instant::now()).min(LISTEN_EVERY);
+            // SAFETY: the queue is alive; the event is owned by the result.
+            let event = unsafe { sys::rd_kafka_queue_poll(self.queue, milliseconds(wait)) };
             if event.is_null() {
-                return Err(RDKafkaErrorCode::OperationTimedOut);
+                serve_events(self.consumer);
+                if Instant::now() >= until {
+                    return Err(RDKafkaErrorCode::OperationTimedOut);
+                }
+                continue;
             }
             let event = Event(event);
-            match sys::rd_kafka_event_error(event.0) {
+            // SAFETY: the event is alive.
+            return match unsafe { sys::rd_kafka_event_error(event.0) } {
                 OK => Ok(event),
                 code => Err(code.into()),
-            }
+            };
         }
     }
 }
 
-impl Drop for Request {
+impl Drop for Request<'_> {
     fn drop(&mut self) {
         // SAFETY: both made by `new`, destroyed once. A late answer is dropped with the queue.
         unsafe {

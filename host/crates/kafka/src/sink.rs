@@ -14,10 +14,11 @@ mod mock;
 pub mod options;
 mod pool;
 mod producer;
+/// What the topics take.
+mod topics;
 mod transactor;
 mod writer;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -27,13 +28,13 @@ use weir_core::ports::{Committed, Committer, MarkerRead, Outputs, Sink, SinkConn
 use weir_core::{Delivery, Fault, PortError, SplitId, crash_point};
 
 use crate::Error;
-use crate::admin::max_message_bytes;
 use crate::options::ClientOptions;
 
 use self::marker::{GLANCE_BOUND, Group, STABLE_BOUND};
 pub use self::options::SinkSideOptions;
 use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Uninitialised};
-use self::producer::{OutputTopic, Producer};
+use self::producer::Producer;
+use self::topics::{OutputTopics, Skew};
 use self::transactor::{Fenced, Transactor};
 use self::writer::{Outlet, PlainCommitter, Shared, TopicSink, TransactionCommitter};
 
@@ -48,6 +49,7 @@ pub struct KafkaSink {
     topics: Vec<String>,
     delivery: Delivery,
     state: Mutex<State>,
+    skew: Skew,
     /// Ids being initialised in the background: fencing waits for them, or they would fence their own successors.
     initialising: Background,
     /// Producers being closed.
@@ -79,6 +81,7 @@ impl KafkaSink {
             topics: options.topics,
             delivery: options.delivery,
             state: Mutex::new(state),
+            skew: Skew::default(),
             initialising: Background::default(),
             closing: Background::default(),
         })
@@ -89,14 +92,8 @@ impl KafkaSink {
     }
 
     /// The topics, each once, with their limits as they are now; missing ones are an error that names them.
-    fn output_topics(&self) -> Result<Arc<[OutputTopic]>, Error> {
-        let names: BTreeSet<&String> = self.topics.iter().collect();
-        let names: Vec<String> = names.into_iter().cloned().collect();
-        if names.is_empty() {
-            return Ok(Arc::default());
-        }
-        let limits = max_message_bytes(&self.client, &names)?;
-        Ok(limits.into_iter().map(|(name, limit)| OutputTopic { name, limit }).collect())
+    fn output_topics(&self) -> Result<Arc<OutputTopics>, Error> {
+        Ok(Arc::new(OutputTopics::read(&self.client, &self.topics, &self.skew)?))
     }
 
     /// After fencing, nothing of this job is pending for long, unless it hangs.
@@ -150,14 +147,10 @@ impl KafkaSink {
         }
     }
 
-    fn sinks(&self, shared: &Arc<Shared>, topics: &[OutputTopic]) -> Result<Vec<Box<dyn Sink>>, Error> {
+    fn sinks(&self, shared: &Arc<Shared>, topics: &OutputTopics) -> Result<Vec<Box<dyn Sink>>, Error> {
         let sink = |name: &String| {
-            let topic = topics.iter().position(|t| t.name == *name);
-            let topic = topic.ok_or_else(|| Error::TopicMissing { topic: name.clone() })?;
-            let limit = topics
-                .get(topic)
-                .map(OutputTopic::record_limit)
-                .ok_or_else(|| Error::TopicMissing { topic: name.clone() })?;
+            let found = topics.find(name);
+            let (topic, limit) = found.ok_or_else(|| Error::TopicMissing { topic: name.clone() })?;
             Ok(Box::new(TopicSink { shared: Arc::clone(shared), topic, limit }) as Box<dyn Sink>)
         };
         self.topics.iter().map(sink).collect()
@@ -180,7 +173,7 @@ impl KafkaSink {
     fn open_plain(&self) -> Result<Outputs, Error> {
         let tenure = self.lock().tenure.clone();
         let topics = self.output_topics()?;
-        let producer = match topics.is_empty() {
+        let producer = match topics.list().is_empty() {
             true => None,
             false => Some(Box::new(Producer::open(&self.client, Arc::clone(&topics), None)?)),
         };

@@ -9,7 +9,6 @@
     reason = "a test that fails here fails as it should"
 )]
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use rdkafka::types::RDKafkaApiKey::{
 use rdkafka::types::RDKafkaRespErr::{self, *};
 use weir_core::ports::{Commit, MarkerRead, Outputs, SinkConnector};
 use weir_core::{Delivery, Epoch, Fault, JobName, PortError, ShardId, SplitId};
-use weir_kafka::{ClientOptions, KafkaSink, SinkSideOptions};
+use weir_kafka::{ClientOptions, KafkaSink, Properties, SinkSideOptions};
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
@@ -60,7 +59,7 @@ fn each(rows: &[Row], check: impl Fn(&Mock, &Row) + Sync) {
 fn sink(cluster: &Mock, delivery: Delivery) -> KafkaSink {
     let client = ClientOptions {
         brokers: cluster.bootstrap_servers(),
-        properties: BTreeMap::new(),
+        properties: Properties::default(),
         job: JobName::new("mocked").unwrap(),
         shard: ShardId(0),
     };

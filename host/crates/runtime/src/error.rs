@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_checkpoint::{Refusal, manifest};
 use weir_core::crash::Injected;
-use weir_core::ports::CallError;
+use weir_core::ports::{CallError, Unfit};
 use weir_core::{AttemptId, Epoch, Fault, PortError};
 
 /// What can end an attempt.
@@ -59,6 +59,15 @@ pub enum Error {
         /// What the plugin did.
         #[source]
         source: CallError,
+    },
+    /// A record that goes from the source straight to a sink, which does not take it.
+    #[error("record {record} cannot be written")]
+    Unfit {
+        /// Split and offset of the record.
+        record: String,
+        /// Why.
+        #[source]
+        source: Unfit,
     },
     /// State and Kafka disagree.
     #[error("refused to start")]
@@ -127,6 +136,7 @@ impl Error {
             Self::Port { source, .. } | Self::Waited { source, .. } => source.fault(),
             Self::Record { source: CallError::Host(error), .. } => error.fault(),
             Self::Record { .. }
+            | Self::Unfit { .. }
             | Self::StopTimedOut(_)
             | Self::StoppedRecovering(_)
             | Self::Stuck { .. }

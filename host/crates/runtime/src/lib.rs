@@ -17,6 +17,8 @@ pub mod status;
 
 /// One life of the engine between two recoveries.
 mod attempt;
+/// What time it is outside.
+mod clock;
 /// The coordinator loop of a running attempt.
 mod coordinate;
 /// Errors, and who must act.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::PortError;
 use crate::frame::Frame;
 use crate::ids::Digest;
-use crate::ports::RecordLimit;
+use crate::ports::Unfit;
 
 /// One call: a frame, and the state of its keys.
 #[derive(Debug, Clone, Copy)]
@@ -69,13 +69,13 @@ pub enum CallError {
         /// The limit.
         limit_bytes: u64,
     },
-    /// An output record is larger than a sink that it goes to allows.
-    #[error("an output record of {bytes} bytes (key, value and headers) is too large: {}", .limit.reason)]
-    Oversize {
-        /// Key, value and headers.
-        bytes: usize,
-        /// The smallest limit of its sinks.
-        limit: RecordLimit,
+    /// An output record is one that a sink it goes to does not take.
+    #[error("{unfit}")]
+    Unfit {
+        /// The record of the batch that it was made from.
+        index: u32,
+        /// Why.
+        unfit: Box<Unfit>,
     },
     /// What the plugin handed over is malformed.
     #[error("plugin handed over malformed {what}: {reason}")]
@@ -95,10 +95,10 @@ impl CallError {
     pub fn index(&self) -> Option<usize> {
         match self {
             Self::Failed { index, .. } => index.map(|index| index as usize),
+            Self::Unfit { index, .. } => Some(*index as usize),
             Self::Trapped { .. }
             | Self::Deadline { .. }
             | Self::Memory { .. }
-            | Self::Oversize { .. }
             | Self::Malformed { .. }
             | Self::Host(_) => None,
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::fault::PortError;
 use crate::ids::{Epoch, SplitId};
+use crate::ports::RecordLimit;
 
 /// How to read the marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,21 +38,12 @@ pub struct Commit {
     pub marker: String,
 }
 
-/// The largest record a sink takes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RecordLimit {
-    /// Key, value and headers as they stand in a frame, in bytes.
-    pub bytes: usize,
-    /// Where the limit comes from, for people.
-    pub reason: String,
-}
-
 /// One sink of the pipeline, as the sink task uses it. Lives on the sink task's thread.
 pub trait Sink: Send {
     /// Takes a batch; may block while buffers are full. What was written belongs to the open epoch.
     fn write(&mut self, batch: &Batch) -> Result<(), PortError>;
 
-    /// The largest record it takes; `None`: any.
+    /// Which records it takes; `None`: any.
     fn record_limit(&self) -> Option<RecordLimit> {
         None
     }

@@ -4,22 +4,23 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 use rdkafka::bindings::rd_kafka_vtype_t::{
-    RD_KAFKA_VTYPE_END, RD_KAFKA_VTYPE_HEADERS, RD_KAFKA_VTYPE_KEY, RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_VTYPE_RKT,
-    RD_KAFKA_VTYPE_TIMESTAMP, RD_KAFKA_VTYPE_VALUE,
+    RD_KAFKA_VTYPE_END, RD_KAFKA_VTYPE_HEADERS, RD_KAFKA_VTYPE_KEY, RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_VTYPE_OPAQUE,
+    RD_KAFKA_VTYPE_PARTITION, RD_KAFKA_VTYPE_RKT, RD_KAFKA_VTYPE_TIMESTAMP, RD_KAFKA_VTYPE_VALUE,
 };
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{IsError, KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::types::RDKafkaType;
 use weir_core::RecordView;
 use weir_core::frame::NO_TIMESTAMP;
 
+use super::epoch_zero::{self, Mark, PLACEHOLDER};
 use crate::client::{Consumer, Context};
 
 /// What the broker said about records that were produced.
@@ -27,28 +28,53 @@ use crate::client::{Consumer, Context};
 pub(crate) struct Reports {
     /// Records with a report, good or bad.
     pub(crate) count: u64,
-    /// The first bad one: the topic, and why.
-    pub(crate) failed: Option<(String, RDKafkaErrorCode)>,
+    /// The first bad one, or one that is the cause of it.
+    pub(crate) failed: Option<Failure>,
 }
+
+/// A record that was not written.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) topic: String,
+    pub(crate) code: RDKafkaErrorCode,
+    /// In the broker's words, where it has any, with topic and partition.
+    pub(crate) said: String,
+}
+
+/// Any partition: the client chooses, by the key.
+const BY_KEY: i32 = -1;
+
+/// What is waited for at the end, so that the client can free what it gave up.
+const LAST_REPORTS: Duration = Duration::from_millis(500);
 
 /// A producer, its topics and its event queue; they live and die together.
 pub(crate) struct NativeProducer {
     // Handles into `client`: destroyed in `drop`, before the client is.
     topics: Vec<NonNull<sys::rd_kafka_topic_t>>,
     events: NonNull<sys::rd_kafka_queue_t>,
-    client: BaseProducer<Context>,
+    client: Client<Context>,
 }
 
 // SAFETY: librdkafka's handles may be used and destroyed on any thread.
 unsafe impl Send for NativeProducer {}
 
 impl NativeProducer {
-    /// Takes `client` and looks up `topics`, which are known by their index from here on.
+    /// Makes a client and looks up `topics`, which are known by their index from here on.
     pub(crate) fn new<'a>(
-        client: BaseProducer<Context>,
+        config: &ClientConfig,
+        context: Context,
         topics: impl Iterator<Item = &'a str>,
     ) -> Result<Self, KafkaError> {
-        let native = client.client().native_ptr();
+        let settings = config.create_native_config()?;
+        let events = sys::RD_KAFKA_EVENT_DR
+            | sys::RD_KAFKA_EVENT_STATS
+            | sys::RD_KAFKA_EVENT_ERROR
+            | sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH;
+        // SAFETY: the settings are alive.
+        unsafe { sys::rd_kafka_conf_set_events(settings.ptr(), events) };
+        epoch_zero::enable(&settings).map_err(KafkaError::Global)?;
+        let client = Client::new(config, settings, RDKafkaType::RD_KAFKA_PRODUCER, context)?;
+        let native = client.native_ptr();
         // SAFETY: `native` is alive as long as `client`. The main queue of a client always exists.
         let events = unsafe { NonNull::new(sys::rd_kafka_queue_get_main(native)) }.expect("a client has a main queue");
         let mut this = Self { topics: Vec::new(), events, client };
@@ -65,16 +91,51 @@ impl NativeProducer {
     }
 
     /// The client, for everything that rdkafka does wrap.
-    pub(crate) fn client(&self) -> &BaseProducer<Context> {
+    pub(crate) fn client(&self) -> &Client<Context> {
         &self.client
+    }
+
+    pub(super) fn native(&self) -> *mut sys::rd_kafka_t {
+        self.client.native_ptr()
     }
 
     /// Hands one record to the client, which copies it and chooses the partition.
     #[inline]
     pub(crate) fn produce(&self, topic: usize, record: &RecordView<'_>) -> Result<(), RDKafkaErrorCode> {
+        self.produce_to(topic, BY_KEY, record)
+    }
+
+    /// The same to a partition.
+    #[inline]
+    pub(crate) fn produce_to(
+        &self,
+        topic: usize,
+        partition: i32,
+        record: &RecordView<'_>,
+    ) -> Result<(), RDKafkaErrorCode> {
+        match record.timestamp_ms {
+            // The client takes 0 for "now".
+            NO_TIMESTAMP => self.hand_over(topic, partition, record, (0, ptr::null_mut())),
+            0 => {
+                let mut mark = Mark::default();
+                let opaque = ptr::from_mut(&mut mark).cast();
+                self.hand_over(topic, partition, record, (PLACEHOLDER, opaque))?;
+                if mark.is_set { Ok(()) } else { Err(RDKafkaErrorCode::NotImplemented) }
+            }
+            ms => self.hand_over(topic, partition, record, (ms, ptr::null_mut())),
+        }
+    }
+
+    /// `stamp`: the timestamp as the client takes it, and the opaque value.
+    #[inline]
+    fn hand_over(
+        &self,
+        topic: usize,
+        partition: i32,
+        record: &RecordView<'_>,
+        (timestamp, opaque): (i64, *mut c_void),
+    ) -> Result<(), RDKafkaErrorCode> {
         let Some(topic) = self.topics.get(topic) else { return Err(RDKafkaErrorCode::UnknownTopic) };
-        // The client takes 0 for "now".
-        let timestamp = if record.timestamp_ms == NO_TIMESTAMP { 0 } else { record.timestamp_ms };
         let headers = native_headers(record);
         let (key, key_len) = parts(record.key);
         let (value, value_len) = parts(record.value);
@@ -82,9 +143,11 @@ impl NativeProducer {
         // and ends with END. Key and value are copied before the call returns (F_COPY; keys always are).
         let code = unsafe {
             sys::rd_kafka_producev(
-                self.client.client().native_ptr(),
+                self.native(),
                 RD_KAFKA_VTYPE_RKT,
                 topic.as_ptr(),
+                RD_KAFKA_VTYPE_PARTITION,
+                partition,
                 RD_KAFKA_VTYPE_MSGFLAGS,
                 sys::RD_KAFKA_MSG_F_COPY,
                 RD_KAFKA_VTYPE_VALUE,
@@ -93,6 +156,8 @@ impl NativeProducer {
                 RD_KAFKA_VTYPE_KEY,
                 key,
                 key_len,
+                RD_KAFKA_VTYPE_OPAQUE,
+                opaque,
                 RD_KAFKA_VTYPE_TIMESTAMP,
                 timestamp,
                 RD_KAFKA_VTYPE_HEADERS,
@@ -118,8 +183,8 @@ impl NativeProducer {
             unsafe {
                 match sys::rd_kafka_event_type(event) {
                     sys::RD_KAFKA_EVENT_DR => count_deliveries(event, reports),
-                    sys::RD_KAFKA_EVENT_LOG => pass_log(event, self.client.client().context()),
-                    sys::RD_KAFKA_EVENT_ERROR => pass_error(event, self.client.client().context()),
+                    sys::RD_KAFKA_EVENT_LOG => pass_log(event, self.client.context()),
+                    sys::RD_KAFKA_EVENT_ERROR => pass_error(event, self.client.context()),
                     _ => {}
                 }
                 sys::rd_kafka_event_destroy(event);
@@ -134,7 +199,7 @@ impl NativeProducer {
         let mut metadata = ptr::null();
         // SAFETY: the client is alive; metadata is written only on success and destroyed once.
         let ask = || unsafe {
-            let native = self.client.client().native_ptr();
+            let native = self.native();
             let code = sys::rd_kafka_metadata(native, 0, ptr::null_mut(), &mut metadata, wait_ms);
             if !code.is_error() {
                 sys::rd_kafka_metadata_destroy(metadata);
@@ -144,16 +209,29 @@ impl NativeProducer {
         std::iter::repeat_with(ask).take(2).all(|connected| connected)
     }
 
+    /// Gives up what was not sent or not answered.
+    pub(crate) fn purge(&self) {
+        // SAFETY: the client is alive. It refuses only flags that it does not know.
+        unsafe { sys::rd_kafka_purge(self.native(), sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT) };
+    }
+
     /// Asks the client to send what it holds back for fuller batches, and waits up to `wait` while it does.
     pub(crate) fn hurry(&self, wait: Duration) {
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the client is alive. The result only says whether reports are still to come; `poll` counts them.
-        unsafe { sys::rd_kafka_flush(self.client.client().native_ptr(), wait_ms) };
+        unsafe { sys::rd_kafka_flush(self.native(), wait_ms) };
     }
 }
 
 impl Drop for NativeProducer {
     fn drop(&mut self) {
+        self.purge();
+        let (mut reports, began) = (Reports::default(), Instant::now());
+        // SAFETY: the client is alive.
+        while unsafe { sys::rd_kafka_outq_len(self.native()) } > 0 && began.elapsed() < LAST_REPORTS {
+            self.poll(&mut reports);
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // SAFETY: each handle is destroyed once and before the client, which is dropped after this.
         unsafe {
             for topic in self.topics.drain(..) {
@@ -194,11 +272,24 @@ unsafe fn count_deliveries(event: *mut sys::rd_kafka_event_t, reports: &mut Repo
     unsafe {
         while let Some(message) = sys::rd_kafka_event_message_next(event).as_ref() {
             reports.count += 1;
-            if message.err.is_error() && reports.failed.is_none() {
-                let topic = CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt)).to_string_lossy().into_owned();
-                reports.failed = Some((topic, message.err.into()));
+            // Records that share a batch with a bad one fail for its sake.
+            let found = reports.failed.as_ref().is_some_and(|f| f.code != RDKafkaErrorCode::InvalidDifferentRecord);
+            if message.err.is_error() && !found {
+                reports.failed = Some(failure(message));
             }
         }
+    }
+}
+
+/// # Safety
+/// `message` is a delivery report that is alive.
+#[cold]
+unsafe fn failure(message: &sys::rd_kafka_message_t) -> Failure {
+    unsafe {
+        let topic = super::text(sys::rd_kafka_topic_name(message.rkt));
+        let said = super::text(sys::rd_kafka_message_errstr(message));
+        let said = format!("{topic}[{}]: {said}", message.partition);
+        Failure { topic, code: message.err.into(), said }
     }
 }
 

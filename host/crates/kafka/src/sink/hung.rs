@@ -30,11 +30,11 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 /// theirs is open, as far as the coordinator knows. True if there was something: then both must be initialised anew, or
 /// a request of these aborts that comes late could end a transaction of the attempt.
 pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<bool, Error> {
-    if pool.topics.is_empty() {
+    if pool.topics.list().is_empty() {
         return Ok(false);
     }
     let admin = Admin::open(&pool.options)?;
-    let names: Vec<String> = pool.topics.iter().map(|topic| topic.name.clone()).collect();
+    let names: Vec<String> = pool.topics.list().iter().map(|topic| topic.name.clone()).collect();
     let partitions = |topic: Topic| {
         let name: Arc<str> = topic.name.into();
         topic.partitions.into_iter().map(move |partition| SplitId::new(Arc::clone(&name), partition))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use weir_core::SplitId;
@@ -12,7 +12,7 @@ use weir_core::ports::{Commit, Committed, MarkerRead};
 use crate::Error;
 use crate::client::{Consumer, consumer_config, open_consumer};
 use crate::error::is_unknown_topic;
-use crate::ffi;
+use crate::ffi::{self, transaction::GroupMetadata};
 use crate::options::ClientOptions;
 use crate::sink::pool::Tenure;
 
@@ -49,9 +49,9 @@ impl Group {
     }
 
     /// What a transaction needs to commit offsets for the group (generation -1: only the transactional id fences).
-    pub(crate) fn metadata(&self) -> Result<ConsumerGroupMetadata, Error> {
+    pub(crate) fn metadata(&self) -> Result<GroupMetadata, Error> {
         let none = || Error::call("get the group's metadata", RDKafkaErrorCode::State);
-        self.consumer.group_metadata().ok_or_else(none)
+        GroupMetadata::of(&self.consumer).ok_or_else(none)
     }
 
     /// What is committed for `splits`; those without a commit are left out.
@@ -70,6 +70,7 @@ impl Group {
             answer.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
         });
         let answer = answer.map_err(|code| self.failure(self.reading(), code))?;
+        self.consumer.client().context().works();
         self.each(&answer)
     }
 

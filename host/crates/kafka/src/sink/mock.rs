@@ -1,7 +1,6 @@
 //! What becomes of the errors that a broker answers a write with, injected through librdkafka's mock cluster. Below the
 //! port, because the mock does not tell a topic's limits, which the port asks for; `tests/mock.rs` has the others.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,10 +14,12 @@ use weir_core::{Fault, FrameWriter, JobName, RecordView, ShardId};
 
 use super::marker::Group;
 use super::pool::{Background, Pool, Slot, Tenure};
-use super::producer::OutputTopic;
+use super::topics::OutputTopics;
 use super::transactor::{Fenced, Transactor};
 use crate::Error;
+use crate::limits::TopicLimits;
 use crate::options::ClientOptions;
+use crate::properties::Properties;
 
 /// The answer to a request, and who must act on it; `None`: it is retried, unseen.
 type Row = (RDKafkaApiKey, RDKafkaRespErr, Option<Fault>);
@@ -41,11 +42,13 @@ const ROWS: [Row; 18] = [
     (Produce, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Some(Fault::Transient)),
     (Produce, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, Some(Fault::Fenced)),
     (Produce, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Some(Fault::Denied)),
-    (Produce, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, Some(Fault::User)),
+    // The mock does not tell its topics' limits: whether they were changed shows at the next attempt.
+    (Produce, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, Some(Fault::Transient)),
 ];
 
 fn transactor(options: &ClientOptions) -> Transactor {
-    let topics = Arc::from([OutputTopic { name: "out".to_owned(), limit: 1_000_000 }]);
+    let limits = TopicLimits { message_bytes: 1_000_000, needs_key: false, timestamps: None };
+    let topics = Arc::new(OutputTopics::of("out", limits));
     let timeout = Duration::from_secs(15);
     let pool = Arc::new(Pool { options: options.clone(), topics, timeout, tenure: Tenure::default() });
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
@@ -72,7 +75,7 @@ fn check(&(api, error, fault): &Row) {
     }
     let options = ClientOptions {
         brokers: cluster.bootstrap_servers(),
-        properties: BTreeMap::new(),
+        properties: Properties::default(),
         job: JobName::new("mocked").unwrap(),
         shard: ShardId(0),
     };

@@ -5,13 +5,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::Producer as _;
+use rdkafka::error::RDKafkaErrorCode;
 
 use crate::Error;
 use crate::advice::broker_setting;
+use crate::ffi::transaction::TransactionError;
 use crate::options::ClientOptions;
-use crate::sink::producer::{OutputTopic, Producer, Transactional};
+use crate::sink::producer::{Producer, Transactional};
+use crate::sink::topics::OutputTopics;
 
 /// How long an id may take to be initialised: its last transaction may still have to be completed by the broker.
 pub(crate) const INIT_BOUND: Duration = Duration::from_secs(60);
@@ -60,7 +61,7 @@ impl Tenure {
 /// How an attempt makes producers for its two ids.
 pub(crate) struct Pool {
     pub(crate) options: ClientOptions,
-    pub(crate) topics: Arc<[OutputTopic]>,
+    pub(crate) topics: Arc<OutputTopics>,
     pub(crate) timeout: Duration,
     pub(crate) tenure: Tenure,
 }
@@ -99,11 +100,14 @@ impl Pool {
         }
         let started = Instant::now();
         loop {
-            let error = match producer.client().init_transactions(INIT_CALL) {
-                Ok(()) => return Ok(producer),
+            let error = match producer.native().init_transactions(INIT_CALL) {
+                Ok(()) => {
+                    producer.native().client().context().works();
+                    return Ok(producer);
+                }
                 Err(error) => error,
             };
-            if !is_retriable(&error) {
+            if !error.is_resumable() {
                 return Err(Box::new(Uninitialised { error: self.refused(slot, &producer, error), running: None }));
             }
             if started.elapsed() >= INIT_BOUND {
@@ -124,23 +128,14 @@ impl Pool {
         format!("{:?} is above the broker's {KEY}{most}", self.timeout)
     }
 
-    fn refused(&self, slot: Slot, producer: &Producer, error: KafkaError) -> Error {
+    fn refused(&self, slot: Slot, producer: &Producer, error: TransactionError) -> Error {
         let operation = format!("initialise the transactional id {:?}", self.id(slot));
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::InvalidTransactionTimeout) => {
+        match error.code {
+            RDKafkaErrorCode::InvalidTransactionTimeout => {
                 Error::Option { option: "--transaction-timeout", reason: self.too_long() }
             }
             _ => producer.explain(&operation, error),
         }
-    }
-}
-
-/// True for an error after which the same call on the same client resumes.
-pub(crate) fn is_retriable(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => error.is_retriable() && !error.is_fatal() && !error.txn_requires_abort(),
-        KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
-        _ => false,
     }
 }
 

@@ -5,27 +5,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
-use weir_core::ports::RecordLimit;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use weir_core::frame::{NO_SOURCE, NO_TIMESTAMP, encode_headers};
 use weir_core::{Frame, RecordView, SplitId};
 
 use crate::Error;
-use crate::admin::max_message_bytes;
 use crate::client::{Context, producer_config};
 use crate::error::is_refusal;
-use crate::ffi::produce::{NativeProducer, Reports};
+use crate::ffi::produce::{Failure, NativeProducer, Reports};
+use crate::ffi::transaction::{GroupMetadata, Outcome, TransactionError};
 use crate::options::ClientOptions;
+use crate::sink::topics::{OutputTopics, is_about_a_record};
 
 /// Between two looks at a full or draining queue. (rdkafka's own wait spins to its deadline.)
 const PAUSE: Duration = Duration::from_micros(200);
 /// While a drain waits: how often to look for an error that no delivery report carries.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
-/// What a record costs on the wire besides key, value and headers: its own varints and the head of a batch of one.
-const WIRE_BYTES: usize = 70;
 /// Fewer, larger requests: what a batch may hold if the topics allow it.
 const BATCH_BYTES: usize = 1_000_000;
 /// Bounds of what waits in a client, in values' bytes and in records (whose overhead the first does not count).
@@ -34,14 +30,10 @@ const QUEUE_RECORDS: usize = 100_000;
 /// Outside transactions: how long a record may wait for its broker.
 const PLAIN_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// The name of the header of a record that is written to be aborted.
+const ABORTED: &[u8] = b"weir.aborted";
 /// How long the records that abort what hangs may take, and then the abort.
 const ABORT_BOUND: Duration = Duration::from_secs(10);
-
-/// Reports are counted from the event queue itself, so the client's own way of delivering them stays unused.
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-    fn delivery(&self, _result: &DeliveryResult<'_>, _opaque: Self::DeliveryOpaque) {}
-}
 
 /// The transaction that a producer serves: its id, and the broker's time-out.
 #[derive(Debug, Clone)]
@@ -50,26 +42,11 @@ pub(crate) struct Transactional {
     pub(crate) timeout: Duration,
 }
 
-/// A topic that is written, and its `max.message.bytes`.
-#[derive(Debug, Clone)]
-pub(crate) struct OutputTopic {
-    pub(crate) name: String,
-    pub(crate) limit: usize,
-}
-
-impl OutputTopic {
-    /// The largest record it takes, less what the record costs on the wire.
-    pub(crate) fn record_limit(&self) -> RecordLimit {
-        let reason = format!("topic {:?} has max.message.bytes = {}", self.name, self.limit);
-        RecordLimit { bytes: self.limit.saturating_sub(WIRE_BYTES), reason }
-    }
-}
-
 /// A producer for the topics of one job.
 pub(crate) struct Producer {
     native: NativeProducer,
     options: ClientOptions,
-    topics: Arc<[OutputTopic]>,
+    topics: Arc<OutputTopics>,
     transactional: Option<Transactional>,
     sent: u64,
     reports: Reports,
@@ -79,18 +56,19 @@ impl Producer {
     /// Connects in the background; a transactional one must be initialised before it is used.
     pub(crate) fn open(
         options: &ClientOptions,
-        topics: Arc<[OutputTopic]>,
+        topics: Arc<OutputTopics>,
         transactional: Option<Transactional>,
     ) -> Result<Self, Error> {
         let config = config(options, &topics, transactional.as_ref());
-        let client = BaseProducer::from_config_and_context(&config, Context::new(options)).map_err(Error::Client)?;
-        let native = NativeProducer::new(client, topics.iter().map(|t| t.name.as_str())).map_err(Error::Client)?;
+        let names = topics.list().iter().map(|topic| topic.name.as_str());
+        let native = NativeProducer::new(&config, Context::new(options), names)
+            .map_err(|error| Error::client(error, &options.properties))?;
         Ok(Self { native, options: options.clone(), topics, transactional, sent: 0, reports: Reports::default() })
     }
 
-    /// The rdkafka client, for the calls that make a transaction.
-    pub(crate) fn client(&self) -> &BaseProducer<Context> {
-        self.native.client()
+    /// The client, for the calls that make a transaction.
+    pub(crate) fn native(&self) -> &NativeProducer {
+        &self.native
     }
 
     /// Waits for the client's first connection; see [`NativeProducer::connect`].
@@ -100,12 +78,10 @@ impl Producer {
 
     /// Hands over every record of `frame` for topic number `topic`; waits while the client's queue is full.
     pub(crate) fn write(&mut self, topic: usize, frame: &Frame) -> Result<(), Error> {
-        let limit = self.topics.get(topic).map_or(0, |t| t.limit);
+        let topics = Arc::clone(&self.topics);
+        let lasting = topics.list().get(topic).map(|topic| &topic.lasting);
         for record in frame.records() {
-            let bytes = wire_bytes(&record);
-            if bytes > limit {
-                return Err(Error::Oversize { topic: self.topic_name(topic), bytes, limit });
-            }
+            lasting.map_or(Ok(()), |limit| limit.check(&record, 0))?;
             self.send(topic, &record)?;
         }
         self.reap()
@@ -147,6 +123,7 @@ impl Producer {
         loop {
             self.reap()?;
             if self.reports.count >= self.sent {
+                self.native.client().context().works();
                 return Ok(());
             }
             let now = Instant::now();
@@ -167,8 +144,10 @@ impl Producer {
         self.native.poll(&mut self.reports);
         match self.reports.failed.take() {
             None => Ok(()),
-            Some((topic, RDKafkaErrorCode::MessageSizeTooLarge)) => Err(self.too_large(topic)),
-            Some((topic, code)) => {
+            Some(Failure { code, said, .. }) if is_about_a_record(code) => {
+                Err(self.topics.judge(&self.options, code, said))
+            }
+            Some(Failure { topic, code, .. }) => {
                 // Records are purged because something else went wrong.
                 if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
                     self.probe()?;
@@ -178,30 +157,21 @@ impl Producer {
         }
     }
 
-    /// Why the broker refused a batch although each record was within the limit: the limit was lowered meanwhile (then
-    /// the next attempt knows better), or something else is wrong (then another attempt would fail alike).
-    #[cold]
-    fn too_large(&self, topic: String) -> Error {
-        let known = self.topics.iter().find(|t| t.name == topic).map_or(0, |t| t.limit);
-        match max_message_bytes(&self.options, std::slice::from_ref(&topic)).map(|limits| limits.get(&topic).copied()) {
-            Ok(Some(limit)) if limit < known => Error::LimitLowered { topic, from: known, to: limit },
-            Ok(_) => Error::call(format!("write to topic {topic:?}"), RDKafkaErrorCode::MessageSizeTooLarge),
-            Err(error) => error,
-        }
-    }
-
     /// Looks for an error that stops the client: a fatal one, or one that has doomed the transaction (a refused topic,
     /// say). Neither has a delivery report until the records time out.
     pub(crate) fn probe(&self) -> Result<(), Error> {
-        if self.client().client().fatal_error().is_some() {
+        if self.native.client().fatal_error().is_some() {
             return Err(self.failure("use the producer", RDKafkaErrorCode::Fatal));
         }
         if self.transactional.is_some() {
             // Within a transaction this changes nothing and answers "wrong state", or what doomed it.
-            if let Err(KafkaError::Transaction(error)) = self.client().begin_transaction()
-                && error.code() != RDKafkaErrorCode::State
-            {
-                return Err(self.failure("go on with the transaction", error.code()));
+            match self.native.begin_transaction() {
+                Ok(()) => {}
+                Err(error) if error.code == RDKafkaErrorCode::State => {}
+                Err(error) if is_about_a_record(error.code) => {
+                    return Err(self.topics.judge(&self.options, error.code, error.said));
+                }
+                Err(error) => return Err(self.failure("go on with the transaction", error.code)),
             }
         }
         Ok(())
@@ -211,32 +181,32 @@ impl Producer {
     pub(crate) fn failure(&self, operation: impl Into<String>, code: RDKafkaErrorCode) -> Error {
         use RDKafkaErrorCode as C;
         let operation = operation.into();
-        let code = self.client().client().fatal_error().map_or(code, |(fatal, _)| fatal);
+        let code = self.native.client().fatal_error().map_or(code, |(fatal, _)| fatal);
         let fenced = matches!(code, C::Fenced | C::ProducerFenced | C::InvalidProducerEpoch);
         match &self.transactional {
             Some(transactional) if fenced => Error::Fenced { id: transactional.id.clone(), operation },
             _ if is_refusal(code) => Error::call(operation, code),
-            _ => self.client().client().context().explain(operation, code),
+            _ => self.native.client().context().explain(operation, code),
         }
     }
 
     fn topic_name(&self, topic: usize) -> String {
-        self.topics.get(topic).map(|t| t.name.clone()).unwrap_or_default()
+        self.topics.list().get(topic).map(|t| t.name.clone()).unwrap_or_default()
     }
 
     /// Writes a record to each of `splits` in a transaction that is aborted: its marker closes whatever this id has left
     /// open there.
     pub(crate) fn abort_on(&mut self, splits: &[SplitId]) -> Result<(), Error> {
         let operation = "abort a transaction that hangs";
+        let mut headers = Vec::new();
+        encode_headers([(ABORTED, None)], &mut headers);
         self.aborted(operation, |this| {
             for split in splits {
-                // A key, because a compacted topic takes no record without one.
-                let record =
-                    BaseRecord::to(&split.topic).partition(split.partition).key(&b"weir"[..]).payload(&b""[..]);
-                if let Err((error, _)) = this.client().send(record) {
+                let topic = this.topics.find(&split.topic).map_or(usize::MAX, |(topic, _)| topic);
+                if let Err(code) = this.native.produce_to(topic, split.partition, &aborted_record(&headers)) {
                     // What doomed the transaction says more than that it is in the wrong state.
                     this.probe()?;
-                    return Err(this.explain(operation, error));
+                    return Err(this.failure(operation, code));
                 }
                 this.sent += 1;
             }
@@ -246,48 +216,44 @@ impl Producer {
     }
 
     /// The same for the offsets of a group.
-    pub(crate) fn abort_offsets(
-        &mut self,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
-    ) -> Result<(), Error> {
+    pub(crate) fn abort_offsets(&mut self, offsets: &TopicPartitionList, group: &GroupMetadata) -> Result<(), Error> {
         let operation = "abort offsets that hang";
         self.aborted(operation, |this| {
-            let sent = this.client().send_offsets_to_transaction(offsets, group, ABORT_BOUND);
+            let sent = this.native.send_offsets(offsets, group, ABORT_BOUND);
             sent.map_err(|error| this.explain(operation, error))
         })
     }
 
     fn aborted(&mut self, operation: &str, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.client().begin_transaction().map_err(|error| self.explain(operation, error))?;
+        self.native.begin_transaction().map_err(|error| self.explain(operation, error))?;
         work(self)?;
-        self.client().abort_transaction(ABORT_BOUND).map_err(|error| self.explain(operation, error))
+        self.native.abort_transaction(ABORT_BOUND).map_err(|error| self.explain(operation, error))
     }
 
     /// What an error of one of the client's calls means.
-    pub(crate) fn explain(&self, operation: &str, error: KafkaError) -> Error {
-        match error.rdkafka_error_code() {
-            Some(code) => self.failure(operation, code),
-            None => Error::of(operation, error),
-        }
+    pub(crate) fn explain(&self, operation: &str, error: TransactionError) -> Error {
+        self.failure(operation, error.code)
     }
 
     /// Ends an open transaction now instead of at its time-out, so that readers of the topics do not wait for it.
-    pub(crate) fn abort(&mut self, wait: Duration) -> Result<(), KafkaError> {
-        self.client().purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+    pub(crate) fn abort(&mut self, wait: Duration) -> Outcome {
+        self.native.purge();
         self.native.poll(&mut self.reports);
-        self.client().abort_transaction(wait)
+        self.native.abort_transaction(wait)
     }
 }
 
-#[inline]
-fn wire_bytes(record: &RecordView<'_>) -> usize {
-    record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + record.headers.len() + WIRE_BYTES
+/// What is written to be aborted. It has a key, because a compacted topic takes no record without one, and a header that
+/// tells those who read uncommitted records what it is.
+fn aborted_record(headers: &[u8]) -> RecordView<'_> {
+    let (key, value) = (Some(&b"weir"[..]), Some(&b""[..]));
+    RecordView { timestamp_ms: NO_TIMESTAMP, source: NO_SOURCE, key, value, headers }
 }
 
-fn config(options: &ClientOptions, topics: &[OutputTopic], transactional: Option<&Transactional>) -> ClientConfig {
-    let smallest = topics.iter().map(|t| t.limit).min().unwrap_or(BATCH_BYTES);
-    let largest = topics.iter().map(|t| t.limit).max().unwrap_or(0).max(BATCH_BYTES);
+fn config(options: &ClientOptions, topics: &OutputTopics, transactional: Option<&Transactional>) -> ClientConfig {
+    let limits = || topics.list().iter().map(|topic| topic.limits.message_bytes);
+    let smallest = limits().min().unwrap_or(BATCH_BYTES);
+    let largest = limits().max().unwrap_or(0).max(BATCH_BYTES);
     let chosen = |key: &str| options.properties.get(key).and_then(|v| v.parse::<usize>().ok());
     let mut config = producer_config(options);
     // A batch above the topic's limit would be refused as a whole, although each of its records is within it.
@@ -297,7 +263,7 @@ fn config(options: &ClientOptions, topics: &[OutputTopic], transactional: Option
     let kbytes = chosen("queue.buffering.max.kbytes").unwrap_or(QUEUE_KBYTES).max(largest / 512);
     config.set("queue.buffering.max.kbytes", kbytes.to_string());
     for (key, value) in [("queue.buffering.max.messages", QUEUE_RECORDS.to_string()), ("linger.ms", "5".to_owned())] {
-        if !options.properties.contains_key(key) {
+        if !options.properties.contains(key) {
             config.set(key, value);
         }
     }

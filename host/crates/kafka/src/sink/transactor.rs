@@ -18,15 +18,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::error::RDKafkaErrorCode;
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::crash_point;
 
 use crate::Error;
-use crate::client::Context;
-use crate::sink::pool::{Background, INIT_BOUND, Pool, Slot, Uninitialised, is_retriable};
+use crate::ffi::produce::NativeProducer;
+use crate::ffi::transaction::{GroupMetadata, Outcome};
+use crate::sink::pool::{Background, INIT_BOUND, Pool, Slot, Uninitialised};
 use crate::sink::producer::Producer;
 
 /// `retry.backoff.ms` is 100, with 20 % jitter: an EndTxn that was resent took at least 80 ms.
@@ -87,7 +86,7 @@ impl Transactor {
             State::Failed => return Err(Error::call("go on after a failed transaction", RDKafkaErrorCode::State)),
             State::Idle => {
                 self.choose_id()?;
-                let begun = self.active.1.client().begin_transaction();
+                let begun = self.active.1.native().begin_transaction();
                 self.checked("begin a transaction", begun)?;
                 self.state = State::Open;
             }
@@ -109,7 +108,7 @@ impl Transactor {
     }
 
     /// Adds `offsets` to the transaction (begun if need be: an epoch may have no output) and ends it.
-    pub(crate) fn commit(&mut self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<(), Error> {
+    pub(crate) fn commit(&mut self, offsets: &TopicPartitionList, group: &GroupMetadata) -> Result<(), Error> {
         self.producer()?.drain()?;
         let ended = self.end(offsets, group);
         self.doubt = match ended {
@@ -121,10 +120,10 @@ impl Transactor {
     }
 
     /// Commits; tells what makes the producer doubtful.
-    fn end(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<Option<&'static str>, Error> {
+    fn end(&self, offsets: &TopicPartitionList, group: &GroupMetadata) -> Result<Option<&'static str>, Error> {
         let deadline = Instant::now() + self.pool.timeout;
         let sent = self.resume("add the offsets to the transaction", deadline, |client, wait| {
-            client.send_offsets_to_transaction(offsets, group, wait)
+            client.send_offsets(offsets, group, wait)
         })?;
         crash_point!("offsets-sent")?;
         let ended = self.resume("commit the transaction", deadline, |client, wait| client.commit_transaction(wait))?;
@@ -136,20 +135,20 @@ impl Transactor {
         &self,
         operation: &'static str,
         deadline: Instant,
-        call: impl Fn(&BaseProducer<Context>, Duration) -> KafkaResult<()>,
+        call: impl Fn(&NativeProducer, Duration) -> Outcome,
     ) -> Result<Took, Error> {
         let started = Instant::now();
         let mut resumed = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match call(self.active.1.client(), left) {
+            match call(self.active.1.native(), left) {
                 Ok(()) => return Ok(Took { time: started.elapsed(), resumed }),
-                Err(error) if is_retriable(&error) && Instant::now() < deadline => {
+                Err(error) if error.is_resumable() && Instant::now() < deadline => {
                     tracing::debug!(%error, operation, "resuming");
                     resumed = true;
                     std::thread::sleep(RETRY_PAUSE);
                 }
-                Err(error) if is_retriable(&error) => {
+                Err(error) if error.is_resumable() => {
                     return Err(Error::Unresponsive { operation: operation.to_owned(), waited: started.elapsed() });
                 }
                 error => {
@@ -159,13 +158,9 @@ impl Transactor {
         }
     }
 
-    fn checked(&self, operation: &str, result: KafkaResult<()>) -> Result<(), Error> {
+    fn checked(&self, operation: &str, result: Outcome) -> Result<(), Error> {
         result.map_err(|error| {
-            if let KafkaError::Transaction(inner) = &error
-                && inner.txn_requires_abort()
-            {
-                tracing::debug!(error = %inner, operation, "the transaction must be aborted");
-            }
+            tracing::debug!(%error, operation, "failed");
             self.active.1.explain(operation, error)
         })
     }

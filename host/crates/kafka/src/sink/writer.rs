@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::{Commit, Committer, RecordLimit, Sink};
 use weir_core::{Batch, PortError, crash_point};
 
 use crate::Error;
+use crate::ffi::transaction::GroupMetadata;
 use crate::sink::marker::{Group, offsets};
 use crate::sink::pool::{Background, Tenure};
 use crate::sink::producer::Producer;
@@ -101,7 +101,7 @@ impl Sink for TopicSink {
 /// Commits offsets and marker with the outputs, in one transaction.
 pub(crate) struct TransactionCommitter {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) group: ConsumerGroupMetadata,
+    pub(crate) group: GroupMetadata,
 }
 
 impl Committer for TransactionCommitter {

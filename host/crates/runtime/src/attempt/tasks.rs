@@ -146,7 +146,8 @@ pub(super) fn start(
         let (signals, to) = (Arc::clone(signals), events.clone());
         let thread = match (inbox, reader.take()) {
             (None, Some(reader)) => {
-                let task = SourceTask { reader, chain, signals, events: to, sealed: manifest.epoch };
+                let limits = shared.limits_of(job, None, 0);
+                let task = SourceTask { reader, limits, chain, signals, events: to, sealed: manifest.epoch };
                 spawn(name, events, move || task.run())?
             }
             (Some(inbox), other) => {
@@ -192,18 +193,21 @@ struct Shared<'a> {
     manifest: &'a Manifest,
     metrics: &'a JobMetrics,
     signals: &'a Arc<Signals>,
-    /// The largest record of each sink.
+    /// What each sink takes.
     limits: Vec<Option<RecordLimit>>,
 }
 
 impl Shared<'_> {
-    /// For each output of an operator: the largest record that every sink it feeds takes.
-    fn output_limits(&self, job: &Job, operator: usize, outputs: usize) -> Vec<Option<RecordLimit>> {
-        let feeds = |output: usize| {
-            let sinks = job.sinks.iter().zip(&self.limits);
-            sinks.filter(move |(s, _)| s.operator == Some(operator) && s.output as usize == output)
-        };
-        (0..outputs).map(|output| feeds(output).filter_map(|(_, limit)| limit.clone()).min()).collect()
+    /// For each output of an operator: what the sinks take that it feeds.
+    fn output_limits(&self, job: &Job, operator: usize, outputs: usize) -> Vec<Vec<RecordLimit>> {
+        (0..outputs).map(|output| self.limits_of(job, Some(operator), output)).collect()
+    }
+
+    /// What the sinks take that are fed by this output of an operator, or of the source.
+    fn limits_of(&self, job: &Job, operator: Option<usize>, output: usize) -> Vec<RecordLimit> {
+        let sinks = job.sinks.iter().zip(&self.limits);
+        let fed = sinks.filter(|(sink, _)| sink.operator == operator && sink.output as usize == output);
+        fed.filter_map(|(_, limit)| limit.clone()).collect()
     }
 }
 

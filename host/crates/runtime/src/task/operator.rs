@@ -12,6 +12,7 @@ use weir_core::frame::NO_SOURCE;
 use weir_core::ports::{Call, CallError, Effects, KeyedState, Operator, RecordLimit};
 use weir_core::{Batch, KeySpec, OnError, Origin, TableId};
 
+use crate::clock;
 use crate::error::Error;
 use crate::metrics::OperatorMetrics;
 use crate::signals::Signals;
@@ -53,8 +54,8 @@ pub(crate) struct RunnerOptions {
     pub key: KeySpec,
     /// Numbers of its tables, in the plugin's order.
     pub tables: Vec<TableId>,
-    /// For each output the plugin declares: the largest record that its sinks take.
-    pub outputs: Vec<Option<RecordLimit>>,
+    /// For each output the plugin declares: what its sinks take.
+    pub outputs: Vec<Vec<RecordLimit>>,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
     /// Whether it asks for `weir.origin.*` headers.
@@ -236,36 +237,39 @@ fn host_error(failure: CallError, operator: &str) -> Result<CallError, Error> {
     }
 }
 
-/// Gives every output record the origin of the input record it names, and its own index as source.
+/// Gives every output record the origin of the input record it names, and its own index as source. A record that a sink
+/// does not take fails the record that it was made from.
 fn trace_origins(
     effects: &mut Effects,
     input: &Batch,
-    outputs: &[Option<RecordLimit>],
+    outputs: &[Vec<RecordLimit>],
 ) -> Result<Vec<(u32, Batch)>, CallError> {
+    let now_ms = clock::now_ms();
     let malformed = |reason: String| CallError::Malformed { what: "frame", reason };
     let mut traced = Vec::with_capacity(effects.outputs.len());
     for (output, mut frame) in effects.outputs.drain(..) {
-        let Some(limit) = outputs.get(output as usize) else {
+        let Some(limits) = outputs.get(output as usize) else {
             return Err(malformed(format!("output {output}; the plugin declares {}", outputs.len())));
         };
-        let mut largest = 0;
         let mut origins: Vec<Origin> = Vec::with_capacity(frame.len());
-        let mut wrong = None;
+        let (mut wrong, mut unfit) = (None, None);
         frame.number_sources(|record| {
-            largest = largest.max(record.bytes());
+            if let Err(why) = limits.iter().try_for_each(|limit| limit.check(record, now_ms)) {
+                unfit.get_or_insert((record.source, why));
+            }
             match input.origins.get(record.source as usize) {
                 Some(origin) => origins.push(*origin),
                 None => wrong = Some(record.source),
             }
         });
-        if let Some(limit) = limit.as_ref().filter(|limit| largest > limit.bytes) {
-            return Err(CallError::Oversize { bytes: largest, limit: limit.clone() });
-        }
-        match wrong {
-            Some(NO_SOURCE) => return Err(malformed("a record without source outside a timer".into())),
-            Some(source) => return Err(malformed(format!("source {source}; the batch has {}", input.origins.len()))),
-            None if frame.is_empty() => {}
-            None => traced.push((output, Batch { frame, origins })),
+        match (wrong, unfit) {
+            (Some(NO_SOURCE), _) => return Err(malformed("a record without source outside a timer".into())),
+            (Some(source), _) => {
+                return Err(malformed(format!("source {source}; the batch has {}", input.origins.len())));
+            }
+            (None, Some((index, unfit))) => return Err(CallError::Unfit { index, unfit: Box::new(unfit) }),
+            (None, None) if frame.is_empty() => {}
+            (None, None) => traced.push((output, Batch { frame, origins })),
         }
     }
     Ok(traced)

@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use weir_core::ports::{Poll, SourceReader};
+use weir_core::ports::{Poll, RecordLimit, SourceReader};
 use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
 
 use super::chain::{Chain, Stopped};
 use super::pace::Pace;
+use crate::clock;
 use crate::error::Error;
 use crate::signals::{Signals, TaskEvent};
 
@@ -29,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct SourceTask {
     /// Where records come from.
     pub reader: Box<dyn SourceReader>,
+    /// What the sinks take that no operator stands before.
+    pub limits: Vec<RecordLimit>,
     /// The operators on this thread.
     pub chain: Chain,
     /// From the coordinator.
@@ -107,9 +110,23 @@ impl SourceTask {
         };
         let (records, began) = (now.frame.len(), Instant::now());
         self.signals.records_read.fetch_add(records as u64, Ordering::Relaxed);
+        self.check(&now)?;
         self.chain.process(now)?;
         pace.took(records, began.elapsed());
         Ok(rest)
+    }
+
+    /// Without an operator there is no policy: a record that a sink does not take ends the job.
+    fn check(&self, batch: &Batch) -> Result<(), Error> {
+        if self.limits.is_empty() {
+            return Ok(());
+        }
+        let now_ms = clock::now_ms();
+        for (record, origin) in batch.frame.records().zip(&batch.origins) {
+            let fits = self.limits.iter().try_for_each(|limit| limit.check(&record, now_ms));
+            fits.map_err(|source| Error::Unfit { record: self.signals.describe(*origin), source })?;
+        }
+        Ok(())
     }
 
     /// Positions are taken before the barrier goes out, with everything processed before it already sent; `rest` was read

@@ -10,6 +10,7 @@ use weir_core::{Epoch, JobName, ShardId, SplitId};
 use super::*;
 use crate::admin::ensure_topics;
 use crate::options::ClientOptions;
+use crate::properties::Properties;
 use crate::sink::marker::{Group, STABLE_BOUND, offsets};
 use crate::sink::pool::Tenure;
 
@@ -28,7 +29,7 @@ fn an_attempt_that_was_given_up_initialises_nothing() {
     let job = JobName::new("given-up").unwrap();
     // Port 9 (discard) is not served; nobody gets as far as to notice.
     let brokers = "127.0.0.1:9".to_owned();
-    let options = ClientOptions { brokers, properties: BTreeMap::new(), job, shard: ShardId(0) };
+    let options = ClientOptions { brokers, properties: Properties::default(), job, shard: ShardId(0) };
     let tenure = Tenure::default();
     let pool = Pool { options, topics: Arc::default(), timeout: Duration::from_secs(15), tenure: tenure.clone() };
     tenure.end();
@@ -43,7 +44,7 @@ fn ids_take_turns_and_the_doubted_one_is_fenced() {
     let Ok(brokers) = std::env::var("KAFKA_BOOTSTRAP") else { return };
     let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let job = JobName::new(format!("rotation-{stamp}")).unwrap();
-    let options = ClientOptions { brokers, properties: BTreeMap::new(), job, shard: ShardId(0) };
+    let options = ClientOptions { brokers, properties: Properties::default(), job, shard: ShardId(0) };
     let topic = format!("rotation-{stamp}");
     ensure_topics(&options, &BTreeMap::from([(topic.clone(), 1)]), true).unwrap();
     let split = SplitId::new(topic.as_str(), 0);

@@ -73,7 +73,7 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
     let metrics = JobMetrics::new(&options).operator("o");
     let (key, tables) = (KeySpec::Key, Vec::new());
     let options =
-        RunnerOptions { index: 0, name: "o".into(), key, tables, outputs: vec![None], on_error, origin: false };
+        RunnerOptions { index: 0, name: "o".into(), key, tables, outputs: vec![Vec::new()], on_error, origin: false };
     Runner::new(options, Box::new(operator), None, metrics, Arc::default())
 }
 
@@ -264,4 +264,25 @@ fn a_call_is_cut_by_time_so_that_slow_plugins_meet_their_deadline() {
     }
     assert!(cut_off.load(Ordering::Relaxed) <= 2, "it learns from the first call that is cut off");
     assert!(longest.load(Ordering::Relaxed) <= 12, "calls of {longest:?} records of 2 ms");
+}
+
+#[test]
+fn a_record_that_a_sink_does_not_take_is_found_at_once_and_alone() {
+    let limit = RecordLimit {
+        sink: "topic \"out\"".into(),
+        bytes: 3,
+        setting: "max.message.bytes = 85".into(),
+        needs_key: false,
+        timestamps: None,
+    };
+    for (on_error, wanted) in [(OnError::Skip, 3), (OnError::Fail, 1)] {
+        let mut runner = runner(Fussy { names_it: true, calls: 0 }, on_error);
+        runner.options.outputs = vec![vec![limit.clone()]];
+        let (out, outcome) = run(&mut runner, &["a", "long", "b", "c"]);
+        assert_eq!(out.len(), wanted, "{out:?}");
+        if let Err(error) = outcome {
+            let error = crate::error::chain(&error);
+            assert!(error.contains("offset 101") && error.contains("topic \"out\" has max.message.bytes"), "{error}");
+        }
+    }
 }
