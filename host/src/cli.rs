@@ -4,6 +4,8 @@
 mod cluster;
 /// `host inspect`.
 mod inspect;
+/// `--kafka`.
+mod kafka;
 /// The flags that describe a pipeline.
 mod pipeline;
 /// `host reset`.

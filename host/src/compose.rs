@@ -21,9 +21,9 @@ use weir_core::ports::{
 };
 use weir_core::{Delivery, Fault, PortError, ShardId, SplitId};
 use weir_kafka::advice::Needs;
-use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, SinkSideOptions, SourceOptions, Topics};
+use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, Topics};
 use weir_local::{FileSource, GenerateOptions, Generator, GeneratorSource, LocalConnector, LocalSink, StdinSource};
-use weir_pipeline::plan::{self, OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind};
+use weir_pipeline::plan::{self, KafkaPlan, OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind};
 use weir_plugin::{Limits, Runtime};
 use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SinkSetup, Summary};
 use weir_state::StateDir;
@@ -97,7 +97,7 @@ pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
         operators.push(operator(planned, input_output, loader)?);
     }
     let sinks = plan.sinks.iter().map(|sink| sink_setup(sink, &operators)).collect::<Result<Vec<_>>>()?;
-    let client = client(plan);
+    let client = client(plan)?;
     // What can be refused is refused before anything is made.
     let source = source(plan, client.as_ref())?;
     let sink = sink(plan, client.clone())?;
@@ -117,18 +117,29 @@ pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
     Ok(Composed { job, log, handle, _temporary })
 }
 
-fn client(plan: &Plan) -> Option<ClientOptions> {
-    plan.kafka.as_ref().map(|kafka| ClientOptions {
-        brokers: kafka.brokers.clone(),
-        properties: kafka.properties.clone(),
-        job: plan.job.clone(),
-        shard: SHARD,
-    })
+/// How every client of the job's cluster is set up but the one that reads.
+fn client(plan: &Plan) -> Result<Option<ClientOptions>> {
+    let Some(kafka) = &plan.kafka else { return Ok(None) };
+    let properties = Properties::new(&kafka.properties).map_err(PortError::from)?;
+    let client = ClientOptions { brokers: kafka.brokers.clone(), properties, job: plan.job.clone(), shard: SHARD };
+    client.check().map_err(PortError::from)?;
+    Ok(Some(client))
+}
+
+/// Checks what `plan` says to the Kafka client, without a broker.
+pub fn check_clients(plan: &Plan) -> Result<()> {
+    let client = client(plan)?;
+    if let (SourceKind::Kafka { .. }, Some(_)) = (&plan.source.kind, &client) {
+        source(plan, client.as_ref())?;
+    }
+    Ok(())
 }
 
 /// The consumer group of a job with Kafka.
 pub fn group(plan: &Plan) -> Option<String> {
-    client(plan).map(|client| client.group())
+    let KafkaPlan { brokers, .. } = plan.kafka.clone()?;
+    let properties = Properties::default();
+    Some(ClientOptions { brokers, properties, job: plan.job.clone(), shard: SHARD }.group())
 }
 
 fn options(plan: &Plan) -> JobOptions {
@@ -238,7 +249,8 @@ fn source(plan: &Plan, client: Option<&ClientOptions>) -> Result<Arc<dyn SourceC
     Ok(match &source.kind {
         SourceKind::Kafka { topics, properties } => {
             let client = client.context("a Kafka source needs brokers")?;
-            let client = ClientOptions { properties: properties.clone(), ..client.clone() };
+            let properties = Properties::new(properties).map_err(PortError::from)?;
+            let client = ClientOptions { properties, ..client.clone() };
             let topics = match topics {
                 plan::Topics::Named(names) => Topics::Named(names.clone()),
                 plan::Topics::Pattern(pattern) => Topics::Pattern(pattern.clone()),

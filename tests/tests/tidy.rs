@@ -220,7 +220,7 @@ fn no_wall_clock_decides_anything() -> Result<()> {
             ensure!(!wall.is_match(line), "{name}:{}: a wall clock may jump; use Instant: {line}", number + 1);
         }
     }
-    for file in shown {
+    for file in &shown {
         ensure!(wall.is_match(&std::fs::read_to_string(checkout().join(file))?), "{file} needs no exception any more");
     }
     Ok(())

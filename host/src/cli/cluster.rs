@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use weir_core::JobName;
 
-use super::pipeline::key_value;
+use super::kafka::{self, KafkaArg};
 use crate::compose::cluster::Brokers;
 
 /// Where the job's Kafka is.
@@ -14,8 +15,8 @@ pub(super) struct ClusterArgs {
     #[arg(long, value_name = "HOST:PORT,..")]
     brokers: Option<String>,
     /// A librdkafka property: TLS, SASL, tuning; repeat it for more
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "brokers")]
-    kafka: Vec<(String, String)>,
+    #[arg(long, value_name = "KEY=VALUE", requires = "brokers")]
+    kafka: Vec<KafkaArg>,
 }
 
 /// Which job, and its state directory on this machine.
@@ -42,8 +43,8 @@ fn job_name(text: &str) -> Result<JobName, String> {
 
 impl ClusterArgs {
     /// `None`: no brokers were given.
-    pub(super) fn brokers(&self) -> Option<Brokers> {
-        let properties = self.kafka.iter().cloned().collect();
-        self.brokers.clone().map(|addresses| Brokers { addresses, properties })
+    pub(super) fn brokers(&self) -> Result<Option<Brokers>> {
+        let properties = kafka::properties(self.kafka.clone())?;
+        Ok(self.brokers.clone().map(|addresses| Brokers { addresses, properties }))
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Args {
 
 /// What has to do with the directory alone is refused for a plugin.
 pub(super) fn execute(args: &Args) -> Result<ExitCode> {
-    let brokers = args.cluster.brokers();
+    let brokers = args.cluster.brokers()?;
     let is_state = args.what.is_dir() || args.json || args.entries || brokers.is_some();
     if !is_state {
         return plugin(&args.what);
@@ -59,7 +59,7 @@ fn plugin(file: &Path) -> Result<ExitCode> {
 
 fn entries(args: &Args) -> Result<ExitCode> {
     let mut stdout = BufWriter::new(std::io::stdout().lock());
-    directory::entries(&args.what, args.cluster.brokers().as_ref(), |entry| {
+    directory::entries(&args.what, args.cluster.brokers()?.as_ref(), |entry| {
         let NamedEntry { operator, table, key, value } = entry;
         let line = json!({"operator": operator, "table": table, "key": readable(key), "value": readable(value)});
         Ok(writeln!(stdout, "{line}").map_err(super::stdout_failed)?)

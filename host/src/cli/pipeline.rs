@@ -7,10 +7,13 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use weir_core::{Delivery, Fault, PortError, Start, Until};
+use weir_kafka::properties::canonical;
 use weir_pipeline::restart::RestartSpec;
 use weir_pipeline::spec::{Config, Key, OnErrorSpec};
 use weir_pipeline::units::{Size, Span};
 use weir_pipeline::{Overrides, Plan, SinkAddress, SourceAddress, Spec};
+
+use super::kafka::{self, KafkaArg};
 
 /// What is to run. A flag overrides the pipeline file.
 #[derive(Debug, Default, clap::Args)]
@@ -32,8 +35,8 @@ pub(super) struct PipelineArgs {
     #[arg(long, value_name = "HOST:PORT,..")]
     brokers: Option<String>,
     /// A librdkafka property: TLS, SASL, tuning; repeat it for more
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    kafka: Vec<(String, String)>,
+    #[arg(long, value_name = "KEY=VALUE")]
+    kafka: Vec<KafkaArg>,
     /// Name of the job, [a-z0-9._-]{1,64} [default: PLUGIN-FROM-TO]
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
@@ -110,7 +113,7 @@ impl FromStr for ConfigArg {
     }
 }
 
-pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
+fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("it must be of the form KEY=VALUE".to_owned()),
@@ -129,6 +132,12 @@ impl PipelineArgs {
     /// The plan that file and flags make together.
     pub(super) fn plan(self) -> Result<Plan> {
         let file = self.file.clone();
+        if file.as_ref().is_some_and(|file| file.as_os_str().as_encoded_bytes().contains(&b'=') && !file.exists()) {
+            // Not shown: it may be what a --kafka was forgotten before.
+            let text =
+                "an argument is neither a flag nor a pipeline file; each KEY=VALUE needs its own --kafka or --config";
+            return Err(PortError::new(Fault::Config, text).into());
+        }
         let overrides = self.overrides()?;
         let spec = match &file {
             Some(path) => overrides.lay_over(read(path)?)?,
@@ -154,7 +163,7 @@ impl PipelineArgs {
             from: self.from,
             to: self.to,
             brokers: self.brokers,
-            kafka: self.kafka.into_iter().collect(),
+            kafka: kafka::properties(self.kafka)?,
             job: self.job,
             delivery: self.delivery,
             state_dir: self.state_dir,
@@ -180,6 +189,8 @@ fn read(path: &Path) -> Result<Spec> {
     let mut spec = weir_pipeline::read(&read_text(path)?)
         .with_context(|| format!("{} is not a valid pipeline file", path.display()))?;
     spec.rebase(path.parent().unwrap_or(Path::new("")));
+    let named = spec.name_properties(|key| canonical(key).to_owned());
+    named.with_context(|| format!("{} cannot run", path.display()))?;
     Ok(spec)
 }
 

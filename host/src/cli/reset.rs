@@ -25,7 +25,7 @@ pub(super) struct Args {
 /// Says, asks, does.
 pub(super) fn execute(args: &Args) -> Result<ExitCode> {
     telemetry::start(telemetry::Format::Text)?;
-    let oblivion = Oblivion::of(&args.job.job, &args.job.dir(), args.cluster.brokers().as_ref())?;
+    let oblivion = Oblivion::of(&args.job.job, &args.job.dir(), args.cluster.brokers()?.as_ref())?;
     super::print(&oblivion.costs())?;
     if oblivion.is_nothing() {
         return Ok(ExitCode::SUCCESS);

@@ -29,7 +29,7 @@ pub(super) fn execute(args: &Args) -> Result<ExitCode> {
     let screen = telemetry::start(telemetry::Format::Text)?;
     let mut copying = Copying::start(&screen);
     let mut progress = |done, total| copying.show(done, total);
-    let written = savepoint::write(&args.state, &args.out, args.cluster.brokers().as_ref(), &mut progress);
+    let written = savepoint::write(&args.state, &args.out, args.cluster.brokers()?.as_ref(), &mut progress);
     drop(copying);
     let written = written?;
     let epoch = written

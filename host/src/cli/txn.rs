@@ -50,7 +50,7 @@ pub(super) fn execute(args: &Args) -> Result<ExitCode> {
 
 fn abort(args: &Abort) -> Result<ExitCode> {
     let job = &args.job.job;
-    let Some(brokers) = args.cluster.brokers() else {
+    let Some(brokers) = args.cluster.brokers()? else {
         return Err(
             PortError::new(Fault::Config, "--brokers is missing: the transactions of a job are in Kafka").into()
         );

@@ -6,6 +6,7 @@ use anyhow::Result;
 use weir_pipeline::show;
 
 use super::pipeline::PipelineArgs;
+use crate::compose;
 
 /// What `host validate` takes.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,7 @@ pub(super) struct Args {
 /// Prints the plan.
 pub(super) fn execute(args: Args) -> Result<ExitCode> {
     let plan = args.pipeline.plan()?;
+    compose::check_clients(&plan)?;
     super::print(&if args.dot { show::dot(&plan) } else { show::text(&plan) })?;
     Ok(ExitCode::SUCCESS)
 }

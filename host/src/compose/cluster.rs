@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tracing::warn;
 use weir_core::ports::Committed;
-use weir_core::{Fault, JobName, PortError, ShardId, SplitId, SplitState};
-use weir_kafka::{ClientOptions, group};
+use weir_core::{Fault, JobName, PortError, Secret, ShardId, SplitId, SplitState};
+use weir_kafka::{ClientOptions, Properties, group};
 
 /// How long Kafka may be out of reach.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -19,7 +19,7 @@ pub struct Brokers {
     /// `HOST:PORT,..`.
     pub addresses: String,
     /// librdkafka properties.
-    pub properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, Secret>,
 }
 
 /// One job's names in Kafka.
@@ -28,8 +28,8 @@ pub struct Cluster(ClientOptions);
 impl Cluster {
     /// Checks the options; touches no broker.
     pub fn new(brokers: &Brokers, job: &JobName, shard: ShardId) -> Result<Self> {
-        let Brokers { addresses, properties } = brokers.clone();
-        let options = ClientOptions { brokers: addresses, properties, job: job.clone(), shard };
+        let properties = Properties::new(&brokers.properties).map_err(PortError::from)?;
+        let options = ClientOptions { brokers: brokers.addresses.clone(), properties, job: job.clone(), shard };
         options.check().map_err(PortError::from)?;
         Ok(Self(options))
     }

@@ -41,6 +41,9 @@ pub struct Topic {
     pub partitions: Vec<i32>,
 }
 
+/// A topic, settings of it, and what the broker said.
+pub(crate) type TopicSettings = (String, BTreeMap<String, String>, RDKafkaErrorCode);
+
 /// First and last offset of a split, the last exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
@@ -72,7 +75,7 @@ impl Admin {
     pub(crate) fn topic_names(&self) -> Result<Vec<String>, Error> {
         let operation = "list the topics";
         let metadata = self.consumer.fetch_metadata(None, CALL_TIMEOUT);
-        ffi::serve_events(&self.consumer);
+        self.heard(metadata.is_ok());
         match metadata {
             Ok(metadata) => Ok(metadata.topics().iter().map(|t| t.name().to_owned()).collect()),
             Err(error) => match error.rdkafka_error_code() {
@@ -85,7 +88,7 @@ impl Admin {
     /// Describes topics; those that do not exist are left out.
     pub(crate) fn topics(&self, names: &[String]) -> Result<Vec<Topic>, Error> {
         let answer = ffi::describe_topics(&self.consumer, names, CALL_TIMEOUT);
-        ffi::serve_events(&self.consumer);
+        self.heard(answer.is_ok());
         let answer = answer.map_err(|code| self.explain("describe the topics", code))?;
         let mut topics = Vec::new();
         for ((name, found), code) in answer {
@@ -102,7 +105,7 @@ impl Admin {
     pub(crate) fn offsets(&self, splits: &[SplitId], which: Which, isolation: Isolation) -> Result<Vec<i64>, Error> {
         let asked: Vec<_> = splits.iter().map(|s| (s.clone(), which)).collect();
         let answer = ffi::list_offsets(&self.consumer, &asked, isolation, CALL_TIMEOUT);
-        ffi::serve_events(&self.consumer);
+        self.heard(answer.is_ok());
         let mut found = BTreeMap::new();
         for ((split, offset), code) in answer.map_err(|code| self.explain("ask for offsets", code))? {
             if code != RDKafkaErrorCode::NoError {
@@ -124,23 +127,20 @@ impl Admin {
         Ok(low.into_iter().zip(high).map(|(low, high)| Range { low, high }).collect())
     }
 
-    /// The largest record batch each topic takes (`max.message.bytes`), by topic.
-    pub(crate) fn max_message_bytes(&self, topics: &[String]) -> Result<BTreeMap<String, usize>, Error> {
-        const KEY: &str = "max.message.bytes";
-        let answer = ffi::topic_config(&self.consumer, topics, KEY, CALL_TIMEOUT);
+    /// Those of `keys` that each topic has, with its own error, or `NoError`.
+    pub(crate) fn topic_settings(&self, topics: &[String], keys: &[&str]) -> Result<Vec<TopicSettings>, Error> {
+        let answer = ffi::topic_config(&self.consumer, topics, keys, CALL_TIMEOUT);
+        self.heard(answer.is_ok());
+        let answer = answer.map_err(|code| self.explain("read the topics' configuration", code))?;
+        Ok(answer.into_iter().map(|((topic, settings), code)| (topic, settings, code)).collect())
+    }
+
+    /// After a call: what the client had to say meanwhile is heard, and is past if the call came through.
+    fn heard(&self, came_through: bool) {
         ffi::serve_events(&self.consumer);
-        let mut limits = BTreeMap::new();
-        for ((topic, value), code) in answer.map_err(|code| self.explain("read the topics' configuration", code))? {
-            let operation = || format!("read {KEY} of topic {topic:?} (which needs the right DescribeConfigs)");
-            let limit = match code {
-                RDKafkaErrorCode::NoError => value.and_then(|v| v.parse().ok()),
-                RDKafkaErrorCode::UnknownTopicOrPartition => return Err(Error::TopicMissing { topic }),
-                code => return Err(self.explain(operation(), code)),
-            };
-            let limit = limit.ok_or_else(|| Error::call(operation(), RDKafkaErrorCode::Partial))?;
-            limits.insert(topic, limit);
+        if came_through {
+            self.consumer.client().context().works();
         }
-        Ok(limits)
     }
 
     /// Why a call failed, with the broker's name if none answered.
@@ -233,15 +233,10 @@ pub fn describe_topics(options: &ClientOptions, names: &[String]) -> Result<Vec<
     Admin::open(options)?.topics(names)
 }
 
-/// The largest record batch each topic takes (`max.message.bytes`), by topic.
-pub fn max_message_bytes(options: &ClientOptions, topics: &[String]) -> Result<BTreeMap<String, usize>, Error> {
-    let admin = Admin::open(options)?;
-    settled(|| admin.max_message_bytes(topics))
-}
-
 pub(crate) fn admin_client(options: &ClientOptions) -> Result<AdminClient<Context>, Error> {
     let config = client::admin_config(options);
-    AdminClient::from_config_and_context(&config, Context::new(options)).map_err(Error::Client)
+    AdminClient::from_config_and_context(&config, Context::new(options))
+        .map_err(|error| Error::client(error, &options.properties))
 }
 
 pub(crate) fn admin_options() -> AdminOptions {

@@ -1,6 +1,7 @@
 //! How clients are set up, and what they tell besides the results of calls.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
@@ -9,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::{Error, is_refusal};
 use crate::options::ClientOptions;
+use crate::properties::Properties;
 
 /// The consumer type of this crate.
 pub(crate) type Consumer = BaseConsumer<Context>;
@@ -31,7 +33,7 @@ pub fn consumer_config(options: &ClientOptions) -> ClientConfig {
         ("fetch.wait.max.ms", "100".to_owned()),
     ];
     for (key, value) in defaults {
-        if !options.properties.contains_key(key) {
+        if !options.properties.contains(key) {
             config.set(key, value);
         }
     }
@@ -77,29 +79,71 @@ fn common_config(options: &ClientOptions) -> ClientConfig {
         .set("socket.nagle.disable", "true")
         .set("reconnect.backoff.max.ms", "2000")
         .set_log_level(RDKafkaLogLevel::Info);
-    for (key, value) in &options.properties {
-        config.set(key, value);
-    }
+    options.properties.apply(&mut config);
     config.set("bootstrap.servers", &options.brokers);
     config
 }
 
-/// The context of consumers and admin clients; producers delegate to it. Clones share the last error.
+/// What is known of why a client does not get through to a broker.
+#[derive(Debug, Clone)]
+struct Trouble {
+    code: RDKafkaErrorCode,
+    reason: String,
+    at: Instant,
+}
+
+/// A client repeats the same error only every 30 s. What is older has passed, and explains nothing any more.
+const TROUBLE_LASTS: Duration = Duration::from_secs(45);
+
+impl Trouble {
+    fn is_recent(&self) -> bool {
+        self.at.elapsed() < TROUBLE_LASTS
+    }
+
+    /// How much it tells: "all brokers are down" follows the error that says why, and a connection that is closed
+    /// follows a refusal.
+    fn weight(&self) -> u8 {
+        match self.code {
+            RDKafkaErrorCode::AllBrokersDown => 0,
+            code if is_refusal(code) => 3,
+            _ if self.reason.contains("security.protocol") => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// The context of all clients. Clones share the last trouble.
 #[derive(Debug, Clone)]
 pub struct Context {
     brokers: Arc<str>,
-    last: Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>,
+    properties: Properties,
+    trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
 impl Context {
     /// A context for one client (or several that are judged together).
     pub fn new(options: &ClientOptions) -> Self {
-        Self { brokers: options.brokers.as_str().into(), last: Arc::default() }
+        let properties = options.properties.clone();
+        Self { brokers: options.brokers.as_str().into(), properties, trouble: Arc::default() }
     }
 
-    /// The last thing that went wrong between this client and a broker.
+    /// What went wrong lately between this client and a broker.
     pub fn last_error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().filter(|trouble| trouble.is_recent()).map(|t| (t.code, t.reason.clone()))
+    }
+
+    /// A call came through: whatever was wrong before explains no later failure.
+    pub(crate) fn works(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn note(&self, code: RDKafkaErrorCode, reason: &str) {
+        let new = Trouble { code, reason: self.properties.hide_in(reason), at: Instant::now() };
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref().is_none_or(|old| !old.is_recent() || new.weight() >= old.weight()) {
+            *trouble = Some(new);
+        }
     }
 
     /// Why a call failed: when no broker could be reached, this names it and what the client saw last.
@@ -123,24 +167,38 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel as L;
+        let message = self.properties.hide_in(message);
+        // Why a connection failed, which becomes an error only in grave cases. Whoever is told of the failure is told why.
+        if facility == "FAIL" {
+            let reason = without_thread(&message);
+            self.note(RDKafkaErrorCode::BrokerTransportFailure, reason);
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+            return crate::said::once_a_minute(reason, |reason| tracing::warn!("no connection to Kafka: {reason}"));
+        }
         match level {
-            L::Emerg | L::Alert | L::Critical | L::Error => {
+            L::Emerg | L::Alert | L::Critical | L::Error if facility == "ERROR" => {
+                tracing::debug!(target: "librdkafka", facility, "{message}")
+            }
+            L::Emerg | L::Alert | L::Critical | L::Error | L::Warning => {
                 tracing::warn!(target: "librdkafka", facility, "{message}")
             }
-            L::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
             L::Notice | L::Info => tracing::info!(target: "librdkafka", facility, "{message}"),
             L::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let reason = self.properties.hide_in(reason);
         tracing::debug!(target: "librdkafka", %error, "{reason}");
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // "All brokers are down" follows the error that says why; the why is what a reader needs.
-        if last.is_none() || code != RDKafkaErrorCode::AllBrokersDown {
-            *last = Some((code, reason.to_owned()));
-        }
+        self.note(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), &reason);
+    }
+}
+
+/// The client's lines begin with the name of its thread.
+fn without_thread(message: &str) -> &str {
+    match message.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")) {
+        Some((_, rest)) => rest,
+        None => message,
     }
 }
 
@@ -148,29 +206,31 @@ impl ConsumerContext for Context {}
 
 /// A consumer with nothing assigned. Its own events wait until [`crate::ffi::serve_events`] is called.
 pub(crate) fn open_consumer(config: &ClientConfig, options: &ClientOptions) -> Result<Arc<Consumer>, Error> {
-    let consumer = Consumer::from_config_and_context(config, Context::new(options)).map_err(Error::Client)?;
+    let consumer = Consumer::from_config_and_context(config, Context::new(options))
+        .map_err(|error| Error::client(error, &options.properties))?;
     crate::ffi::separate_events(&consumer);
     Ok(Arc::new(consumer))
 }
 
 #[cfg(test)]
 mod tests {
-    use weir_core::{Fault, JobName, ShardId};
+    use weir_core::{Fault, JobName, Secret, ShardId};
 
     use super::*;
-    use crate::options::refused_properties;
+    use crate::properties::Properties;
 
-    fn options(properties: &[(&str, &str)]) -> ClientOptions {
+    fn options(given: &[(&str, &str)]) -> ClientOptions {
+        let given = given.iter().map(|(key, value)| ((*key).to_owned(), Secret::new(*value))).collect();
         ClientOptions {
             brokers: "127.0.0.1:9".to_owned(),
-            properties: properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            properties: Properties::new(&given).unwrap(),
             job: JobName::new("orders").unwrap(),
             shard: ShardId(0),
         }
     }
 
     #[test]
-    fn properties_pass_through_unless_refused() {
+    fn properties_pass_through_to_every_client() {
         let good = options(&[("fetch.wait.max.ms", "7"), ("security.protocol", "ssl")]);
         good.check().unwrap();
         let config = consumer_config(&good);
@@ -178,11 +238,6 @@ mod tests {
         assert_eq!(config.get("group.id"), Some("weir-orders"));
         assert_eq!(producer_config(&good).get("security.protocol"), Some("ssl"));
         assert_eq!(config.get("fetch.max.bytes"), Some("16777216"));
-        for (key, _) in refused_properties() {
-            let error = options(&[(key, "x")]).check().unwrap_err();
-            assert_eq!(error.fault(), Fault::Config);
-            assert!(error.to_string().contains(key));
-        }
     }
 
     #[test]
@@ -202,5 +257,31 @@ mod tests {
         let error = context.explain("list topics", RDKafkaErrorCode::OperationTimedOut);
         assert_eq!(error.fault(), Fault::Transient);
         assert!(error.to_string().contains("127.0.0.1:9") && error.to_string().contains("Connection refused"));
+    }
+
+    #[test]
+    fn the_reason_is_kept_until_it_has_passed() {
+        let context = Context::new(&options(&[("sasl.password", "hunter2")]));
+        let explained = || context.explain("list topics", RDKafkaErrorCode::OperationTimedOut);
+        context.log(
+            RDKafkaLogLevel::Info,
+            "FAIL",
+            "[thrd:b:1/bootstrap]: b:1: Disconnected: verify that security.protocol",
+        );
+        context.log(RDKafkaLogLevel::Info, "FAIL", "[thrd:b:1/bootstrap]: b:1: Disconnected");
+        context.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        let said = explained().to_string();
+        assert!(said.contains("at 127.0.0.1:9: b:1: Disconnected: verify that security.protocol"), "{said}");
+        context.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "b:1: no, not with hunter2");
+        context.log(RDKafkaLogLevel::Info, "FAIL", "[thrd:b:1/bootstrap]: b:1: Disconnected");
+        let refused = explained();
+        assert_eq!(refused.fault(), Fault::Denied);
+        assert!(!refused.to_string().contains("hunter2") && refused.to_string().contains("no, not with"), "{refused}");
+        context.works();
+        assert_eq!(explained().fault(), Fault::Transient, "an old refusal explains no new time-out");
+        context.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "b:1: no");
+        let long_ago = Instant::now().checked_sub(TROUBLE_LASTS).unwrap();
+        context.trouble.lock().unwrap().as_mut().unwrap().at = long_ago;
+        assert_eq!(explained().fault(), Fault::Transient, "nor does one that was not repeated");
     }
 }

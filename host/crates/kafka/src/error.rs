@@ -4,22 +4,28 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use weir_core::crash::Injected;
+use weir_core::ports::Unfit;
 use weir_core::{Fault, PortError, SplitId};
+
+use crate::properties::{Properties, aliases};
 
 /// An error of this crate: its cause, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A librdkafka property that correctness depends on.
-    #[error("the Kafka property {key:?} cannot be set: {reason}")]
+    /// A librdkafka property that is none, or cannot be set.
+    #[error("the Kafka property {key:?}{} cannot be set: {reason}", also_called(key))]
     Property {
         /// Its name.
         key: String,
-        /// Why, and what to use instead.
-        reason: &'static str,
+        /// Why, and what to use instead; never the value.
+        reason: String,
     },
     /// librdkafka does not accept the configuration.
-    #[error("failed to set up a Kafka client; check the Kafka properties")]
-    Client(#[source] KafkaError),
+    #[error("failed to set up a Kafka client: {reason}; check the Kafka properties")]
+    Client {
+        /// Why, in the client's words, without values.
+        reason: String,
+    },
     /// An option that does not fit the topics as they are.
     #[error("{option}: {reason}")]
     Option {
@@ -115,29 +121,36 @@ pub enum Error {
         /// What was attempted.
         operation: String,
     },
-    /// A record larger than its topic takes.
-    #[error("a record of {bytes} bytes for topic {topic:?} is over the topic's max.message.bytes = {limit}")]
-    Oversize {
+    /// A record that its topic does not take, seen before it was sent.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// A topic takes other records than it did when the job opened it.
+    #[error("the settings of topic {topic:?} were changed, and it refuses a record that it would have taken before")]
+    LimitsChanged {
         /// The topic.
         topic: String,
-        /// Estimated size on the wire.
-        bytes: usize,
-        /// The topic's limit.
-        limit: usize,
     },
-    /// A topic takes less than it did when the job opened it.
-    #[error("max.message.bytes of topic {topic:?} was lowered from {from} to {to}")]
-    LimitLowered {
-        /// The topic.
-        topic: String,
-        /// As it was when the attempt began.
-        from: usize,
-        /// As it is now.
-        to: usize,
+    /// A timestamp that is good by this machine's clock, and not by the broker's.
+    #[error("Kafka refused a timestamp that is good by this machine's clock: {said}")]
+    Skewed {
+        /// What the broker said.
+        said: String,
+    },
+    /// The broker refuses a record for a reason that is not known here.
+    #[error("Kafka refused a record: {said}")]
+    RecordRefused {
+        /// What the broker said.
+        said: String,
     },
     /// A step failed because a test said so.
     #[error(transparent)]
     Injected(#[from] Injected),
+}
+
+/// The user may have called it otherwise.
+fn also_called(key: &str) -> String {
+    let others = aliases(key);
+    if others.is_empty() { others } else { format!(" ({others})") }
 }
 
 fn lost(position: i64, low: i64) -> String {
@@ -151,15 +164,18 @@ impl Error {
     /// Who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Property { .. } | Self::Client(_) | Self::Option { .. } | Self::TopicMissing { .. } => Fault::Config,
+            Self::Property { .. } | Self::Client { .. } | Self::Option { .. } | Self::TopicMissing { .. } => {
+                Fault::Config
+            }
             Self::Unreachable { .. }
             | Self::Unresponsive { .. }
-            | Self::LimitLowered { .. }
+            | Self::LimitsChanged { .. }
+            | Self::Skewed { .. }
             | Self::TopicUnknown { .. }
             | Self::Retired { .. }
             | Self::Injected(_) => Fault::Transient,
             Self::Refused { .. } => Fault::Denied,
-            Self::Oversize { .. } => Fault::User,
+            Self::Unfit(_) | Self::RecordRefused { .. } => Fault::User,
             Self::TopicReplaced { .. } | Self::OutOfRange { .. } => Fault::Corrupt,
             Self::Fenced { .. } => Fault::Fenced,
             Self::Call { code, .. } => classify(*code),
@@ -172,6 +188,19 @@ impl Error {
             Self::TopicMissing { .. } | Self::TopicReplaced { .. } => true,
             Self::Call { code, .. } => is_unknown_topic(*code),
             _ => false,
+        }
+    }
+
+    pub(crate) fn property(key: &str, reason: impl Into<String>) -> Self {
+        Self::Property { key: key.to_owned(), reason: reason.into() }
+    }
+
+    /// The error of a client that could not be made of `properties`. rdkafka's own text may hold the value of one.
+    pub(crate) fn client(error: KafkaError, properties: &Properties) -> Self {
+        match error {
+            KafkaError::ClientConfig(_, _, key, _) => Self::property(&key, "its value is not one that it takes"),
+            KafkaError::ClientCreation(said) => Self::Client { reason: properties.hide_in(&said) },
+            other => Self::Client { reason: properties.hide_in(&other.to_string()) },
         }
     }
 
@@ -189,7 +218,7 @@ impl Error {
     pub fn of(operation: impl Into<String>, error: KafkaError) -> Self {
         match error.rdkafka_error_code() {
             Some(code) => Self::call(operation, code),
-            None => Self::Client(error),
+            None => Self::client(error, &Properties::default()),
         }
     }
 }
@@ -233,6 +262,7 @@ pub fn classify(code: RDKafkaErrorCode) -> Fault {
         | C::MessageBatchTooLarge
         | C::InvalidMessageSize
         | C::InvalidTimestamp
+        | C::InvalidRecord
         | C::BadMessage
         | C::BadCompression
         | C::InvalidMessage => Fault::User,

@@ -16,8 +16,14 @@ pub mod error;
 pub(crate) mod ffi;
 /// A job's names in Kafka, tended while it does not run.
 pub mod group;
+/// What a topic takes.
+pub mod limits;
 /// What a user chooses.
 pub mod options;
+/// What a user may set of the client, and what not.
+pub mod properties;
+/// What was said lately.
+mod said;
 /// Writing, and making an epoch hold.
 pub mod sink;
 /// Reading.
@@ -25,5 +31,6 @@ pub mod source;
 
 pub use error::Error;
 pub use options::{ClientOptions, SourceOptions, Topics};
+pub use properties::Properties;
 pub use sink::{KafkaSink, SinkSideOptions};
 pub use source::KafkaSource;

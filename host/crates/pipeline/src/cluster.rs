@@ -1,23 +1,37 @@
 //! The one Kafka cluster of a job: what its sources and sinks say about brokers and properties must agree.
+//!
+//! How to get in (TLS, SASL) belongs to the cluster, wherever it is said: also what fences, commits and looks at topics
+//! has to. Everything else belongs to the node that says it.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use weir_core::Secret;
 
 use crate::error::Error;
 use crate::plan::KafkaPlan;
 use crate::spec::{KafkaSpec, Properties};
 
-type Map = BTreeMap<String, String>;
+type Map = BTreeMap<String, Secret>;
+
+/// True for a property that says how to get into the cluster.
+fn is_entry(key: &str) -> bool {
+    ["security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https."].iter().any(|prefix| key.starts_with(prefix))
+}
 
 /// What has been said so far, and where first.
 pub(crate) struct Clusters<'a> {
     defaults: &'a KafkaSpec,
     brokers: Option<(String, String)>,
     sink: Option<(String, Map)>,
+    /// How to get in: each property, and where it is said.
+    entry: BTreeMap<String, (String, Secret)>,
 }
 
 impl<'a> Clusters<'a> {
     pub(crate) fn new(defaults: &'a KafkaSpec) -> Self {
-        Self { defaults, brokers: None, sink: None }
+        let entry = defaults.properties.0.iter().filter(|(key, _)| is_entry(key));
+        let entry = entry.map(|(key, value)| (key.clone(), ("kafka".to_owned(), value.clone()))).collect();
+        Self { defaults, brokers: None, sink: None, entry }
     }
 
     /// A node at `at` uses Kafka: checks its brokers, returns its properties, defaults included.
@@ -32,14 +46,28 @@ impl<'a> Clusters<'a> {
             let reason = "a job has one Kafka cluster, where its output and its offsets share a transaction";
             return Err(Error::conflict(one, other, reason));
         }
+        for (key, value) in properties.0.iter().filter(|(key, _)| is_entry(key)) {
+            let (first, known) = self.entry.entry(key.clone()).or_insert_with(|| (at.to_owned(), value.clone()));
+            if known != value {
+                let (one, other) = (format!("{at}: property {key:?}"), format!("{first}: property {key:?}"));
+                let reason = "a job gets into its Kafka cluster in one way; write it under [kafka]";
+                return Err(Error::conflict(one, other, reason));
+            }
+        }
         let mut all = self.defaults.properties.0.clone();
         all.extend(properties.0.clone());
         Ok(all)
     }
 
+    /// Adds to the properties of a node how to get in, wherever that was said. To be asked after the last node joined.
+    pub(crate) fn complete(&self, properties: &mut Map) {
+        properties.extend(self.entry.iter().map(|(key, (_, value))| (key.clone(), value.clone())));
+    }
+
     /// [`Clusters::join`] for a sink.
     pub(crate) fn join_sink(&mut self, at: &str, brokers: Option<&str>, properties: &Properties) -> Result<(), Error> {
-        let properties = self.join(at, brokers, properties)?;
+        let mut properties = self.join(at, brokers, properties)?;
+        properties.retain(|key, _| !is_entry(key));
         let (first, known) = self.sink.get_or_insert_with(|| (at.to_owned(), properties.clone()));
         if *known != properties {
             let reason = "all Kafka sinks of a job share one producer; write its properties under [kafka]";
@@ -50,7 +78,11 @@ impl<'a> Clusters<'a> {
 
     /// The cluster, if any node uses one.
     pub(crate) fn finish(self) -> Result<Option<KafkaPlan>, Error> {
-        let properties = self.sink.map_or_else(|| self.defaults.properties.0.clone(), |(_, properties)| properties);
+        let mut properties = match &self.sink {
+            Some((_, properties)) => properties.clone(),
+            None => self.defaults.properties.0.clone(),
+        };
+        self.complete(&mut properties);
         match (self.brokers, &self.defaults.brokers) {
             (Some((_, brokers)), _) => Ok(Some(KafkaPlan { brokers, properties })),
             (None, None) => Ok(None),
@@ -74,5 +106,57 @@ fn addresses(brokers: &str) -> Result<BTreeSet<&str>, Error> {
         Some(address) => Err(Error::invalid("brokers", format!("{address:?} is not HOST:PORT, as in localhost:9092"))),
         None if addresses.is_empty() => Err(Error::missing("brokers", "write HOST:PORT,..")),
         None => Ok(addresses),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Plan, SourceKind};
+    use crate::{read, validate};
+
+    fn plan(kafka: &str, source: &str, sink: &str) -> Result<Plan, Error> {
+        let text = format!(
+            "version = 1\njob = 'a'\n[kafka]\nbrokers = 'b:1'\n{kafka}\n[sources.s]\nkafka = {{ topic = 't', properties = {{ {source} }} }}\n\
+             [operators.o]\nplugin = 'o.wasm'\ninputs = ['s']\n[sinks.k]\ninputs = ['o']\n{sink}"
+        );
+        validate(&read(&text)?)
+    }
+
+    fn of_source(plan: &Plan) -> Vec<&str> {
+        match &plan.source.kind {
+            SourceKind::Kafka { properties, .. } => properties.keys().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_way_into_the_cluster_is_everybodys_wherever_it_is_said() {
+        let login = "sasl.password = 'hunter2', fetch.wait.max.ms = 7";
+        let login_of_sink = "kafka = { topic = 'u', properties = { sasl.password = 'hunter2', linger.ms = 1 } }";
+        for (source, sink, of_cluster, wanted) in [
+            (login, "stdout = {}", &["sasl.password"][..], &["fetch.wait.max.ms", "sasl.password"][..]),
+            ("", login_of_sink, &["linger.ms", "sasl.password"], &["sasl.password"]),
+        ] {
+            let plan = plan("", source, sink).unwrap();
+            let kafka = plan.kafka.as_ref().unwrap();
+            assert_eq!(kafka.properties.keys().collect::<Vec<_>>(), of_cluster);
+            assert_eq!(of_source(&plan), wanted);
+            assert!(!format!("{plan:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn two_ways_into_one_cluster_are_refused_without_telling_them() {
+        let login = "sasl.password = 'hunter2'";
+        for (kafka, sink) in [
+            ("properties.sasl.password = 'hunter3'", "stdout = {}"),
+            ("", "kafka = { topic = 'u', properties = { sasl.password = 'hunter3' } }"),
+        ] {
+            let error = plan(kafka, login, sink).unwrap_err();
+            let said = format!("{error} {error:?}");
+            assert!(said.contains("sasl.password") && said.contains("sources.s"), "{said}");
+            assert!(!said.contains("hunter"), "{said}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 
-use weir_core::{Delivery, Start, Until};
+use weir_core::{Delivery, Secret, Start, Until};
 
 use crate::address::{SinkAddress, SourceAddress};
 use crate::error::Error;
@@ -25,7 +25,7 @@ pub struct Overrides {
     /// `--brokers`
     pub brokers: Option<String>,
     /// `--kafka k=v`
-    pub kafka: BTreeMap<String, String>,
+    pub kafka: BTreeMap<String, Secret>,
     /// `--job`
     pub job: Option<String>,
     /// `--delivery`
@@ -97,7 +97,7 @@ impl Overrides {
             use_default_brokers(&mut spec);
         }
         set(&mut spec.kafka.brokers, self.brokers);
-        spec.kafka.properties.0.extend(self.kafka);
+        set_properties(&mut spec, self.kafka);
         if self.create_topics {
             spec.kafka.create_topics = Some(true);
         }
@@ -190,6 +190,14 @@ fn use_default_brokers(spec: &mut Spec) {
     spec.sinks.values_mut().filter_map(|s| s.kafka.as_mut()).for_each(|k| k.brokers = None);
 }
 
+/// `--kafka` sets a property for this cluster, whatever single sources and sinks of the file say.
+fn set_properties(spec: &mut Spec, given: BTreeMap<String, Secret>) {
+    let sources = spec.sources.values_mut().filter_map(|s| s.kafka.as_mut()).map(|k| &mut k.properties);
+    let sinks = spec.sinks.values_mut().filter_map(|s| s.kafka.as_mut()).map(|k| &mut k.properties);
+    sources.chain(sinks).for_each(|properties| properties.0.retain(|key, _| !given.contains_key(key)));
+    spec.kafka.properties.0.extend(given);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_flag_overrides_the_file() {
-        let file = "version = 1\njob = 'a'\n[kafka]\nbrokers = 'a:1'\n[sources.s]\nkafka = { topic = 't', brokers = 'a:1' }\n\
+        let file = "version = 1\njob = 'a'\n[kafka]\nbrokers = 'a:1'\n[sources.s]\nkafka = { topic = 't', brokers = 'a:1', properties.client.id = 'file' }\n\
             until = 'latest'\n[operators.o]\nplugin = 'o.wasm'\ninputs = ['s']\nconfig = { x = 1, y = 2 }\n\
             [sinks.k]\ninputs = ['o']\nstdout = {}";
         let mut config = Config::new();
@@ -252,13 +260,19 @@ mod tests {
         let flags = Overrides {
             job: Some("b".into()),
             brokers: Some("b:1".into()),
-            from: Some("u".parse().unwrap()),
+            max_rate: NonZeroU64::new(9),
+            kafka: BTreeMap::from([("client.id".to_owned(), Secret::new("flag"))]),
             parallelism: NonZeroU16::new(4),
             config,
             ..Overrides::default()
         };
         let plan = validate(&flags.lay_over(read(file).unwrap()).unwrap()).unwrap();
-        assert_eq!((plan.job.as_str(), plan.kafka.unwrap().brokers.as_str()), ("b", "b:1"));
+        let kafka = plan.kafka.unwrap();
+        assert_eq!((plan.job.as_str(), kafka.brokers.as_str()), ("b", "b:1"));
+        let SourceKind::Kafka { properties, .. } = plan.source.kind else { panic!("no Kafka source") };
+        let set = |all: &BTreeMap<String, Secret>| all.values().map(|v| v.expose().to_owned()).collect::<Vec<_>>();
+        let all: Vec<String> = [&properties, &kafka.properties].into_iter().flat_map(set).collect();
+        assert_eq!(all, ["flag", "flag"], "also over what the source says alone");
         assert_eq!(plan.operators[0].config, serde_json::json!({"x": 1, "y": 3}));
         assert_eq!(plan.operators[0].parallelism.get(), 4);
         assert_eq!(plan.source.until, Some(Until::Latest), "what no flag speaks of stays");

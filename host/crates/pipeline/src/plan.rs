@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_core::key_group::KEY_GROUPS;
-use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Start, Until};
+use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Secret, Start, Until};
 
 /// A job, ready to be composed of adapters.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +41,7 @@ pub struct KafkaPlan {
     /// `HOST:PORT,..`.
     pub brokers: String,
     /// librdkafka properties of sinks and of everything that is not the source.
-    pub properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, Secret>,
 }
 
 /// The source.
@@ -69,7 +69,7 @@ pub enum SourceKind {
         /// Which.
         topics: Topics,
         /// librdkafka properties of the consumer.
-        properties: BTreeMap<String, String>,
+        properties: BTreeMap<String, Secret>,
     },
     /// Lines from standard input.
     Stdin,

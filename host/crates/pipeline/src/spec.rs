@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
-use weir_core::{Delivery, KeySpec, Start, Until};
+use weir_core::{Delivery, KeySpec, Secret, Start, Until};
 
+use crate::error::Error;
 use crate::restart::RestartSpec;
 use crate::units::{Size, Span, optional_text};
 
@@ -63,7 +64,7 @@ pub struct KafkaSpec {
 
 /// librdkafka properties. `properties.ssl.ca.location = ".."` and `properties."ssl.ca.location" = ".."` are the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Properties(pub BTreeMap<String, String>);
+pub struct Properties(pub BTreeMap<String, Secret>);
 
 /// One source: exactly one of `kafka`, `file`, `generate`, `stdin`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -339,14 +340,47 @@ impl<'de> Deserialize<'de> for OnErrorSpec {
 
 impl<'de> Deserialize<'de> for Properties {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
         let mut flat = BTreeMap::new();
-        flatten("", toml::Table::deserialize(deserializer)?, &mut flat).map_err(serde::de::Error::custom)?;
+        // Serde's own words on a wrong type show the value, which may be a password.
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::Table(table) => flatten("", table, &mut flat).map_err(D::Error::custom)?,
+            _ => return Err(D::Error::custom("properties are a table, as in properties.linger.ms = 5")),
+        }
         Ok(Self(flat))
     }
 }
 
+impl Spec {
+    /// Calls every librdkafka property by one of its names, whatever the user called it: `canonical` says which. A
+    /// property that is set twice by different names is an error: which one counts would be a guess.
+    pub fn name_properties(&mut self, canonical: impl Fn(&str) -> String) -> Result<(), Error> {
+        let sources =
+            self.sources.iter_mut().filter_map(|(n, s)| Some((format!("sources.{n}.kafka"), s.kafka.as_mut()?)));
+        let sources = sources.map(|(at, kafka)| (at, &mut kafka.properties));
+        let sinks = self.sinks.iter_mut().filter_map(|(n, s)| Some((format!("sinks.{n}.kafka"), s.kafka.as_mut()?)));
+        let sinks = sinks.map(|(at, kafka)| (at, &mut kafka.properties));
+        let all = std::iter::once(("kafka".to_owned(), &mut self.kafka.properties)).chain(sources).chain(sinks);
+        for (at, properties) in all {
+            let mut named = BTreeMap::<String, Secret>::new();
+            for (key, value) in std::mem::take(&mut properties.0) {
+                let name = canonical(&key);
+                if named.insert(name.clone(), value.clone()).is_some_and(|other| other != value) {
+                    let at = format!("{at}.properties.{key:?}");
+                    return Err(Error::invalid(
+                        at,
+                        format!("{name:?} is the same property by another name; leave one out"),
+                    ));
+                }
+            }
+            properties.0 = named;
+        }
+        Ok(())
+    }
+}
+
 /// TOML reads `a.b = 1` as a table in a table; librdkafka calls it `a.b`.
-fn flatten(prefix: &str, table: toml::Table, flat: &mut BTreeMap<String, String>) -> Result<(), String> {
+fn flatten(prefix: &str, table: toml::Table, flat: &mut BTreeMap<String, Secret>) -> Result<(), String> {
     for (name, value) in table {
         let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
         let text = match value {
@@ -358,7 +392,7 @@ fn flatten(prefix: &str, table: toml::Table, flat: &mut BTreeMap<String, String>
             toml::Value::Array(_) => return Err(format!("property {key:?} is a list; write its values as one string")),
             plain => plain.to_string(),
         };
-        flat.insert(key, text);
+        flat.insert(key, Secret::new(text));
     }
     Ok(())
 }

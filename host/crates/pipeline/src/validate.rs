@@ -44,7 +44,7 @@ const EPOCH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 pub fn validate(spec: &Spec) -> Result<Plan, Error> {
     let graph = graph::order(spec)?;
     let mut clusters = Clusters::new(&spec.kafka);
-    let source = named(&spec.sources, graph.source, |name, spec| source_plan(name, spec, &mut clusters))?;
+    let mut source = named(&spec.sources, graph.source, |name, spec| source_plan(name, spec, &mut clusters))?;
     let operators = graph
         .operators
         .into_iter()
@@ -56,6 +56,9 @@ pub fn validate(spec: &Spec) -> Result<Plan, Error> {
         .map(|(name, input)| named(&spec.sinks, name, |name, spec| sink_plan(name, spec, input, &mut clusters)));
     let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
     check_outputs(&source.kind, &sinks)?;
+    if let SourceKind::Kafka { properties, .. } = &mut source.kind {
+        clusters.complete(properties);
+    }
     let kafka = clusters.finish()?;
     let job = match &spec.job {
         Some(name) => JobName::new(name.as_str()).map_err(|error| Error::invalid("job (--job)", error.to_string()))?,

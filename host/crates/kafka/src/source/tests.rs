@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use weir_core::{Fault, JobName, ShardId};
 
 use super::*;
+use crate::properties::Properties;
 
 fn client(brokers: &str) -> ClientOptions {
     ClientOptions {
         brokers: brokers.to_owned(),
-        properties: BTreeMap::new(),
+        properties: Properties::default(),
         job: JobName::new("orders").unwrap(),
         shard: ShardId(0),
     }

@@ -103,7 +103,7 @@ fn every_setting_of_the_contract_is_read() {
     let SourceKind::Kafka { properties, topics } = &plan.source.kind else { panic!("kafka") };
     assert_eq!(*topics, Topics::Pattern("^clicks-.*".into()));
     let all = [("fetch.min.bytes", "7"), ("linger.ms", "5"), ("security.protocol", "ssl")];
-    assert!(properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(all), "{properties:?}");
+    assert!(properties.iter().map(|(k, v)| (k.as_str(), v.expose())).eq(all), "{properties:?}");
     let inputs: Vec<_> = plan.sinks.iter().map(|s| (s.name.as_str(), s.input.operator)).collect();
     assert_eq!(inputs, [("one", Some(1)), ("two", Some(0))]);
     assert_eq!(plan.delivery, Delivery::AtLeastOnce);
