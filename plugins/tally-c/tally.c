@@ -1,5 +1,5 @@
 // `tally`: how many bytes of values each key has sent so far, as ASCII decimal, under the same key, with timestamp and
-// headers as they came. A tombstone has no bytes and is passed on; a record without a key is a failure.
+// headers as they came. A tombstone has no bytes and is passed on; a record without a key is rejected.
 //
 // This is an operator against the bare contract: wit/ for the calls, wit/FRAME.md for the bytes, and the canonical ABI of
 // the component model for how the two meet in a core module. It needs no library and no runtime, only clang and wasm-ld.
@@ -16,7 +16,7 @@ __asm__(".section \".custom_section.component-type:weir\",\"\",@\n"
 #define PAGE 65536u
 enum { FRAME_HEADER = 8, RECORD_HEADER = 24, UPDATE_HEADER = 13, DIGITS = 20 };
 enum { NO_KEY = 100, MALFORMED = 101, STATE = 102 };
-enum { OP_SET = 1 };
+enum { OP_SET = 1, OP_REJECT = 3 };
 
 __attribute__((import_module("weir:operator/output@0.1.0"), import_name("emit")))
 void emit(uint32_t output, const uint8_t *frame, uint32_t frame_len);
@@ -109,6 +109,9 @@ struct result *open(const char *task, uint32_t task_len, const char *config, uin
   return &result;
 }
 
+static const char no_key[] = "record has no key, and a tally is kept by key";
+enum { REASON = sizeof(no_key) - 1 };
+
 // ---- The operator ----------------------------------------------------------------------------------------------------
 
 struct tally { uint64_t bytes; uint32_t changed; };
@@ -126,16 +129,19 @@ static uint32_t load(const uint8_t *values, uint32_t len, struct tally *tallies)
   return slots;
 }
 
-static struct bytes updates_of(const struct tally *tallies, uint32_t slots) {
-  uint8_t *updates = take(slots * (UPDATE_HEADER + 8)), *to = updates;
+static uint8_t *put_update(uint8_t *to, uint8_t op, uint32_t table, uint32_t slot, const void *bytes, uint32_t len) {
+  to[0] = op;
+  put_u32(to + 1, table);
+  put_u32(to + 5, slot);
+  put_u32(to + 9, len);
+  __builtin_memcpy(to + UPDATE_HEADER, bytes, len);
+  return to + UPDATE_HEADER + len;
+}
+
+// Appends what is changed in the state at `to`, the end of the updates so far.
+static struct bytes updates_of(const struct tally *tallies, uint32_t slots, uint8_t *updates, uint8_t *to) {
   for (uint32_t slot = 0; slot < slots; slot++) {
-    if (!tallies[slot].changed) continue;
-    to[0] = OP_SET;
-    put_u32(to + 1, 0);
-    put_u32(to + 5, slot);
-    put_u32(to + 9, 8);
-    __builtin_memcpy(to + UPDATE_HEADER, &tallies[slot].bytes, 8);
-    to += UPDATE_HEADER + 8;
+    if (tallies[slot].changed) to = put_update(to, OP_SET, 0, slot, &tallies[slot].bytes, 8);
   }
   return (struct bytes){ updates, (uint32_t)(to - updates) };
 }
@@ -151,6 +157,8 @@ struct result *process(uint32_t input, const uint8_t *in, uint32_t in_len, const
 
   // A record out is at most as long as the record in, and its digits.
   uint8_t *out = take(in_len + slots_len * DIGITS), *to = out + FRAME_HEADER;
+  uint8_t *updates = take(slots_len * (UPDATE_HEADER + REASON) + slot_count * (UPDATE_HEADER + 8)), *rejects = updates;
+  uint32_t rejected = 0;
   __builtin_memcpy(out, in, FRAME_HEADER);
   const uint8_t *from = in + FRAME_HEADER, *end = in + in_len;
   for (uint32_t i = 0; i < slots_len; i++) {
@@ -159,8 +167,13 @@ struct result *process(uint32_t input, const uint8_t *in, uint32_t in_len, const
     uint32_t headers = u32_at(from + 20);
     if ((uint64_t)key + value + headers > (uint64_t)(end - from - RECORD_HEADER))
       return FAIL(i, MALFORMED, "frame ends inside a record");
-    if (slots[i] >= slot_count) return FAIL(i, NO_KEY, "record has no key, and a tally is kept by key");
-
+    if (slots[i] >= slot_count) {
+      // Nothing is done for it yet, so nothing must be undone: the others go on.
+      rejects = put_update(rejects, OP_REJECT, NO_KEY, i, no_key, REASON);
+      rejected++;
+      from += RECORD_HEADER + key + stored(value_len) + headers;
+      continue;
+    }
     struct tally *tally = &tallies[slots[i]];
     __builtin_memcpy(to, from, RECORD_HEADER + key);
     uint8_t *header = to;
@@ -177,8 +190,9 @@ struct result *process(uint32_t input, const uint8_t *in, uint32_t in_len, const
     to += headers;
     from += headers;
   }
+  put_u32(out + 4, slots_len - rejected);
   emit(0, out, (uint32_t)(to - out));
-  result = (struct result){ .is_err = 0, .ok = updates_of(tallies, slot_count) };
+  result = (struct result){ .is_err = 0, .ok = updates_of(tallies, slot_count, updates, rejects) };
   call_is_over = 1;
   return &result;
 }
