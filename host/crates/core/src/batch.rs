@@ -8,7 +8,7 @@ use crate::ids::Epoch;
 pub struct Origin {
     /// Index of the split in the source's snapshot order.
     pub split: u32,
-    /// Offset of the record in the split.
+    /// Offset of the record in the split: a position from which it would be read again, and all behind it.
     pub offset: i64,
 }
 
