@@ -54,7 +54,7 @@ fn counted(scene: &Scene<'_>, state: &Path) -> Result<u64> {
     let mut sum = 0;
     for line in String::from_utf8(ended.stdout)?.lines() {
         let entry: &Value = &serde_json::from_str(line)?;
-        ensure!(entry["operator"] == "count" && entry["table"] == "count", "{line}");
+        ensure!(entry["operator"] == "operator" && entry["table"] == "count", "{line}");
         ensure!(entry["key"].as_str().is_some_and(|key| key.starts_with("key-")), "{line}");
         sum += count(&entry["value"]).with_context(|| line.to_owned())?;
     }

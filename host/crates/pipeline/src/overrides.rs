@@ -13,6 +13,9 @@ use crate::restart::RestartSpec;
 use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec};
 use crate::units::{Size, Span};
 
+/// The operator's name where flags stand alone.
+const OPERATOR: &str = "operator";
+
 /// What flags say; `None` (or empty) is a flag that was not given.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -67,9 +70,8 @@ impl Overrides {
     pub fn into_spec(self) -> Result<Spec, Error> {
         let plugin = self.plugin.clone();
         let plugin = plugin.ok_or_else(|| Error::missing("--plugin", "give --plugin FILE.wasm, or a pipeline file"))?;
-        let operator = plugin.file_stem().map_or_else(|| "operator".into(), |s| s.to_string_lossy().replace('.', "-"));
-        // A plugin may be called like the other nodes; the operator's name is what its state is found by.
-        let [source, sink] = ["source", "sink"].map(|n| if n == operator { format!("{n}-0") } else { n.to_owned() });
+        // Its state is found again by this name, whatever the plugin's file is called.
+        let [source, operator, sink] = ["source", OPERATOR, "sink"].map(str::to_owned);
         let mut spec = Spec::empty();
         let mut from = SourceSpec::default();
         SourceAddress::Stdin.replace(&mut from);
@@ -214,7 +216,7 @@ mod tests {
         let plan = plan(flags).unwrap();
         assert_eq!(plan.job.as_str(), "count-stdin-stdout");
         assert_eq!((plan.source.kind, plan.sinks[0].kind.clone()), (SourceKind::Stdin, SinkKind::Stdout));
-        assert_eq!(plan.operators[0].name, "count");
+        assert_eq!(plan.operators[0].name, "operator");
     }
 
     #[test]
@@ -232,11 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_may_be_called_like_another_node() {
-        for name in ["source", "sink", "a.b"] {
-            let flags = Overrides { plugin: Some(format!("{name}.wasm").into()), ..Overrides::default() };
-            assert_eq!(plan(flags).unwrap().operators[0].name, name.replace('.', "-"));
+    fn a_name_does_not_hang_on_the_plugins_file() {
+        let named = |file: &str| {
+            let plan = plan(Overrides { plugin: Some(file.into()), ..Overrides::default() }).unwrap();
+            (plan.operators[0].name.clone(), plan.job.to_string())
+        };
+        for file in ["count.wasm", "old/count-1.0.1.wasm", "count_v2.wasm", "source.wasm", "sink.wasm"] {
+            assert_eq!(named(file).0, "operator", "{file}");
         }
+        assert_eq!(named("count.wasm").1, named("old/count-1.0.1.wasm").1);
     }
 
     #[test]
