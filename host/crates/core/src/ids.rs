@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a job: `[a-z0-9._-]{1,64}`. Group, transactional ids, directories and metrics derive from it.
+/// The name of a job: `[a-z0-9._-]{1,64}`, but for `.` and `..`, which are no names of directories. Group, transactional ids, directories and metrics derive from it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobName(String);
 
 /// A job name with a character or a length that Weir does not allow.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("job name {0:?} is not of the form [a-z0-9._-]{{1,64}}")]
+#[error("job name {0:?} is not of the form [a-z0-9._-]{{1,64}}, or is . or ..")]
 pub struct JobNameError(pub String);
 
 impl JobName {
@@ -23,7 +23,8 @@ impl JobName {
     pub fn new(name: impl Into<String>) -> Result<Self, JobNameError> {
         let name = name.into();
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
-        if (1..=Self::BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) {
+        let is_path = matches!(name.as_str(), "." | "..");
+        if (1..=Self::BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) && !is_path {
             Ok(Self(name))
         } else {
             Err(JobNameError(name))
@@ -153,5 +154,21 @@ mod shared_text {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
         String::deserialize(deserializer).map(Arc::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_named_so_that_a_directory_can_be() {
+        for name in ["a", "orders-2.b_c", "...", ".weir"] {
+            assert_eq!(JobName::new(name).map(String::from), Ok(name.to_owned()));
+        }
+        let long = "x".repeat(65);
+        for name in ["", ".", "..", "A", "a/b", "a b", "ä", &long] {
+            assert_eq!(JobName::new(name), Err(JobNameError(name.to_owned())));
+        }
     }
 }

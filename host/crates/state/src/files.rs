@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use weir_core::crash_point;
@@ -13,7 +14,10 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|file| file.sync_all()).map_err(Error::io("sync directory", dir))
 }
 
-/// Creates `dir` with its parents, each durable in its own parent.
+/// State is nobody's business but its owner's, whatever the umask. A directory that was there keeps its rights.
+const OWNER_ONLY: u32 = 0o700;
+
+/// Creates `dir` with its parents, for its owner only, each durable in its own parent.
 pub(crate) fn create_dirs(dir: &Path) -> Result<(), Error> {
     if dir.is_dir() {
         return Ok(());
@@ -22,7 +26,9 @@ pub(crate) fn create_dirs(dir: &Path) -> Result<(), Error> {
     if let Some(parent) = parent {
         create_dirs(parent)?;
     }
-    fs::create_dir(dir)
+    fs::DirBuilder::new()
+        .mode(OWNER_ONLY)
+        .create(dir)
         .or_else(|error| if dir.is_dir() { Ok(()) } else { Err(error) })
         .map_err(|source| Error::Create { path: dir.to_owned(), source })?;
     sync_dir(parent.unwrap_or(Path::new(".")))
