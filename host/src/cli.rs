@@ -2,6 +2,8 @@
 
 /// The flags that say where a job's Kafka is.
 mod cluster;
+/// The flags that give leave.
+mod consent;
 /// `host inspect`.
 mod inspect;
 /// `--kafka`.

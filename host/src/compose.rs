@@ -19,7 +19,7 @@ use tracing::info;
 use weir_core::ports::{
     Committed, EpochLog, MarkerRead, OperatorFactory, Outputs, Sink, SinkConnector, SourceConnector, StateStore,
 };
-use weir_core::{Delivery, Fault, PortError, ShardId, SplitId};
+use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SplitId};
 use weir_kafka::advice::Needs;
 use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, Topics};
 use weir_local::{FileSource, GenerateOptions, Generator, GeneratorSource, LocalConnector, LocalSink, StdinSource};
@@ -88,8 +88,9 @@ impl Composed {
     }
 }
 
-/// Makes a job of `plan`. Loads the plugins, takes the state directory, creates topics if asked to.
-pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
+/// Makes a job of `plan`. Loads the plugins, takes the state directory, creates topics if asked to. `consent` is what the
+/// user says of state that does not fit.
+pub fn compose(plan: &Plan, consent: Consent, loader: &dyn LoadOperator) -> Result<Composed> {
     let mut operators: Vec<OperatorSetup> = Vec::new();
     for planned in &plan.operators {
         // In order: only an operator that is loaded knows its side outputs.
@@ -107,7 +108,7 @@ pub fn compose(plan: &Plan, loader: &dyn LoadOperator) -> Result<Composed> {
     if let (true, Some(client)) = (plan.create_topics, &client) {
         create_topics(plan, client)?;
     }
-    let job = Job { options: options(plan), source, sink, operators, sinks, state };
+    let job = Job { options: options(plan, consent), source, sink, operators, sinks, state };
     let handle = job.handle();
     if let Some(client) = client {
         let outputs = kafka_topics(plan).map(str::to_owned).collect();
@@ -142,7 +143,7 @@ pub fn group(plan: &Plan) -> Option<String> {
     Some(ClientOptions { brokers, properties, job: plan.job.clone(), shard: SHARD }.group())
 }
 
-fn options(plan: &Plan) -> JobOptions {
+fn options(plan: &Plan, consent: Consent) -> JobOptions {
     let to_stdout = plan.sinks.iter().any(|s| s.kind == SinkKind::Stdout);
     let transaction_timeout = plan.epochs.transaction_timeout;
     JobOptions {
@@ -157,6 +158,7 @@ fn options(plan: &Plan) -> JobOptions {
         transaction_timeout,
         restart: plan.restart,
         bounds: Bounds::default(),
+        consent,
     }
 }
 
@@ -312,6 +314,10 @@ struct MixedSinks {
 impl SinkConnector for MixedSinks {
     fn read_marker(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, PortError> {
         self.kafka.read_marker(splits, read)
+    }
+
+    fn committed(&self) -> Result<Vec<Committed>, PortError> {
+        self.kafka.committed()
     }
 
     fn fence(&self) -> Result<(), PortError> {

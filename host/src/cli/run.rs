@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use weir_pipeline::{Plan, show};
 use weir_runtime::Summary;
 
+use super::consent::ConsentArgs;
 use super::pipeline::PipelineArgs;
 use crate::compose::{self, LoadOperator};
 use crate::progress::{Copying, Progress};
@@ -24,6 +25,8 @@ pub(super) struct Args {
     /// another --job the savepoint is the beginning of a new job
     #[arg(long, value_name = "DIR")]
     from_savepoint: Option<PathBuf>,
+    #[command(flatten)]
+    consent: ConsentArgs,
     /// How log lines on standard error look; what is logged is chosen by the environment variable WEIR_LOG
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = telemetry::Format::Text)]
     log_format: telemetry::Format,
@@ -43,7 +46,7 @@ pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOp
         let mut copying = Copying::start(&screen);
         compose::savepoint::restore(&plan, savepoint, &mut |done, total| copying.show(done, total))?;
     }
-    let composed = compose::compose(&plan, loader()?.as_ref())?;
+    let composed = compose::compose(&plan, args.consent.into(), loader()?.as_ref())?;
     let handle = composed.handle();
     api.show(handle.clone());
     let stop = handle.clone();

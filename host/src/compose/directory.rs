@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use weir_checkpoint::{Manifest, Marker, OperatorEntry, Start, survey};
+use weir_checkpoint::inherit::Numbered;
+use weir_checkpoint::{Manifest, Marker, OperatorEntry, Start, TableEntry, survey};
 use weir_core::ports::{Committed, LogRecord};
-use weir_core::{Digest, Epoch, Fault, PortError};
+use weir_core::{Digest, Epoch, Fault, OperatorId, PortError, TableId};
 use weir_state::{LogView, Snapshot, StateEntry, StateView, StoreView};
 
 use super::cluster::{Brokers, Cluster};
@@ -99,7 +100,8 @@ fn judge(
     if committed.is_none() && (records.is_empty() || survey::has_marker(records)) {
         return Verdict::AskKafka;
     }
-    let start = match survey::start(view.job(), view.shard(), records, committed.unwrap_or_default()) {
+    let committed = committed.unwrap_or_default();
+    let start = match survey::start(view.job(), view.shard(), records, committed, store.applied()) {
         Ok(start) => start,
         Err(refusal) => return Verdict::Refused(flat(&weir_runtime::Error::from(refusal).into())),
     };
@@ -143,17 +145,32 @@ pub fn entries(
 ) -> Result<()> {
     let view = StateView::open(path).map_err(PortError::from)?;
     let Some((snapshot, operators)) = view.settled(|| snapshot(path, brokers))? else { return Ok(()) };
-    snapshot.each(|StateEntry { operator, table, key, value }| {
-        let unknown =
-            || PortError::new(Fault::Corrupt, format!("the manifest knows no table {table} of operator {operator}"));
-        let operator = operators.iter().find(|entry| entry.id == operator).ok_or_else(unknown)?;
-        let table = operator.tables.iter().find(|entry| entry.id == table).ok_or_else(unknown)?;
-        show(NamedEntry { operator: &operator.name, table: &table.name, key, value })
+    snapshot.each(|StateEntry { operator, table, key, value }| match named(&operators, operator, table)? {
+        Some((operator, table)) => show(NamedEntry { operator: &operator.name, table: &table.name, key, value }),
+        None => Ok(()),
     })
 }
 
+/// Whose value it is; `None`: it was dropped, and is only not yet gone from the disk.
+fn named(
+    Numbered { operators, next }: &Numbered,
+    operator: OperatorId,
+    table: TableId,
+) -> Result<Option<(&OperatorEntry, &TableEntry)>, PortError> {
+    let unknown =
+        || PortError::new(Fault::Corrupt, format!("the manifest knows no table {table} of operator {operator}"));
+    let Some(entry) = operators.iter().find(|entry| entry.id == operator) else {
+        return if operator.0 < *next { Ok(None) } else { Err(unknown()) };
+    };
+    match entry.tables.iter().find(|entry| entry.id == table) {
+        Some(found) => Ok(Some((entry, found))),
+        None if table.0 < entry.next_table => Ok(None),
+        None => Err(unknown()),
+    }
+}
+
 /// `None`: nothing holds yet.
-fn snapshot(path: &Path, brokers: Option<&Brokers>) -> Result<Option<(Snapshot, Vec<OperatorEntry>)>> {
+fn snapshot(path: &Path, brokers: Option<&Brokers>) -> Result<Option<(Snapshot, Numbered)>> {
     let Survey { store, log, verdict, .. } = Survey::of(path, brokers)?;
     let (log, records) = log?;
     let index = match verdict {
@@ -165,5 +182,5 @@ fn snapshot(path: &Path, brokers: Option<&Brokers>) -> Result<Option<(Snapshot, 
     let Some((index, (manifest, _))) = index.and_then(|index| Some((index, records.get(index)?))) else {
         return Ok(None);
     };
-    Ok(Some((store?.as_of(&log, index)?, manifest.operators.clone())))
+    Ok(Some((store?.as_of(&log, index)?, Numbered::of(manifest))))
 }

@@ -116,7 +116,7 @@ fn rereads(cluster: &Cluster, committed: &[Committed], records: &[(Manifest, Dig
     let is_counter =
         |c: &Committed| Marker::parse(&c.metadata).is_ok_and(|m| i64::try_from(m.epoch.0) == Ok(c.position));
     let counts_epochs = records.is_empty() && matches!(committed, [only] if is_counter(only));
-    if counts_epochs || survey::marker_place(records, committed) != MarkerPlace::Splits {
+    if counts_epochs || survey::marker_place(records) != MarkerPlace::Splits {
         return None;
     }
     let splits: Vec<_> = committed.iter().map(|c| c.split.clone()).collect();

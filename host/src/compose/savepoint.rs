@@ -6,7 +6,7 @@ use anyhow::Result;
 use tracing::{info, warn};
 use weir_checkpoint::{Manifest, Start, survey};
 use weir_core::ports::{EpochLog, StateStore as _};
-use weir_core::{AttemptId, Fault, JobName, PortError};
+use weir_core::{AttemptId, Epoch, Fault, JobName, PortError};
 use weir_pipeline::plan::{Plan, StateDir as PlannedDir};
 use weir_state::{Held, Progress, Restoring, Savepoint, StateDir, StateView, StoreView};
 
@@ -26,7 +26,7 @@ pub fn write(path: &Path, out: &Path, brokers: Option<&Brokers>, progress: Progr
         return Err(PortError::new(Fault::Corrupt, text).into());
     };
     let index = match brokers {
-        Some(brokers) => marked(&view, brokers, &records)?,
+        Some(brokers) => marked(&view, brokers, &records, store.applied())?,
         None => survey::certain(&records, store.applied()),
     };
     if index.is_none() {
@@ -47,9 +47,10 @@ pub fn write(path: &Path, out: &Path, brokers: Option<&Brokers>, progress: Progr
 }
 
 /// The record that the marker names. A directory that could not be started from is not worth a savepoint.
-fn marked(view: &StateView, brokers: &Brokers, records: &Records) -> Result<Option<usize>> {
+fn marked(view: &StateView, brokers: &Brokers, records: &Records, applied: Epoch) -> Result<Option<usize>> {
     let committed = Cluster::new(brokers, view.job(), view.shard())?.committed()?;
-    match survey::start(view.job(), view.shard(), records, &committed).map_err(weir_runtime::Error::from)? {
+    let start = survey::start(view.job(), view.shard(), records, &committed, applied);
+    match start.map_err(weir_runtime::Error::from)? {
         Start::Resume { index, .. } => Ok(Some(index)),
         Start::First | Start::FirstAgain | Start::FromMarker { .. } => Ok(None),
     }

@@ -15,6 +15,8 @@ mod enemies;
 mod faults;
 /// Bad records and bad plugins.
 mod guests;
+/// Pipelines that have changed since the state was written.
+mod identity;
 /// With nothing else installed: standard input, files.
 mod local;
 /// Logs, whoever reads them or does not; the API beside them.

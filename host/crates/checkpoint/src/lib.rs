@@ -5,13 +5,19 @@
 pub mod aligner;
 /// The life of an epoch as a state machine.
 pub mod coordinator;
+/// What a pipeline goes on with of recorded state.
+pub mod inherit;
 /// What an epoch commits besides state.
 pub mod manifest;
 /// The short text beside the committed offsets.
 pub mod marker;
+/// Which epoch holds, where the pipeline has changed since.
+pub mod place;
 /// Which epoch holds, or why none can be trusted.
 pub mod resolve;
-/// The same for a directory whose pipeline is not known.
+/// Which recorded splits a start goes on reading.
+pub mod sources;
+/// The same as `resolve` for a directory whose pipeline is not known.
 pub mod survey;
 
 pub use aligner::Aligner;

@@ -3,10 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 use weir_core::ports::{Delta, TableKind};
-use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, OperatorId, ShardId, SplitState, TableId};
+use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, KeySpec, OperatorId, ShardId, SplitState, TableId};
 
-/// The manifest format written and read.
-pub const FORMAT: u32 = 1;
+use crate::resolve::MarkerPlace;
+
+/// The manifest format written and read. 2: key, schema and what was dropped are recorded, and where the marker stands.
+pub const FORMAT: u32 = 2;
 
 /// What an epoch commits besides state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +31,14 @@ pub struct Manifest {
     pub first: bool,
     /// The mode that wrote it: decides what the record counts for after a crash.
     pub delivery: Delivery,
+    /// Where the marker of this epoch stands, if its commit got that far.
+    pub marker: MarkerPlace,
     /// Every split with its position, bound and identity.
     pub splits: Vec<SplitState>,
-    /// Every operator that ever had state here; numbers are never reused.
+    /// Every operator of the pipeline.
     pub operators: Vec<OperatorEntry>,
+    /// The number of the next new operator: those of operators that are gone are never given again.
+    pub next_operator: u16,
     /// Digest of the manifest before it; none for the record of a first start.
     pub previous: Option<Digest>,
     /// CRC-32C over the deltas' bytes, in order.
@@ -49,10 +55,14 @@ pub struct OperatorEntry {
     pub name: String,
     /// Its number in state keys.
     pub id: OperatorId,
+    /// What its state is keyed by.
+    pub key: KeySpec,
     /// The plugin it ran.
     pub plugin: PluginEntry,
-    /// Its tables; numbers are never reused.
+    /// Its tables.
     pub tables: Vec<TableEntry>,
+    /// The number of the next new table: those of tables that were dropped are never given again.
+    pub next_table: u16,
 }
 
 /// A plugin, as an epoch ran it.
@@ -77,6 +87,9 @@ pub struct TableEntry {
     pub id: TableId,
     /// What it holds.
     pub kind: TableKind,
+    /// Version or schema of its values, in the plugin's own words; left out where no plugin ever said any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub schema: String,
 }
 
 /// Why a manifest cannot be used.
@@ -88,21 +101,6 @@ pub enum Error {
     /// Another format.
     #[error("manifest has format {0}, this version knows format {FORMAT}")]
     Format(u32),
-    /// An operator's table changed its kind under the same name.
-    #[error("table {table:?} of operator {operator:?} was kept as {was:?} and is now declared as {now:?}")]
-    TableKind {
-        /// The operator.
-        operator: String,
-        /// The table.
-        table: String,
-        /// As the state has it.
-        was: TableKind,
-        /// As the plugin declares it.
-        now: TableKind,
-    },
-    /// More operators or tables than numbers.
-    #[error("a job has at most 65535 operators, an operator 65535 tables")]
-    TooMany,
 }
 
 impl Manifest {
@@ -144,58 +142,6 @@ impl Manifest {
 /// CRC-32C over the bytes of `deltas`, in order.
 pub fn delta_crc32c(deltas: &[Delta]) -> u32 {
     deltas.iter().fold(0, |crc, delta| crc32c::crc32c_append(crc, &delta.payload))
-}
-
-/// What the pipeline runs now under one operator name.
-#[derive(Debug, Clone)]
-pub struct Declared {
-    /// The operator's name in the pipeline.
-    pub name: String,
-    /// Its plugin.
-    pub plugin: PluginEntry,
-    /// Its tables in the plugin's order.
-    pub tables: Vec<(String, TableKind)>,
-}
-
-/// Carries numbers over by name: known operators and tables keep theirs, new ones get the next, gone ones stay listed.
-pub fn number(kept: &[OperatorEntry], declared: &[Declared]) -> Result<Vec<OperatorEntry>, Error> {
-    let mut entries = kept.to_vec();
-    for now in declared {
-        let at = match entries.iter().position(|e| e.name == now.name) {
-            Some(at) => at,
-            None => {
-                let id = next_id(entries.iter().map(|e| e.id.0))?;
-                let (name, plugin) = (now.name.clone(), now.plugin.clone());
-                entries.push(OperatorEntry { name, id: OperatorId(id), plugin, tables: Vec::new() });
-                entries.len() - 1
-            }
-        };
-        let Some(entry) = entries.get_mut(at) else { continue };
-        entry.plugin = now.plugin.clone();
-        number_tables(entry, &now.tables)?;
-    }
-    Ok(entries)
-}
-
-fn number_tables(entry: &mut OperatorEntry, declared: &[(String, TableKind)]) -> Result<(), Error> {
-    for (name, kind) in declared {
-        match entry.tables.iter().find(|t| t.name == *name) {
-            Some(table) if table.kind != *kind => {
-                let (operator, table, was) = (entry.name.clone(), name.clone(), table.kind);
-                return Err(Error::TableKind { operator, table, was, now: *kind });
-            }
-            Some(_) => {}
-            None => {
-                let id = TableId(next_id(entry.tables.iter().map(|t| t.id.0))?);
-                entry.tables.push(TableEntry { name: name.clone(), id, kind: *kind });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn next_id(used: impl Iterator<Item = u16>) -> Result<u16, Error> {
-    used.max().map_or(Ok(0), |max| max.checked_add(1).ok_or(Error::TooMany))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! were written, and Kafka may be ahead of them. Whenever the two cannot be brought together the job refuses to start:
 //! a wrong guess here would lose or repeat records silently.
 
+use serde::{Deserialize, Serialize};
 use weir_core::ports::Committed;
 use weir_core::{Delivery, Digest, Epoch, JobName, ShardId, SplitId, SplitState};
 
@@ -28,8 +29,9 @@ pub struct Facts<'a> {
     pub stateless: bool,
 }
 
-/// Where a job keeps its marker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a job keeps its marker. Recorded with each epoch: a start may have another place (see [`crate::place`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum MarkerPlace {
     /// Beside the committed position of every split (a Kafka source).
     Splits,
@@ -135,6 +137,18 @@ pub enum Refusal {
         committed: i64,
         /// Position in the manifest.
         recorded: i64,
+    },
+    /// The marker stands in Kafka, and this pipeline has none.
+    #[error(
+        "whether epoch {last} of job {job} holds is written in Kafka (group weir-{job}), and this pipeline has no Kafka \
+         to look there; start the job with Kafka once and stop it with SIGTERM, or choose another --job to start from \
+         nothing"
+    )]
+    NoKafka {
+        /// The job.
+        job: JobName,
+        /// The newest epoch of the log.
+        last: Epoch,
     },
     /// The log belongs to another job or shard, or does not hang together.
     #[error("the epoch log is not this job's: {0}")]

@@ -5,47 +5,39 @@ use weir_core::ports::Committed;
 use weir_core::{Delivery, Digest, Epoch, JobName, ShardId};
 
 use crate::manifest::Manifest;
-use crate::resolve::{Facts, MarkerPlace, Refusal, Start, resolve};
+use crate::place::{self, Since, is_marked};
+use crate::resolve::{Facts, MarkerPlace, Refusal, Start};
 
-/// Where the job keeps its marker. A split with an identity is a Kafka partition. Without one it is a file, a generator
-/// or of an old Kafka: then what is committed tells.
-pub fn marker_place(log: &[(Manifest, Digest)], committed: &[Committed]) -> MarkerPlace {
-    let Some((last, _)) = log.last() else { return MarkerPlace::Splits };
-    let is_known = |c: &Committed| last.splits.iter().any(|s| s.split.topic == c.split.topic);
-    if last.splits.is_empty() || last.splits.iter().any(|s| s.identity.is_some()) || committed.iter().any(is_known) {
-        return MarkerPlace::Splits;
-    }
-    match committed.first() {
-        Some(elsewhere) => MarkerPlace::Fixed(elsewhere.split.clone()),
-        // Exactly once needs Kafka at one end; at least once may do without.
-        None if last.delivery == Delivery::ExactlyOnce => MarkerPlace::Splits,
-        None => MarkerPlace::Nowhere,
-    }
+/// Where the job kept its marker at its last epoch. Of an empty log nothing is known, and a job is taken to read Kafka.
+pub fn marker_place(log: &[(Manifest, Digest)]) -> MarkerPlace {
+    log.last().map_or(MarkerPlace::Splits, |(last, _)| last.marker.clone())
 }
 
 /// Whether Kafka decides with the directory: a job with a marker must not lose only one of both.
 pub fn has_marker(log: &[(Manifest, Digest)]) -> bool {
-    marker_place(log, &[]) != MarkerPlace::Nowhere
+    marker_place(log) != MarkerPlace::Nowhere
 }
 
-/// How the job would start, by the rules of [`resolve`].
+/// How the job would start, by the rules of a start, with the pipeline that it had. `applied` is the store's epoch.
 pub fn start(
     job: &JobName,
     shard: ShardId,
     log: &[(Manifest, Digest)],
     committed: &[Committed],
+    applied: Epoch,
 ) -> Result<Start, Refusal> {
-    let place = marker_place(log, committed);
-    let is_read = |c: &&Committed| {
-        log.is_empty() || log.iter().any(|(m, _)| m.splits.iter().any(|s| s.split.topic == c.split.topic))
+    let place = marker_place(log);
+    let is_read = |c: &Committed| match &place {
+        _ if log.is_empty() => true,
+        MarkerPlace::Splits => log.iter().any(|(m, _)| m.splits.iter().any(|s| s.split.topic == c.split.topic)),
+        MarkerPlace::Fixed(split) => c.split == *split,
+        MarkerPlace::Nowhere => false,
     };
-    let committed: Vec<Committed> = match &place {
-        // What the job does not read, it does not ask for.
-        MarkerPlace::Splits => committed.iter().filter(is_read).cloned().collect(),
-        MarkerPlace::Fixed(split) => committed.iter().filter(|c| c.split == *split).cloned().collect(),
-        MarkerPlace::Nowhere => Vec::new(),
-    };
-    resolve(Facts { job, shard, log, committed: &committed, place: &place, stateless: is_stateless(log) })
+    // What the job does not read, it does not ask for, unless a marker of its own stands there.
+    let committed: Vec<Committed> =
+        committed.iter().filter(|c| is_read(c) || is_marked(c, job, shard)).cloned().collect();
+    let facts = Facts { job, shard, log, committed: &committed, place: &place, stateless: is_stateless(log) };
+    place::start(facts, &Since { certain: certain(log, applied).is_some(), dropped: &|_| false })
 }
 
 /// Whether no operator has a table. Of an empty log nothing is known, and a job is taken to keep state.

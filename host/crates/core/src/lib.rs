@@ -30,6 +30,8 @@
 
 /// A frame with the origin of each record, and what travels between tasks.
 pub mod batch;
+/// What a user says of state that the pipeline does not use as it is recorded.
+pub mod consent;
 /// Steps at which a test stops, kills or fails the process; nothing of it is in the product.
 pub mod crash;
 /// Who must act on an error.
@@ -56,6 +58,7 @@ pub mod start;
 pub mod text;
 
 pub use batch::{Batch, Element, Origin};
+pub use consent::{Consent, Rename, StateName};
 pub use fault::{Fault, PortError};
 pub use frame::{Frame, FrameWriter, RecordView};
 pub use ids::{AttemptId, Digest, Epoch, JobName, OperatorId, ShardId, SplitId, TableId};

@@ -30,7 +30,8 @@ use weir_core::{Delivery, Fault, PortError, SplitId, crash_point};
 use crate::Error;
 use crate::options::ClientOptions;
 
-use self::marker::{GLANCE_BOUND, Group, STABLE_BOUND};
+pub(crate) use self::marker::{GLANCE_BOUND, insist};
+use self::marker::{Group, STABLE_BOUND};
 pub use self::options::SinkSideOptions;
 use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Uninitialised};
 use self::producer::Producer;
@@ -194,6 +195,10 @@ impl SinkConnector for KafkaSink {
         };
         self.closing.discard(group);
         Ok(committed?)
+    }
+
+    fn committed(&self) -> Result<Vec<Committed>, PortError> {
+        Ok(crate::group::committed(&self.client)?)
     }
 
     fn fence(&self) -> Result<(), PortError> {

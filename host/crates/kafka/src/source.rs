@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rdkafka::error::RDKafkaErrorCode;
 use regex::Regex;
 use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
-use weir_core::{PortError, SplitState, Start, Until};
+use weir_core::{PortError, SplitId, SplitState, Start, Until};
 
 use crate::admin::{Admin, settled};
 use crate::client;
@@ -201,6 +201,10 @@ impl SourceConnector for KafkaSource {
                 settled(|| offsets::rebound(admin, &self.selection.topics(admin)?, splits.clone(), until))
             })?),
         }
+    }
+
+    fn recognise(&self, split: &SplitId) -> Option<SplitId> {
+        self.selection.has(&split.topic).then(|| split.clone())
     }
 
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {

@@ -87,6 +87,15 @@ impl SourceConnector for FileSource {
         Ok(splits)
     }
 
+    /// Its path may be written in another way now.
+    fn recognise(&self, split: &SplitId) -> Option<SplitId> {
+        let is_same = || {
+            let [then, now] = [Path::new(&*split.topic), &self.path].map(std::fs::canonicalize);
+            matches!((then, now), (Ok(then), Ok(now)) if then == now)
+        };
+        (*split == self.split || (split.partition == 0 && is_same())).then(|| self.split.clone())
+    }
+
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
         let (mut file, size) = self.open_file()?;
@@ -213,6 +222,18 @@ mod tests {
             assert!(error.to_string().contains(wanted), "{error}");
             assert_eq!(error.fault(), Fault::Corrupt);
         }
+    }
+
+    #[test]
+    fn a_path_is_known_however_it_is_written() {
+        let (dir, source) = source(b"a\n");
+        let path = |path: PathBuf| SplitId::new(path.to_string_lossy().as_ref(), 0);
+        let own = source.resolve().unwrap().remove(0).split;
+        assert_eq!(source.recognise(&own), Some(own.clone()));
+        assert_eq!(source.recognise(&path(dir.path().join(".").join("lines.txt"))), Some(own));
+        fs::write(dir.path().join("other.txt"), "").unwrap();
+        assert_eq!(source.recognise(&path(dir.path().join("other.txt"))), None);
+        assert_eq!(source.recognise(&path(dir.path().join("missing.txt"))), None);
     }
 
     #[test]

@@ -80,6 +80,10 @@ impl SourceConnector for GeneratorSource {
         Ok(splits)
     }
 
+    fn recognise(&self, split: &SplitId) -> Option<SplitId> {
+        (*split == self.split).then(|| split.clone())
+    }
+
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
         let pace = self.options.rate.map(|rate| Pace { rate, since: Instant::now(), given: 0 });

@@ -56,6 +56,10 @@ impl SinkConnector for LocalConnector {
         Ok(Vec::new())
     }
 
+    fn committed(&self) -> Result<Vec<Committed>, PortError> {
+        Ok(Vec::new())
+    }
+
     fn fence(&self) -> Result<(), PortError> {
         Ok(())
     }

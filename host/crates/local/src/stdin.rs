@@ -57,6 +57,10 @@ impl SourceConnector for StdinSource {
         Ok(splits)
     }
 
+    fn recognise(&self, split: &SplitId) -> Option<SplitId> {
+        (*split == self.split).then(|| split.clone())
+    }
+
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
         let input = self.input.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(Error::ReadTwice)?;

@@ -283,11 +283,7 @@ impl FromStr for Key {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "key" => Ok(Self(KeySpec::Key)),
-            Some(("header", name)) if !name.is_empty() => Ok(Self(KeySpec::Header(name.to_owned()))),
-            _ => Err(format!("{text:?} is neither key nor header:NAME")),
-        }
+        text.parse().map(Self)
     }
 }
 

@@ -1,17 +1,17 @@
 //! One life of the engine between two recoveries: find the epoch that holds, fence rivals, restore it, start the tasks,
 //! run, and take everything down again. Start and recovery are this same path.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{debug, info, warn};
+use weir_checkpoint::inherit::Numbered;
 pub use weir_checkpoint::resolve::MarkerPlace;
-use weir_checkpoint::{Facts, Manifest, Marker, OperatorEntry, PluginEntry, Start, manifest, resolve};
+use weir_checkpoint::{Manifest, Marker, Start, manifest};
 use weir_core::crash::{Sabotage, sabotaged};
-use weir_core::ports::{Committed, EpochLog, MarkerRead, SourceConnector, SourceReader, StateStore};
-use weir_core::{AttemptId, Digest, Epoch, Fault, PortError, SplitId, SplitState, crash_point};
+use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
+use weir_core::{AttemptId, Digest, Epoch, PortError, SplitId, SplitState, crash_point};
 
 use crate::coordinate::Loop;
 use crate::error::{Error, chain};
@@ -25,7 +25,10 @@ use crate::task::sink::SinkTask;
 use crate::task::source::SourceTask;
 use crate::watch::{Late, Watch, ms};
 
+mod heritage;
 mod tasks;
+
+use heritage::{Heritage, tell};
 
 /// How long tasks may take to leave when an attempt is over; what stays longer is left behind.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -105,21 +108,10 @@ fn prepare(
     let began = Instant::now();
     let handle = watch.handle;
     let manifests = read_manifests(log)?;
-    let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty());
-    let decide = |committed: &[Committed]| {
-        let place = &job.options.marker_place;
-        resolve(Facts {
-            job: &job.options.name,
-            shard: job.options.shard,
-            log: &manifests,
-            committed,
-            place,
-            stateless,
-        })
-    };
     // First without fencing: a directory that can never serve must not disturb a healthy owner.
-    let splits = marker_splits(job, watch, &manifests)?;
-    decide(&read_marker(job, watch, &splits, MarkerRead::Glance)?)?;
+    let mut heritage = Heritage::look(job, watch, &manifests)?;
+    let glanced = heritage.glance(watch)?;
+    heritage.decide(&glanced)?;
     debug!(ms = ms(began.elapsed()), "marker read");
     // I4: every id is fenced before the marker is read for good.
     let fence = || {
@@ -131,13 +123,13 @@ fn prepare(
         fence()?;
     }
     debug!(ms = ms(began.elapsed()), "fenced");
-    let committed = read_marker(job, watch, &splits, MarkerRead::Stable)?;
+    let committed = heritage.read_stable(watch)?;
     crash_point!("marker-read")?;
     if fences_late {
         fence()?;
     }
-    let start = decide(&committed)?;
-    let mut restored = restore(job, watch, log, &manifests, start, ownership)?;
+    let start = heritage.decide(&committed)?;
+    let mut restored = restore(&heritage, watch, log, start, ownership)?;
     // A recovery in place goes on with the bounds it had; a later start may have others.
     let is_later_start = handle.status().epoch == Epoch::default() && restored.epoch > Epoch::default();
     if is_later_start {
@@ -152,7 +144,7 @@ fn prepare(
     let splits = restored.splits.clone();
     let mut reader = of_source(job, watch, "open the source", move |source| source.open(splits))?;
     let splits = reader.snapshot();
-    let (manifest, digest) = first_record(job, watch, log, restored, splits)?;
+    let (manifest, digest) = first_record(&heritage, watch, log, restored, splits)?;
     ownership.uses(manifest.attempt.clone());
     handle.board.change(|status| {
         status.attempt = Some(manifest.attempt.clone());
@@ -168,70 +160,53 @@ fn read_manifests(log: &Option<Box<dyn EpochLog>>) -> Result<Vec<(Manifest, Dige
     log.records().iter().map(|record| Ok(Manifest::decode(&record.manifest)?)).collect()
 }
 
-/// Every split that may carry a marker: those of the newest manifests, and those that exist now.
-fn marker_splits(job: &Job, watch: Watch<'_>, log: &[(Manifest, Digest)]) -> Result<Vec<SplitId>, Error> {
-    match &job.options.marker_place {
-        MarkerPlace::Nowhere => Ok(Vec::new()),
-        MarkerPlace::Fixed(split) => Ok(vec![split.clone()]),
-        MarkerPlace::Splits => {
-            let mut splits: BTreeSet<SplitId> =
-                log.iter().flat_map(|(manifest, _)| manifest.splits.iter().map(|s| s.split.clone())).collect();
-            match of_source(job, watch, LOOK, |source| source.discover()) {
-                Ok(found) => splits.extend(found.into_iter().map(|s| s.split)),
-                // A topic that is gone: what the log knows is enough to say that it is the job's, and what to do.
-                Err(error) if error.fault() == Fault::Config && !splits.is_empty() => {
-                    debug!(error = %chain(&error), "the splits of the log have to do");
-                }
-                Err(error) => return Err(error),
-            }
-            Ok(splits.into_iter().collect())
-        }
-    }
-}
-
-fn read_marker(job: &Job, watch: Watch<'_>, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, Error> {
-    if splits.is_empty() || !job.sink.has_marker() {
-        return Ok(Vec::new());
-    }
-    let (sink, splits) = (Arc::clone(&job.sink), splits.to_vec());
-    watch.port("read the marker", (job.options.bounds.call, Late::Abandon), move || sink.read_marker(&splits, read))
-}
-
 /// What an attempt starts from.
 struct Restored {
     splits: Vec<SplitState>,
     epoch: Epoch,
     previous: Option<Digest>,
-    operators: Vec<OperatorEntry>,
+    operators: Numbered,
     /// How the first record gets into the log.
     first: bool,
 }
 
 fn restore(
-    job: &Job,
+    heritage: &Heritage<'_>,
     watch: Watch<'_>,
     log: &mut Option<Box<dyn EpochLog>>,
-    known: &[(Manifest, Digest)],
     start: Start,
     ownership: &mut Ownership,
 ) -> Result<Restored, Error> {
+    let (job, known) = (heritage.job, heritage.log);
     on_disk(job, watch, log, "finish writes of the state", |_, state| state.join())?;
     match start {
         Start::First => {
             let splits = of_source(job, watch, "resolve the start positions", |source| source.resolve())?;
             info!(splits = splits.len(), "first start");
-            Ok(Restored { splits, epoch: Epoch::default(), previous: None, operators: Vec::new(), first: true })
+            Ok(Restored {
+                splits,
+                epoch: Epoch::default(),
+                previous: None,
+                operators: Numbered::default(),
+                first: true,
+            })
         }
         Start::FirstAgain => {
-            let splits = known.first().map(|(manifest, _)| manifest.splits.clone()).unwrap_or_default();
+            let recorded = known.first().map(|(manifest, _)| manifest.splits.clone()).unwrap_or_default();
+            let splits = match heritage.splits(&recorded) {
+                Ok((splits, _)) => splits,
+                // Nothing was ever read of the source that the pipeline had then.
+                Err(_) => of_source(job, watch, "resolve the start positions", |source| source.resolve())?,
+            };
             info!("first start again: nothing was committed yet; the recorded start positions are kept");
-            Ok(Restored { splits, epoch: Epoch::default(), previous: None, operators: Vec::new(), first: true })
+            let operators = Numbered::default();
+            Ok(Restored { splits, epoch: Epoch::default(), previous: None, operators, first: true })
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
-            let splits = place(job, watch, Vec::new(), positions)?;
+            let splits = read_on(heritage, watch, &place(job, watch, Vec::new(), positions)?)?;
             info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
-            Ok(Restored { splits, epoch, previous: Some(digest), operators: Vec::new(), first: true })
+            Ok(Restored { splits, epoch, previous: Some(digest), operators: Numbered::default(), first: true })
         }
         Start::Resume { index, ahead } => {
             let Some((manifest, digest)) = known.get(index) else { return Err(Error::Panicked("resolve".into())) };
@@ -241,10 +216,21 @@ fn restore(
             }
             replay(job, watch, log, index)?;
             let splits = place(job, watch, manifest.splits.clone(), ahead.unwrap_or_default())?;
+            let splits = read_on(heritage, watch, &splits)?;
             info!(epoch = manifest.epoch.0, attempt = %manifest.attempt, "restored");
-            let (epoch, operators) = (manifest.epoch, manifest.operators.clone());
+            let (epoch, operators) = (manifest.epoch, Numbered::of(manifest));
             Ok(Restored { splits, epoch, previous: Some(digest.clone()), operators, first: false })
         }
+    }
+}
+
+/// The recorded splits that this pipeline goes on reading. Where none of them is left, its source is a new one.
+fn read_on(heritage: &Heritage<'_>, watch: Watch<'_>, recorded: &[SplitState]) -> Result<Vec<SplitState>, Error> {
+    let (splits, notes) = heritage.splits(recorded)?;
+    tell(&notes, watch);
+    match splits.is_empty() && !recorded.is_empty() {
+        true => of_source(heritage.job, watch, "resolve the start positions", |source| source.resolve()),
+        false => Ok(splits),
     }
 }
 
@@ -304,12 +290,15 @@ fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut Vec<SplitState>) -> 
 
 /// The attempt's first epoch is empty: it commits the restored positions under the new attempt.
 fn first_record(
-    job: &Job,
+    heritage: &Heritage<'_>,
     watch: Watch<'_>,
     log: &mut Option<Box<dyn EpochLog>>,
     restored: Restored,
     splits: Vec<SplitState>,
 ) -> Result<(Manifest, Digest), Error> {
+    let job = heritage.job;
+    let (Numbered { operators, next }, notes) = heritage.operators(&restored.operators)?;
+    tell(&notes, watch);
     let manifest = Manifest {
         format: manifest::FORMAT,
         job: job.options.name.clone(),
@@ -319,8 +308,10 @@ fn first_record(
         attempt: AttemptId(uuid::Uuid::new_v4().to_string()),
         first: restored.previous.is_none(),
         delivery: job.options.delivery,
+        marker: job.options.marker_place.clone(),
         splits,
-        operators: manifest::number(&restored.operators, &declared(job))?,
+        operators,
+        next_operator: next,
         previous: restored.previous,
         delta_crc32c: manifest::delta_crc32c(&[]),
         delta_entries: 0,
@@ -332,17 +323,6 @@ fn first_record(
         false => log.append(epoch, &bytes, &[], true),
     })?;
     Ok((manifest, digest))
-}
-
-fn declared(job: &Job) -> Vec<manifest::Declared> {
-    let declare = |setup: &crate::job::OperatorSetup| {
-        let description = setup.factory.description();
-        let (name, version) = (description.name.clone(), description.version.clone());
-        let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
-        let tables = description.tables.iter().map(|t| (t.name.clone(), t.kind)).collect();
-        manifest::Declared { name: setup.name.clone(), plugin, tables }
-    };
-    job.operators.iter().map(declare).collect()
 }
 
 /// Threads of a running attempt.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use weir_checkpoint::inherit::Mismatch;
+use weir_checkpoint::sources::Unread;
 use weir_checkpoint::{Refusal, manifest};
 use weir_core::crash::Injected;
 use weir_core::ports::{CallError, Unfit};
@@ -72,6 +74,12 @@ pub enum Error {
     /// State and Kafka disagree.
     #[error("refused to start")]
     Refused(#[from] Refusal),
+    /// The pipeline does not fit the recorded state.
+    #[error("refused to start")]
+    Mismatch(#[from] Mismatch),
+    /// The pipeline does not read what the state was built from.
+    #[error("refused to start")]
+    Unread(#[from] Unread),
     /// A manifest of the log cannot be used.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
@@ -143,7 +151,8 @@ impl Error {
             | Self::GaveUp(..)
             | Self::NotReplayable(..)
             | Self::StartTimedOut(..) => Fault::User,
-            Self::Refused(_) | Self::Manifest(_) | Self::StoreAhead { .. } => Fault::Corrupt,
+            Self::Mismatch(mismatch) => mismatch.fault(),
+            Self::Refused(_) | Self::Unread(_) | Self::Manifest(_) | Self::StoreAhead { .. } => Fault::Corrupt,
             Self::Rival(_) => Fault::Fenced,
             Self::Stalled { .. } | Self::Hung { .. } | Self::Thread(_) | Self::Injected(_) => Fault::Transient,
             Self::Panicked(_) => Fault::Bug,

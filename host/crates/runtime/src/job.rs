@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir_core::ports::{EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore};
-use weir_core::{Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId};
+use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId};
 
 use crate::attempt::MarkerPlace;
 use crate::error::Error;
@@ -40,6 +40,8 @@ pub struct JobOptions {
     pub restart: Restart,
     /// How long calls outside of epochs may take.
     pub bounds: Bounds,
+    /// What the user says of state that the pipeline does not use as it is.
+    pub consent: Consent,
 }
 
 /// How long calls may take that happen outside of epochs: at a start, in a recovery, at the end. The clients have

@@ -85,8 +85,12 @@ fn log_lines(lines: &mut Lines, survey: &Survey) {
         let number = operator.id;
         lines.add("operator", format_args!("{} ({number}): {} {}", operator.name, plugin.name, plugin.version));
         lines.add("", format_args!("blake3 {}", plugin.digest));
+        if !operator.tables.is_empty() {
+            lines.add("", format_args!("keyed by {}", operator.key));
+        }
         for table in &operator.tables {
-            lines.add("", format_args!("table {} ({}): {:?}", table.name, table.id, table.kind));
+            let schema = if table.schema.is_empty() { String::new() } else { format!(", schema {:?}", table.schema) };
+            lines.add("", format_args!("table {} ({}): {}{schema}", table.name, table.id, table.kind));
         }
     }
 }

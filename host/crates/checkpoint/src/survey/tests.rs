@@ -9,9 +9,8 @@ fn job() -> JobName {
     JobName::new("orders").unwrap()
 }
 
-/// One record of a job that reads `topic`, with or without an identity.
-fn log(topic: &str, identity: Option<&str>, delivery: Delivery) -> Vec<(Manifest, Digest)> {
-    let identity = identity.map(str::to_owned);
+/// One record of a job that reads `topic` and keeps its marker at `marker`.
+fn log(topic: &str, marker: MarkerPlace, delivery: Delivery) -> Vec<(Manifest, Digest)> {
     let manifest = Manifest {
         format: FORMAT,
         job: job(),
@@ -21,8 +20,10 @@ fn log(topic: &str, identity: Option<&str>, delivery: Delivery) -> Vec<(Manifest
         attempt: AttemptId("a".into()),
         first: false,
         delivery,
-        splits: vec![SplitState { split: SplitId::new(topic, 0), position: 70, end: None, identity }],
+        marker,
+        splits: vec![SplitState { split: SplitId::new(topic, 0), position: 70, end: None, identity: None }],
         operators: Vec::new(),
+        next_operator: 0,
         previous: None,
         delta_crc32c: 0,
         delta_entries: 0,
@@ -41,43 +42,44 @@ fn committed(log: &[(Manifest, Digest)], split: SplitId, position: i64) -> Commi
 const EO: Delivery = Delivery::ExactlyOnce;
 const ALO: Delivery = Delivery::AtLeastOnce;
 
+fn out() -> MarkerPlace {
+    MarkerPlace::Fixed(SplitId::new("out", 0))
+}
+
 #[test]
-fn the_place_of_the_marker_shows() {
-    let beside = committed(&log("in", None, EO), SplitId::new("in", 0), 70);
-    let elsewhere = committed(&log("in", None, EO), SplitId::new("out", 0), 7);
-    let check = |log: &[(Manifest, Digest)], committed: &[Committed], wanted| {
-        assert_eq!(marker_place(log, committed), wanted);
-    };
-    check(&[], &[], MarkerPlace::Splits);
-    check(&log("in", Some("id"), ALO), &[], MarkerPlace::Splits);
-    check(&log("in", None, ALO), &[beside], MarkerPlace::Splits);
-    check(&log("sequence", None, EO), std::slice::from_ref(&elsewhere), MarkerPlace::Fixed(SplitId::new("out", 0)));
-    check(&log("sequence", None, EO), &[], MarkerPlace::Splits);
-    check(&log("/tmp/a.txt", None, ALO), &[], MarkerPlace::Nowhere);
-    assert!(has_marker(&log("in", Some("id"), ALO)) && !has_marker(&log("/tmp/a.txt", None, ALO)));
+fn the_place_of_the_marker_is_that_of_the_last_epoch() {
+    assert_eq!(marker_place(&[]), MarkerPlace::Splits);
+    for place in [MarkerPlace::Splits, out(), MarkerPlace::Nowhere] {
+        assert_eq!(marker_place(&log("in", place.clone(), EO)), place);
+    }
+    assert!(has_marker(&log("in", MarkerPlace::Splits, ALO)) && has_marker(&log("in", out(), EO)));
+    assert!(!has_marker(&log("/tmp/a.txt", MarkerPlace::Nowhere, ALO)));
 }
 
 #[test]
 fn a_start_is_decided_as_the_job_itself_would() {
+    let start =
+        |log: &[(Manifest, Digest)], committed: &[Committed]| start(&job(), ShardId(0), log, committed, Epoch(0));
     let resumed = Ok(Start::Resume { index: 0, ahead: None });
-    let kafka = log("in", Some("id"), EO);
+    let kafka = log("in", MarkerPlace::Splits, EO);
     let mine = committed(&kafka, SplitId::new("in", 0), 70);
     let unread = Committed { split: SplitId::new("other", 0), position: 1, metadata: Vec::new() };
-    assert_eq!(start(&job(), ShardId(0), &kafka, &[mine.clone(), unread]), resumed, "another topic is not asked for");
+    assert_eq!(start(&kafka, &[mine.clone(), unread]), resumed, "another topic is not asked for");
     let moved = Committed { position: 60, ..mine };
-    assert!(matches!(start(&job(), ShardId(0), &kafka, &[moved]), Err(Refusal::Position { .. })));
-    assert!(matches!(start(&job(), ShardId(0), &kafka, &[]), Err(Refusal::MarkerGone { .. })));
-    let made_up = log("sequence", None, EO);
-    assert_eq!(start(&job(), ShardId(0), &made_up, &[committed(&made_up, SplitId::new("out", 0), 7)]), resumed);
-    assert_eq!(start(&job(), ShardId(0), &log("/tmp/a.txt", None, ALO), &[]), resumed);
-    let gone = start(&job(), ShardId(0), &[], &[committed(&kafka, SplitId::new("in", 0), 70)]);
+    assert!(matches!(start(&kafka, &[moved]), Err(Refusal::Position { .. })));
+    assert!(matches!(start(&kafka, &[]), Err(Refusal::MarkerGone { .. })));
+    let made_up = log("sequence", out(), EO);
+    assert_eq!(start(&made_up, &[committed(&made_up, SplitId::new("out", 0), 7)]), resumed);
+    assert!(matches!(start(&made_up, &[]), Err(Refusal::MarkerGone { .. })));
+    assert_eq!(start(&log("/tmp/a.txt", MarkerPlace::Nowhere, ALO), &[]), resumed);
+    let gone = start(&[], &[committed(&kafka, SplitId::new("in", 0), 70)]);
     assert!(matches!(gone, Err(Refusal::LogEndsBefore { .. })), "a job is taken to keep state");
 }
 
 #[test]
 fn only_what_was_acknowledged_is_certain() {
-    assert_eq!(certain(&log("in", None, EO), Epoch(7)), Some(0));
-    assert_eq!(certain(&log("in", None, EO), Epoch(6)), None);
-    assert_eq!(certain(&log("in", None, ALO), Epoch(6)), Some(0));
+    assert_eq!(certain(&log("in", MarkerPlace::Splits, EO), Epoch(7)), Some(0));
+    assert_eq!(certain(&log("in", MarkerPlace::Splits, EO), Epoch(6)), None);
+    assert_eq!(certain(&log("in", MarkerPlace::Splits, ALO), Epoch(6)), Some(0));
     assert_eq!(certain(&[], Epoch(0)), None);
 }

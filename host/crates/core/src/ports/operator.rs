@@ -1,5 +1,7 @@
 //! What runs a plugin (or native code) on a batch.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::fault::PortError;
@@ -160,7 +162,7 @@ pub struct TableDescription {
     pub name: String,
     /// What it holds.
     pub kind: TableKind,
-    /// Version or schema of the values, in the plugin's own words.
+    /// Version or schema of the values, in the plugin's own words; empty says nothing about them.
     #[serde(default)]
     pub schema: String,
 }
@@ -171,4 +173,12 @@ pub struct TableDescription {
 pub enum TableKind {
     /// One value per key, prefetched.
     Value,
+}
+
+impl fmt::Display for TableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value => "value",
+        })
+    }
 }

@@ -73,6 +73,9 @@ pub trait SinkConnector: Send + Sync {
     /// What is committed for `splits`; a split without a commit is left out. An error on any single split is an error.
     fn read_marker(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, PortError>;
 
+    /// All that the job's group has committed, for whatever split; never waits, fences nobody. Nothing without Kafka.
+    fn committed(&self) -> Result<Vec<Committed>, PortError>;
+
     /// Fences every rival: after it returns, no transaction of an earlier attempt is open. A no-op without Kafka.
     /// The fenced producers are kept for the next [`SinkConnector::open`].
     fn fence(&self) -> Result<(), PortError>;

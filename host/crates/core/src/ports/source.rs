@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::fault::PortError;
+use crate::ids::SplitId;
 use crate::split::SplitState;
 
 /// Opens readers; knows what exists and where a first start begins. Lives as long as the job.
@@ -18,6 +19,10 @@ pub trait SourceConnector: Send + Sync {
     /// A later start of the job, from the positions in `splits`. A bound that is not reached yet is kept; otherwise the
     /// options decide anew: no bound, or one resolved now (then also for splits that appeared meanwhile).
     fn resume(&self, splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError>;
+
+    /// Which of this source's splits `split`, recorded by an earlier start, is; `None`: this source does not read it, and
+    /// must not go on from it. Touches nothing outside that could hang.
+    fn recognise(&self, split: &SplitId) -> Option<SplitId>;
 
     /// Reads on from `splits`; splits that appear later are the reader's own business (from their earliest offset).
     /// Verifies identity and range first: a re-created topic or records lost to retention are `Fault::Corrupt`, with

@@ -124,7 +124,7 @@ impl Group {
 
 /// Asks again, within `bound`, as long as the answer is one that may pass: reading changes nothing, and the same
 /// positions may be committed twice. Each call is told how much time is left.
-fn insist<T>(
+pub(crate) fn insist<T>(
     bound: Duration,
     mut call: impl FnMut(Duration) -> Result<T, RDKafkaErrorCode>,
 ) -> Result<T, RDKafkaErrorCode> {

@@ -45,13 +45,18 @@ impl Selection {
         }
     }
 
+    /// Whether a topic of this name belongs to the source.
+    pub(super) fn has(&self, topic: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|name| name == topic),
+            Self::Pattern(pattern) => !topic.starts_with("__") && pattern.is_match(topic),
+        }
+    }
+
     fn names(&self, admin: &Admin) -> Result<Vec<String>, Error> {
         match self {
             Self::Named(names) => Ok(names.clone()),
-            Self::Pattern(pattern) => {
-                let is_ours = |name: &String| !name.starts_with("__") && pattern.is_match(name);
-                Ok(admin.topic_names()?.into_iter().filter(is_ours).collect())
-            }
+            Self::Pattern(_) => Ok(admin.topic_names()?.into_iter().filter(|name| self.has(name)).collect()),
         }
     }
 }

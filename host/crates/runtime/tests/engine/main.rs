@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_core::ports::{Call, CallError, Effects, Operator, OperatorFactory, PluginDescription};
-use weir_core::{Delivery, Digest, JobName, KeySpec, OnError, PortError, Restart, ShardId};
+use weir_core::{Consent, Delivery, Digest, JobName, KeySpec, OnError, PortError, Restart, ShardId};
 use weir_runtime::{Bounds, Job, JobOptions, MarkerPlace, OperatorSetup, SinkSetup};
 use world::{CountFactory, Failure, MemoryLog, MemoryState, SinkSide, World};
 
@@ -53,6 +53,7 @@ fn job(world: &Arc<World>, parallelism: u16) -> Job {
                 fence: Duration::from_secs(1),
                 disk: Duration::from_secs(1),
             },
+            consent: Consent::default(),
         },
         source: Arc::clone(world) as _,
         sink: Arc::new(SinkSide(Arc::clone(world))),

@@ -160,6 +160,9 @@ impl SourceConnector for World {
         splits.iter_mut().for_each(|s| s.end = Some(self.lock().limit));
         Ok(splits)
     }
+    fn recognise(&self, split: &SplitId) -> Option<SplitId> {
+        (&*split.topic == "in").then(|| split.clone())
+    }
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         self.pass(Hang::OpenSource);
         Ok(Box::new(Reader { splits, keys: self.keys, next: 0 }))
@@ -213,15 +216,26 @@ impl SourceReader for Reader {
 /// The sink side: what it opens shares the world.
 pub(crate) struct SinkSide(pub Arc<World>);
 
-impl SinkConnector for SinkSide {
-    fn read_marker(&self, splits: &[SplitId], _: MarkerRead) -> Result<Vec<Committed>, PortError> {
-        self.0.pass(Hang::Marker);
+impl SinkSide {
+    fn read(&self, splits: &[SplitId]) -> Result<Vec<Committed>, PortError> {
         let broker = self.0.lock();
         let found = splits.iter().filter_map(|split| {
             let (position, metadata) = broker.committed.get(split)?;
             Some(Committed { split: split.clone(), position: *position, metadata: metadata.clone().into_bytes() })
         });
         Ok(found.collect())
+    }
+}
+
+impl SinkConnector for SinkSide {
+    fn read_marker(&self, splits: &[SplitId], _: MarkerRead) -> Result<Vec<Committed>, PortError> {
+        self.0.pass(Hang::Marker);
+        self.read(splits)
+    }
+    fn committed(&self) -> Result<Vec<Committed>, PortError> {
+        self.0.pass(Hang::Marker);
+        let splits: Vec<_> = self.0.lock().committed.keys().cloned().collect();
+        self.read(&splits)
     }
     fn fence(&self) -> Result<(), PortError> {
         self.0.pass(Hang::Fence);

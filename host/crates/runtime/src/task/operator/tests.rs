@@ -69,6 +69,7 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
         transaction_timeout: Duration::from_secs(15),
         restart: weir_core::Restart::Never,
         bounds: crate::Bounds::default(),
+        consent: weir_core::Consent::default(),
     };
     let metrics = JobMetrics::new(&options).operator("o");
     let (key, tables) = (KeySpec::Key, Vec::new());

@@ -1,0 +1,95 @@
+//! Which epoch holds, where the pipeline of this start is another one than that of the epoch before: its marker may stand
+//! at another place, and what it does not read any more keeps an old marker for ever. What has changed is taken out of
+//! the facts here; [`resolve`] then decides as if nothing had.
+
+use weir_core::ports::Committed;
+use weir_core::{Digest, JobName, ShardId, SplitState};
+
+use crate::manifest::Manifest;
+use crate::marker::Marker;
+use crate::resolve::{Facts, MarkerPlace, Refusal, Start, resolve};
+
+/// What is known besides.
+pub struct Since<'a> {
+    /// Whether the last record of the log holds for certain, without a look at Kafka: see [`crate::survey::certain`].
+    pub certain: bool,
+    /// Whether a recorded split is not read any more, with the user's leave.
+    pub dropped: &'a dyn Fn(&SplitState) -> bool,
+}
+
+/// Whether a committed text is a marker of this job, wherever it stands.
+pub fn is_marked(committed: &Committed, job: &JobName, shard: ShardId) -> bool {
+    Marker::parse(&committed.metadata).is_ok_and(|marker| marker.job == *job && marker.shard == shard)
+}
+
+/// Decides. `facts` are those of this start: its place of the marker, and all that its group has committed there, for
+/// what was recorded, and with a marker of this job anywhere else.
+pub fn start(facts: Facts<'_>, since: &Since<'_>) -> Result<Start, Refusal> {
+    let newest = newest(facts.committed);
+    let held = newest.as_ref().and_then(|marker| held(facts.log, marker));
+    let Some((last, _)) = facts.log.last() else { return resolve(facts) };
+    let last_of = Start::Resume { index: facts.log.len() - 1, ahead: None };
+    // It had no marker so far, or none since: the log decides alone, unless Kafka knows of more.
+    let knows_more = newest.as_ref().is_some_and(|marker| marker.epoch > last.epoch);
+    if last.marker == MarkerPlace::Nowhere && !knows_more {
+        return resolve(Facts { place: &MarkerPlace::Nowhere, ..facts });
+    }
+    if *facts.place == MarkerPlace::Nowhere {
+        return match since.certain {
+            true => Ok(last_of),
+            false => Err(Refusal::NoKafka { job: facts.job.clone(), last: last.epoch }),
+        };
+    }
+    let log = without(facts.log, since.dropped);
+    // The marker went with the last topic that carried it.
+    let has_lost_all = |(left, (was, _)): (&(Manifest, Digest), &(Manifest, Digest))| {
+        left.0.splits.is_empty() && !was.splits.is_empty() && was.marker == MarkerPlace::Splits
+    };
+    if newest.is_none() && log.last().zip(facts.log.last()).is_some_and(has_lost_all) {
+        return if since.certain { Ok(last_of) } else { resolve(Facts { place: &last.marker, ..facts }) };
+    }
+    let committed: Vec<Committed> = match held {
+        Some(held) => facts.committed.iter().filter(|c| !is_left(c, held, since.dropped)).cloned().collect(),
+        None => facts.committed.to_vec(),
+    };
+    let place = match &held.unwrap_or(last).marker {
+        MarkerPlace::Nowhere => facts.place,
+        recorded => recorded,
+    };
+    resolve(Facts { log: &log, committed: &committed, place, ..facts })
+}
+
+fn newest(committed: &[Committed]) -> Option<Marker> {
+    committed.iter().filter_map(|c| Marker::parse(&c.metadata).ok()).max_by_key(|marker| marker.epoch)
+}
+
+fn held<'a>(log: &'a [(Manifest, Digest)], marker: &Marker) -> Option<&'a Manifest> {
+    let names = |(manifest, digest): &&(Manifest, Digest)| {
+        manifest.epoch == marker.epoch && manifest.attempt == marker.attempt && *digest == marker.digest
+    };
+    log.iter().find(names).map(|(manifest, _)| manifest)
+}
+
+/// Whether an older marker than that of `held` only stays where the job has not committed since: at a split that it does
+/// not read any more, or at an earlier place of the marker.
+fn is_left(committed: &Committed, held: &Manifest, dropped: &dyn Fn(&SplitState) -> bool) -> bool {
+    let is_older = Marker::parse(&committed.metadata).is_ok_and(|marker| marker.epoch < held.epoch);
+    is_older
+        && match &held.marker {
+            MarkerPlace::Splits => held.splits.iter().all(|s| s.split != committed.split || dropped(s)),
+            MarkerPlace::Fixed(place) => *place != committed.split,
+            MarkerPlace::Nowhere => true,
+        }
+}
+
+/// The log as if what was dropped had never been read. The digests stay those of the records.
+fn without(log: &[(Manifest, Digest)], dropped: &dyn Fn(&SplitState) -> bool) -> Vec<(Manifest, Digest)> {
+    let strip = |(manifest, digest): &(Manifest, Digest)| {
+        let splits = manifest.splits.iter().filter(|split| !dropped(split)).cloned().collect();
+        (Manifest { splits, ..manifest.clone() }, digest.clone())
+    };
+    log.iter().map(strip).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! What a start goes on with of what was recorded: which epoch, which splits, which operators. Decided by `checkpoint`
+//! before anybody is fenced, and again once all are.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tracing::{debug, info, warn};
+use weir_checkpoint::inherit::{Declared, DeclaredTable, Note, Numbered, inherit};
+use weir_checkpoint::place::{self, Since, is_marked};
+use weir_checkpoint::sources::{Reading, Unread};
+use weir_checkpoint::{Facts, Manifest, PluginEntry, Start, survey};
+use weir_core::ports::{Committed, MarkerRead};
+use weir_core::{Digest, Fault, SplitId, SplitState};
+
+use super::{LOOK, MarkerPlace, of_source};
+use crate::error::{Error, chain};
+use crate::job::Job;
+use crate::watch::{Late, Watch};
+
+/// What a start found.
+pub(super) struct Heritage<'a> {
+    pub(super) job: &'a Job,
+    /// The manifests of the log, oldest first.
+    pub(super) log: &'a [(Manifest, Digest)],
+    /// Every split that may carry a marker.
+    marked: BTreeSet<SplitId>,
+    /// The splits that there are now, where that was asked.
+    found: Option<Vec<SplitState>>,
+}
+
+impl<'a> Heritage<'a> {
+    /// Looks at the source: splits that may carry a marker are those of the log, and those that exist now.
+    pub(super) fn look(job: &'a Job, watch: Watch<'_>, log: &'a [(Manifest, Digest)]) -> Result<Self, Error> {
+        let mut heritage = Self { job, log, marked: BTreeSet::new(), found: None };
+        match &job.options.marker_place {
+            MarkerPlace::Nowhere => {}
+            MarkerPlace::Fixed(split) => drop(heritage.marked.insert(split.clone())),
+            MarkerPlace::Splits => {
+                let recorded = log.iter().filter(|(manifest, _)| manifest.marker == MarkerPlace::Splits);
+                heritage.marked = recorded.flat_map(|(m, _)| m.splits.iter().map(|s| s.split.clone())).collect();
+                match of_source(job, watch, LOOK, |source| source.discover()) {
+                    Ok(found) => {
+                        heritage.marked.extend(found.iter().map(|s| s.split.clone()));
+                        heritage.found = Some(found);
+                    }
+                    // A topic that is gone: what the log knows is enough to say that it is the job's, and what to do.
+                    Err(error) if error.fault() == Fault::Config && !heritage.marked.is_empty() => {
+                        debug!(error = %chain(&error), "the splits of the log have to do");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(heritage)
+    }
+
+    /// What the group has committed for these splits, and wherever else a marker of this job stands: its place may have
+    /// been another one.
+    pub(super) fn glance(&mut self, watch: Watch<'_>) -> Result<Vec<Committed>, Error> {
+        let job = self.job;
+        if job.options.marker_place == MarkerPlace::Nowhere || !job.sink.has_marker() {
+            return Ok(Vec::new());
+        }
+        let sink = Arc::clone(&job.sink);
+        let bound = (job.options.bounds.call, Late::Abandon);
+        let mut committed = watch.port("read the marker", bound, move || sink.committed())?;
+        let (name, shard) = (&job.options.name, job.options.shard);
+        committed.retain(|c| self.marked.contains(&c.split) || is_marked(c, name, shard));
+        self.marked.extend(committed.iter().map(|c| c.split.clone()));
+        Ok(committed)
+    }
+
+    /// The same for good: nothing of this job is pending any more.
+    pub(super) fn read_stable(&self, watch: Watch<'_>) -> Result<Vec<Committed>, Error> {
+        if self.marked.is_empty() || !self.job.sink.has_marker() {
+            return Ok(Vec::new());
+        }
+        let (sink, splits) = (Arc::clone(&self.job.sink), self.marked.iter().cloned().collect::<Vec<_>>());
+        let bound = (self.job.options.bounds.call, Late::Abandon);
+        watch.port("read the marker", bound, move || sink.read_marker(&splits, MarkerRead::Stable))
+    }
+
+    /// Which epoch holds, and that this pipeline can go on from it.
+    pub(super) fn decide(&self, committed: &[Committed]) -> Result<Start, Error> {
+        let (job, options) = (self.job, &self.job.options);
+        let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty());
+        let start = self.read(|reading| {
+            let (name, shard, place) = (&options.name, options.shard, &options.marker_place);
+            let facts = Facts { job: name, shard, log: self.log, committed, place, stateless };
+            let certain = survey::certain(self.log, job.state.applied()).is_some();
+            place::start(facts, &Since { certain, dropped: &|split| reading.is_dropped(split) })
+        });
+        let start = start.or_else(|refusal| {
+            // A source that the pipeline does not name is why nothing fits.
+            if let Some((last, _)) = self.log.last().filter(|(last, _)| !last.first) {
+                self.splits(&last.splits)?;
+            }
+            Err(Error::from(refusal))
+        })?;
+        match &start {
+            Start::First | Start::FirstAgain => {}
+            Start::FromMarker { positions, .. } => {
+                let at = |(split, position): &(SplitId, i64)| {
+                    let (split, position) = (split.clone(), *position);
+                    SplitState { split, position, end: None, identity: None }
+                };
+                self.splits(&positions.iter().map(at).collect::<Vec<_>>())?;
+            }
+            Start::Resume { index, .. } => {
+                if let Some((manifest, _)) = self.log.get(*index) {
+                    self.splits(&manifest.splits)?;
+                    self.operators(&Numbered::of(manifest))?;
+                }
+            }
+        }
+        Ok(start)
+    }
+
+    /// The recorded splits that this pipeline goes on reading.
+    pub(super) fn splits(&self, recorded: &[SplitState]) -> Result<(Vec<SplitState>, Vec<Note>), Unread> {
+        self.read(|reading| reading.go_on(recorded))
+    }
+
+    /// The operators of this pipeline, with the numbers of what was recorded.
+    pub(super) fn operators(&self, recorded: &Numbered) -> Result<(Numbered, Vec<Note>), Error> {
+        Ok(inherit(recorded, &declared(self.job), &self.job.options.consent)?)
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(Reading<'_>) -> T) -> T {
+        let recognise = |split: &SplitId| self.job.source.recognise(split);
+        ask(Reading { recognise: &recognise, found: self.found.as_deref(), consent: &self.job.options.consent })
+    }
+}
+
+fn declared(job: &Job) -> Vec<Declared> {
+    let declare = |setup: &crate::job::OperatorSetup| {
+        let description = setup.factory.description();
+        let (name, version) = (description.name.clone(), description.version.clone());
+        let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
+        let tables = description.tables.iter().cloned();
+        let tables = tables.map(|t| DeclaredTable { name: t.name, kind: t.kind, schema: t.schema }).collect();
+        Declared { name: setup.name.clone(), key: setup.key.clone(), plugin, tables }
+    };
+    job.operators.iter().map(declare).collect()
+}
+
+/// Tells what was done with recorded state. A recovery in place does nothing that its start has not told.
+pub(super) fn tell(notes: &[Note], watch: Watch<'_>) {
+    if watch.handle.status().attempt.is_some() {
+        return;
+    }
+    for note in notes {
+        match note.is_loss() {
+            true => warn!("{note}"),
+            false => info!("{note}"),
+        }
+    }
+}
