@@ -30,6 +30,8 @@ use weir_state::StateDir;
 
 /// What Kafka's settings do to the job.
 mod advice;
+/// Other jobs that read the same.
+mod kin;
 
 /// A job today is one shard.
 pub(crate) const SHARD: ShardId = ShardId(0);
@@ -107,6 +109,9 @@ pub fn compose(plan: &Plan, consent: Consent, loader: &dyn LoadOperator) -> Resu
     let state: Arc<dyn StateStore> = dir.store(plan.state.memory_bytes).map_err(PortError::from)?;
     if let (true, Some(client)) = (plan.create_topics, &client) {
         create_topics(plan, client)?;
+    }
+    if let (true, SourceKind::Kafka { .. }, Some(client)) = (dir.is_empty(), &plan.source.kind, &client) {
+        kin::warn_of(client.clone(), Arc::clone(&source));
     }
     let job = Job { options: options(plan, consent), source, sink, operators, sinks, state };
     let handle = job.handle();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::{Committed, SinkConnector as _};
 use weir_core::{Delivery, PortError, SplitId, SplitState};
@@ -10,10 +11,12 @@ use weir_core::{Delivery, PortError, SplitId, SplitState};
 use crate::admin::{self, Admin, CALL_TIMEOUT};
 use crate::error::Error;
 use crate::ffi::{self, Isolation, Which};
-use crate::options::ClientOptions;
-use crate::sink::{KafkaSink, SinkSideOptions};
+use crate::options::{ClientOptions, GROUP_PREFIX};
+use crate::sink::{GLANCE_BOUND, KafkaSink, SinkSideOptions, insist};
 use crate::source;
 
+/// Who has more groups than this knows them.
+const OTHERS_MAX: usize = 200;
 /// Nothing is written under it: it only has to be one that every broker allows.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -27,8 +30,11 @@ pub fn committed(options: &ClientOptions) -> Result<Vec<Committed>, Error> {
     let admin = admin(options)?;
     let group = options.group();
     let reading = || format!("read the committed offsets of group {group:?}");
-    let answer = ffi::group::list_group_offsets(admin.consumer(), &group, CALL_TIMEOUT);
-    ffi::serve_events(admin.consumer());
+    let answer = insist(GLANCE_BOUND, |left| {
+        let answer = ffi::group::list_group_offsets(admin.consumer(), &group, left.min(CALL_TIMEOUT));
+        ffi::serve_events(admin.consumer());
+        answer
+    });
     let mut committed = Vec::new();
     for (one, code) in answer.map_err(|code| admin.explain(reading(), code))? {
         if code != RDKafkaErrorCode::NoError {
@@ -40,6 +46,28 @@ pub fn committed(options: &ClientOptions) -> Result<Vec<Committed>, Error> {
     }
     committed.sort_by(|a, b| a.split.cmp(&b.split));
     Ok(committed)
+}
+
+/// What other groups of Weir's jobs have committed, by name of the group. For the eye only: of so many as can be asked in
+/// a moment.
+pub fn others(options: &ClientOptions) -> Result<Vec<(String, Vec<Committed>)>, Error> {
+    let admin = admin(options)?;
+    let listed = admin.consumer().fetch_group_list(None, CALL_TIMEOUT);
+    ffi::serve_events(admin.consumer());
+    let listed = listed.map_err(|error| Error::of("list the groups", error))?;
+    let own = options.group();
+    let names = listed.groups().iter().map(|group| group.name().to_owned());
+    let names = names.filter(|name| name.starts_with(GROUP_PREFIX) && *name != own).take(OTHERS_MAX);
+    let mut others = Vec::new();
+    for name in names {
+        let answer = ffi::group::list_group_offsets(admin.consumer(), &name, CALL_TIMEOUT);
+        ffi::serve_events(admin.consumer());
+        // A group that goes away meanwhile, or that this user may not see, is none of those that can be named.
+        let committed = answer.unwrap_or_default().into_iter();
+        let committed = committed.filter(|(_, code)| *code == RDKafkaErrorCode::NoError).map(|(one, _)| one).collect();
+        others.push((name, committed));
+    }
+    Ok(others)
 }
 
 /// Checks that splits still are what they were: the same topics, and positions that can be read on from.

@@ -20,10 +20,13 @@ pub struct ClientOptions {
     pub shard: ShardId,
 }
 
+/// What the consumer group of every job begins with.
+pub(crate) const GROUP_PREFIX: &str = "weir-";
+
 impl ClientOptions {
     /// The consumer group that holds the job's offsets: `weir-JOB`.
     pub fn group(&self) -> String {
-        format!("weir-{}", self.job)
+        format!("{GROUP_PREFIX}{}", self.job)
     }
 
     /// A transactional id, for `number` 0 or 1: `weir-JOB-SHARD-0` or `-1`, and no others ever: the ACLs of a job can be
