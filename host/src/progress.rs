@@ -1,10 +1,12 @@
 //! Progress bars on standard error, where somebody can see them: of bounded runs, and of copies of state.
 
+use std::io::IsTerminal as _;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use weir_pipeline::plan::{Plan, SinkKind};
 use weir_runtime::{JobHandle, JobStatus};
 
 use crate::telemetry::{Bar, Counts, Screen, is_seen};
@@ -19,9 +21,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// `None` where nobody sees standard error.
-    pub(crate) fn start(screen: &Screen, job: JobHandle) -> Result<Option<Self>> {
-        if !is_seen() {
+    /// `None` for a read without end, where nobody sees standard error, and where the job's own lines go to a terminal.
+    pub(crate) fn start(screen: &Screen, plan: &Plan, job: JobHandle) -> Result<Option<Self>> {
+        let to_stdout = plan.sinks.iter().any(|sink| matches!(sink.kind, SinkKind::Stdout { .. }));
+        if !plan.source.is_bounded() || !is_seen() || (to_stdout && std::io::stdout().is_terminal()) {
             return Ok(None);
         }
         let (stop, stopped) = sync_channel(1);

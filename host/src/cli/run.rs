@@ -51,7 +51,7 @@ pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOp
     api.show(handle.clone());
     let stop = handle.clone();
     signals.on_stop(move || stop.stop());
-    let progress = plan.source.is_bounded().then(|| Progress::start(&screen, handle)).transpose()?.flatten();
+    let progress = Progress::start(&screen, &plan, handle)?;
     let began = Instant::now();
     let outcome = composed.run();
     drop((progress, api));

@@ -78,6 +78,10 @@ struct Open<'a> {
 impl<'a> Loop<'a> {
     /// Commits the attempt's first epoch, then runs until the last one holds. `Ok(true)`: stopped on request.
     pub(crate) fn run(mut self) -> Result<bool, Error> {
+        if self.handle.status().splits.is_empty() {
+            // Before anything is read: this is where the process begins.
+            self.show(&self.manifest.splits, &[]);
+        }
         let early = self.commit_first()?;
         let began = Instant::now();
         let log_decides =
