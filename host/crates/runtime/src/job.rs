@@ -80,6 +80,14 @@ pub struct OperatorSetup {
     pub input_output: u32,
 }
 
+impl OperatorSetup {
+    /// The plugin's name for an output; the only one has none, and is called `0`.
+    pub fn output_name(&self, output: u32) -> String {
+        let name = self.factory.description().outputs.get(output as usize);
+        name.cloned().unwrap_or_else(|| output.to_string())
+    }
+}
+
 /// One sink.
 #[derive(Debug, Clone)]
 pub struct SinkSetup {

@@ -50,3 +50,4 @@ pub use attempt::MarkerPlace;
 pub use error::Error;
 pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, Summary};
 pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus, Waiting};
+pub use topology::unread_outputs;

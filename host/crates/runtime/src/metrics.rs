@@ -14,6 +14,7 @@ const SOURCE_RECORDS: &str = "weir_source_records_total";
 const SOURCE_LAG: &str = "weir_source_lag_records";
 const OPERATOR_RECORDS: &str = "weir_operator_records_total";
 const OPERATOR_SKIPPED: &str = "weir_operator_skipped_records_total";
+const OPERATOR_UNREAD: &str = "weir_operator_unread_records_total";
 const SINK_RECORDS: &str = "weir_sink_records_total";
 const EPOCH_COMMITTED: &str = "weir_epoch_committed";
 const EPOCH_COMMIT_SECONDS: &str = "weir_epoch_commit_seconds";
@@ -33,6 +34,7 @@ pub(crate) fn describe() {
         "Records processed by an operator; those it failed on do not count."
     );
     describe_counter!(OPERATOR_SKIPPED, Unit::Count, "Records dropped by the policy 'skip'.");
+    describe_counter!(OPERATOR_UNREAD, Unit::Count, "Records of an output that nothing reads, dropped.");
     describe_counter!(SINK_RECORDS, Unit::Count, "Records written, committed or not.");
     describe_gauge!(EPOCH_COMMITTED, Unit::Count, "The newest epoch that holds.");
     describe_histogram!(EPOCH_COMMIT_SECONDS, Unit::Seconds, "From the barrier to the acknowledged commit.");
@@ -106,6 +108,12 @@ impl JobMetrics {
         let [job, shard] = self.labels.clone();
         let labels = [job, shard, ("operator", operator.to_owned())];
         OperatorMetrics { processed: counter!(OPERATOR_RECORDS, &labels), skipped: counter!(OPERATOR_SKIPPED, &labels) }
+    }
+
+    /// Records of an output that goes nowhere.
+    pub(crate) fn unread(&self, operator: &str, output: &str) -> Counter {
+        let [job, shard] = self.labels.clone();
+        counter!(OPERATOR_UNREAD, &[job, shard, ("operator", operator.to_owned()), ("output", output.to_owned())])
     }
 
     /// Counters of one sink; `written` is the number the job's status shows.

@@ -18,8 +18,25 @@ pub(crate) struct Stage {
     pub next_edge: Option<usize>,
     /// Index of its edge to the sink task, if it feeds a sink.
     pub sink_edge: Option<usize>,
+    /// Outputs of its operators that nothing reads, as (operator, output). Each has an edge that only counts, after the
+    /// two above.
+    pub unread: Vec<(usize, u32)>,
     /// For each operator, for each output: where it goes. Stage 0 without operators has one entry, for the source.
     pub routes: Vec<Vec<Vec<Route>>>,
+}
+
+/// Every output that neither the next operator nor a sink reads, as (operator, output): its records go nowhere.
+pub fn unread_outputs(operators: &[OperatorSetup], sinks: &[SinkSetup]) -> Vec<(usize, u32)> {
+    let mut unread = Vec::new();
+    for (index, operator) in operators.iter().enumerate() {
+        let outputs = operator.factory.description().outputs.len().max(1) as u32;
+        let next = operators.get(index + 1).map(|next| next.input_output);
+        let is_read = |output: u32| {
+            next == Some(output) || sinks.iter().any(|sink| (sink.operator, sink.output) == (Some(index), output))
+        };
+        unread.extend((0..outputs).filter(|output| !is_read(*output)).map(|output| (index, output)));
+    }
+    unread
 }
 
 /// Cuts the chain into stages.
@@ -32,13 +49,22 @@ pub(crate) fn stages(operators: &[OperatorSetup], sinks: &[SinkSetup]) -> Vec<St
         }
     }
     let count = cuts.len();
+    let all_unread = unread_outputs(operators, sinks);
     let stage = |(at, (range, parallelism)): (usize, (std::ops::Range<usize>, u16))| {
         let next_edge = (at + 1 < count).then_some(0);
         let members = members(&range);
         let feeds = sinks.iter().any(|sink| members.contains(&sink.operator));
         let sink_edge = feeds.then_some(usize::from(next_edge.is_some()));
-        let routes = members.iter().map(|m| routes_of(*m, &range, operators, sinks, next_edge, sink_edge)).collect();
-        Stage { operators: range, parallelism, next_edge, sink_edge, routes }
+        let unread: Vec<_> = all_unread.iter().filter(|(operator, _)| range.contains(operator)).copied().collect();
+        let mut routes: Vec<_> =
+            members.iter().map(|m| routes_of(*m, &range, operators, sinks, next_edge, sink_edge)).collect();
+        let edges = usize::from(next_edge.is_some()) + usize::from(sink_edge.is_some());
+        for (edge, (operator, output)) in unread.iter().enumerate() {
+            if let Some(routes) = routes.get_mut(operator - range.start) {
+                add_route(routes, *output, Route::Edge { edge: edges + edge, output: 0 });
+            }
+        }
+        Stage { operators: range, parallelism, next_edge, sink_edge, unread, routes }
     };
     cuts.into_iter().enumerate().map(stage).collect()
 }
@@ -57,13 +83,7 @@ fn routes_of(
     sink_edge: Option<usize>,
 ) -> Vec<Vec<Route>> {
     let mut routes: Vec<Vec<Route>> = Vec::new();
-    let mut add = |output: u32, route: Route| {
-        let at = output as usize;
-        routes.resize_with(routes.len().max(at + 1), Vec::new);
-        if let Some(routes) = routes.get_mut(at) {
-            routes.push(route);
-        }
-    };
+    let mut add = |output: u32, route: Route| add_route(&mut routes, output, route);
     let after = member.map_or(stage.end, |m| m + 1);
     if let Some(next) = operators.get(after) {
         match next_edge {
@@ -78,6 +98,14 @@ fn routes_of(
         }
     }
     routes
+}
+
+fn add_route(routes: &mut Vec<Vec<Route>>, output: u32, route: Route) {
+    let at = output as usize;
+    routes.resize_with(routes.len().max(at + 1), Vec::new);
+    if let Some(routes) = routes.get_mut(at) {
+        routes.push(route);
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +132,12 @@ mod tests {
     }
 
     fn operator(parallelism: u16) -> OperatorSetup {
-        let (inputs, outputs, tables) = (vec![], vec![], vec![]);
+        operator_with(parallelism, &[])
+    }
+
+    fn operator_with(parallelism: u16, outputs: &[&str]) -> OperatorSetup {
+        let outputs = outputs.iter().map(|name| (*name).to_owned()).collect();
+        let (inputs, tables) = (vec![], vec![]);
         let description = PluginDescription {
             name: "n".into(),
             version: "1".into(),
@@ -150,7 +183,26 @@ mod tests {
         let stages = stages(&operators, &[sink(Some(0), 0), sink(Some(1), 1)]);
         let to_next = Route::Edge { edge: 0, output: 0 };
         assert_eq!(stages[0].routes, [[vec![to_next, Route::Edge { edge: 1, output: 0 }]]]);
-        assert_eq!(stages[1].routes, [[vec![], vec![Route::Edge { edge: 0, output: 1 }]]]);
+        let nowhere = Route::Edge { edge: 1, output: 0 };
+        assert_eq!(stages[1].routes, [[vec![nowhere], vec![Route::Edge { edge: 0, output: 1 }]]]);
+        assert_eq!((&stages[0].unread[..], &stages[1].unread[..]), (&[][..], &[(1, 0)][..]));
         assert_eq!((stages[1].next_edge, stages[1].sink_edge), (None, Some(0)));
+    }
+
+    #[test]
+    fn what_nothing_reads_is_counted() {
+        let three = &["main", "side", "late"];
+        let operators = [operator_with(1, three), operator_with(1, three), operator_with(2, three)];
+        let sinks = [sink(Some(0), 1), sink(Some(2), 2)];
+        let wanted = [(0, 2), (1, 1), (1, 2), (2, 0), (2, 1)];
+        assert_eq!(unread_outputs(&operators, &sinks), wanted);
+        let stages = stages(&operators, &sinks);
+        assert_eq!(stages.iter().flat_map(|stage| stage.unread.clone()).collect::<Vec<_>>(), wanted);
+        let edge = |edge, output| vec![Route::Edge { edge, output }];
+        // Stage 0 has the edges next, sink, and then one for each output that is not read.
+        assert_eq!(stages[0].routes[0], [vec![Route::Next], edge(1, 0), edge(2, 0)]);
+        assert_eq!(stages[0].routes[1], [edge(0, 0), edge(3, 0), edge(4, 0)]);
+        assert_eq!(stages[1].routes[0], [edge(1, 0), edge(2, 0), edge(0, 1)]);
+        assert_eq!(unread_outputs(&[], &[sink(None, 0)]), []);
     }
 }

@@ -123,7 +123,7 @@ pub(super) fn start(
             let next = wiring.next.get_mut(at).and_then(|s| s.get_mut(index)).map(std::mem::take).unwrap_or_default();
             let to_sink = wiring.to_sink.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
             let inbox = wiring.inboxes.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
-            let edges = edges(job, stages.get(at + 1), next, to_sink);
+            let edges = edges(job, (stage, stages.get(at + 1)), next, to_sink, metrics);
             let operators = stage.operators.clone().map(|op| runner(job, op, task, &shared));
             let chain = Chain::new(operators.collect::<Result<_, _>>()?, stage.routes.clone(), edges, state_bytes_max);
             chains.push((thread_name(job, stage, task), inbox, chain));
@@ -163,7 +163,13 @@ pub(super) fn start(
     Ok(Tasks { threads, closers, sink_commands, sealers })
 }
 
-fn edges(job: &Job, next: Option<&Stage>, outlets: Vec<Outlet>, to_sink: Option<Outlet>) -> Vec<Edge> {
+fn edges(
+    job: &Job,
+    (stage, next): (&Stage, Option<&Stage>),
+    outlets: Vec<Outlet>,
+    to_sink: Option<Outlet>,
+    metrics: &JobMetrics,
+) -> Vec<Edge> {
     let mut edges = Vec::new();
     if let Some(next) = next {
         let key = job.operators.get(next.operators.start).map(|o| o.key.clone());
@@ -175,6 +181,10 @@ fn edges(job: &Job, next: Option<&Stage>, outlets: Vec<Outlet>, to_sink: Option<
         }
     }
     edges.extend(to_sink.map(Edge::Direct));
+    edges.extend(stage.unread.iter().filter_map(|(operator, output)| {
+        let operator = job.operators.get(*operator)?;
+        Some(Edge::Nowhere(metrics.unread(&operator.name, &operator.output_name(*output))))
+    }));
     edges
 }
 

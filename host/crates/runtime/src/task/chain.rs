@@ -1,6 +1,7 @@
 //! HOT PATH. The operators that share a thread, in order, and the edges that leave it. Operators are chained where no
 //! re-key lies between them: the output of one is the input of the next, without a channel.
 
+use metrics::Counter;
 use weir_core::{Batch, Element, Epoch, KeySpec, crash_point};
 
 use super::operator::Runner;
@@ -29,6 +30,8 @@ pub(crate) enum Edge {
     Direct(Outlet),
     /// By key group over the tasks of an operator.
     Keyed(Box<Partitioner>, Vec<Outlet>),
+    /// Nobody reads the output: its records are counted.
+    Nowhere(Counter),
 }
 
 impl Edge {
@@ -41,6 +44,7 @@ impl Edge {
         match self {
             Self::Direct(outlet) => std::slice::from_ref(outlet),
             Self::Keyed(_, outlets) => outlets,
+            Self::Nowhere(_) => &[],
         }
     }
 
@@ -50,6 +54,10 @@ impl Edge {
             Self::Keyed(partitioner, outlets) => partitioner.split(&batch).into_iter().try_for_each(|(task, batch)| {
                 outlets.get(task).map_or(Ok(()), |outlet| outlet.send(Element::Batch { output, batch }))
             }),
+            Self::Nowhere(counter) => {
+                counter.increment(batch.frame.len() as u64);
+                Ok(())
+            }
         }
     }
 }
