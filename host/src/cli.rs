@@ -101,7 +101,7 @@ impl Cli {
     pub fn execute(self, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
         match self.verb {
             Verb::Run(args) => run::execute(*args, loader),
-            Verb::Validate(args) => validate::execute(*args),
+            Verb::Validate(args) => validate::execute(*args, loader),
             Verb::Inspect(args) => inspect::execute(&args),
             Verb::Savepoint(args) => savepoint::execute(&args),
             Verb::Txn(args) => txn::execute(&args),

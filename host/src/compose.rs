@@ -22,7 +22,10 @@ use weir_core::ports::{
 use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SplitId};
 use weir_kafka::advice::Needs;
 use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, Topics};
-use weir_local::{FileSource, GenerateOptions, Generator, GeneratorSource, LocalConnector, LocalSink, StdinSource};
+use weir_local::{
+    FileSource, GenerateOptions, Generator, GeneratorSource, LineFormat, LocalConnector, LocalSink, StdinSource,
+};
+use weir_pipeline::lines;
 use weir_pipeline::plan::{self, KafkaPlan, OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind};
 use weir_plugin::{Limits, Runtime};
 use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SinkSetup, Summary};
@@ -32,6 +35,8 @@ use weir_state::StateDir;
 mod advice;
 /// Other jobs that read the same.
 mod kin;
+/// Which output of a plugin is read by whom.
+mod outputs;
 
 /// A job today is one shard.
 pub(crate) const SHARD: ShardId = ShardId(0);
@@ -93,14 +98,11 @@ impl Composed {
 /// Makes a job of `plan`. Loads the plugins, takes the state directory, creates topics if asked to. `consent` is what the
 /// user says of state that does not fit.
 pub fn compose(plan: &Plan, consent: Consent, loader: &dyn LoadOperator) -> Result<Composed> {
-    let mut operators: Vec<OperatorSetup> = Vec::new();
-    for planned in &plan.operators {
-        // In order: only an operator that is loaded knows its side outputs.
-        let input_output = output_index(&planned.input, &operators, &planned.name)?;
-        operators.push(operator(planned, input_output, loader)?);
-    }
-    let sinks = plan.sinks.iter().map(|sink| sink_setup(sink, &operators)).collect::<Result<Vec<_>>>()?;
+    let (operators, sinks) = nodes(plan, loader)?;
     let client = client(plan)?;
+    for unread in outputs::unread(&operators, &sinks) {
+        tracing::warn!(operator = %unread.operator, output = %unread.output, "{unread}");
+    }
     // What can be refused is refused before anything is made.
     let source = source(plan, client.as_ref())?;
     let sink = sink(plan, client.clone())?;
@@ -121,6 +123,25 @@ pub fn compose(plan: &Plan, consent: Consent, loader: &dyn LoadOperator) -> Resu
         advice::give_when_it_runs(client, needs, handle.clone());
     }
     Ok(Composed { job, log, handle, _temporary })
+}
+
+/// The outputs of a plan's plugins that nothing reads, in the words of a warning.
+pub fn unread_outputs(plan: &Plan, loader: &dyn LoadOperator) -> Result<Vec<String>> {
+    let (operators, sinks) = nodes(plan, loader)?;
+    Ok(outputs::unread(&operators, &sinks).iter().map(|unread| unread.named()).collect())
+}
+
+/// Loads the plugins and finds out who reads which output.
+fn nodes(plan: &Plan, loader: &dyn LoadOperator) -> Result<(Vec<OperatorSetup>, Vec<SinkSetup>)> {
+    let mut operators: Vec<OperatorSetup> = Vec::new();
+    for planned in &plan.operators {
+        // In order: only an operator that is loaded knows its side outputs.
+        let reader = format!("operators.{}", planned.name);
+        let input_output = outputs::index(&planned.input, &operators, &reader)?;
+        operators.push(operator(planned, input_output, loader)?);
+    }
+    let sinks = plan.sinks.iter().map(|sink| sink_setup(sink, &operators)).collect::<Result<Vec<_>>>()?;
+    Ok((operators, sinks))
 }
 
 /// How every client of the job's cluster is set up but the one that reads.
@@ -149,7 +170,7 @@ pub fn group(plan: &Plan) -> Option<String> {
 }
 
 fn options(plan: &Plan, consent: Consent) -> JobOptions {
-    let to_stdout = plan.sinks.iter().any(|s| s.kind == SinkKind::Stdout);
+    let to_stdout = plan.sinks.iter().any(|s| matches!(s.kind, SinkKind::Stdout { .. }));
     let transaction_timeout = plan.epochs.transaction_timeout;
     JobOptions {
         name: plan.job.clone(),
@@ -172,7 +193,7 @@ fn options(plan: &Plan, consent: Consent) -> JobOptions {
 fn marker_place(plan: &Plan) -> MarkerPlace {
     match &plan.source.kind {
         SourceKind::Kafka { .. } => MarkerPlace::Splits,
-        SourceKind::Stdin => MarkerPlace::Nowhere,
+        SourceKind::Stdin { .. } => MarkerPlace::Nowhere,
         SourceKind::File { .. } | SourceKind::Generate(_) => match kafka_topics(plan).next() {
             Some(topic) => MarkerPlace::Fixed(SplitId::new(topic, 0)),
             None => MarkerPlace::Nowhere,
@@ -183,7 +204,7 @@ fn marker_place(plan: &Plan) -> MarkerPlace {
 fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.sinks.iter().filter_map(|sink| match &sink.kind {
         SinkKind::Kafka { topic } => Some(topic.as_str()),
-        SinkKind::Stdout | SinkKind::File { .. } => None,
+        SinkKind::Stdout { .. } | SinkKind::File { .. } => None,
     })
 }
 
@@ -211,25 +232,11 @@ fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -
 fn sink_setup(sink: &SinkPlan, operators: &[OperatorSetup]) -> Result<SinkSetup> {
     let topic = match &sink.kind {
         SinkKind::Kafka { topic } => topic.clone(),
-        SinkKind::Stdout => "-".to_owned(),
-        SinkKind::File { path } => path.display().to_string(),
+        SinkKind::Stdout { .. } => "-".to_owned(),
+        SinkKind::File { path, .. } => path.display().to_string(),
     };
-    let output = output_index(&sink.input, operators, &sink.name)?;
+    let output = outputs::index(&sink.input, operators, &outputs::words_of(sink))?;
     Ok(SinkSetup { topic, operator: sink.input.operator, output })
-}
-
-/// Only the plugin knows which side outputs it has.
-fn output_index(input: &plan::Input, operators: &[OperatorSetup], reader: &str) -> Result<u32> {
-    let (Some(operator), Some(name)) = (input.operator.and_then(|i| operators.get(i)), &input.output) else {
-        return Ok(0);
-    };
-    let outputs = &operator.factory.description().outputs;
-    let index = outputs.iter().position(|output| output == name);
-    let unknown = || {
-        let text = format!("{reader:?} reads {}.{name}, but the plugin's outputs are {outputs:?}", operator.name);
-        PortError::new(Fault::Config, text)
-    };
-    Ok(index.and_then(|index| u32::try_from(index).ok()).ok_or_else(unknown)?)
 }
 
 fn state_dir(plan: &Plan) -> Result<(StateDir, Option<TempDir>)> {
@@ -271,8 +278,8 @@ fn source(plan: &Plan, client: Option<&ClientOptions>) -> Result<Arc<dyn SourceC
             };
             Arc::new(KafkaSource::new(client, options).map_err(PortError::from)?)
         }
-        SourceKind::Stdin => Arc::new(StdinSource::new()),
-        SourceKind::File { path } => Arc::new(FileSource::new(path)),
+        SourceKind::Stdin { format } => Arc::new(StdinSource::new(line_format(format))),
+        SourceKind::File { path, format } => Arc::new(FileSource::new(path, line_format(format))),
         SourceKind::Generate(generate) => Arc::new(GeneratorSource::new(GenerateOptions {
             generator: match generate.generator {
                 plan::Generator::Sequence => Generator::Sequence,
@@ -303,8 +310,16 @@ fn sink(plan: &Plan, client: Option<ClientOptions>) -> Result<Arc<dyn SinkConnec
 fn local_sink(sink: &SinkPlan) -> Option<LocalSink> {
     match &sink.kind {
         SinkKind::Kafka { .. } => None,
-        SinkKind::Stdout => Some(LocalSink::Stdout),
-        SinkKind::File { path } => Some(LocalSink::File(path.clone())),
+        SinkKind::Stdout { format } => Some(LocalSink::Stdout(line_format(format))),
+        SinkKind::File { path, format } => Some(LocalSink::File(path.clone(), line_format(format))),
+    }
+}
+
+fn line_format(format: &lines::LineFormat) -> LineFormat {
+    match format {
+        lines::LineFormat::Value => LineFormat::Value,
+        lines::LineFormat::KeyValue { separator } => LineFormat::KeyValue { separator: separator.clone().into_bytes() },
+        lines::LineFormat::Json => LineFormat::Json,
     }
 }
 

@@ -11,7 +11,7 @@ use weir_kafka::properties::canonical;
 use weir_pipeline::restart::RestartSpec;
 use weir_pipeline::spec::{Config, Key, OnErrorSpec};
 use weir_pipeline::units::{Size, Span};
-use weir_pipeline::{Overrides, Plan, SinkAddress, SourceAddress, Spec};
+use weir_pipeline::{Overrides, Plan, SourceAddress, Spec, To};
 
 use super::kafka::{self, KafkaArg};
 
@@ -25,12 +25,13 @@ pub(super) struct PipelineArgs {
     #[arg(long, value_name = "FILE.wasm")]
     plugin: Option<PathBuf>,
     /// Where records come from: - (stdin), file:PATH, generate:NAME?rate=N&keys=N&count=N&bytes=N, TOPIC, kafka:TOPIC,
-    /// kafka:/REGEX/ [default: -]
+    /// kafka:/REGEX/; - and file:PATH take ?format=value|key-value|json [default: -]
     #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     from: Option<SourceAddress>,
-    /// Where records go: - (stdout), file:PATH, TOPIC, kafka:TOPIC [default: -]
-    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
-    to: Option<SinkAddress>,
+    /// Where records go: - (stdout), file:PATH, TOPIC, kafka:TOPIC; - and file:PATH take ?format=value|key-value|json. For
+    /// a side output OUTPUT=ADDR; repeat it for more [default: -]
+    #[arg(long, value_name = "[OUTPUT=]ADDR", allow_hyphen_values = true)]
+    to: Vec<To>,
     /// Kafka brokers
     #[arg(long, value_name = "HOST:PORT,..")]
     brokers: Option<String>,
@@ -99,6 +100,15 @@ enum ConfigArg {
     File(PathBuf),
 }
 
+impl ConfigArg {
+    fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Value(..) => None,
+            Self::File(path) => Some(path.clone()),
+        }
+    }
+}
+
 impl FromStr for ConfigArg {
     type Err = String;
 
@@ -138,15 +148,20 @@ impl PipelineArgs {
                 "an argument is neither a flag nor a pipeline file; each KEY=VALUE needs its own --kafka or --config";
             return Err(PortError::new(Fault::Config, text).into());
         }
+        let configs = self.config.iter().filter_map(ConfigArg::path);
+        let described_by: Vec<PathBuf> = file.iter().cloned().chain(configs).collect();
         let overrides = self.overrides()?;
         let spec = match &file {
             Some(path) => overrides.lay_over(read(path)?)?,
             None => overrides.into_spec()?,
         };
-        let plan = weir_pipeline::validate(&spec);
+        let checked = || {
+            let plan = weir_pipeline::validate(&spec)?;
+            Ok(plan)
+        };
         match file {
-            Some(path) => plan.with_context(|| format!("{} cannot run", path.display())),
-            None => Ok(plan?),
+            Some(path) => checked().with_context(|| format!("{} cannot run", path.display())),
+            None => checked(),
         }
     }
 

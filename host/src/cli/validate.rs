@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use weir_pipeline::show;
+use weir_pipeline::{Plan, show};
 
 use super::pipeline::PipelineArgs;
-use crate::compose;
+use crate::compose::{self, LoadOperator};
 
 /// What `host validate` takes.
 #[derive(Debug, clap::Args)]
@@ -19,9 +19,23 @@ pub(super) struct Args {
 }
 
 /// Prints the plan.
-pub(super) fn execute(args: Args) -> Result<ExitCode> {
+pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
     let plan = args.pipeline.plan()?;
     compose::check_clients(&plan)?;
-    super::print(&if args.dot { show::dot(&plan) } else { show::text(&plan) })?;
+    if args.dot {
+        super::print(&show::dot(&plan))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = show::text(&plan);
+    text.extend(warnings(&plan, loader)?.iter().map(|warning| format!("warning: {warning}\n")));
+    super::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What only the plugins know. A plan can be looked at before they are built; then they say nothing.
+fn warnings(plan: &Plan, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<Vec<String>> {
+    match plan.operators.iter().all(|operator| operator.plugin.exists()) {
+        true => compose::unread_outputs(plan, loader()?.as_ref()),
+        false => Ok(Vec::new()),
+    }
 }

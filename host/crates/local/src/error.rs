@@ -23,7 +23,7 @@ pub enum Error {
     /// A file that lost what was to be read.
     #[error(
         "{} has changed: the job is at byte {position} and reads to byte {end}, but {found}; \
-         restore the file, or start a new job",
+         restore the file, or start a new job (another --job and state directory)",
         path.display()
     )]
     Changed {
@@ -52,6 +52,24 @@ pub enum Error {
         what: String,
         /// The limit.
         limit: usize,
+    },
+    /// A line that does not hold what its format says.
+    #[error("{place} of {what} is no record: {reason}")]
+    NoRecord {
+        /// The path, or `stdin`.
+        what: String,
+        /// `line 3`, `the line at byte 120`.
+        place: String,
+        /// What does not fit, and what would.
+        reason: String,
+    },
+    /// A record that a line of the sink's format cannot hold.
+    #[error("a record does not fit a line of {what}: {reason}")]
+    NoLine {
+        /// The path, or `stdout`.
+        what: String,
+        /// What does not fit, and what would.
+        reason: String,
     },
     /// Writing failed.
     #[error("failed to write {what}")]
@@ -87,6 +105,7 @@ impl Error {
         match self {
             Self::Open { .. } | Self::NotRegular(_) => Fault::Config,
             Self::Changed { .. } | Self::Foreign { .. } => Fault::Corrupt,
+            Self::NoRecord { .. } | Self::NoLine { .. } => Fault::User,
             Self::Read { .. } | Self::LongLine { .. } | Self::Write { .. } | Self::Stdout(_) | Self::Thread(_) => {
                 Fault::User
             }

@@ -10,20 +10,22 @@ use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
 use weir_core::{PortError, SplitId, SplitState};
 
 use crate::Error;
-use crate::lines::{Lines, batch, only_split};
+use crate::format::LineFormat;
+use crate::lines::{Counting, Lines, batch, only_split};
 
 /// Opens the file for each attempt.
 pub struct FileSource {
     path: PathBuf,
     split: SplitId,
+    format: LineFormat,
 }
 
 impl FileSource {
     /// A source of the lines of `path`.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    pub fn new(path: impl Into<PathBuf>, format: LineFormat) -> Self {
         let path = path.into();
         let split = SplitId::new(path.to_string_lossy().as_ref(), 0);
-        Self { path, split }
+        Self { path, split, format }
     }
 
     fn start(&self, end: Option<i64>) -> SplitState {
@@ -102,7 +104,11 @@ impl SourceConnector for FileSource {
         let end = split.end.unwrap_or(size);
         self.check(&mut file, size, split.position, end)?;
         file.seek(SeekFrom::Start(split.position as u64)).map_err(self.failed())?;
-        let lines = Lines::new(self.path.display().to_string(), file.take((end - split.position).max(0) as u64));
+        let lines = Lines::new(
+            self.path.display().to_string(),
+            file.take((end - split.position).max(0) as u64),
+            (self.format.clone(), Counting::Bytes(split.position as u64)),
+        );
         let (path, begin) = (self.path.clone(), split.position);
         Ok(Box::new(FileReader { path, split: SplitState { end: Some(end), ..split }, lines, begin }))
     }
@@ -172,7 +178,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lines.txt");
         fs::write(&path, content).unwrap();
-        (dir, FileSource::new(path))
+        (dir, FileSource::new(path, LineFormat::Value))
     }
 
     /// Every (offset, value) from `splits` on, and where that ends.
@@ -239,9 +245,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let missing = FileSource::new(dir.path().join("missing")).discover().unwrap_err();
+        let missing = FileSource::new(dir.path().join("missing"), LineFormat::Value).discover().unwrap_err();
         assert!(missing.to_string().contains("missing; check its path"), "{missing}");
-        let folder = FileSource::new(dir.path()).resolve().unwrap_err();
+        let folder = FileSource::new(dir.path(), LineFormat::Value).resolve().unwrap_err();
         assert!(folder.to_string().contains("is no regular file"), "{folder}");
         let foreign = vec![SplitState { split: SplitId::new("x", 0), position: 0, end: None, identity: None }];
         let (_dir, source) = source(b"");

@@ -1,13 +1,14 @@
 //! `local`: sources and sinks that need nothing installed: standard input and output, files, made-up records.
 //!
-//! Lines carry values only: a line read has neither key nor timestamp, and of a record written only the value appears.
-//! Exactly one `\n` ends a line and belongs to no value; a `\r` before it does. A last line without `\n` counts. A
-//! tombstone is written as an empty line, so that lines and records stay in step.
+//! Exactly one `\n` ends a line and belongs to no record; a `\r` before it does. A last line without `\n` counts. What a
+//! line says of a record is its [`LineFormat`]'s business.
 
 /// What can go wrong, and who must act.
 mod error;
 /// Lines of a file, which can be read again.
 pub mod file;
+/// How a line and a record become each other.
+pub mod format;
 /// Made-up records: the record at an offset is always the same.
 pub mod generator;
 /// Batches, cut from a stream of bytes line by line.
@@ -19,6 +20,7 @@ pub mod stdin;
 
 pub use error::Error;
 pub use file::FileSource;
+pub use format::LineFormat;
 pub use generator::{GenerateOptions, Generator, GeneratorSource};
 pub use sink::{LocalConnector, LocalSink};
 pub use stdin::StdinSource;

@@ -6,6 +6,7 @@ use weir_core::frame::NO_TIMESTAMP;
 use weir_core::{Batch, Frame, FrameWriter, Origin, RecordView, SplitId, SplitState};
 
 use crate::Error;
+use crate::format::LineFormat;
 
 /// Most records of a batch.
 pub(crate) const BATCH_RECORDS: usize = 1024;
@@ -21,8 +22,20 @@ const READ_BYTES: usize = 64 << 10;
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     what: String,
+    format: LineFormat,
+    counting: Counting,
     line: Vec<u8>,
     consumed: u64,
+    count: u64,
+}
+
+/// How a line is found again by a person.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counting {
+    /// By its number from 1: all that a stream has.
+    Lines,
+    /// By the byte where it begins; the stream begins at this one.
+    Bytes(u64),
 }
 
 /// Some lines.
@@ -34,8 +47,9 @@ pub(crate) struct Cut {
 }
 
 impl<R: Read> Lines<R> {
-    pub(crate) fn new(what: String, reader: R) -> Self {
-        Self { reader: BufReader::with_capacity(READ_BYTES, reader), what, line: Vec::new(), consumed: 0 }
+    pub(crate) fn new(what: String, reader: R, (format, counting): (LineFormat, Counting)) -> Self {
+        let reader = BufReader::with_capacity(READ_BYTES, reader);
+        Self { reader, what, format, counting, line: Vec::new(), consumed: 0, count: 0 }
     }
 
     /// Bytes of the stream that are in the batches returned so far.
@@ -52,11 +66,18 @@ impl<R: Read> Lines<R> {
             if read == 0 {
                 break;
             }
-            let value = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+            let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
             let source = starts.len() as u32;
-            writer.push(RecordView { timestamp_ms: NO_TIMESTAMP, source, key: None, value: Some(value), headers: &[] });
+            match &self.format {
+                LineFormat::Value => {
+                    let (timestamp_ms, value) = (NO_TIMESTAMP, Some(line));
+                    writer.push(RecordView { timestamp_ms, source, key: None, value, headers: &[] });
+                }
+                other => other.read(line, source, &mut writer).map_err(|reason| self.no_record(reason))?,
+            }
             starts.push(self.consumed);
             self.consumed += read as u64;
+            self.count += 1;
         }
         Ok((!starts.is_empty()).then(|| Cut { frame: writer.finish(), starts }))
     }
@@ -83,6 +104,14 @@ impl<R: Read> Lines<R> {
     fn failed(&self, source: io::Error) -> Error {
         Error::Read { what: self.what.clone(), source }
     }
+
+    fn no_record(&self, reason: String) -> Error {
+        let place = match self.counting {
+            Counting::Lines => format!("line {}", self.count + 1),
+            Counting::Bytes(begin) => format!("the line at byte {}", begin + self.consumed),
+        };
+        Error::NoRecord { what: self.what.clone(), place, reason }
+    }
 }
 
 /// A batch of the only split; `offset` gives the origin of the record at an index.
@@ -107,7 +136,7 @@ mod tests {
     use super::*;
 
     fn cuts(input: &[u8]) -> Vec<Vec<(u64, Vec<u8>)>> {
-        let mut lines = Lines::new("test".into(), input);
+        let mut lines = Lines::new("test".into(), input, (LineFormat::Value, Counting::Lines));
         let mut all = Vec::new();
         while let Some(cut) = lines.next_cut().unwrap() {
             let values = cut.frame.records().map(|r| r.value.unwrap().to_vec());
@@ -141,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_line_has_an_end() {
-        let mut lines = Lines::new("zeros".into(), io::repeat(b'0'));
+        let mut lines = Lines::new("zeros".into(), io::repeat(b'0'), (LineFormat::Value, Counting::Lines));
         let error = lines.next_cut().map(drop).unwrap_err().to_string();
         assert!(error.contains("a line of zeros is longer than 67108864 bytes"), "{error}");
     }

@@ -10,6 +10,7 @@ use weir_core::ports::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, 
 use weir_core::{Batch, PortError, SplitId};
 
 use crate::Error;
+use crate::format::LineFormat;
 
 /// Lines gathered before they are written.
 const WRITE_BYTES: usize = 64 << 10;
@@ -18,22 +19,22 @@ const WRITE_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalSink {
     /// Standard output.
-    Stdout,
+    Stdout(LineFormat),
     /// The end of this file.
-    File(PathBuf),
+    File(PathBuf, LineFormat),
 }
 
 impl LocalSink {
     /// Opens it for one attempt.
     pub fn open(&self) -> Result<Box<dyn Sink>, PortError> {
         match self {
-            Self::Stdout => {
+            Self::Stdout(format) => {
                 let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(Error::Stdout)?;
-                Ok(Box::new(LineSink::new(Stdout(stdout.into()))))
+                Ok(Box::new(LineSink::new(Stdout(stdout.into()), format.clone())))
             }
-            Self::File(path) => {
+            Self::File(path, format) => {
                 let file = append(path).map_err(|source| Error::Open { path: path.clone(), source })?;
-                Ok(Box::new(LineSink::new(Appended { file, path: path.clone() })))
+                Ok(Box::new(LineSink::new(Appended { file, path: path.clone() }, format.clone())))
             }
         }
     }
@@ -91,6 +92,9 @@ trait Target: Send {
     /// Makes what was written survive as much as the target can.
     fn settle(&mut self) -> io::Result<()>;
 
+    /// What it is, for people.
+    fn name(&self) -> String;
+
     /// Either failed. Only the end of stdout's reader is no failure of the job, so the two are never mixed up.
     fn failed(&self, source: io::Error) -> Error;
 }
@@ -106,6 +110,10 @@ impl Target for Stdout {
     /// Nothing is kept back, and nobody syncs a pipe.
     fn settle(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn name(&self) -> String {
+        "stdout".to_owned()
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -128,20 +136,25 @@ impl Target for Appended {
         if self.file.metadata()?.is_file() { self.file.sync_data() } else { Ok(()) }
     }
 
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn failed(&self, source: io::Error) -> Error {
-        Error::Write { what: self.path.display().to_string(), source }
+        Error::Write { what: self.name(), source }
     }
 }
 
 struct LineSink<T> {
     target: T,
+    format: LineFormat,
     lines: Vec<u8>,
     is_settled: bool,
 }
 
 impl<T: Target> LineSink<T> {
-    fn new(target: T) -> Self {
-        Self { target, lines: Vec::with_capacity(WRITE_BYTES), is_settled: true }
+    fn new(target: T, format: LineFormat) -> Self {
+        Self { target, format, lines: Vec::with_capacity(WRITE_BYTES), is_settled: true }
     }
 
     fn push_out(&mut self) -> Result<(), Error> {
@@ -154,7 +167,8 @@ impl<T: Target> LineSink<T> {
 impl<T: Target> Sink for LineSink<T> {
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
         for record in batch.frame.records() {
-            self.lines.extend_from_slice(record.value.unwrap_or_default());
+            let written = self.format.write(record, &mut self.lines);
+            written.map_err(|reason| Error::NoLine { what: self.target.name(), reason })?;
             self.lines.push(b'\n');
             if self.lines.len() >= WRITE_BYTES {
                 self.push_out()?;
@@ -211,7 +225,7 @@ mod tests {
     fn lines_are_appended_and_there_after_a_flush() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let connector = LocalConnector::new(vec![LocalSink::File(path.clone())]);
+        let connector = LocalConnector::new(vec![LocalSink::File(path.clone(), LineFormat::Value)]);
         for round in 1..=2 {
             let mut outputs = connector.open().unwrap();
             let sink = outputs.sinks.first_mut().unwrap();
@@ -227,7 +241,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
         fs::write(&path, b"torn").unwrap();
-        let mut sink = LocalSink::File(path.clone()).open().unwrap();
+        let mut sink = LocalSink::File(path.clone(), LineFormat::Value).open().unwrap();
         sink.write(&values(&[Some(b"a")])).unwrap();
         sink.flush().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"torn\na\n");
@@ -244,12 +258,15 @@ mod tests {
             fn settle(&mut self) -> io::Result<()> {
                 Ok(())
             }
+            fn name(&self) -> String {
+                "stdout".to_owned()
+            }
             fn failed(&self, source: io::Error) -> Error {
                 Error::Stdout(source)
             }
         }
         let (sender, writes) = std::sync::mpsc::sync_channel(64);
-        let mut sink = LineSink::new(Writes(sender));
+        let mut sink = LineSink::new(Writes(sender), LineFormat::Value);
         let line = vec![b'l'; 40_000];
         sink.write(&values(&[Some(&line[..]); 5])).unwrap();
         sink.flush().unwrap();
@@ -260,8 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_no_line_can_hold_is_refused_before_any_of_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let format = LineFormat::KeyValue { separator: b"\t".to_vec() };
+        let mut sink = LocalSink::File(path.clone(), format).open().unwrap();
+        let error = sink.write(&values(&[Some(b"a"), Some(b"b\nc")])).unwrap_err();
+        let wanted = format!("a record does not fit a line of {}: key or value holds a line end", path.display());
+        assert!(error.to_string().starts_with(&wanted), "{error}");
+        assert_eq!((error.fault(), fs::read(&path).unwrap()), (weir_core::Fault::User, Vec::new()));
+    }
+
+    #[test]
     fn a_full_disk_is_an_error() {
-        let mut sink = LocalSink::File("/dev/full".into()).open().unwrap();
+        let mut sink = LocalSink::File("/dev/full".into(), LineFormat::Value).open().unwrap();
         sink.write(&values(&[Some(b"a")])).unwrap();
         let error = sink.flush().unwrap_err();
         assert_eq!(error.to_string(), "failed to write /dev/full");

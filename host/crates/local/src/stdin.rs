@@ -11,35 +11,31 @@ use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
 use weir_core::{Frame, PortError, SplitId, SplitState};
 
 use crate::Error;
-use crate::lines::{Lines, batch, only_split};
+use crate::format::LineFormat;
+use crate::lines::{Counting, Lines, batch, only_split};
 
 const HANDOVER_BATCHES: usize = 2;
 
 /// Opens standard input, once.
 pub struct StdinSource {
     split: SplitId,
+    format: LineFormat,
     input: Mutex<Option<Box<dyn Read + Send>>>,
 }
 
 impl StdinSource {
     /// The process's own standard input.
-    pub fn new() -> Self {
-        Self::from_reader(Box::new(std::io::stdin()))
+    pub fn new(format: LineFormat) -> Self {
+        Self::from_reader(Box::new(std::io::stdin()), format)
     }
 
     /// Anything that can be read, in its place.
-    pub fn from_reader(input: Box<dyn Read + Send>) -> Self {
-        Self { split: SplitId::new("stdin", 0), input: Mutex::new(Some(input)) }
+    pub fn from_reader(input: Box<dyn Read + Send>, format: LineFormat) -> Self {
+        Self { split: SplitId::new("stdin", 0), format, input: Mutex::new(Some(input)) }
     }
 
     fn start(&self) -> SplitState {
         SplitState { split: self.split.clone(), position: 0, end: None, identity: None }
-    }
-}
-
-impl Default for StdinSource {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -67,7 +63,8 @@ impl SourceConnector for StdinSource {
         let (sender, receiver) = sync_channel(HANDOVER_BATCHES);
         // Never joined: it may sit in a read until the process ends.
         let thread = std::thread::Builder::new().name("weir-stdin".to_owned());
-        thread.spawn(move || read_all(input, &sender)).map_err(Error::Thread)?;
+        let lines = Lines::new("stdin".to_owned(), input, (self.format.clone(), Counting::Lines));
+        thread.spawn(move || read_all(lines, &sender)).map_err(Error::Thread)?;
         Ok(Box::new(StdinReader { split, receiver }))
     }
 
@@ -81,8 +78,7 @@ impl SourceConnector for StdinSource {
 }
 
 /// Reads to the end, or until nobody listens any more.
-fn read_all(input: Box<dyn Read + Send>, sender: &SyncSender<Result<Frame, Error>>) {
-    let mut lines = Lines::new("stdin".to_owned(), input);
+fn read_all(mut lines: Lines<Box<dyn Read + Send>>, sender: &SyncSender<Result<Frame, Error>>) {
     loop {
         let next = match lines.next_cut() {
             Ok(None) => return,
@@ -136,7 +132,7 @@ mod tests {
     const WAIT: Duration = Duration::from_secs(10);
 
     fn open(input: impl Read + Send + 'static) -> (StdinSource, Box<dyn SourceReader>) {
-        let source = StdinSource::from_reader(Box::new(input));
+        let source = StdinSource::from_reader(Box::new(input), LineFormat::Value);
         let reader = source.open(source.resolve().unwrap()).unwrap();
         (source, reader)
     }

@@ -19,7 +19,7 @@ pub(crate) fn choose(asked: Option<Delivery>, source: &SourceKind, sinks: &[Sink
 fn obstacle(source: &SourceKind, sinks: &[SinkPlan]) -> Option<&'static str> {
     let from_kafka = matches!(source, SourceKind::Kafka { .. });
     let to_kafka = sinks.iter().any(|sink| matches!(sink.kind, SinkKind::Kafka { .. }));
-    if matches!(source, SourceKind::Stdin) {
+    if matches!(source, SourceKind::Stdin { .. }) {
         Some("stdin cannot be read again after a failure")
     } else if !from_kafka && !to_kafka {
         Some("neither end is Kafka, so there is no transaction that output and position could share")

@@ -116,7 +116,7 @@ fn suggestion(close: &Option<String>) -> String {
 }
 
 /// The known word that `word` most likely was meant to be.
-pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const ALIKE: f64 = 0.8;
     let scored = known.into_iter().map(|k| (strsim::jaro_winkler(word, k), k)).filter(|(score, _)| *score > ALIKE);
     scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k.to_owned())

@@ -17,6 +17,8 @@ mod delivery;
 mod error;
 /// The nodes in the order in which records pass them.
 mod graph;
+/// How a line and a record become each other.
+pub mod lines;
 /// The name of a job that was given none.
 mod name;
 /// Flags, laid over a file or standing alone.
@@ -36,8 +38,8 @@ pub mod units;
 /// From a spec to a plan, or why not.
 mod validate;
 
-pub use address::{SinkAddress, SourceAddress};
-pub use error::Error;
+pub use address::{SinkAddress, SourceAddress, To};
+pub use error::{Error, closest};
 pub use overrides::Overrides;
 pub use plan::Plan;
 pub use read::read;

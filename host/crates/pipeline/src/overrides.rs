@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use weir_core::{Delivery, Secret, Start, Until};
 
-use crate::address::{SinkAddress, SourceAddress};
+use crate::address::{SinkAddress, SourceAddress, To};
 use crate::error::Error;
+use crate::lines::LinesSpec;
 use crate::restart::RestartSpec;
 use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec};
 use crate::units::{Size, Span};
@@ -23,8 +24,8 @@ pub struct Overrides {
     pub plugin: Option<PathBuf>,
     /// `--from`
     pub from: Option<SourceAddress>,
-    /// `--to`
-    pub to: Option<SinkAddress>,
+    /// `--to`, once for each output
+    pub to: Vec<To>,
     /// `--brokers`
     pub brokers: Option<String>,
     /// `--kafka k=v`
@@ -66,20 +67,18 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// The description that flags make alone: one source, one operator, one sink.
-    pub fn into_spec(self) -> Result<Spec, Error> {
+    /// The description that flags make alone: one source, one operator, a sink for each output that is named.
+    pub fn into_spec(mut self) -> Result<Spec, Error> {
         let plugin = self.plugin.clone();
         let plugin = plugin.ok_or_else(|| Error::missing("--plugin", "give --plugin FILE.wasm, or a pipeline file"))?;
         // Its state is found again by this name, whatever the plugin's file is called.
-        let [source, operator, sink] = ["source", OPERATOR, "sink"].map(str::to_owned);
+        let [source, operator] = ["source", OPERATOR].map(str::to_owned);
         let mut spec = Spec::empty();
         let mut from = SourceSpec::default();
-        SourceAddress::Stdin.replace(&mut from);
-        let mut to = SinkSpec { inputs: vec![operator.clone()], ..SinkSpec::default() };
-        SinkAddress::Stdout.replace(&mut to);
+        SourceAddress::Stdin(LinesSpec::default()).replace(&mut from);
+        spec.sinks = sinks(&operator, std::mem::take(&mut self.to))?;
         spec.operators.insert(operator, OperatorSpec { inputs: vec![source.clone()], ..OperatorSpec::of(plugin) });
         spec.sources.insert(source, from);
-        spec.sinks.insert(sink, to);
         self.lay_over(spec)
     }
 
@@ -88,8 +87,9 @@ impl Overrides {
         if self.has_source_flags() {
             self.change_source(only(&mut spec.sources, "source", "--from, --start, --until, --max-rate")?);
         }
-        if let Some(to) = self.to.clone() {
-            to.replace(only(&mut spec.sinks, "sink", "--to")?);
+        check_outputs_once(&self.to)?;
+        for To { output, address } in &self.to {
+            address.clone().replace(sink_of(&mut spec.sinks, output.as_deref())?);
         }
         if self.has_operator_flags() {
             let flags = "--plugin, --key, --parallelism, --config, --on-error";
@@ -168,6 +168,55 @@ impl OperatorSpec {
     }
 }
 
+/// A sink for each of `to`. Where none is named the first output goes to stdout; a plain address comes first in the order
+/// of the pipeline.
+fn sinks(operator: &str, to: Vec<To>) -> Result<BTreeMap<String, SinkSpec>, Error> {
+    let mut sinks = BTreeMap::new();
+    check_outputs_once(&to)?;
+    let default = To { output: None, address: SinkAddress::Stdout(LinesSpec::default()) };
+    let to = if to.is_empty() { vec![default] } else { to };
+    for To { output, address } in to {
+        let (name, input) = match output {
+            None => ("sink".to_owned(), operator.to_owned()),
+            // A name of an output may have any characters, that of a node may not.
+            Some(output) => (format!("sink-{}", sinks.len()), format!("{operator}.{output}")),
+        };
+        let mut sink = SinkSpec { inputs: vec![input], ..SinkSpec::default() };
+        address.replace(&mut sink);
+        sinks.insert(name, sink);
+    }
+    Ok(sinks)
+}
+
+fn check_outputs_once(to: &[To]) -> Result<(), Error> {
+    for (index, To { output, .. }) in to.iter().enumerate() {
+        if to.iter().take(index).any(|other| other.output == *output) {
+            let [one, other] = match output {
+                None => ["--to ADDR".to_owned(), "another --to ADDR".to_owned()],
+                Some(output) => [format!("--to {output}=ADDR"), format!("another --to {output}=ADDR")],
+            };
+            let reason = "flags write an output to one place; a file may have several sinks that read it";
+            return Err(Error::conflict(one, other, reason));
+        }
+    }
+    Ok(())
+}
+
+/// The one sink that a `--to` over a file means.
+fn sink_of<'a>(sinks: &'a mut BTreeMap<String, SinkSpec>, output: Option<&str>) -> Result<&'a mut SinkSpec, Error> {
+    let Some(output) = output else { return only(sinks, "sink", "--to") };
+    let reads = |sink: &SinkSpec| matches!(sink.inputs.as_slice(), [one] if one.split_once('.').is_some_and(|(_, named)| named == output));
+    let mut found = sinks.values_mut().filter(|sink| reads(sink));
+    match (found.next(), found.next()) {
+        (Some(sink), None) => Ok(sink),
+        (found, _) => {
+            let count = if found.is_some() { "several sinks read" } else { "no sink reads" };
+            let reason = format!("{count} an output of that name there; describe the sink in the file");
+            Err(Error::conflict(format!("--to {output}=ADDR"), "the pipeline file", reason))
+        }
+    }
+}
+
 fn set<T>(place: &mut Option<T>, given: Option<T>) {
     if given.is_some() {
         *place = given;
@@ -203,6 +252,7 @@ fn set_properties(spec: &mut Spec, given: BTreeMap<String, Secret>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::LineFormat;
     use crate::plan::{Plan, SinkKind, SourceKind};
     use crate::{read, validate};
 
@@ -215,17 +265,24 @@ mod tests {
         let flags = Overrides { plugin: Some("target/plugins/count.wasm".into()), ..Overrides::default() };
         let plan = plan(flags).unwrap();
         assert_eq!(plan.job.as_str(), "count-stdin-stdout");
-        assert_eq!((plan.source.kind, plan.sinks[0].kind.clone()), (SourceKind::Stdin, SinkKind::Stdout));
+        assert_eq!(
+            (plan.source.kind, plan.sinks[0].kind.clone()),
+            (SourceKind::Stdin { format: LineFormat::Value }, SinkKind::Stdout { format: LineFormat::Value })
+        );
         assert_eq!(plan.operators[0].name, "operator");
     }
 
     #[test]
     fn the_default_name_says_what_runs() {
-        for (from, to, wanted) in [("in", "out", "count-in-out"), ("kafka:/a.*/", "-", "count-a.--stdout-ed706251")] {
+        for (from, to, wanted) in [
+            ("in", "out", "count-in-out"),
+            ("kafka:/a.*/", "-", "count-a.--stdout-ed706251"),
+            ("file:.//a", "out", "count-a-out"),
+        ] {
             let flags = Overrides {
                 plugin: Some("count.wasm".into()),
                 from: Some(from.parse().unwrap()),
-                to: Some(to.parse().unwrap()),
+                to: vec![to.parse().unwrap()],
                 brokers: Some("b:1".into()),
                 ..Overrides::default()
             };
@@ -290,11 +347,59 @@ mod tests {
         for name in ["a", "b"] {
             spec.sinks.insert(name.into(), SinkSpec::default());
         }
-        let flags = Overrides { to: Some(SinkAddress::Stdout), ..Overrides::default() };
+        let flags = Overrides { to: vec!["-".parse().unwrap()], ..Overrides::default() };
         let error = flags.lay_over(spec).unwrap_err().to_string();
         assert_eq!(
             error,
             "--to conflicts with the pipeline file: the file has 2 sinks, so the flag does not say which; set it in the file"
+        );
+    }
+
+    fn to(flags: &[&str]) -> Vec<To> {
+        flags.iter().map(|flag| flag.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn every_output_may_go_somewhere() {
+        let sinks = |flags: &[&str]| {
+            let flags = Overrides { plugin: Some("p.wasm".into()), to: to(flags), ..Overrides::default() };
+            let plan = plan(flags).unwrap();
+            let words = |sink: &crate::plan::SinkPlan| (sink.input.output.clone(), sink.kind.clone());
+            plan.sinks.iter().map(words).collect::<Vec<_>>()
+        };
+        let file = |output: Option<&str>, path: &str| {
+            (output.map(str::to_owned), SinkKind::File { path: path.into(), format: LineFormat::Value })
+        };
+        let stdout = (None, SinkKind::Stdout { format: LineFormat::Value });
+        assert_eq!(sinks(&[]), std::slice::from_ref(&stdout));
+        assert_eq!(
+            sinks(&["late.x=file:l", "-", "odd=file:o"]),
+            [stdout, file(Some("late.x"), "l"), file(Some("odd"), "o")]
+        );
+        // Nobody asked for the first output: it goes nowhere, not somewhere.
+        assert_eq!(sinks(&["late=file:l"]), [file(Some("late"), "l")]);
+        for twice in [["-", "file:a"], ["late=-", "late=file:a"]] {
+            let flags = Overrides { plugin: Some("p.wasm".into()), to: to(&twice), ..Overrides::default() };
+            let error = flags.into_spec().unwrap_err().to_string();
+            assert!(error.contains("flags write an output to one place"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_output_of_a_file_may_go_elsewhere() {
+        let file = "version = 1\n[sources.s]\nstdin = {}\n[operators.o]\nplugin = 'o.wasm'\ninputs = ['s']\n\
+            [sinks.a]\ninputs = ['o']\nstdout = {}\n[sinks.b]\ninputs = ['o.late']\nfile = { path = 'b' }";
+        let over = |flag: &str| {
+            let flags = Overrides { to: to(&[flag]), ..Overrides::default() };
+            validate(&flags.lay_over(read(file).unwrap())?).map(|plan| plan.sinks)
+        };
+        let sinks = over("late=file:c?format=json").unwrap();
+        assert_eq!(sinks[1].kind, SinkKind::File { path: "c".into(), format: LineFormat::Json });
+        assert!(matches!(sinks[0].kind, SinkKind::Stdout { .. }));
+        let error = over("odd=file:c").unwrap_err().to_string();
+        assert!(
+            error.contains("--to odd=ADDR conflicts with the pipeline file: no sink reads an output of that name"),
+            "{error}"
         );
     }
 }

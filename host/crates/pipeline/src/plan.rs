@@ -8,6 +8,8 @@ use std::time::Duration;
 use weir_core::key_group::KEY_GROUPS;
 use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Secret, Start, Until};
 
+use crate::lines::LineFormat;
+
 /// A job, ready to be composed of adapters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -72,11 +74,16 @@ pub enum SourceKind {
         properties: BTreeMap<String, Secret>,
     },
     /// Lines from standard input.
-    Stdin,
+    Stdin {
+        /// How they look.
+        format: LineFormat,
+    },
     /// Lines of a file.
     File {
         /// Its path.
         path: PathBuf,
+        /// How they look.
+        format: LineFormat,
     },
     /// Made-up records.
     Generate(GeneratePlan),
@@ -187,11 +194,16 @@ pub enum SinkKind {
         topic: String,
     },
     /// Lines to standard output.
-    Stdout,
+    Stdout {
+        /// How they look.
+        format: LineFormat,
+    },
     /// Lines appended to a file.
     File {
         /// Its path.
         path: PathBuf,
+        /// How they look.
+        format: LineFormat,
     },
 }
 
@@ -246,7 +258,7 @@ impl SourcePlan {
     pub fn is_bounded(&self) -> bool {
         match &self.kind {
             SourceKind::Kafka { .. } => self.until.is_some(),
-            SourceKind::Stdin | SourceKind::File { .. } => true,
+            SourceKind::Stdin { .. } | SourceKind::File { .. } => true,
             SourceKind::Generate(generate) => generate.count.is_some(),
         }
     }

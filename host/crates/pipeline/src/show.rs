@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use weir_core::{KeySpec, OnError};
 
+use crate::lines::LineFormat;
 use crate::plan::{ApiPlan, Input, OperatorPlan, Plan, SinkKind, SourceKind, StateDir, Topics};
 use crate::units::{Size, Span};
 
@@ -69,6 +70,9 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
     for sink in &plan.sinks {
         writeln!(out, "sink {}: {}", sink.name, sink_words(&sink.kind))?;
         writeln!(out, "  input     {}", input_words(plan, &sink.input))?;
+        if let SinkKind::Stdout { format } | SinkKind::File { format, .. } = &sink.kind {
+            write_format(format, out)?;
+        }
     }
     Ok(())
 }
@@ -96,6 +100,9 @@ fn write_source(plan: &Plan, out: &mut String) -> std::fmt::Result {
     let source = &plan.source;
     writeln!(out, "source {}: {}", source.name, source_words(&source.kind))?;
     writeln!(out, "  tasks     1")?;
+    if let SourceKind::Stdin { format } | SourceKind::File { format, .. } = &source.kind {
+        write_format(format, out)?;
+    }
     if let SourceKind::Kafka { .. } = source.kind {
         let until = source.until.as_ref().map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
         writeln!(out, "  reads     from {}, {until}", source.start)?;
@@ -105,6 +112,14 @@ fn write_source(plan: &Plan, out: &mut String) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// The default goes without saying.
+fn write_format(format: &LineFormat, out: &mut String) -> std::fmt::Result {
+    match format {
+        LineFormat::Value => Ok(()),
+        format => writeln!(out, "  format    {format}"),
+    }
 }
 
 fn write_operator(plan: &Plan, index: usize, operator: &OperatorPlan, out: &mut String) -> std::fmt::Result {
@@ -192,8 +207,8 @@ fn source_words(kind: &SourceKind) -> String {
     match kind {
         SourceKind::Kafka { topics: Topics::Named(topics), .. } => format!("kafka {}", topics.join(", ")),
         SourceKind::Kafka { topics: Topics::Pattern(pattern), .. } => format!("kafka /{pattern}/"),
-        SourceKind::Stdin => "stdin".to_owned(),
-        SourceKind::File { path } => format!("file {}", path.display()),
+        SourceKind::Stdin { .. } => "stdin".to_owned(),
+        SourceKind::File { path, .. } => format!("file {}", path.display()),
         SourceKind::Generate(generate) => format!("generate {}", generate.generator.name()),
     }
 }
@@ -201,7 +216,7 @@ fn source_words(kind: &SourceKind) -> String {
 fn sink_words(kind: &SinkKind) -> String {
     match kind {
         SinkKind::Kafka { topic } => format!("kafka {topic}"),
-        SinkKind::Stdout => "stdout".to_owned(),
-        SinkKind::File { path } => format!("file {}", path.display()),
+        SinkKind::Stdout { .. } => "stdout".to_owned(),
+        SinkKind::File { path, .. } => format!("file {}", path.display()),
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use weir_core::{Delivery, KeySpec, Secret, Start, Until};
 
 use crate::error::Error;
+use crate::lines::{FormatSpec, LinesSpec};
 use crate::restart::RestartSpec;
 use crate::units::{Size, Span, optional_text};
 
@@ -77,7 +78,7 @@ pub struct SourceSpec {
     /// Made-up records.
     pub generate: Option<GenerateSpec>,
     /// Lines from standard input: `stdin = {}`.
-    pub stdin: Option<NothingSpec>,
+    pub stdin: Option<LinesSpec>,
     /// Where the first start of the job begins. Default: earliest.
     #[serde(default, deserialize_with = "optional_text")]
     pub start: Option<Start>,
@@ -109,12 +110,16 @@ pub struct KafkaSourceSpec {
     pub properties: Properties,
 }
 
-/// A file of newline-delimited values.
+/// A file of lines.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileSpec {
     /// Its path.
     pub path: PathBuf,
+    /// What a line says of a record: value, key-value, json. Default: value.
+    pub format: Option<FormatSpec>,
+    /// What stands between key and value. Default: a tabulator.
+    pub separator: Option<String>,
 }
 
 /// Made-up records: the record at an offset is always the same.
@@ -132,11 +137,6 @@ pub struct GenerateSpec {
     /// Least size of a value in bytes. Default: as it comes (sequence), 300 (clicks).
     pub bytes: Option<u32>,
 }
-
-/// Takes no settings: `{}`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NothingSpec {}
 
 /// Event time of a source. Does not run yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -214,7 +214,7 @@ pub struct SinkSpec {
     /// A file that lines are appended to.
     pub file: Option<FileSpec>,
     /// Lines to standard output: `stdout = {}`.
-    pub stdout: Option<NothingSpec>,
+    pub stdout: Option<LinesSpec>,
 }
 
 /// A Kafka topic to write.
@@ -248,6 +248,13 @@ pub struct StateSpec {
     pub dir: Option<PathBuf>,
     /// Memory for caches and overlays. Default: 128MiB.
     pub memory: Option<Size>,
+}
+
+impl FileSpec {
+    /// How its lines look.
+    pub fn lines(&self) -> LinesSpec {
+        LinesSpec { format: self.format, separator: self.separator.clone() }
+    }
 }
 
 impl Spec {

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU64};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weir_core::key_group::KEY_GROUPS;
 use weir_core::{JobName, KeySpec, OnError, Start, Until};
 
-use crate::address::topic_name;
+use crate::address::{GENERATED_BYTES_TOO_MANY, topic_name};
 use crate::cluster::Clusters;
 use crate::delivery;
 use crate::error::{Error, closest};
 use crate::graph;
-use crate::name::default_name;
+use crate::name::{default_name, plain};
 use crate::plan::{
     ApiPlan, EpochsPlan, GeneratePlan, Generator, Input, Limits, OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind,
     SourcePlan, StateDir, StatePlan, Topics,
@@ -35,6 +35,8 @@ mod defaults {
     pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 }
 
+/// As much as a line may have.
+const GENERATED_BYTES_MAX: u32 = 64 << 20;
 /// Below this RocksDB alone does not fit.
 const STATE_MEMORY_BYTES_MIN: u64 = 8 << 20;
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -104,11 +106,11 @@ fn source_plan(name: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>) -> Re
         let properties = clusters.join(&at, kafka.brokers.as_deref(), &kafka.properties)?;
         SourceKind::Kafka { topics: topics(&at, kafka)?, properties }
     } else if let Some(file) = &spec.file {
-        SourceKind::File { path: path(&at, &file.path)? }
+        SourceKind::File { path: path(&at, &file.path)?, format: file.lines().plan(&at)? }
     } else if let Some(generate) = &spec.generate {
         SourceKind::Generate(generate_plan(&at, generate)?)
     } else {
-        SourceKind::Stdin
+        SourceKind::Stdin { format: spec.stdin.clone().unwrap_or_default().plan(&at)? }
     };
     check_kafka_only(&at, spec, &kind)?;
     Ok(SourcePlan {
@@ -128,7 +130,7 @@ fn source_plan(name: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>) -> Re
 fn check_kafka_only(at: &str, spec: &SourceSpec, kind: &SourceKind) -> Result<(), Error> {
     let (what, ends) = match kind {
         SourceKind::Kafka { .. } => return Ok(()),
-        SourceKind::Stdin => ("stdin", "it is read to its end"),
+        SourceKind::Stdin { .. } => ("stdin", "it is read to its end"),
         SourceKind::File { .. } => ("a file", "it is read to the end that it has at the first start"),
         SourceKind::Generate(_) => ("a generator", "give it count=N"),
     };
@@ -198,10 +200,17 @@ fn generate_plan(at: &str, spec: &GenerateSpec) -> Result<GeneratePlan, Error> {
     };
     let default = NonZeroU64::new(defaults::GENERATOR_KEYS).expect("the default is not zero");
     let keys = spec.keys.unwrap_or(default);
+    let at = format!("{at}.generate");
+    if spec.bytes.is_some_and(|bytes| bytes > GENERATED_BYTES_MAX) {
+        return Err(Error::invalid(at, GENERATED_BYTES_TOO_MANY));
+    }
+    if spec.count.is_some_and(|count| i64::try_from(count).is_err()) {
+        return Err(Error::invalid(at, "count is at most 9223372036854775807, the last offset there is"));
+    }
     Ok(GeneratePlan { generator, rate: spec.rate, keys, count: spec.count, bytes: spec.bytes })
 }
 
-fn path(at: &str, path: &Path) -> Result<std::path::PathBuf, Error> {
+fn path(at: &str, path: &Path) -> Result<PathBuf, Error> {
     match path.as_os_str().is_empty() {
         true => Err(Error::missing(format!("{at}: the path"), "write the path of a file")),
         false => Ok(path.to_owned()),
@@ -251,9 +260,9 @@ fn sink_plan(name: &str, spec: &SinkSpec, input: Input, clusters: &mut Clusters<
         clusters.join_sink(&at, kafka.brokers.as_deref(), &kafka.properties)?;
         SinkKind::Kafka { topic: topic_name(&kafka.topic, &kafka.topic)? }
     } else if let Some(file) = &spec.file {
-        SinkKind::File { path: path(&at, &file.path)? }
+        SinkKind::File { path: path(&at, &file.path)?, format: file.lines().plan(&at)? }
     } else {
-        SinkKind::Stdout
+        SinkKind::Stdout { format: spec.stdout.clone().unwrap_or_default().plan(&at)? }
     };
     Ok(SinkPlan { name: name.to_owned(), input, kind })
 }
@@ -265,8 +274,7 @@ fn check_outputs(source: &SourceKind, sinks: &[SinkPlan]) -> Result<(), Error> {
         if is_read(source, &sink.kind) {
             return Err(Error::conflict(at, "the source", "the job would read its own output, for ever"));
         }
-        let twin = sinks.iter().take(index).find(|other| other.kind == sink.kind);
-        if let (Some(other), SinkKind::File { .. } | SinkKind::Stdout) = (twin, &sink.kind) {
+        if let Some(other) = sinks.iter().take(index).find(|other| is_one_place(&other.kind, &sink.kind)) {
             return Err(Error::conflict(at, format!("sinks.{}", other.name), "they would mix their lines"));
         }
     }
@@ -280,7 +288,15 @@ fn is_read(source: &SourceKind, sink: &SinkKind) -> bool {
             // Checked before; the whole name must match.
             regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(topic))
         }
-        (SourceKind::File { path }, SinkKind::File { path: other }) => path == other,
+        (SourceKind::File { path, .. }, SinkKind::File { path: other, .. }) => plain(path) == plain(other),
+        _ => false,
+    }
+}
+
+fn is_one_place(one: &SinkKind, other: &SinkKind) -> bool {
+    match (one, other) {
+        (SinkKind::Stdout { .. }, SinkKind::Stdout { .. }) => true,
+        (SinkKind::File { path: one, .. }, SinkKind::File { path: other, .. }) => plain(one) == plain(other),
         _ => false,
     }
 }
@@ -321,7 +337,7 @@ fn state_plan(spec: &Spec, job: &JobName, source: &SourceKind, has_kafka: bool) 
         ));
     }
     let given = spec.state.dir.clone();
-    let dir = if *source == SourceKind::Stdin || (given.is_none() && spec.job.is_none() && !has_kafka) {
+    let dir = if matches!(source, SourceKind::Stdin { .. }) || (given.is_none() && spec.job.is_none() && !has_kafka) {
         // What came from stdin cannot come again: state that outlived the process would belong to nothing.
         StateDir::Temporary { under: given }
     } else {

@@ -11,6 +11,7 @@
 //! | `many` | 100,000 records |
 //! | `log` | a line of every level |
 //! | `lost` | emits to an output it does not describe |
+//! | `side` | goes to the output `side`; all else to the output `main` |
 //! | `where` | the value becomes where the record was read, as the `weir.origin.*` headers say |
 //!
 //! The configuration `open` = `fail` or `trap` does so in `open`; `turns` is how often a loop turns for each record: a
@@ -47,7 +48,7 @@ impl Operator for Misbehave {
     type Config = Config;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).with_origin()
+        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).outputs(&["main", "side"]).with_origin()
     }
 
     fn open(config: Config) -> Result<Self, Failure> {
@@ -71,6 +72,7 @@ impl Operator for Misbehave {
             b"many" => (0..100_000).for_each(|_| ctx.emit(*record)),
             b"log" => log(ctx),
             b"lost" => ctx.emit_to(7, *record),
+            b"side" => ctx.emit_to(1, *record),
             b"where" => ctx.emit(record.with_value(place(record)?.as_bytes())),
             value if value.starts_with(b"fail") => {
                 return Err(Failure::new(String::from_utf8_lossy(value)).with_code(100));

@@ -145,6 +145,9 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed(kafka_in, "kafka = { topic = \"a b\" }"), "\"a b\" is not an address"),
         (changed(kafka_in, "kafka = { topic = \"counts\" }"), "the job would read its own output"),
         (changed(kafka_in, "kafka = { pattern = \"count.\" }"), "the job would read its own output"),
+        (changed(kafka_in, "stdin = { fromat = \"json\" }"), "unknown key `fromat`; did you mean `format`?"),
+        (changed(kafka_in, "stdin = { separator = \":\" }"), "only lines of format=key-value have a separator"),
+        (changed(kafka_in, "generate = { name = \"clicks\", bytes = 67108865 }"), "bytes is at most 67108864"),
         (
             changed(kafka_in, "file = { path = \"x\" }\nstdin = {}"),
             "sources.clicks.file conflicts with sources.clicks.stdin",
