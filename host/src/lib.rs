@@ -7,6 +7,8 @@ pub mod cli;
 pub mod compose;
 /// Exit codes, and which error has which.
 pub mod exit;
+/// Whether the files of a job are apart.
+mod places;
 /// The progress bar of bounded runs.
 mod progress;
 /// The API's thread.

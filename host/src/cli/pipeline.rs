@@ -14,6 +14,7 @@ use weir_pipeline::units::{Size, Span};
 use weir_pipeline::{Overrides, Plan, SourceAddress, Spec, To};
 
 use super::kafka::{self, KafkaArg};
+use crate::places;
 
 /// What is to run. A flag overrides the pipeline file.
 #[derive(Debug, Default, clap::Args)]
@@ -157,6 +158,7 @@ impl PipelineArgs {
         };
         let checked = || {
             let plan = weir_pipeline::validate(&spec)?;
+            places::check(&plan, &described_by)?;
             Ok(plan)
         };
         match file {

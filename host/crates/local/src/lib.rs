@@ -7,6 +7,8 @@
 mod error;
 /// Lines of a file, which can be read again.
 pub mod file;
+/// What tells a file from another one of the same name.
+mod fingerprint;
 /// How a line and a record become each other.
 pub mod format;
 /// Made-up records: the record at an offset is always the same.

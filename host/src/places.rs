@@ -1,0 +1,166 @@
+//! Whether the files of a job are apart. A path is no file: `a`, `./a`, a link and a redirection may all lead to the
+//! same one, so the files themselves are compared, before anything is opened.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use weir_core::PortError;
+use weir_pipeline::plan::{Plan, SinkKind, SourceKind, StateDir};
+
+/// A regular file that is there, or where one would be made. Devices and pipes are none: nobody minds two lines in one
+/// terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    There { device: u64, inode: u64 },
+    Absent(PathBuf),
+}
+
+/// A place and what it is to the job.
+struct Used {
+    what: String,
+    place: Place,
+}
+
+/// Refuses a plan that writes where it reads, twice to one file, into its own state, or over what it is made of:
+/// its plugins and `settings`, the files that describe it.
+pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<()> {
+    let source = match &plan.source.kind {
+        SourceKind::File { path, .. } => at(path),
+        SourceKind::Stdin { .. } => stream(io::stdin()),
+        SourceKind::Kafka { .. } | SourceKind::Generate(_) => None,
+    };
+    let plugins =
+        plan.operators.iter().map(|operator| (format!("operators.{}.plugin", operator.name), &operator.plugin));
+    let settings = settings.iter().map(|path| ("a file that describes the job".to_owned(), path));
+    let parts = plugins.chain(settings).filter_map(|(what, path)| Some(Used { what, place: at(path)? }));
+    let parts: Vec<Used> = parts.collect();
+    let mut written: Vec<Used> = Vec::new();
+    for sink in &plan.sinks {
+        let what = format!("sinks.{} (--to)", sink.name);
+        let place = match &sink.kind {
+            SinkKind::Kafka { .. } => None,
+            SinkKind::Stdout { .. } => stream(io::stdout()),
+            SinkKind::File { path, .. } => {
+                check_state(&what, path, plan)?;
+                at(path)
+            }
+        };
+        let Some(place) = place else { continue };
+        if source.as_ref() == Some(&place) {
+            return refused(&what, "the source (--from)", "the job would read its own output");
+        }
+        if let Some(other) = written.iter().find(|other| other.place == place) {
+            return refused(&what, &other.what, "they are one file and would mix their lines");
+        }
+        if let Some(part) = parts.iter().find(|part| part.place == place) {
+            return refused(&what, &part.what, "the output would be written into that file");
+        }
+        written.push(Used { what, place });
+    }
+    Ok(())
+}
+
+fn check_state(what: &str, path: &Path, plan: &Plan) -> Result<()> {
+    match &plan.state.dir {
+        StateDir::Kept(dir) if resolved(path).starts_with(resolved(dir)) => {
+            refused(what, "state.dir (--state-dir)", "the state directory holds nothing but state")
+        }
+        StateDir::Kept(_) | StateDir::Temporary { .. } => Ok(()),
+    }
+}
+
+fn refused(one: &str, other: &str, reason: &str) -> Result<()> {
+    let (one, other, reason) = (one.to_owned(), other.to_owned(), reason.to_owned());
+    Err(PortError::from(weir_pipeline::Error::Conflict { one, other, reason }).into())
+}
+
+fn of(metadata: &Metadata) -> Option<Place> {
+    metadata.is_file().then(|| Place::There { device: metadata.dev(), inode: metadata.ino() })
+}
+
+fn at(path: &Path) -> Option<Place> {
+    match path.metadata() {
+        Ok(found) => of(&found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Place::Absent(resolved(path))),
+        // Whoever opens it says why.
+        Err(_) => None,
+    }
+}
+
+/// Where a shell has redirected a standard stream to.
+fn stream(stream: impl AsFd) -> Option<Place> {
+    let own = stream.as_fd().try_clone_to_owned().ok()?;
+    of(&File::from(own).metadata().ok()?)
+}
+
+/// `path` without links and `..`, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    match there {
+        Some((part, canonical)) => canonical.join(absolute.strip_prefix(part).unwrap_or(Path::new(""))),
+        None => absolute,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_pipeline::Overrides;
+
+    use super::*;
+
+    fn plan(dir: &Path, from: &str, to: &[&str], state: Option<&str>) -> Plan {
+        let flags = Overrides {
+            plugin: Some(dir.join("p.wasm")),
+            from: Some(format!("file:{}", dir.join(from).display()).parse().unwrap()),
+            to: to.iter().map(|to| to.replace('@', &format!("{}/", dir.display())).parse().unwrap()).collect(),
+            state_dir: state.map(|state| dir.join(state)),
+            ..Overrides::default()
+        };
+        weir_pipeline::validate(&flags.into_spec().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn files_are_compared_not_paths() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path();
+        for name in ["in", "out", "p.wasm", "p.toml"] {
+            std::fs::write(dir.join(name), "x\n").unwrap();
+        }
+        std::fs::create_dir(dir.join("sub")).unwrap();
+        std::fs::create_dir(dir.join("state")).unwrap();
+        std::fs::hard_link(dir.join("in"), dir.join("hard")).unwrap();
+        std::os::unix::fs::symlink("in", dir.join("soft")).unwrap();
+        std::os::unix::fs::symlink("sub", dir.join("door")).unwrap();
+        let own = "the job would read its own output";
+        let mixed = "they are one file and would mix their lines";
+        let settings = [dir.join("p.toml")];
+        for (to, wanted) in [
+            (&["file:@new"][..], None),
+            (&["file:@out", "late=file:@new"], None),
+            (&["file:@sub/../in"], Some(own)),
+            (&["file:@hard"], Some(own)),
+            (&["file:@soft?format=json"], Some(own)),
+            (&["file:@out", "late=file:@sub/../out"], Some(mixed)),
+            (&["file:@sub/new", "late=file:@door/new"], Some(mixed)),
+            (&["file:@p.wasm"], Some("the output would be written into that file")),
+            (&["file:@sub/../p.toml"], Some("the output would be written into that file")),
+            (&["file:@state/log"], Some("the state directory holds nothing but state")),
+            (&["file:@sub/../state/x/y"], Some("the state directory holds nothing but state")),
+            (&["file:/dev/null", "late=file:/dev/../dev/null"], None),
+        ] {
+            let plan = plan(dir, "in", to, Some("state"));
+            let said = check(&plan, &settings).err().map(|error| error.to_string());
+            match wanted {
+                None => assert_eq!(said, None, "{to:?}"),
+                Some(wanted) => assert!(said.as_ref().is_some_and(|said| said.contains(wanted)), "{to:?}: {said:?}"),
+            }
+        }
+        let absent = plan(dir, "in", &["file:@new/x"], Some("door/../new"));
+        assert!(check(&absent, &[]).unwrap_err().to_string().contains("holds nothing but state"));
+    }
+}
