@@ -33,6 +33,8 @@ use weir_state::StateDir;
 
 /// What Kafka's settings do to the job.
 mod advice;
+/// Keyed operators behind lines without keys.
+mod keys;
 /// Other jobs that read the same.
 mod kin;
 /// Which output of a plugin is read by whom.
@@ -103,6 +105,9 @@ pub fn compose(plan: &Plan, consent: Consent, loader: &dyn LoadOperator) -> Resu
     for unread in outputs::unread(&operators, &sinks) {
         tracing::warn!(operator = %unread.operator, output = %unread.output, "{unread}");
     }
+    if let Some(keyless) = keys::missing(plan, &operators) {
+        tracing::warn!("{keyless}");
+    }
     // What can be refused is refused before anything is made.
     let source = source(plan, client.as_ref())?;
     let sink = sink(plan, client.clone())?;
@@ -125,10 +130,11 @@ pub fn compose(plan: &Plan, consent: Consent, loader: &dyn LoadOperator) -> Resu
     Ok(Composed { job, log, handle, _temporary })
 }
 
-/// The outputs of a plan's plugins that nothing reads, in the words of a warning.
-pub fn unread_outputs(plan: &Plan, loader: &dyn LoadOperator) -> Result<Vec<String>> {
+/// What a start of `plan` would warn of, as far as its plugins tell.
+pub fn warnings(plan: &Plan, loader: &dyn LoadOperator) -> Result<Vec<String>> {
     let (operators, sinks) = nodes(plan, loader)?;
-    Ok(outputs::unread(&operators, &sinks).iter().map(|unread| unread.named()).collect())
+    let unread = outputs::unread(&operators, &sinks).into_iter().map(|unread| unread.named());
+    Ok(unread.chain(keys::missing(plan, &operators)).collect())
 }
 
 /// Loads the plugins and finds out who reads which output.

@@ -35,7 +35,7 @@ pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOp
 /// What only the plugins know. A plan can be looked at before they are built; then they say nothing.
 fn warnings(plan: &Plan, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<Vec<String>> {
     match plan.operators.iter().all(|operator| operator.plugin.exists()) {
-        true => compose::unread_outputs(plan, loader()?.as_ref()),
+        true => compose::warnings(plan, loader()?.as_ref()),
         false => Ok(Vec::new()),
     }
 }

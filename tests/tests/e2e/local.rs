@@ -146,55 +146,6 @@ fn a_job_never_writes_over_what_it_is_made_of() -> Result<()> {
 }
 
 #[test]
-fn count_counts_on_a_terminal() -> Result<()> {
-    let _machine = machine::shared();
-    let plugin = plugin("count")?;
-    for (from, to, input, wanted) in [
-        ("-?format=key-value", "-?format=key-value", "a\t1\nb\t1\na\t1\n", "a\t1\nb\t1\na\t2\n"),
-        ("-?format=key-value&separator=:", "-", "a:1\nb:x:y\na:\n", "1\n1\n2\n"),
-        (
-            "-?format=json",
-            "-?format=json",
-            "{\"key\":\"a\",\"value\":1}\n{\"value\":{\"n\":1},\"key\":\"a\",\"timestamp\":5,\"headers\":{\"h\":\"x\"}}\n",
-            "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":\"a\",\"value\":\"2\",\"timestamp\":5,\"headers\":{\"h\":\"x\"}}\n",
-        ),
-    ] {
-        let args = ["run", "--plugin", &plugin, "--from", from, "--to", to, "--api", "off"];
-        let ended = run_with_input(&args, input.as_bytes(), PATIENCE)?.expect(0)?;
-        ensure!(ended.stdout == wanted.as_bytes(), "{from}: {:?}", String::from_utf8_lossy(&ended.stdout));
-    }
-    for (from, input, wanted) in [
-        ("-?format=key-value", "a\t1\nb 1\n", "line 2 of stdin is no record: format=key-value wants KEY\"\\t\"VALUE"),
-        ("-?format=json", "{\"user\":1}\n", "line 1 of stdin is no record: there is no \"user\" in a record"),
-    ] {
-        let args = ["run", "--plugin", &plugin, "--from", from, "--api", "off"];
-        run_with_input(&args, input.as_bytes(), PATIENCE)?.expect(1)?.says(&[wanted])?;
-    }
-    Ok(())
-}
-
-#[test]
-fn lines_of_files_have_formats_too() -> Result<()> {
-    let _machine = machine::shared();
-    let home = TempDir::new()?;
-    let path = |name: &str| home.path().join(name);
-    std::fs::write(path("in"), "a=1\nb=2\n")?;
-    std::fs::copy(plugin("uppercase")?, path("p.wasm"))?;
-    let file = "version = 1\n[sources.s]\nfile = { path = 'in', format = 'key-value', separator = '=' }\n\
-        [operators.o]\nplugin = 'p.wasm'\ninputs = ['s']\n\
-        [sinks.k]\ninputs = ['o']\nfile = { path = 'out?', format = 'json' }\n";
-    std::fs::write(path("p.toml"), file)?;
-    run(&["run", &path("p.toml").display().to_string(), "--api", "off"], PATIENCE)?.expect(0)?;
-    let out = std::fs::read_to_string(path("out?"))?;
-    ensure!(out == "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":\"b\",\"value\":\"2\"}\n", "{out:?}");
-    // A path with a question mark of its own, by a flag.
-    let (plugin, from) = (plugin("uppercase")?, format!("file:{}?", path("out?").display()));
-    let ended = run(&["run", "--plugin", &plugin, "--from", &from, "--api", "off"], PATIENCE)?.expect(0)?;
-    ensure!(ended.stdout == out.to_ascii_uppercase().as_bytes(), "{:?}", String::from_utf8_lossy(&ended.stdout));
-    Ok(())
-}
-
-#[test]
 fn no_output_vanishes_without_a_word() -> Result<()> {
     let _machine = machine::shared();
     let home = TempDir::new()?;

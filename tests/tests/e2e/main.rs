@@ -17,6 +17,8 @@ mod faults;
 mod guests;
 /// Pipelines that have changed since the state was written.
 mod identity;
+/// What a line says of a record.
+mod lines;
 /// With nothing else installed: standard input, files.
 mod local;
 /// Logs, whoever reads them or does not; the API beside them.
