@@ -154,11 +154,13 @@ fn lines_lost(lines: u64) -> String {
     format!("{}  WARN {MESSAGE} lines={lines}\n", now())
 }
 
-/// A line as the subscriber makes them.
+/// A line as the subscriber makes them, in its order.
 fn json_line(level: &str, message: &str, fields: Map<String, Value>) -> String {
     let head = [("timestamp", now().into()), ("level", level.into()), ("message", message.into())];
     let head = head.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value));
-    format!("{}\n", Value::Object(head.chain(fields).collect()))
+    let fields: Vec<String> =
+        head.chain(fields).map(|(name, value)| format!("{}:{value}", Value::from(name))).collect();
+    format!("{{{}}}\n", fields.join(","))
 }
 
 fn now() -> String {
@@ -174,6 +176,7 @@ mod tests {
         let fields = Map::from_iter([("exit_code".to_owned(), 2.into())]);
         let line = json_line("ERROR", "a\nb\x1b", fields);
         assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.starts_with("{\"timestamp\":\"") && line.ends_with(",\"exit_code\":2}\n"), "{line}");
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&value["level"], &value["message"]), (&json!("ERROR"), &json!("a\nb\x1b")));
         assert_eq!(value["exit_code"], json!(2));

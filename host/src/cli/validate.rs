@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use weir_core::text::printable_lines;
 use weir_pipeline::{Plan, show};
 
 use super::pipeline::PipelineArgs;
@@ -28,7 +29,8 @@ pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOp
     }
     let mut text = show::text(&plan);
     text.extend(warnings(&plan, loader)?.iter().map(|warning| format!("warning: {warning}\n")));
-    super::print(&text)?;
+    // The file may be somebody else's, and this is read on a terminal.
+    super::print(&printable_lines(&text, ""))?;
     Ok(ExitCode::SUCCESS)
 }
 

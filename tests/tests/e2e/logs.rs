@@ -296,3 +296,36 @@ fn a_thousand_silent_connections_keep_no_probe_out() -> Result<()> {
     job.process.signal(Signal::SIGTERM)?;
     job.ends(0, STOPS_WITHIN)
 }
+
+/// The program, started by a shell that has done `first`.
+fn start_after(first: &str, args: &[&str]) -> Result<Host> {
+    let program = program()?.canonicalize()?.display().to_string();
+    let script = format!("{first}; exec \"$0\" \"$@\"");
+    Host::start_program(Path::new("sh"), &[&["-c", &script, &program], args].concat())
+}
+
+#[test]
+fn a_hang_up_that_was_ignored_before_is_ignored() -> Result<()> {
+    let _machine = machine::shared();
+    let plugin = plugin("uppercase")?;
+    let args = ["run", "--api", "off", "--plugin", &plugin, "--from", "generate:sequence?rate=100"];
+    let mut host = start_after("trap '' HUP", &args)?;
+    let lines = |host: &Host| host.output().map(|out| out.iter().filter(|byte| **byte == b'\n').count());
+    host.wait_until("output", PATIENCE, |host| Ok(lines(host)? > 10))?;
+    host.signal(Signal::SIGHUP)?;
+    let before = lines(&host)?;
+    host.wait_until("more output", PATIENCE, |host| Ok(lines(host)? > before + 50))?;
+    host.signal(Signal::SIGTERM)?;
+    host.wait(STOPS_WITHIN)?.expect(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_file_beyond_the_limit_of_the_process_is_a_failure_that_is_said() -> Result<()> {
+    let _machine = machine::shared();
+    let plugin = plugin("uppercase")?;
+    let from = "generate:sequence?count=300000";
+    let args = ["run", "--api", "off", "--plugin", &plugin, "--from", from, "--to", "file:out"];
+    start_after("ulimit -f 200", &args)?.wait(PATIENCE)?.expect(1)?.says(&["failed to write out", "File too large"])?;
+    Ok(())
+}
