@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use tempfile::TempDir;
+use weir_tests::broker::{Broker, USER, credentials};
 use weir_tests::host::{self, Ended};
 use weir_tests::machine;
 use weir_tests::reader::read_all;
@@ -164,6 +165,54 @@ fn a_source_that_nobody_asked_for_is_not_read() -> Result<()> {
     let mut found = values(&scene)?;
     found.sort();
     ensure!(found == ["A1", "B1", "B2", "B3"], "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn a_lost_directory_does_not_hide_what_was_read() -> Result<()> {
+    let _machine = machine::shared();
+    for (plugin, wanted) in [("count", "Kafka says epoch"), ("uppercase", "--drop-source")] {
+        let scene = Scene::new("lost-and-changed")?;
+        let (old, new) = (scene.input.clone(), format!("{}.new", scene.input));
+        topics::create(scene.broker, &new, 2, &[])?;
+        write(&scene, &old, "a1")?;
+        write(&scene, &new, "b1")?;
+        scene.run(plugin, &[])?.expect(0)?;
+        let scene = Scene { input: new, state: TempDir::new()?, ..scene };
+        scene.run(plugin, &[])?.expect(4)?.says(&[wanted])?;
+        ensure!(values(&scene)?.len() == 1, "{plugin} wrote all the same");
+        if plugin == "uppercase" {
+            for _ in 0..2 {
+                scene.run(plugin, &["--drop-source", &old])?.expect(0)?;
+            }
+            let found = values(&scene)?;
+            ensure!(found == ["A1", "B1"], "{found:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_right_that_is_gone_is_no_missing_marker() -> Result<()> {
+    let _machine = machine::shared();
+    let broker = Broker::start_secured()?;
+    let scene = Scene { input: "generate:sequence?count=100".into(), ..Scene::on(&broker, "right-gone")? };
+    // Its marker stands there: to commit an offset takes the right to read.
+    let on_output = ["Read", "Write", "Describe", "DescribeConfigs"];
+    broker.allow(&on_output, "--topic", &scene.output)?;
+    broker.allow(&["Read", "Describe"], "--group", &format!("weir-{}", scene.job))?;
+    for slot in 0..2 {
+        broker.allow(&["Write", "Describe"], "--transactional-id", &format!("weir-{}-0-{slot}", scene.job))?;
+    }
+    let login: Vec<String> = credentials(USER).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let login: Vec<&str> = login.iter().flat_map(|property| ["--kafka", property]).collect();
+    let run = || host::run(&scene.args("uppercase", &login)?, PATIENCE);
+    run()?.expect(0)?;
+    broker.disallow(&on_output, "--topic", &scene.output)?;
+    run()?.expect(1)?.says(&[&scene.output])?;
+    broker.allow(&on_output, "--topic", &scene.output)?;
+    run()?.expect(0)?;
+    ensure!(read_all(&broker, &scene.output)?.len() == 100, "it was written twice");
     Ok(())
 }
 

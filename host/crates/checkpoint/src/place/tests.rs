@@ -77,6 +77,12 @@ fn nothing_has_changed() {
     assert_eq!(decide(&[], &[], &SPLITS, false, &[]), Ok(Start::First));
     assert_eq!(decide(&log, &[marked("in", &log[0])], &SPLITS, true, &[]), resume(0));
     assert!(matches!(decide(&log, &[], &SPLITS, true, &[]), Err(Refusal::MarkerGone { .. })));
+    // Whatever the pipeline reads now: a directory that is gone is missed.
+    assert!(matches!(decide(&[], &[marked("in", &log[1])], &SPLITS, false, &[]), Err(Refusal::LogEndsBefore { .. })));
+    assert!(matches!(
+        decide(&[], &[marked("in", &log[1])], &fixed("o"), false, &[]),
+        Err(Refusal::LogEndsBefore { .. })
+    ));
 }
 
 #[test]

@@ -66,8 +66,27 @@ impl<'a> Heritage<'a> {
         let mut committed = watch.port("read the marker", bound, move || sink.committed())?;
         let (name, shard) = (&job.options.name, job.options.shard);
         committed.retain(|c| self.marked.contains(&c.split) || is_marked(c, name, shard));
+        // A list leaves out what this user may not see; asked for by name, that is an error.
+        let missing: Vec<SplitId> =
+            self.recorded().filter(|s| !committed.iter().any(|c| c.split == **s)).cloned().collect();
+        if !missing.is_empty() {
+            let sink = Arc::clone(&job.sink);
+            let read = move || sink.read_marker(&missing, MarkerRead::Glance);
+            committed.extend(watch.port("read the marker", bound, read)?);
+        }
         self.marked.extend(committed.iter().map(|c| c.split.clone()));
         Ok(committed)
+    }
+
+    /// Where the last epoch of the log put its marker.
+    fn recorded(&self) -> impl Iterator<Item = &SplitId> {
+        let last = self.log.last().map(|(last, _)| last);
+        let (splits, fixed) = match last.map(|last| (&last.marker, &last.splits)) {
+            Some((MarkerPlace::Splits, splits)) => (splits.as_slice(), None),
+            Some((MarkerPlace::Fixed(place), _)) => (&[][..], Some(place)),
+            Some((MarkerPlace::Nowhere, _)) | None => (&[][..], None),
+        };
+        splits.iter().map(|s| &s.split).chain(fixed)
     }
 
     /// The same for good: nothing of this job is pending any more.
