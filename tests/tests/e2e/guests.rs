@@ -117,7 +117,7 @@ fn a_plugin_of_ten_milliseconds_a_record_keeps_committing_and_stops_in_time() ->
         scene.fill(20_000, 100)?;
         let port = free_port()?;
         let api = format!("127.0.0.1:{port}");
-        let more = ["--config", "turns=10000000", "--parallelism", parallelism, "--api", &api];
+        let more = ["--config", "turns=30000000", "--parallelism", parallelism, "--api", &api];
         let mut host = scene.start("misbehave", &more)?;
         host.wait_for_job(port, PATIENCE, |job| job["epoch"].as_u64() >= Some(6))?;
         let job = host::job(port)?;
@@ -126,6 +126,37 @@ fn a_plugin_of_ten_milliseconds_a_record_keeps_committing_and_stops_in_time() ->
         host.wait(Duration::from_secs(12))?.expect(0)?;
         let records = read_all(scene.broker, &scene.output)?.len();
         ensure!((1..20_000).contains(&records), "{records} records");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_batch_that_a_barrier_cuts_comes_out_exactly_once_whatever_is_killed() -> Result<()> {
+    let _machine = machine::shared();
+    for parallelism in ["1", "2"] {
+        let scene = Scene::new("cut")?;
+        scene.fill(6_000, 50)?;
+        let port = free_port()?;
+        let api = format!("127.0.0.1:{port}");
+        // A batch of 1,024 records takes some seconds, so every barrier comes in the middle of one.
+        let more = ["--config", "turns=30000000", "--parallelism", parallelism, "--api", &api];
+        let mut epoch = 0;
+        for _ in 0..3 {
+            let mut host = scene.start("misbehave", &more)?;
+            host.wait_for_job(port, PATIENCE, |job| job["epoch"].as_u64() >= Some(epoch + 4))?;
+            epoch = host::job(port)?["epoch"].as_u64().unwrap_or_default();
+            host.kill()?;
+        }
+        let before = read_all(scene.broker, &scene.output)?.len();
+        ensure!((1..6_000).contains(&before), "{before} records came out before the last start");
+        scene.run("misbehave", &["--parallelism", parallelism])?.expect(0)?;
+        let mut numbers = Vec::new();
+        for record in read_all(scene.broker, &scene.output)? {
+            let value = String::from_utf8(record.value.context("a tombstone")?)?;
+            numbers.push(value.get(..12).context("a short value")?.parse::<u64>()?);
+        }
+        numbers.sort_unstable();
+        ensure!(numbers == (0..6_000).collect::<Vec<_>>(), "{} records of 6,000", numbers.len());
     }
     Ok(())
 }

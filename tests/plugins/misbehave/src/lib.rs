@@ -14,8 +14,8 @@
 //! | `side` | goes to the output `side`; all else to the output `main` |
 //! | `where` | the value becomes where the record was read, as the `weir.origin.*` headers say |
 //!
-//! The configuration `open` = `fail` or `trap` does so in `open`; `turns` is how often a loop turns for each record: a
-//! million is about a millisecond.
+//! The configuration `open` = `fail` or `trap` does so in `open`; `turns` is how often a loop turns for each record:
+//! three million take about a millisecond.
 
 use std::hint::black_box;
 

@@ -18,6 +18,7 @@ use crate::signals::{Signals, SinkCommand, TaskEvent};
 use crate::task::chain::{Chain, Edge};
 use crate::task::operate::OperatorTask;
 use crate::task::operator::{Runner, RunnerOptions};
+use crate::task::pace::FIRST_RECORDS;
 use crate::topology::{self, Stage};
 use crate::watch::{Late, Watch};
 
@@ -76,6 +77,8 @@ fn wire(stages: &[Stage]) -> Wiring {
         let mut inputs = Vec::new();
         for _ in 0..tasks(to) {
             let (input, ends) = inbox(tasks(from), share(EXCHANGE_BYTES_MAX, tasks(from)));
+            // Until its reader says how many it can take: it may start later than its senders.
+            input.limit_records(FIRST_RECORDS, tasks(from));
             inputs.push(Some(input));
             outlets.iter_mut().zip(ends).for_each(|(sender, end)| sender.push(end));
         }

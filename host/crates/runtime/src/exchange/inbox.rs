@@ -119,12 +119,13 @@ impl Outlet {
     }
 
     fn put(&self, element: Element) -> Result<(), Closed> {
-        let size = Size::of(&element);
+        let (size, is_batch) = (Size::of(&element), matches!(element, Element::Batch { .. }));
         let full = |state: &mut State| {
             let queue = &state.queues[self.input];
             let is_full = queue.size.bytes + size.bytes > self.shared.bytes_max
                 || queue.size.records + size.records > self.shared.records_max();
-            !state.reader_gone && !queue.elements.is_empty() && is_full
+            // What is no batch takes no room, and a barrier is waited for.
+            !state.reader_gone && !queue.elements.is_empty() && is_batch && is_full
         };
         let waited = self.shared.writable.wait_while(self.shared.lock(), full);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);

@@ -45,7 +45,6 @@ impl OperatorTask {
     fn work(&mut self) -> Result<(), Stopped> {
         let mut open = self.inbox.inputs();
         let (inputs, mut pace) = (open, Pace::default());
-        self.inbox.limit_records(pace.records_in(QUEUED_TIME), inputs);
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
             self.chain.note_committed(self.signals.committed());

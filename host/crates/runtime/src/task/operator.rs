@@ -38,7 +38,8 @@ mod skips;
 
 /// A call gets at most this much frame and values, unless a single record is larger.
 const CALL_BYTES_MAX: usize = 1 << 20;
-/// A call should take no longer, so that a barrier need not wait for it: its records are counted out accordingly.
+/// A call should take no longer, so that a barrier need not wait for it: its records are counted out accordingly. Less
+/// where a deadline shows to be short.
 const CALL_TIME: Duration = Duration::from_millis(20);
 
 /// What receives the output of an operator: (output, records).
@@ -74,6 +75,8 @@ pub(crate) struct Runner {
     value_bytes: usize,
     effects: Effects,
     pace: Pace,
+    /// How long a call should take.
+    call_time: Duration,
     skips: Skips,
     metrics: OperatorMetrics,
     signals: Arc<Signals>,
@@ -90,8 +93,21 @@ impl Runner {
     ) -> Self {
         assert_eq!(state.is_some(), !options.tables.is_empty(), "state belongs to tables");
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
-        let (pace, skips) = (Pace::default(), Skips::default());
-        Self { options, operator, state, slots, values, value_bytes: 0, effects, pace, skips, metrics, signals }
+        let (pace, call_time, skips) = (Pace::default(), CALL_TIME, Skips::default());
+        Self {
+            options,
+            operator,
+            state,
+            slots,
+            values,
+            value_bytes: 0,
+            effects,
+            pace,
+            call_time,
+            skips,
+            metrics,
+            signals,
+        }
     }
 
     /// The operator's state, where it has tables.
@@ -111,7 +127,7 @@ impl Runner {
     /// Processes `batch`, as the plugin is to see it: in one call if all goes well, otherwise part by part.
     fn run_whole(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
         let mut parts = Parts::new(batch);
-        while let Some(part) = parts.next(self.pace.records_in(CALL_TIME)) {
+        while let Some(part) = parts.next(self.pace.records_in(self.call_time)) {
             match self.call(&part, emit)? {
                 Outcome::Done => parts.went_well(part),
                 Outcome::TooLarge { fit } => parts.shorten(part, fit),
@@ -146,9 +162,7 @@ impl Runner {
         self.effects.clear();
         let began = Instant::now();
         if let Err(failure) = self.operator.process(call, &mut self.effects) {
-            if matches!(failure, CallError::Deadline { .. }) && batch.frame.len() > 1 {
-                self.pace.took_longer_than(batch.frame.len(), began.elapsed());
-            }
+            self.learn_from(&failure, batch.frame.len(), began.elapsed());
             return host_error(failure, &self.options.name).map(Outcome::Failed);
         }
         self.pace.took(batch.frame.len(), began.elapsed());
@@ -173,6 +187,16 @@ impl Runner {
             self.leave_out_rejected(batch)?;
         }
         outputs.into_iter().try_for_each(|(output, batch)| emit(output, batch)).map(|()| Outcome::Done)
+    }
+
+    /// A call that was cut off had too many records, unless it had one.
+    fn learn_from(&mut self, failure: &CallError, records: usize, elapsed: Duration) {
+        if let CallError::Deadline { limit_ms } = failure
+            && records > 1
+        {
+            self.pace.took_longer_than(records, elapsed);
+            self.call_time = self.call_time.min(Duration::from_millis(*limit_ms) / 4);
+        }
     }
 
     /// Leaves every record that the plugin rejected to the policy.

@@ -3,19 +3,24 @@
 use std::time::Duration;
 
 /// How many records are tried as long as nothing is known: few, because a record may take long.
-const FIRST_RECORDS: usize = 16;
+pub(crate) const FIRST_RECORDS: usize = 16;
+/// How many times as many as ever went at once may be tried: a few records may have gone somewhere where they only wait.
+const GROWTH: usize = 4;
 
 /// An estimate of the time a record needs. It falls fast and rises slowly: a machine that was busy elsewhere for a moment
 /// says little about the next call.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Pace {
     ns_per_record: Option<u64>,
+    /// The most records that ever went at once.
+    proven: usize,
 }
 
 impl Pace {
     /// So many records took so long.
     pub(crate) fn took(&mut self, records: usize, elapsed: Duration) {
         let seen = each(records, elapsed);
+        self.proven = self.proven.max(records);
         self.ns_per_record = Some(match self.ns_per_record {
             None => seen,
             Some(known) if seen < known => known.midpoint(seen),
@@ -23,16 +28,18 @@ impl Pace {
         });
     }
 
-    /// So many records took longer than that: they were cut off.
+    /// So many records took longer than that: they were cut off. How much longer nobody knows, and every guess that is
+    /// too low costs as much again.
     pub(crate) fn took_longer_than(&mut self, records: usize, elapsed: Duration) {
-        self.ns_per_record = self.ns_per_record.max(Some(each(records, elapsed)));
+        self.ns_per_record = self.ns_per_record.max(Some(each(records, elapsed).saturating_mul(4)));
     }
 
     /// How many records fit `span`; at least one.
     pub(crate) fn records_in(self, span: Duration) -> usize {
         let Some(ns_per_record) = self.ns_per_record else { return FIRST_RECORDS };
         let records = span.as_nanos() / u128::from(ns_per_record.max(1));
-        usize::try_from(records).unwrap_or(usize::MAX).max(1)
+        let most = self.proven.saturating_mul(GROWTH).max(FIRST_RECORDS);
+        usize::try_from(records).unwrap_or(usize::MAX).clamp(1, most)
     }
 }
 
@@ -75,6 +82,18 @@ mod tests {
             let fewest = 1_024_u128.div_ceil((CALL.as_nanos() / each.as_nanos().max(1)).clamp(1, 1_024));
             assert!(settled.len() as u128 <= 2 * fewest + 1, "{micros} us a record: {} calls", settled.len());
         }
+    }
+
+    #[test]
+    fn what_goes_at_once_grows_step_by_step() {
+        let mut pace = Pace::default();
+        let sizes = std::iter::repeat_with(|| {
+            let records = pace.records_in(CALL);
+            pace.took(records, Duration::ZERO);
+            records
+        });
+        let sizes: Vec<_> = sizes.take(5).collect();
+        assert_eq!(sizes, [16, 64, 256, 1_024, 4_096]);
     }
 
     #[test]

@@ -183,7 +183,7 @@ fn pick(says: Says, on_error: OnError, values: &[&str]) -> Picked {
     let picky = Picky { says, calls: Arc::clone(&calls), records: Arc::clone(&records) };
     let mut runner = runner(picky, on_error);
     // A plugin whose speed is known: time is not what cuts its calls here.
-    (0..64).for_each(|_| runner.pace.took(1, Duration::ZERO));
+    (0..64).for_each(|_| runner.pace.took(30_000, Duration::ZERO));
     let (out, outcome) = run(&mut runner, values);
     (out, outcome, calls.load(Ordering::Relaxed), records.load(Ordering::Relaxed))
 }
@@ -229,9 +229,10 @@ fn a_record_cannot_be_rejected_and_make_output() {
     assert_eq!(out, [(100, "a".to_owned()), (102, "b".to_owned())]);
 }
 
-/// Needs `each` for a record; a call of more than 100 ms is cut off.
+/// Needs `each` for a record, and has a deadline.
 struct Slow {
     each: Duration,
+    deadline: Duration,
     longest: Arc<AtomicUsize>,
     cut_off: Arc<AtomicUsize>,
 }
@@ -239,10 +240,10 @@ struct Slow {
 impl Operator for Slow {
     fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
         let needed = self.each * call.frame.len() as u32;
-        if needed > Duration::from_millis(100) {
+        if needed > self.deadline {
             self.cut_off.fetch_add(1, Ordering::Relaxed);
-            std::thread::sleep(Duration::from_millis(100));
-            return Err(CallError::Deadline { limit_ms: 100 });
+            std::thread::sleep(self.deadline);
+            return Err(CallError::Deadline { limit_ms: self.deadline.as_millis() as u64 });
         }
         self.longest.store(call.frame.len(), Ordering::Relaxed);
         std::thread::sleep(needed);
@@ -253,18 +254,21 @@ impl Operator for Slow {
 
 #[test]
 fn a_call_is_cut_by_time_so_that_slow_plugins_meet_their_deadline() {
-    let (longest, cut_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let each = Duration::from_millis(2);
-    let mut runner = runner(Slow { each, longest: Arc::clone(&longest), cut_off: Arc::clone(&cut_off) }, OnError::Fail);
-    // It was fast until now.
-    (0..64).for_each(|_| runner.pace.took(1, Duration::ZERO));
-    for _ in 0..2 {
-        let (out, outcome) = run(&mut runner, &["v"; 300]);
-        outcome.unwrap();
-        assert_eq!(out.len(), 300);
+    for (each_ms, deadline_ms, longest_max) in [(2, 100, 12), (1, 8, 3)] {
+        let (longest, cut_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (each, deadline) = (Duration::from_millis(each_ms), Duration::from_millis(deadline_ms));
+        let slow = Slow { each, deadline, longest: Arc::clone(&longest), cut_off: Arc::clone(&cut_off) };
+        let mut runner = runner(slow, OnError::Fail);
+        // It was fast until now.
+        (0..64).for_each(|_| runner.pace.took(30_000, Duration::ZERO));
+        for _ in 0..2 {
+            let (out, outcome) = run(&mut runner, &["v"; 300]);
+            outcome.unwrap();
+            assert_eq!(out.len(), 300);
+        }
+        assert!(cut_off.load(Ordering::Relaxed) <= 3, "it learns from the calls that are cut off: {cut_off:?}");
+        assert!(longest.load(Ordering::Relaxed) <= longest_max, "calls of {longest:?} records of {each:?}");
     }
-    assert!(cut_off.load(Ordering::Relaxed) <= 2, "it learns from the first call that is cut off");
-    assert!(longest.load(Ordering::Relaxed) <= 12, "calls of {longest:?} records of 2 ms");
 }
 
 #[test]
