@@ -22,7 +22,9 @@ mod txn;
 mod validate;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -157,9 +159,13 @@ fn hint_at_run(mut error: clap::Error) -> clap::Error {
 
 /// Prints a result (not a log line) to standard output.
 fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    Ok(printed.map_err(stdout_failed)?)
+    Ok(stdout()?.write_all(text.as_bytes()).map_err(stdout_failed)?)
+}
+
+/// The descriptor itself: `io::stdout` takes one that cannot be written to for one that swallows everything.
+fn stdout() -> Result<File> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(stdout_failed)?;
+    Ok(stdout.into())
 }
 
 /// What was to be written there is not; a reader that went away is told from everything else by this very error.

@@ -21,10 +21,12 @@ pub const REFUSED: u8 = 4;
 
 /// The code of a job that ended well. A bounded run that was cut short is not done, and says by which signal.
 pub fn finished(cut_short: bool, signal: Option<i32>) -> ExitCode {
-    match signal.and_then(|signal| u8::try_from(128 + signal).ok()) {
-        Some(code) if cut_short => code.into(),
-        _ => ExitCode::SUCCESS,
-    }
+    signal.map_or(0, |signal| stopped(cut_short, signal)).into()
+}
+
+/// The code of a job that `signal` stopped.
+pub(crate) fn stopped(cut_short: bool, signal: i32) -> u8 {
+    if cut_short { u8::try_from(128 + signal).unwrap_or(FAILED) } else { 0 }
 }
 
 /// Shows `error` on standard error; returns its code.

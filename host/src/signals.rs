@@ -60,6 +60,18 @@ impl Signals {
         }
     }
 
+    /// Until there is a job that can be stopped, the first signal ends the process: there is nothing to commit, and
+    /// compiling a large plugin takes longer than a stop may.
+    pub(crate) fn leave_until_there_is_a_job(&self, is_bounded: bool) {
+        let first = Arc::clone(&self.first);
+        self.on_stop(move || {
+            tracing::info!("stopped before the job began");
+            telemetry::settle_within(LAST_WORDS);
+            let signal = first.load(Ordering::Acquire);
+            signal_hook::low_level::exit(exit::stopped(is_bounded, signal).into());
+        });
+    }
+
     /// The number of the first signal, if there was one.
     pub(crate) fn first(&self) -> Option<i32> {
         Some(self.first.load(Ordering::Acquire)).filter(|signal| *signal != 0)

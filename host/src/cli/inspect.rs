@@ -58,7 +58,7 @@ fn plugin(file: &Path) -> Result<ExitCode> {
 }
 
 fn entries(args: &Args) -> Result<ExitCode> {
-    let mut stdout = BufWriter::new(std::io::stdout().lock());
+    let mut stdout = BufWriter::new(super::stdout()?);
     directory::entries(&args.what, args.cluster.brokers()?.as_ref(), |entry| {
         let NamedEntry { operator, table, key, value } = entry;
         let line = json!({"operator": operator, "table": table, "key": readable(key), "value": readable(value)});

@@ -42,6 +42,7 @@ pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOp
     // whoever asks meanwhile is told that the job is starting.
     let api = serve::start(&plan, &screen)?;
     announce(&plan, &api);
+    signals.leave_until_there_is_a_job(plan.source.is_bounded());
     if let Some(savepoint) = &args.from_savepoint {
         let mut copying = Copying::start(&screen);
         compose::savepoint::restore(&plan, savepoint, &mut |done, total| copying.show(done, total))?;

@@ -1,11 +1,18 @@
 //! What a running job shows, and how it leaves.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use serde_json::Value;
+use tempfile::TempDir;
 use weir_tests::broker::free_port;
-use weir_tests::host::{get, job};
+use weir_tests::host::{Host, get, job, plugin};
 use weir_tests::machine;
 use weir_tests::reader::Observer;
 
@@ -65,4 +72,34 @@ fn a_signal_commits_and_leaves() -> Result<()> {
         scene.judge()?.expect_exact()?;
     }
     Ok(())
+}
+
+/// A plugin that takes long to load: here it is a FIFO that nobody writes to.
+#[test]
+fn the_api_answers_while_the_job_starts() -> Result<()> {
+    let _machine = machine::shared();
+    let home = TempDir::new()?;
+    let slow = home.path().join("slow.wasm");
+    mkfifo(&slow, Mode::S_IRWXU)?;
+    let port = free_port()?;
+    let api = format!("127.0.0.1:{port}");
+    let mut host = Host::start(&["run", "--plugin", &slow.display().to_string(), "--job", "slow", "--api", &api])?;
+    host.wait_for_log("starting", PATIENCE)?;
+    let refused = |path: &str| get(port, path).err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(get(port, "/livez")? == "ok\n");
+    for path in ["/healthz", "/readyz"] {
+        ensure!(refused(path).contains("503"), "{path}: {}", refused(path));
+    }
+    let job: Value = serde_json::from_str(&get(port, "/v1/job")?)?;
+    ensure!(job["job"] == "slow" && job["state"] == "starting", "{job}");
+    get(port, "/metrics")?;
+    write_plugin(&slow)?;
+    host.wait_for_job(port, PATIENCE, |job| job["state"] == "running" && job["operators"][0]["name"].is_string())?;
+    host.signal(Signal::SIGTERM)?;
+    host.wait(PATIENCE)?.expect(143)?;
+    Ok(())
+}
+
+fn write_plugin(to: &Path) -> Result<()> {
+    Ok(OpenOptions::new().write(true).open(to)?.write_all(&std::fs::read(plugin("uppercase")?)?)?)
 }

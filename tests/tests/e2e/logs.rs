@@ -247,36 +247,6 @@ fn a_start_says_in_one_line_who_it_is() -> Result<()> {
     Ok(())
 }
 
-/// A plugin that takes long to load: here it is a FIFO that nobody writes to.
-#[test]
-fn the_api_answers_while_the_job_starts() -> Result<()> {
-    let _machine = machine::shared();
-    let home = TempDir::new()?;
-    let slow = home.path().join("slow.wasm");
-    mkfifo(&slow, Mode::S_IRWXU)?;
-    let port = free_port()?;
-    let api = format!("127.0.0.1:{port}");
-    let mut host = Host::start(&["run", "--plugin", &slow.display().to_string(), "--job", "slow", "--api", &api])?;
-    host.wait_for_log("starting", PATIENCE)?;
-    let refused = |path: &str| get(port, path).err().map(|error| error.to_string()).unwrap_or_default();
-    ensure!(get(port, "/livez")? == "ok\n");
-    for path in ["/healthz", "/readyz"] {
-        ensure!(refused(path).contains("503"), "{path}: {}", refused(path));
-    }
-    let job: Value = serde_json::from_str(&get(port, "/v1/job")?)?;
-    ensure!(job["job"] == "slow" && job["state"] == "starting", "{job}");
-    get(port, "/metrics")?;
-    write_plugin(&slow)?;
-    host.wait_for_job(port, PATIENCE, |job| job["state"] == "running" && job["operators"][0]["name"].is_string())?;
-    host.signal(Signal::SIGTERM)?;
-    host.wait(STOPS_WITHIN)?.expect(143)?;
-    Ok(())
-}
-
-fn write_plugin(to: &Path) -> Result<()> {
-    Ok(OpenOptions::new().write(true).open(to)?.write_all(&std::fs::read(plugin("uppercase")?)?)?)
-}
-
 #[test]
 fn a_thousand_silent_connections_keep_no_probe_out() -> Result<()> {
     let _machine = machine::shared();
@@ -327,5 +297,31 @@ fn a_file_beyond_the_limit_of_the_process_is_a_failure_that_is_said() -> Result<
     let from = "generate:sequence?count=300000";
     let args = ["run", "--api", "off", "--plugin", &plugin, "--from", from, "--to", "file:out"];
     start_after("ulimit -f 200", &args)?.wait(PATIENCE)?.expect(1)?.says(&["failed to write out", "File too large"])?;
+    Ok(())
+}
+
+#[test]
+fn a_signal_before_the_job_begins_ends_it_at_once() -> Result<()> {
+    let _machine = machine::shared();
+    let home = TempDir::new()?;
+    let slow = home.path().join("slow.wasm");
+    mkfifo(&slow, Mode::S_IRWXU)?;
+    for (from, code) in [("-", 143), ("generate:sequence?rate=10", 0)] {
+        let mut host = Host::start(&["run", "--api", "off", "--plugin", &slow.display().to_string(), "--from", from])?;
+        host.wait_for_log("starting", PATIENCE)?;
+        host.signal(Signal::SIGTERM)?;
+        host.wait(STOPS_WITHIN)?.expect(code)?.says(&["stopped before the job began"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_output_that_cannot_be_written_to_is_a_failure() -> Result<()> {
+    let _machine = machine::shared();
+    let plugin = plugin("uppercase")?;
+    let run = ["run", "--api", "off", "--plugin", &plugin, "--from", "generate:sequence?count=10"];
+    for args in [&run[..], &["inspect", &plugin]] {
+        start_after("exec 1</dev/null", args)?.wait(PATIENCE)?.expect(1)?.says(&["failed to write stdout"])?;
+    }
     Ok(())
 }
