@@ -29,7 +29,10 @@ impl Reading<'_> {
         if !self.consent.drop_sources.iter().any(|dropped| dropped == name) {
             return false;
         }
-        let is_itself = |found: &SplitState| found.split == split.split && found.identity == split.identity;
+        // Who does not know an identity cannot say that it is another one.
+        let is_other = |found: &SplitState| found.identity.is_some() && split.identity.is_some();
+        let is_itself =
+            |found: &SplitState| found.split == split.split && (found.identity == split.identity || !is_other(found));
         let is_there = self.found.is_none_or(|found| found.iter().any(is_itself));
         !is_there || (self.recognise)(&split.split).is_none()
     }
@@ -118,5 +121,9 @@ mod tests {
         assert_eq!(go_on(&[split("a1", "x")], Some(&[]), &["a1"]), dropped());
         assert_eq!(go_on(&[split("a1", "x")], Some(&[split("a1", "new")]), &["a1"]), dropped());
         assert_eq!(go_on(&[split("a1", "x")], Some(&[]), &[]), Ok(vec!["a1 at 5".into()]), "the source will refuse it");
+        let unknown = SplitState { identity: None, ..split("a1", "x") };
+        for (recorded, found) in [(unknown.clone(), split("a1", "new")), (split("a1", "x"), unknown)] {
+            assert_eq!(go_on(&[recorded], Some(&[found]), &["a1"]).map(|said| said[0].clone()), Ok("a1 at 5".into()));
+        }
     }
 }

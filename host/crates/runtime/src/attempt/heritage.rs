@@ -75,7 +75,20 @@ impl<'a> Heritage<'a> {
             committed.extend(watch.port("read the marker", bound, read)?);
         }
         self.marked.extend(committed.iter().map(|c| c.split.clone()));
+        self.find(&committed);
         Ok(committed)
+    }
+
+    /// With a topic its offsets go. One that has offsets and was not found is only not seen yet: nobody drops it.
+    fn find(&mut self, committed: &[Committed]) {
+        if let (Some(found), Some((last, _))) = (&mut self.found, self.log.last()) {
+            let is_there = |split: &&SplitState| committed.iter().any(|c| c.split == split.split);
+            for split in last.splits.iter().filter(is_there) {
+                if !found.iter().any(|other| other.split == split.split) {
+                    found.push(split.clone());
+                }
+            }
+        }
     }
 
     /// Where the last epoch of the log put its marker.
