@@ -3,15 +3,16 @@
 //! ```text
 //!            tick, and something to commit            source + every task sealed
 //!   Idle ─────────────────────────────────▶ Sealing ───────────────────────────▶ Persisting
-//!    ▲   ▶ Barrier(N)                                ▶ WriteLog(N)                   │ logged and flushed
+//!    ▲   ▶ Barrier(N)                                ▶ WriteLog(N)                   │ logged, flushed and verified
 //!    │                                                                               ▼ ▶ Commit(N)
 //!    └───────────────────────── committed ▶ Apply(N) ─────────────────────────── Committing
 //! ```
-//! Where the log alone decides what holds (`log_decides`), its record is written only after the acknowledgements: a durable
-//! record then stands for output that is there.
+//! The sinks' acknowledgements and the source's verification (that what was read came from what the splits say) may come
+//! in either phase. Where the log alone decides what holds (`log_decides`), its record is written only after both: a
+//! durable record then stands for output that is there, and for records that were what they seemed.
 //!
-//! I1: `Commit(N)` is given only after `Logged(N)`. I2: `Barrier(N+1)` only after `Committed(N)`. After the last epoch
-//! (`stop`, or the source ended) the machine is done.
+//! I1: `Commit(N)` is given only after `Logged(N)`. I2: `Barrier(N+1)` only after `Committed(N)`. I11: `Commit(N)` is given
+//! only after `Verified(N)`. After the last epoch (`stop`, or the source ended) the machine is done.
 
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub enum Event {
     Sealed(Epoch),
     /// Every sink has every acknowledgement of the epoch.
     Flushed(Epoch),
+    /// Everything that the source read up to the epoch's barrier came from what its splits say.
+    Verified(Epoch),
     /// The epoch's log record is as durable as the delivery mode asks.
     Logged(Epoch),
     /// The outside commit is acknowledged.
@@ -73,10 +76,32 @@ pub struct Pace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Sealing { missing: usize, flushed: bool },
-    Persisting { logged: bool, flushed: bool },
+    Sealing { missing: usize, outside: Outside },
+    Persisting { log: Log, outside: Outside },
     Committing,
     Done,
+}
+
+/// What the outside has answered, in any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Outside {
+    flushed: bool,
+    verified: bool,
+}
+
+impl Outside {
+    fn is_complete(self) -> bool {
+        self.flushed && self.verified
+    }
+}
+
+/// The epoch's log record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    /// It waits for the outside.
+    Held,
+    Asked,
+    Written,
 }
 
 /// The state machine. `epoch` is the one under way, or the last that holds when idle.
@@ -118,8 +143,9 @@ impl Coordinator {
         match self.phase {
             Phase::Idle | Phase::Done => "nothing",
             Phase::Sealing { .. } => "the barrier to pass every task",
-            Phase::Persisting { logged: false, .. } => "the epoch log",
-            Phase::Persisting { .. } => "acknowledgements of the output",
+            Phase::Persisting { log: Log::Asked, .. } => "the epoch log",
+            Phase::Persisting { outside: Outside { flushed: false, .. }, .. } => "acknowledgements of the output",
+            Phase::Persisting { .. } => "the source to verify what was read",
             Phase::Committing => "the commit",
         }
     }
@@ -134,27 +160,19 @@ impl Coordinator {
                 self.stopping = true;
                 None
             }
-            (Event::Sealed(epoch), Phase::Sealing { missing, flushed }) => {
+            (Event::Sealed(epoch), Phase::Sealing { missing, outside }) => {
                 self.check(epoch);
-                if missing > 1 {
-                    self.phase = Phase::Sealing { missing: missing - 1, flushed };
-                    return None;
+                match missing {
+                    0 | 1 => self.persist(Log::Held, outside),
+                    _ => self.wait(Phase::Sealing { missing: missing - 1, outside }),
                 }
-                self.phase = Phase::Persisting { logged: false, flushed };
-                (flushed || !self.pace.log_decides).then_some(Command::WriteLog(epoch))
             }
-            (Event::Flushed(epoch), Phase::Sealing { missing, .. }) => {
+            (Event::Flushed(epoch), phase) => self.hear(epoch, event, phase, |o| &mut o.flushed),
+            (Event::Verified(epoch), phase) => self.hear(epoch, event, phase, |o| &mut o.verified),
+            (Event::Logged(epoch), Phase::Persisting { log: Log::Asked, outside }) => {
                 self.check(epoch);
-                self.phase = Phase::Sealing { missing, flushed: true };
-                None
+                self.persist(Log::Written, outside)
             }
-            (Event::Flushed(epoch), Phase::Persisting { .. }) if self.pace.log_decides => {
-                self.check(epoch);
-                self.phase = Phase::Persisting { logged: false, flushed: true };
-                Some(Command::WriteLog(epoch))
-            }
-            (Event::Flushed(epoch), Phase::Persisting { logged, .. }) => self.persist(epoch, logged, true),
-            (Event::Logged(epoch), Phase::Persisting { flushed, .. }) => self.persist(epoch, true, flushed),
             (Event::Committed(epoch), Phase::Committing) => {
                 self.check(epoch);
                 self.phase = if self.last { Phase::Done } else { Phase::Idle };
@@ -178,17 +196,46 @@ impl Coordinator {
         self.last_barrier = now;
         self.last = self.stopping;
         self.epoch = self.epoch.next();
-        self.phase = Phase::Sealing { missing: self.sealers, flushed: false };
+        self.phase = Phase::Sealing { missing: self.sealers, outside: Outside::default() };
         Some(Command::Barrier { epoch: self.epoch, last: self.last })
     }
 
-    fn persist(&mut self, epoch: Epoch, logged: bool, flushed: bool) -> Option<Command> {
+    /// The outside has given one of its answers, which it gives once.
+    fn hear(
+        &mut self,
+        epoch: Epoch,
+        event: Event,
+        phase: Phase,
+        answer: fn(&mut Outside) -> &mut bool,
+    ) -> Option<Command> {
         self.check(epoch);
-        if logged && flushed {
-            self.phase = Phase::Committing;
-            return Some(Command::Commit(epoch));
+        let heard = |mut outside: Outside| match std::mem::replace(answer(&mut outside), true) {
+            true => panic_on(event, phase),
+            false => outside,
+        };
+        match phase {
+            Phase::Sealing { missing, outside } => self.wait(Phase::Sealing { missing, outside: heard(outside) }),
+            Phase::Persisting { log, outside } => self.persist(log, heard(outside)),
+            Phase::Idle | Phase::Committing | Phase::Done => panic_on(event, phase),
         }
-        self.phase = Phase::Persisting { logged, flushed };
+    }
+
+    fn persist(&mut self, log: Log, outside: Outside) -> Option<Command> {
+        match log {
+            Log::Held if outside.is_complete() || !self.pace.log_decides => {
+                self.phase = Phase::Persisting { log: Log::Asked, outside };
+                Some(Command::WriteLog(self.epoch))
+            }
+            Log::Written if outside.is_complete() => {
+                self.phase = Phase::Committing;
+                Some(Command::Commit(self.epoch))
+            }
+            log => self.wait(Phase::Persisting { log, outside }),
+        }
+    }
+
+    fn wait(&mut self, phase: Phase) -> Option<Command> {
+        self.phase = phase;
         None
     }
 

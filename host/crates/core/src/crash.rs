@@ -30,7 +30,8 @@ pub use unarmed::{Injected, reach, sabotaged, synced};
 use crate::fault::{Fault, PortError};
 
 /// Every crash point, and when it is reached.
-pub const POINTS: [(&str, &str); 19] = [
+pub const POINTS: [(&str, &str); 20] = [
+    ("source-verified", "what an epoch was read from is verified, which only the source knows"),
     ("barrier-injected", "the source task has sent the barrier of an epoch"),
     ("operators-aligned", "a task has sealed the state of its operators, others may not have"),
     ("delta-serialised", "manifest and deltas of an epoch are bytes, none of them is written"),
@@ -66,6 +67,8 @@ pub enum Sabotage {
     NoRotation,
     /// `keep-batches`: batches that an attempt has written and not committed are written again by the next one.
     KeepBatches,
+    /// `unverified-source`: an epoch is committed without asking whether its topics are still those that were read.
+    UnverifiedSource,
 }
 
 /// Reaches the crash point of this name: `Err` when the step is to fail. A name that is not in

@@ -21,5 +21,5 @@ pub use operator::{
     Call, CallError, Effects, Operator, OperatorFactory, PluginDescription, TableDescription, TableKind,
 };
 pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
-pub use source::{Poll, SourceConnector, SourceReader, SplitProgress};
+pub use source::{Poll, SourceConnector, SourceReader, SplitProgress, Unreadable, Verified};
 pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, LogRecord, StateStore};

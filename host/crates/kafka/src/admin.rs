@@ -17,14 +17,15 @@ use weir_core::SplitId;
 
 use crate::client::{self, Consumer, Context};
 use crate::error::Error;
-use crate::ffi::{self, Isolation, Which};
+use crate::ffi::topics::TopicDescription;
+use crate::ffi::{self, Each, Isolation, Which};
 use crate::options::ClientOptions;
 
 /// How long one call may take before it counts as failed.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Before a topic counts as gone the cluster is asked again.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long topics that were created may take until they can be seen.
 const CREATION_BOUND: Duration = Duration::from_secs(10);
 /// Between two looks for them.
@@ -87,9 +88,28 @@ impl Admin {
 
     /// Describes topics; those that do not exist are left out.
     pub(crate) fn topics(&self, names: &[String]) -> Result<Vec<Topic>, Error> {
-        let answer = ffi::describe_topics(&self.consumer, names, CALL_TIMEOUT);
-        self.heard(answer.is_ok());
-        let answer = answer.map_err(|code| self.explain("describe the topics", code))?;
+        let mut answers = self.topics_at(&[(None, names.to_vec())], CALL_TIMEOUT, || true)?;
+        Ok(answers.pop().unwrap_or_default())
+    }
+
+    /// Describes topics as these brokers see them, all of whom are asked at once; `None` is whichever the client likes.
+    /// What a broker does not know is left out of its answer. Gives up when the answers are not wanted any more.
+    pub(crate) fn topics_at(
+        &self,
+        asked: &[(Option<i32>, Vec<String>)],
+        timeout: Duration,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Vec<Vec<Topic>>, Error> {
+        let ask =
+            |(broker, names): &(Option<i32>, Vec<String>)| ffi::topics::ask(&self.consumer, *broker, names, timeout);
+        let asked: Result<Vec<_>, _> = asked.iter().map(ask).collect();
+        let answers = asked.and_then(|asked| asked.into_iter().map(|asked| asked.answer(&is_wanted)).collect());
+        self.heard(answers.is_ok());
+        let answers: Vec<_> = answers.map_err(|code| self.explain("describe the topics", code))?;
+        answers.into_iter().map(|answer| self.known(answer)).collect()
+    }
+
+    fn known(&self, answer: Each<(String, TopicDescription)>) -> Result<Vec<Topic>, Error> {
         let mut topics = Vec::new();
         for ((name, found), code) in answer {
             match code {
@@ -99,6 +119,16 @@ impl Admin {
             }
         }
         Ok(topics)
+    }
+
+    /// The brokers that are in the cluster now; asked about `topic`, which is less than about all.
+    pub(crate) fn brokers(&self, topic: &str, timeout: Duration) -> Result<BTreeSet<i32>, Error> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), timeout);
+        ffi::serve_events(&self.consumer);
+        let metadata = metadata.map_err(|error| {
+            self.explain("list the brokers", error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+        })?;
+        Ok(metadata.brokers().iter().map(|broker| broker.id()).collect())
     }
 
     /// One offset of each split, in their order.

@@ -69,6 +69,14 @@ pub enum Error {
         /// The id it has now; `None` when the topic is gone.
         found: Option<String>,
     },
+    /// A broker cannot be asked any more what it gave out.
+    #[error(
+        "broker {broker}, which records of this epoch were read from, left the cluster before it could confirm their topics; they are read again"
+    )]
+    BrokerGone {
+        /// Its id.
+        broker: i32,
+    },
     /// The next record to read does not exist (any more).
     #[error(
         "{split}: the next offset is {position}, but the partition holds {low} to {high} (exclusive){}",
@@ -172,6 +180,7 @@ impl Error {
             | Self::LimitsChanged { .. }
             | Self::Skewed { .. }
             | Self::TopicUnknown { .. }
+            | Self::BrokerGone { .. }
             | Self::Retired { .. }
             | Self::Injected(_) => Fault::Transient,
             Self::Refused { .. } => Fault::Denied,

@@ -20,6 +20,7 @@ use weir_core::SplitId;
 use weir_core::frame::NO_TIMESTAMP;
 
 use crate::client::Consumer;
+use headers::Headers;
 
 /// What can be configured.
 pub(crate) mod conf;
@@ -27,14 +28,20 @@ pub(crate) mod conf;
 mod epoch_zero;
 /// What a group has committed.
 pub(crate) mod group;
+/// The headers of a message.
+mod headers;
 /// Producing, and what belongs to a commit.
 pub(crate) mod produce;
+/// What topics are.
+pub(crate) mod topics;
 /// The calls that make a transaction.
 pub(crate) mod transaction;
 
 /// While an answer is waited for: how often the client's own events are heard.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
+/// A request's own time-out comes before the wait for it ends, unless the client hangs.
+const GRACE: Duration = Duration::from_secs(1);
 const OK: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
 
 /// A queue of messages, and the messages last taken from it.
@@ -163,6 +170,13 @@ impl<'a> Message<'a> {
         self.native.offset
     }
 
+    /// The broker that it was fetched from; negative where that is not known.
+    #[inline]
+    pub(crate) fn broker(&self) -> i32 {
+        // SAFETY: valid for a live message, also for one that stands for an event.
+        unsafe { sys::rd_kafka_message_broker_id(self.native) }
+    }
+
     /// The key; `None` is null.
     #[inline]
     pub(crate) fn key(&self) -> Option<&'a [u8]> {
@@ -187,42 +201,10 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The headers, in order.
+    /// The headers, in order; `Err` where the client makes no sense of them, with what is wrong.
     #[inline]
-    pub(crate) fn headers(&self) -> Headers<'a> {
-        let mut list = std::ptr::null_mut();
-        // SAFETY: the list is owned by the message; it is written only on success.
-        let found = unsafe { sys::rd_kafka_message_headers(self.native, &mut list) };
-        let list = if found == OK { list.cast_const() } else { std::ptr::null() };
-        Headers { list, next: 0, message: PhantomData }
-    }
-}
-
-/// Iterator over (name, value); null values are `None`.
-pub(crate) struct Headers<'a> {
-    list: *const sys::rd_kafka_headers_t,
-    next: usize,
-    message: PhantomData<&'a Queue>,
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = (&'a [u8], Option<&'a [u8]>);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.list.is_null() {
-            return None;
-        }
-        let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
-        // SAFETY: the list lives as long as the message; name and value point into it.
-        unsafe {
-            let found = sys::rd_kafka_header_get_all(self.list, self.next, &mut name, &mut value, &mut size);
-            if found != OK {
-                return None;
-            }
-            self.next += 1;
-            Some((CStr::from_ptr(name).to_bytes(), slice(value.cast(), size)))
-        }
+    pub(crate) fn headers(&self) -> Result<Headers<'a>, &'static str> {
+        Headers::of(self.native)
     }
 }
 
@@ -276,69 +258,8 @@ fn log_level(level: c_int) -> RDKafkaLogLevel {
     }
 }
 
-/// What the broker says about a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TopicDescription {
-    /// Its id, in base64. `None` where the broker has none (before Kafka 2.8).
-    pub id: Option<String>,
-    /// Its partitions.
-    pub partitions: Vec<i32>,
-}
-
 /// A topic's or partition's own result.
 pub(crate) type Each<T> = Vec<(T, RDKafkaErrorCode)>;
-
-/// Describes topics; each has its own error, or `NoError`.
-pub(crate) fn describe_topics(
-    consumer: &Consumer,
-    names: &[String],
-    timeout: Duration,
-) -> Result<Each<(String, TopicDescription)>, RDKafkaErrorCode> {
-    let names: Vec<CString> = names
-        .iter()
-        .map(|n| CString::new(n.as_str()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-    let mut pointers: Vec<*const c_char> = names.iter().map(|n| n.as_ptr()).collect();
-    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
-    // SAFETY: names and pointers outlive the call, which copies them.
-    let event = unsafe {
-        let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        sys::rd_kafka_DescribeTopics(request.client, topics, request.options, request.queue);
-        sys::rd_kafka_TopicCollection_destroy(topics);
-        request.answer(timeout)?
-    };
-    let mut count = 0;
-    // SAFETY: the result lives as long as the event; the type of the event is that of the request.
-    unsafe {
-        let result = sys::rd_kafka_event_DescribeTopics_result(event.0);
-        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-        Ok((0..count).map(|i| describe_topic(*topics.add(i))).collect())
-    }
-}
-
-/// # Safety
-/// `topic` must be a live result.
-unsafe fn describe_topic(
-    topic: *const sys::rd_kafka_TopicDescription_t,
-) -> ((String, TopicDescription), RDKafkaErrorCode) {
-    let mut count = 0;
-    // SAFETY: all parts live as long as the result; a topic with an error has no partitions and a zero id.
-    unsafe {
-        let name = text(sys::rd_kafka_TopicDescription_name(topic));
-        let code = sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic)).into();
-        let list = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
-        let mut partitions: Vec<i32> =
-            (0..count).map(|i| sys::rd_kafka_TopicPartitionInfo_partition(*list.add(i))).collect();
-        partitions.sort_unstable();
-        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
-        let is_zero = id.is_null()
-            || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
-                && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
-        let id = (!is_zero).then(|| text(sys::rd_kafka_Uuid_base64str(id)));
-        ((name, TopicDescription { id, partitions }), code)
-    }
-}
 
 /// The settings of a topic, by name.
 pub(crate) type Settings = BTreeMap<String, String>;
@@ -490,17 +411,27 @@ impl<'a> Request<'a> {
         unsafe { sys::rd_kafka_error_destroy(sys::rd_kafka_AdminOptions_set_isolation_level(self.options, level)) };
     }
 
-    /// Waits for the answer; the request's own time-out comes first unless the client hangs. What the client has to say
-    /// meanwhile is heard at once: why it waits, say.
+    /// Asks this broker, and no other.
+    fn set_broker(&self, broker: i32) {
+        // SAFETY: the options are alive. A number out of range leaves the default; brokers have none.
+        unsafe { sys::rd_kafka_AdminOptions_set_broker(self.options, broker, std::ptr::null_mut(), 0) };
+    }
+
+    /// Waits for the answer; the request's own time-out comes first unless the client hangs.
     fn answer(&self, timeout: Duration) -> Result<Event, RDKafkaErrorCode> {
-        let until = Instant::now() + timeout + Duration::from_secs(1);
+        self.answer_by(Instant::now() + timeout + GRACE, || true)
+    }
+
+    /// Waits for the answer until then, and as long as it `is_wanted`. What the client has to say meanwhile is heard at
+    /// once: why it waits, say.
+    fn answer_by(&self, until: Instant, is_wanted: impl Fn() -> bool) -> Result<Event, RDKafkaErrorCode> {
         loop {
             let wait = until.saturating_duration_since(Instant::now()).min(LISTEN_EVERY);
             // SAFETY: the queue is alive; the event is owned by the result.
             let event = unsafe { sys::rd_kafka_queue_poll(self.queue, milliseconds(wait)) };
             if event.is_null() {
                 serve_events(self.consumer);
-                if Instant::now() >= until {
+                if Instant::now() >= until || !is_wanted() {
                     return Err(RDKafkaErrorCode::OperationTimedOut);
                 }
                 continue;

@@ -2,33 +2,33 @@
 //!
 //! ```text
 //! broker → fetcher thread → handover → reader (on the source task's thread)
-//!          (owns the client)   ↑ splits that appeared, errors
-//!                          discovery thread (asks through the same client)
+//!          (owns the client)   ↑ splits that appeared, errors        │ at each barrier: what was read from whom
+//!                          discovery thread        gate thread ◀─────┘
+//!                               └── a client of their own ──┘
 //! ```
-//! A connector keeps the client that it looked around with; the next reader takes it over, connected as it is. A reader
-//! that is dropped stops both threads; a client that does not let go is abandoned, counted, and left behind.
+//! A connector keeps the client that it looked around with; the next reader takes it over, connected as it is. Questions
+//! have another client: a broker answers a connection in order, and a fetch may wait for records. A reader that is
+//! dropped stops its threads; a client that does not let go is abandoned, counted, and left behind.
 
-use std::convert::Infallible;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rdkafka::error::RDKafkaErrorCode;
+use crossbeam_channel::bounded;
 use regex::Regex;
-use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
+use weir_core::ports::{SourceConnector, SourceReader};
 use weir_core::{PortError, SplitId, SplitState, Start, Until};
 
 use crate::admin::{Admin, settled};
 use crate::client;
 use crate::error::Error;
 use crate::options::{ClientOptions, SourceOptions, Topics};
-use discovery::{Discovery, Ends, Selection};
+use discovery::{Discovery, Ends, Selection, Silence};
 use fetcher::{Fetcher, Stop};
+use gate::Gate;
 use handover::Handover;
 use intake::Intake;
 use pulse::{Pulse, Watched};
+use reader::Reader;
 
 /// Messages to batches.
 mod batching;
@@ -36,6 +36,8 @@ mod batching;
 mod discovery;
 /// The thread that reads.
 mod fetcher;
+/// Whether what was read came from what the splits say.
+mod gate;
 /// Between the threads.
 mod handover;
 /// What becomes of a message.
@@ -46,6 +48,10 @@ mod offsets;
 mod pulse;
 /// The rate limit.
 mod rate;
+/// The source task's end.
+mod reader;
+/// What an epoch was read from.
+mod served;
 
 pub(crate) use offsets::verify;
 
@@ -53,8 +59,6 @@ pub(crate) use offsets::verify;
 const FETCH_BOUND: Duration = Duration::from_secs(30);
 /// How long discovery may be at one round of questions; each has a time-out of a few seconds.
 const LOOK_BOUND: Duration = Duration::from_secs(120);
-/// How long a dropped reader waits for its threads.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A Kafka source: opens readers, and keeps the client for the next one.
 pub struct KafkaSource {
@@ -118,20 +122,24 @@ impl KafkaSource {
             splits.iter().all(|s| s.end.is_some())
         };
         let handover = Arc::new(Handover::default());
-        let ends = Ends::default();
+        let (ends, silence) = (Ends::default(), Silence::default());
         let (fetching, looking) = (Pulse::default(), Pulse::default());
         let (nudge, nudges) = bounded(1);
-        let (alive, done) = bounded(0);
+        // One epoch is under way at a time.
+        let (questions, asked) = bounded(1);
         let intake = Intake::new(admin.clone(), Arc::clone(&handover), nudge.clone());
         let fetcher = Fetcher::new(&admin, intake, self.options.max_rate, fetching.clone())?;
+        let asking = Admin::open(&self.client)?;
+        let gate = Gate { admin: asking.clone(), questions: asked, handover: Arc::clone(&handover) };
         let discovery = Discovery {
-            admin,
+            admin: asking,
             selection: self.selection.clone(),
             known: splits.clone(),
             grows: !is_bounded,
             interval: self.options.discovery_interval,
             handover: Arc::clone(&handover),
             ends: Arc::clone(&ends),
+            silence: silence.clone(),
             nudges,
             pulse: looking.clone(),
         };
@@ -139,13 +147,14 @@ impl KafkaSource {
             Watched::new("fetch records", fetching, FETCH_BOUND),
             Watched::new("look at the topics", looking, LOOK_BOUND),
         ];
-        let mut reader =
-            Reader { handover, splits: splits.clone(), is_bounded, ends, watched, nudge, done, threads: Vec::new() };
-        reader.start("kafka-fetch", &alive, |handover| match fetcher.run(splits) {
+        let mut reader = Reader::new(handover, splits.clone(), is_bounded, watched, nudge, questions);
+        (reader.ends, reader.silence) = (ends, silence);
+        reader.start("kafka-fetch", |handover| match fetcher.run(splits) {
             Stop::Closed => {}
             Stop::Failed(error) => handover.fail(error),
         })?;
-        reader.start("kafka-discover", &alive, |_| discovery.run())?;
+        reader.start("kafka-discover", |_| discovery.run())?;
+        reader.start("kafka-verify", |_| gate.run())?;
         Ok(reader)
     }
 }
@@ -217,106 +226,6 @@ impl SourceConnector for KafkaSource {
 
     fn is_bounded(&self) -> bool {
         self.options.until.is_some()
-    }
-}
-
-/// The reader's end of the handover.
-struct Reader {
-    handover: Arc<Handover>,
-    splits: Vec<SplitState>,
-    is_bounded: bool,
-    ends: Ends,
-    /// The threads, as far as they may hang in the client.
-    watched: [Watched; 2],
-    nudge: Sender<()>,
-    /// Disconnected once all threads have ended and let go of their client.
-    done: Receiver<Infallible>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Reader {
-    fn start(
-        &mut self,
-        name: &str,
-        alive: &Sender<Infallible>,
-        body: impl FnOnce(&Handover) + Send + 'static,
-    ) -> Result<(), Error> {
-        let (alive, handover) = (alive.clone(), Arc::clone(&self.handover));
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            // However the body ends, a reader must not wait for it for ever; after a close this says nothing.
-            let _ending = Ending(&handover);
-            body(&handover);
-            drop(alive);
-        });
-        self.threads.push(thread.map_err(|error| no_thread(name, &error))?);
-        Ok(())
-    }
-}
-
-struct Ending<'a>(&'a Handover);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.fail(Error::call("keep reading: a thread of the Kafka source ended", RDKafkaErrorCode::State));
-    }
-}
-
-fn no_thread(name: &str, error: &io::Error) -> Error {
-    Error::Option { option: "the system", reason: format!("refused to start thread {name}: {error}") }
-}
-
-impl SourceReader for Reader {
-    fn poll(&mut self, wait: Duration) -> Result<Poll, PortError> {
-        let deadline = Instant::now() + wait;
-        loop {
-            if self.is_bounded && self.splits.iter().all(SplitState::is_finished) {
-                return Ok(Poll::Finished);
-            }
-            let Some(delivery) = self.handover.pop(deadline)? else {
-                self.watched.iter_mut().try_for_each(|watched| watched.look(wait))?;
-                return Ok(Poll::Pending);
-            };
-            self.splits.extend(delivery.added);
-            for (index, position) in delivery.moves {
-                if let Some(split) = self.splits.get_mut(index as usize) {
-                    split.position = position;
-                }
-            }
-            if let Some(batch) = delivery.batch {
-                return Ok(Poll::Batch(batch));
-            }
-        }
-    }
-
-    fn snapshot(&mut self) -> Vec<SplitState> {
-        self.splits.clone()
-    }
-
-    fn progress(&self) -> Vec<SplitProgress> {
-        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = |i| SplitProgress { end: ends.get(i).copied().flatten() };
-        (0..self.splits.len()).map(end).collect()
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.handover.close();
-        // A full channel wakes discovery just as well.
-        self.nudge.try_send(()).ok();
-        match self.done.recv_timeout(STOP_TIMEOUT) {
-            Err(RecvTimeoutError::Disconnected) => {
-                for thread in self.threads.drain(..) {
-                    // A panic was reported where it happened, and ended the reading.
-                    drop(thread.join());
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                metrics::counter!("weir_kafka_clients_abandoned_total").increment(1);
-                tracing::warn!("the Kafka client does not let go; abandoned");
-            }
-            Ok(never) => match never {},
-        }
     }
 }
 

@@ -144,6 +144,7 @@ mod tests {
                 Some(batch.origins.iter().map(|o| o.offset).zip(values).collect())
             }
             Poll::Finished => None,
+            Poll::Unreadable(record) => panic!("{record:?}"),
             Poll::Pending => panic!("ten seconds are enough"),
         }
     }

@@ -30,6 +30,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// How often a store without room is looked at.
 const ROOM_POLL: Duration = Duration::from_millis(1);
 
+const SILENCE: &str = "the brokers of the source to answer";
 const FIRST_COMMIT: &str = "the first commit of the attempt";
 
 /// What the loop works with.
@@ -73,6 +74,8 @@ struct Open<'a> {
     ended: bool,
     /// What the epoch waits for.
     wait: Option<Wait<'a>>,
+    /// Questions of the source that have no answer; an idle job waits for nothing else.
+    silence: Option<Wait<'a>>,
 }
 
 impl<'a> Loop<'a> {
@@ -169,6 +172,7 @@ impl<'a> Loop<'a> {
                 Event::Sealed(epoch)
             }
             TaskEvent::Flushed(epoch) => Event::Flushed(epoch),
+            TaskEvent::Verified(epoch) => Event::Verified(epoch),
             TaskEvent::Logged(epoch) => Event::Logged(epoch),
             TaskEvent::Committed { epoch, took } => {
                 debug!(epoch = epoch.0, took_ms = took.as_secs_f64() * 1e3, "committed");
@@ -178,8 +182,9 @@ impl<'a> Loop<'a> {
                 open.ended = true;
                 Event::Ended
             }
-            TaskEvent::Progress { splits, progress } => {
+            TaskEvent::Progress { splits, progress, silent_since } => {
                 self.show(&splits, &progress);
+                self.listen(silent_since, open);
                 return Ok(());
             }
             TaskEvent::Failed(error) => return Err(error),
@@ -276,6 +281,20 @@ impl<'a> Loop<'a> {
             wait.look();
         }
         self.check_stall(self.manifest.epoch, since, what)
+    }
+
+    /// The source's side of the outside is silent, or speaks. Nothing fails by it: whatever comes of it, an epoch shows.
+    fn listen(&self, silent_since: Option<Instant>, open: &mut Open<'a>) {
+        let Some(since) = silent_since else {
+            open.silence = None;
+            return;
+        };
+        if !open.silence.as_ref().is_some_and(|wait| wait.is(SILENCE, since)) {
+            open.silence = Some(Wait::since(self.watcher(), "for", SILENCE, since));
+        }
+        if let Some(wait) = &mut open.silence {
+            wait.look();
+        }
     }
 
     fn watcher(&self) -> Watch<'a> {

@@ -71,6 +71,14 @@ pub enum Error {
         #[source]
         source: Unfit,
     },
+    /// A record that the source cannot give as it was written, with the policy to fail.
+    #[error("record {record} has {why}; it can be dropped with --on-error skip")]
+    Unreadable {
+        /// Split and offset of the record.
+        record: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// State and Kafka disagree.
     #[error("refused to start")]
     Refused(#[from] Refusal),
@@ -145,6 +153,7 @@ impl Error {
             Self::Record { source: CallError::Host(error), .. } => error.fault(),
             Self::Record { .. }
             | Self::Unfit { .. }
+            | Self::Unreadable { .. }
             | Self::StopTimedOut(_)
             | Self::StoppedRecovering(_)
             | Self::Stuck { .. }

@@ -11,6 +11,7 @@ use crate::error::Reason;
 use crate::job::JobOptions;
 
 const SOURCE_RECORDS: &str = "weir_source_records_total";
+const SOURCE_SKIPPED: &str = "weir_source_skipped_records_total";
 const SOURCE_LAG: &str = "weir_source_lag_records";
 const OPERATOR_RECORDS: &str = "weir_operator_records_total";
 const OPERATOR_SKIPPED: &str = "weir_operator_skipped_records_total";
@@ -27,6 +28,7 @@ const JOB_SLOW: &str = "weir_job_slow_waits_total";
 /// Describes every metric of this crate; call once, after a recorder is installed.
 pub(crate) fn describe() {
     describe_counter!(SOURCE_RECORDS, Unit::Count, "Records read, in this process.");
+    describe_counter!(SOURCE_SKIPPED, Unit::Count, "Records that could not be read, dropped by the policy 'skip'.");
     describe_gauge!(SOURCE_LAG, Unit::Count, "Records between a split's position and its end, when last seen.");
     describe_counter!(
         OPERATOR_RECORDS,
@@ -51,6 +53,8 @@ pub(crate) struct JobMetrics {
     labels: [(&'static str, String); 2],
     /// Records read.
     pub source_records: Counter,
+    /// Records that could not be read and were dropped.
+    pub unreadable: Counter,
     /// The newest epoch that holds.
     pub epoch_committed: Gauge,
     /// From barrier to acknowledged commit.
@@ -70,6 +74,7 @@ impl JobMetrics {
         let labels = [("job", job.name.to_string()), ("shard", job.shard.to_string())];
         Self {
             source_records: counter!(SOURCE_RECORDS, &labels),
+            unreadable: counter!(SOURCE_SKIPPED, &labels),
             epoch_committed: gauge!(EPOCH_COMMITTED, &labels),
             epoch_commit_seconds: histogram!(EPOCH_COMMIT_SECONDS, &labels),
             restarts: Reason::ALL.map(|reason| {

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_core::ports::{Commit, Delta, SplitProgress};
 use weir_core::{Batch, Epoch, Origin, SplitId, SplitState};
@@ -116,9 +116,13 @@ pub(crate) enum TaskEvent {
         splits: Vec<SplitState>,
         /// How far each could be read.
         progress: Vec<SplitProgress>,
+        /// Since when the source's questions have had no answer.
+        silent_since: Option<Instant>,
     },
     /// The sinks have every acknowledgement of the epoch.
     Flushed(Epoch),
+    /// The source has verified what was read up to the epoch's barrier.
+    Verified(Epoch),
     /// The log record is written.
     Logged(Epoch),
     /// The commit is acknowledged.

@@ -16,3 +16,5 @@ pub(crate) mod pace;
 pub(crate) mod sink;
 /// The loop of the source task.
 pub(crate) mod source;
+/// A record that the source cannot give.
+pub(crate) mod unreadable;

@@ -113,14 +113,21 @@ impl<'a> Wait<'a> {
 
     /// Shows the wait if it is slow by now.
     pub(crate) fn look(&mut self) {
-        if self.is_shown || self.began.elapsed() < SLOW {
+        if self.began.elapsed() < SLOW {
             return;
         }
-        self.is_shown = true;
-        let (what, since) = (format!("{} {}", self.word, self.what), self.began);
-        warn!(waited_s = since.elapsed().as_secs(), "still waiting {what}");
-        self.watch.metrics.slow.increment(1);
-        self.watch.handle.board.change(|status| status.waiting = Some(Waiting { what, since }));
+        if !std::mem::replace(&mut self.is_shown, true) {
+            warn!(waited_s = self.began.elapsed().as_secs(), "still waiting {} {}", self.word, self.what);
+            self.watch.metrics.slow.increment(1);
+        }
+        // Another wait that has ended may have taken the place.
+        self.watch.handle.board.change(|status| {
+            status.waiting.get_or_insert_with(|| self.shown());
+        });
+    }
+
+    fn shown(&self) -> Waiting {
+        Waiting { what: format!("{} {}", self.word, self.what), since: self.began }
     }
 }
 
@@ -128,7 +135,8 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if self.is_shown {
             info!(waited_s = self.began.elapsed().as_secs(), "no longer waiting {} {}", self.word, self.what);
-            self.watch.handle.board.change(|status| status.waiting = None);
+            let shown = self.shown();
+            self.watch.handle.board.change(|status| status.waiting = status.waiting.take().filter(|w| *w != shown));
         }
     }
 }

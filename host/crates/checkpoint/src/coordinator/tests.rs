@@ -8,11 +8,13 @@ fn tick(ms: u64, active: bool) -> Event {
     Event::Tick { now: Duration::from_millis(ms), active }
 }
 
+/// Every order of three answers.
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
 #[test]
 fn one_epoch_in_every_order_of_answers() {
-    let answers =
-        [[Event::Flushed(Epoch(8)), Event::Logged(Epoch(8))], [Event::Logged(Epoch(8)), Event::Flushed(Epoch(8))]];
-    for answers in answers {
+    let answers = [Event::Flushed(Epoch(8)), Event::Logged(Epoch(8)), Event::Verified(Epoch(8))];
+    for [first, second, third] in ORDERS.map(|order| order.map(|i| answers[i])) {
         let mut c = Coordinator::new(PACE, Epoch(7), 2);
         assert_eq!(c.step(tick(99, true)), None, "not yet");
         assert_eq!(c.step(tick(100, false)), None, "nothing to commit");
@@ -20,8 +22,9 @@ fn one_epoch_in_every_order_of_answers() {
         assert_eq!(c.step(Event::Sealed(Epoch(8))), None);
         assert_eq!(c.step(tick(500, true)), None, "one epoch at a time");
         assert_eq!(c.step(Event::Sealed(Epoch(8))), Some(Command::WriteLog(Epoch(8))));
-        assert_eq!(c.step(answers[0]), None);
-        assert_eq!(c.step(answers[1]), Some(Command::Commit(Epoch(8))));
+        assert_eq!(c.step(first), None);
+        assert_eq!(c.step(second), None);
+        assert_eq!(c.step(third), Some(Command::Commit(Epoch(8))));
         assert_eq!(c.step(Event::Committed(Epoch(8))), Some(Command::Apply(Epoch(8))));
         assert_eq!(c.step(tick(501, true)), Some(Command::Barrier { epoch: Epoch(9), last: false }));
     }
@@ -31,24 +34,37 @@ fn one_epoch_in_every_order_of_answers() {
 fn where_the_log_decides_it_is_written_last() {
     let pace = Pace { log_decides: true, ..PACE };
     let epoch = Epoch(1);
-    let mut c = Coordinator::new(pace, Epoch(0), 1);
-    c.step(tick(100, true));
-    assert_eq!(c.step(Event::Sealed(epoch)), None, "output that is not acknowledged must not count");
-    assert_eq!(c.step(Event::Flushed(epoch)), Some(Command::WriteLog(epoch)));
-    assert_eq!(c.step(Event::Logged(epoch)), Some(Command::Commit(epoch)));
-    let mut c = Coordinator::new(pace, Epoch(0), 1);
-    c.step(tick(100, true));
-    assert_eq!(c.step(Event::Flushed(epoch)), None);
-    assert_eq!(c.step(Event::Sealed(epoch)), Some(Command::WriteLog(epoch)));
+    let answers = [Event::Sealed(epoch), Event::Flushed(epoch), Event::Verified(epoch)];
+    for [first, second, third] in ORDERS.map(|order| order.map(|i| answers[i])) {
+        let mut c = Coordinator::new(pace, Epoch(0), 1);
+        c.step(tick(100, true));
+        assert_eq!(c.step(first), None, "output without acknowledgement, records without identity must not count");
+        assert_eq!(c.step(second), None);
+        assert_eq!(c.step(third), Some(Command::WriteLog(epoch)));
+        assert_eq!(c.step(Event::Logged(epoch)), Some(Command::Commit(epoch)));
+    }
 }
 
 #[test]
-fn the_sink_may_be_flushed_before_the_last_task_has_sealed() {
+fn the_outside_may_answer_before_the_last_task_has_sealed() {
     let mut c = Coordinator::new(PACE, Epoch(0), 1);
     c.step(tick(100, true));
     assert_eq!(c.step(Event::Flushed(Epoch(1))), None);
+    assert_eq!(c.step(Event::Verified(Epoch(1))), None);
     assert_eq!(c.step(Event::Sealed(Epoch(1))), Some(Command::WriteLog(Epoch(1))));
     assert_eq!(c.step(Event::Logged(Epoch(1))), Some(Command::Commit(Epoch(1))));
+}
+
+#[test]
+fn nothing_is_committed_that_is_not_verified_and_the_wait_says_so() {
+    let mut c = Coordinator::new(PACE, Epoch(0), 1);
+    c.step(tick(100, true));
+    c.step(Event::Sealed(Epoch(1)));
+    c.step(Event::Logged(Epoch(1)));
+    assert_eq!(c.step(Event::Flushed(Epoch(1))), None);
+    assert_eq!(c.step(tick(100_000, true)), None);
+    assert!(c.is_waiting() && !c.is_committing());
+    assert_eq!(c.waiting_for(), "the source to verify what was read");
 }
 
 #[test]
@@ -58,15 +74,16 @@ fn a_stop_during_an_epoch_brings_one_more() {
     assert_eq!(c.step(Event::Stop), None);
     c.step(Event::Sealed(Epoch(1)));
     c.step(Event::Flushed(Epoch(1)));
+    c.step(Event::Verified(Epoch(1)));
     c.step(Event::Logged(Epoch(1)));
     c.step(Event::Committed(Epoch(1)));
     assert!(!c.is_done(), "records read since the barrier still count");
     assert_eq!(c.step(tick(101, false)), Some(Command::Barrier { epoch: Epoch(2), last: true }));
-    for event in
-        [Event::Sealed(Epoch(2)), Event::Flushed(Epoch(2)), Event::Logged(Epoch(2)), Event::Committed(Epoch(2))]
-    {
-        c.step(event);
-    }
+    c.step(Event::Sealed(Epoch(2)));
+    c.step(Event::Flushed(Epoch(2)));
+    c.step(Event::Verified(Epoch(2)));
+    c.step(Event::Logged(Epoch(2)));
+    c.step(Event::Committed(Epoch(2)));
     assert!(c.is_done());
 }
 

@@ -13,12 +13,13 @@ use crate::fault::{Fault, PortError};
 
 const POINTS_VARIABLE: &str = "FAILPOINTS";
 const SABOTAGE_VARIABLE: &str = "WEIR_SABOTAGE";
-const RULES: [(&str, Sabotage); 5] = [
+const RULES: [(&str, Sabotage); 6] = [
     ("no-durable-log", Sabotage::NoDurableLog),
     ("unknown-is-success", Sabotage::UnknownIsSuccess),
     ("marker-before-fence", Sabotage::MarkerBeforeFence),
     ("no-rotation", Sabotage::NoRotation),
     ("keep-batches", Sabotage::KeepBatches),
+    ("unverified-source", Sabotage::UnverifiedSource),
 ];
 
 static SABOTAGE: OnceLock<Sabotage> = OnceLock::new();

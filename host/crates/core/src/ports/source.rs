@@ -1,8 +1,8 @@
 //! Where records come from.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Origin};
 use crate::fault::PortError;
 use crate::ids::SplitId;
 use crate::split::SplitState;
@@ -41,10 +41,21 @@ pub trait SourceConnector: Send + Sync {
 pub enum Poll {
     /// At least one record.
     Batch(Batch),
+    /// A record that cannot be given as it was written. The position is after it: whoever reads on has dropped it.
+    Unreadable(Unreadable),
     /// Nothing within the wait. Positions may still have moved, past control records at a partition's tail.
     Pending,
     /// Every split is finished; nothing will come any more.
     Finished,
+}
+
+/// A record that is there and cannot be given as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which one.
+    pub origin: Origin,
+    /// What is wrong with it, as the rest of "the record has ..".
+    pub why: &'static str,
 }
 
 /// Reads the splits of one shard. Lives on the source task's thread; polls no client itself if that may block long.
@@ -56,9 +67,25 @@ pub trait SourceReader: Send {
     /// [`crate::Origin::split`]; splits are only ever appended.
     fn snapshot(&mut self) -> Vec<SplitState>;
 
+    /// Has it verified that everything `poll` has returned so far came from what the splits say, and calls `done` with
+    /// the answer: from any thread, perhaps before this returns, never where the reader is dropped first. Nothing that
+    /// was read holds before `done(Ok)`. Whatever the answer rests on must be asked after this call began: a look from
+    /// before the last record was read proves nothing about it. This itself must not block.
+    fn verify(&mut self, done: Verified) {
+        done(Ok(()));
+    }
+
     /// For the eye only: the end of each split, where known, in the order of `snapshot`.
     fn progress(&self) -> Vec<SplitProgress>;
+
+    /// For the eye only: since when the outside has left questions of the reader without an answer.
+    fn silent_since(&self) -> Option<Instant> {
+        None
+    }
 }
+
+/// Told what became of [`SourceReader::verify`].
+pub type Verified = Box<dyn FnOnce(Result<(), PortError>) + Send>;
 
 /// How far a split could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -24,17 +24,21 @@ impl Batching {
         Self { writer: FrameWriter::new(Vec::new()), origins: Vec::new(), headers: Vec::new(), bytes_expected: 0 }
     }
 
+    /// Takes the headers of the record that is added next.
+    #[inline]
+    pub(super) fn take_headers<'a>(&mut self, headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) {
+        encode_headers(headers.filter(|(name, _)| !name.starts_with(OWN_HEADERS)), &mut self.headers);
+    }
+
     /// Adds a record. Returns the batch before it, if that had no room left for it.
     #[inline]
-    pub(super) fn push<'a>(
+    pub(super) fn push(
         &mut self,
         origin: Origin,
         timestamp_ms: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Option<Batch> {
-        encode_headers(headers.filter(|(name, _)| !name.starts_with(OWN_HEADERS)), &mut self.headers);
         let bytes = weir_core::frame::RECORD_BYTES
             + key.map_or(0, <[u8]>::len)
             + value.map_or(0, <[u8]>::len)
@@ -73,7 +77,8 @@ mod tests {
     type Header<'a> = (&'a [u8], Option<&'a [u8]>);
 
     fn push(batching: &mut Batching, offset: i64, value: &[u8], headers: &[Header<'_>]) -> Option<Batch> {
-        batching.push(Origin { split: 3, offset }, offset, Some(b"k"), Some(value), headers.iter().copied())
+        batching.take_headers(headers.iter().copied());
+        batching.push(Origin { split: 3, offset }, offset, Some(b"k"), Some(value))
     }
 
     fn offsets(batch: &Batch) -> Vec<i64> {

@@ -1,5 +1,6 @@
-//! The thread that looks around while the fetcher reads: new partitions and topics, topics that were replaced, and how
-//! far each split could be read. It asks through the fetcher's client but never polls it.
+//! The thread that looks around while the fetcher reads: new partitions and topics, topics that are gone, and how far
+//! each split could be read. Each has a clock of its own. What must hold before an epoch is committed is not left to a
+//! clock: see `gate.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +17,15 @@ use crate::admin::{Admin, Topic};
 use crate::error::Error;
 use crate::ffi::{Isolation, Which};
 
-/// How often ends are asked for; also the pause before a failed look is tried again.
+/// How often the thread looks at its clocks; also the pause before a failed look is tried again.
 const TICK: Duration = Duration::from_secs(1);
-/// A replaced topic is noticed within this time, even where new partitions are looked for more rarely.
-const IDENTITY_INTERVAL_MAX: Duration = Duration::from_secs(5);
+/// How often ends are asked for, by the number of splits: an answer for a thousand is no small thing.
+const ENDS_PER_SPLIT: Duration = Duration::from_millis(5);
+const ENDS_MAX: Duration = Duration::from_secs(5);
+/// Within this time an idle job notices that its topic is gone. (What a busy one reads is verified at each epoch.)
+const IDENTITY_INTERVAL: Duration = Duration::from_secs(5);
+/// Longer than any job runs.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Which topics belong to the source.
 #[derive(Debug, Clone)]
@@ -64,6 +70,32 @@ impl Selection {
 /// The end of each split, in the reader's order.
 pub(super) type Ends = Arc<Mutex<Vec<Option<i64>>>>;
 
+/// Since when nobody has answered discovery; for whoever watches the job, since an idle one asks nothing else.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Silence(Arc<Mutex<Option<Instant>>>);
+
+impl Silence {
+    /// When the first of the questions was asked that still have no answer.
+    pub(super) fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn unheard(&self, asked: Instant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(asked);
+    }
+}
+
+/// When what is due next.
+struct Clocks {
+    identity: Instant,
+    growth: Instant,
+    ends: Instant,
+}
+
 pub(super) struct Discovery {
     pub(super) admin: Admin,
     pub(super) selection: Selection,
@@ -74,6 +106,7 @@ pub(super) struct Discovery {
     pub(super) interval: Duration,
     pub(super) handover: Arc<Handover>,
     pub(super) ends: Ends,
+    pub(super) silence: Silence,
     /// Someone wants a look now: the fetcher met an unknown topic, or the reader is gone.
     pub(super) nudges: Receiver<()>,
     pub(super) pulse: Pulse,
@@ -82,32 +115,18 @@ pub(super) struct Discovery {
 impl Discovery {
     /// Looks around until the reader is gone or a topic is not what it was.
     pub(super) fn run(mut self) {
-        let mut next_look = Instant::now();
+        let now = Instant::now();
+        let mut clocks = Clocks { identity: now, growth: now, ends: now };
         let mut was_missing = false;
         loop {
             self.pulse.ask();
-            if Instant::now() >= next_look {
-                next_look = Instant::now() + self.interval.min(IDENTITY_INTERVAL_MAX);
-                match self.look() {
-                    Ok(()) => was_missing = false,
-                    // A broker that just started may not know a topic yet: only twice in a row counts.
-                    Err(Error::TopicReplaced { found: None, .. }) if !was_missing => {
-                        was_missing = true;
-                        next_look = Instant::now() + TICK;
-                    }
-                    Err(error) if error.fault() == Fault::Transient => {
-                        count_failure(&error);
-                        next_look = Instant::now() + TICK;
-                    }
-                    Err(error) => return self.handover.fail(error),
-                }
+            if let Err(error) = self.look_when_due(&mut clocks, &mut was_missing) {
+                return self.handover.fail(error);
             }
-            if let Err(error) = self.ask_for_ends() {
-                count_failure(&error);
-            }
+            self.ask_for_ends_when_due(&mut clocks);
             self.pulse.rest();
             match self.nudges.recv_timeout(TICK) {
-                Ok(()) => next_look = Instant::now(),
+                Ok(()) => clocks.identity = Instant::now(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -117,19 +136,76 @@ impl Discovery {
         }
     }
 
-    fn look(&mut self) -> Result<(), Error> {
+    /// An error is one that does not pass.
+    fn look_when_due(&mut self, clocks: &mut Clocks, was_missing: &mut bool) -> Result<(), Error> {
+        let asked = Instant::now();
+        let grows = self.grows && asked >= clocks.growth;
+        if !grows && asked < clocks.identity {
+            return Ok(());
+        }
+        let looked = self.look(grows);
+        let answered = Instant::now();
+        match looked {
+            Ok(()) => {
+                self.silence.heard();
+                *was_missing = false;
+                clocks.identity = answered + IDENTITY_INTERVAL;
+                if grows {
+                    clocks.growth = answered.checked_add(self.interval).unwrap_or(answered + FOR_EVER);
+                }
+            }
+            // A broker that just started may not know a topic yet: only twice in a row counts.
+            Err(Error::TopicReplaced { found: None, .. }) if !*was_missing => {
+                *was_missing = true;
+                clocks.identity = answered + TICK;
+            }
+            Err(error) if error.fault() == Fault::Transient => {
+                self.failed(&error, asked);
+                clocks.identity = answered + TICK;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, grows: bool) -> Result<(), Error> {
         let mut names: BTreeSet<String> = self.known.iter().map(|s| s.split.topic.to_string()).collect();
-        if self.grows {
+        if grows {
             names.extend(self.selection.names(&self.admin)?);
+        }
+        if names.is_empty() {
+            return Ok(());
         }
         let topics = self.admin.topics(&names.into_iter().collect::<Vec<_>>())?;
         for state in &self.known {
-            offsets::same_topic(state, topics.iter().find(|t| t.name == *state.split.topic))?;
+            offsets::same_split(state, &topics)?;
         }
-        if self.grows {
+        if grows {
             self.announce(&topics)?;
         }
         Ok(())
+    }
+
+    fn ask_for_ends_when_due(&self, clocks: &mut Clocks) {
+        let asked = Instant::now();
+        if asked < clocks.ends {
+            return;
+        }
+        clocks.ends = asked + ends_every(self.known.len());
+        match self.ask_for_ends() {
+            Ok(()) => self.silence.heard(),
+            Err(error) => {
+                self.failed(&error, asked);
+                clocks.ends = asked + TICK;
+            }
+        }
+    }
+
+    /// A question that failed is asked again at the next tick; meanwhile the fetcher reads on.
+    fn failed(&self, error: &Error, asked: Instant) {
+        self.silence.unheard(asked);
+        metrics::counter!("weir_kafka_discovery_failures_total").increment(1);
+        tracing::debug!(%error, "looking around failed");
     }
 
     fn announce(&mut self, topics: &[Topic]) -> Result<(), Error> {
@@ -155,10 +231,9 @@ impl Discovery {
     }
 }
 
-/// A question that failed is asked again at the next tick; meanwhile the fetcher reads on.
-fn count_failure(error: &Error) {
-    metrics::counter!("weir_kafka_discovery_failures_total").increment(1);
-    tracing::debug!(%error, "looking around failed");
+/// How often ends are asked for.
+fn ends_every(splits: usize) -> Duration {
+    ENDS_PER_SPLIT.saturating_mul(u32::try_from(splits).unwrap_or(u32::MAX)).clamp(TICK, ENDS_MAX)
 }
 
 /// `topics` with their unknown partitions only.
@@ -182,5 +257,24 @@ mod tests {
         let known = known.iter().collect();
         let new = only_new(&[topic("a", &[0, 1, 2, 3]), topic("b", &[0]), topic("c", &[0])], &known);
         assert_eq!(new, [topic("a", &[2, 3]), topic("c", &[0])]);
+    }
+
+    #[test]
+    fn ends_of_many_splits_are_asked_for_more_rarely() {
+        for (splits, ms) in [(0, 1000), (200, 1000), (400, 2000), (1000, 5000), (usize::MAX, 5000)] {
+            assert_eq!(ends_every(splits), Duration::from_millis(ms), "{splits} splits");
+        }
+    }
+
+    #[test]
+    fn a_silence_lasts_until_an_answer() {
+        let silence = Silence::default();
+        assert_eq!(silence.since(), None);
+        let first = Instant::now();
+        silence.unheard(first);
+        silence.unheard(first + TICK);
+        assert_eq!(silence.since(), Some(first));
+        silence.heard();
+        assert_eq!(silence.since(), None);
     }
 }

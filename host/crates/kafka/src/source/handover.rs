@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use weir_core::ports::Unreadable;
 use weir_core::{Batch, SplitState};
 
 use crate::error::Error;
@@ -23,8 +24,12 @@ pub(super) struct Delivery {
     pub added: Vec<SplitState>,
     /// Records, if any.
     pub batch: Option<Batch>,
+    /// In place of records: one that cannot be given.
+    pub unreadable: Option<Unreadable>,
     /// Positions of splits (by index) after these records.
     pub moves: Vec<(u32, i64)>,
+    /// Which brokers gave out what moved the positions, by split.
+    pub served: Vec<(u32, i32)>,
 }
 
 #[derive(Default)]
@@ -58,10 +63,10 @@ impl Handover {
     /// Waits for room and hands over.
     pub(super) fn push(&self, delivery: Delivery) -> Result<(), Closed> {
         let mut state = self.lock();
-        let Some(batch) = &delivery.batch else {
+        if delivery.batch.is_none() && delivery.unreadable.is_none() {
             return Self::push_moves(&mut state, delivery).map(|()| self.filled.notify_one());
-        };
-        let bytes = batch.bytes();
+        }
+        let bytes = delivery.batch.as_ref().map_or(0, Batch::bytes);
         let is_full = |state: &State| {
             !state.queue.is_empty() && (state.queue.len() >= BATCHES_MAX || state.bytes + bytes > BYTES_MAX)
         };
@@ -86,6 +91,7 @@ impl Handover {
             Some(last) => {
                 last.added.extend(delivery.added);
                 last.moves.extend(delivery.moves);
+                last.served.extend(delivery.served);
             }
             None => state.queue.push_back(delivery),
         }
@@ -166,7 +172,7 @@ mod tests {
         writer.push(RecordView { timestamp_ms: 0, source: 0, key: None, value: Some(value), headers: &[] });
         let origins = vec![Origin { split: 0, offset: 0 }];
         let batch = Some(Batch { frame: writer.finish(), origins });
-        Delivery { added: Vec::new(), batch, moves: moves.to_vec() }
+        Delivery { batch, moves: moves.to_vec(), ..Delivery::default() }
     }
 
     fn soon() -> Instant {

@@ -8,6 +8,7 @@ use crossbeam_channel::Sender;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
+use weir_core::ports::Unreadable;
 use weir_core::{Batch, Fault, Origin, SplitId, SplitState};
 
 use super::batching::Batching;
@@ -24,13 +25,15 @@ struct Split {
     /// The bound, or `i64::MAX`.
     end: i64,
     is_moved: bool,
+    /// The broker that gave out records of it last, if that was since the last delivery.
+    served: Option<i32>,
     /// Read to the bound, and no longer fetched.
     is_paused: bool,
 }
 
 impl Split {
     fn new(state: SplitState) -> Self {
-        Self { end: state.end.unwrap_or(i64::MAX), is_moved: false, is_paused: false, state }
+        Self { end: state.end.unwrap_or(i64::MAX), is_moved: false, served: None, is_paused: false, state }
     }
 }
 
@@ -42,6 +45,8 @@ pub(super) struct Intake {
     last: ((usize, i32), u32),
     /// Splits whose position moved since the last delivery.
     moved: Vec<u32>,
+    /// Which brokers gave out what moved them.
+    served: Vec<(u32, i32)>,
     batching: Batching,
     admin: Admin,
     handover: Arc<Handover>,
@@ -56,6 +61,7 @@ impl Intake {
             by_handle: HashMap::new(),
             last: ((0, -1), 0),
             moved: Vec::new(),
+            served: Vec::new(),
             batching: Batching::new(),
             admin,
             handover,
@@ -82,22 +88,44 @@ impl Intake {
             }
             let index = self.index_of(&message)?;
             let offset = message.offset();
-            if !self.advance(index, offset)? {
+            let broker = message.broker();
+            if !self.advance(index, offset, broker)? {
                 continue;
             }
             records += 1;
             let origin = Origin { split: index, offset };
+            if let Err(why) = self.take_headers(&message) {
+                self.refuse(Unreadable { origin, why }, broker)?;
+                continue;
+            }
             let (key, value, time) = (message.key(), message.value(), message.timestamp_ms());
             // A batch cut before this record must not carry its position: cut first, then move.
-            if let Some(batch) = self.batching.push(origin, time, key, value, message.headers()) {
+            if let Some(batch) = self.batching.push(origin, time, key, value) {
                 self.deliver(Some(batch))?;
             }
-            self.move_to(index, offset + 1);
+            self.move_to(index, offset + 1, broker);
             if self.batching.is_full() {
                 self.flush()?;
             }
         }
         Ok(records)
+    }
+
+    /// Headers that cannot be told as they were written are not told at all.
+    #[inline]
+    fn take_headers(&mut self, message: &Message<'_>) -> Result<(), &'static str> {
+        let mut headers = message.headers()?;
+        self.batching.take_headers(headers.by_ref());
+        if headers.is_cut() { Err("a header with a NUL in its name") } else { Ok(()) }
+    }
+
+    /// Whoever reads decides what becomes of the record; its position goes with the decision, not before it.
+    fn refuse(&mut self, unreadable: Unreadable, broker: i32) -> Result<(), Closed> {
+        self.flush()?;
+        self.move_to(unreadable.origin.split, unreadable.origin.offset + 1, broker);
+        let mut delivery = self.delivery(None);
+        delivery.unreadable = Some(unreadable);
+        self.handover.push(delivery)
     }
 
     /// Hands over what there is: records, or positions alone.
@@ -110,14 +138,21 @@ impl Intake {
     }
 
     fn deliver(&mut self, batch: Option<Batch>) -> Result<(), Closed> {
+        let delivery = self.delivery(batch);
+        self.handover.push(delivery)
+    }
+
+    /// `batch`, and what moved since the last delivery.
+    fn delivery(&mut self, batch: Option<Batch>) -> Delivery {
         let splits = &mut self.splits;
         let position = |index: u32| {
             let split = splits.get_mut(index as usize)?;
-            split.is_moved = false;
+            (split.is_moved, split.served) = (false, None);
             Some((index, split.state.position))
         };
         let moves = self.moved.drain(..).filter_map(position).collect();
-        self.handover.push(Delivery { added: Vec::new(), batch, moves })
+        let served = std::mem::take(&mut self.served);
+        Delivery { batch, moves, served, ..Delivery::default() }
     }
 
     #[inline]
@@ -143,11 +178,11 @@ impl Intake {
 
     /// True if the record at `offset` is to be read: it comes after the position and before the bound.
     #[inline]
-    fn advance(&mut self, index: u32, offset: i64) -> Result<bool, Error> {
+    fn advance(&mut self, index: u32, offset: i64, broker: i32) -> Result<bool, Error> {
         let Some(split) = self.splits.get_mut(index as usize) else { return Ok(false) };
         if offset >= split.end {
             let end = split.end;
-            self.finish(index, end)?;
+            self.finish(index, end, broker)?;
             return Ok(false);
         }
         if offset < split.state.position {
@@ -158,9 +193,12 @@ impl Intake {
     }
 
     #[inline]
-    fn move_to(&mut self, index: u32, position: i64) {
+    fn move_to(&mut self, index: u32, position: i64, broker: i32) {
         let Some(split) = self.splits.get_mut(index as usize) else { return };
         split.state.position = position;
+        if split.served.replace(broker) != Some(broker) {
+            self.served.push((index, broker));
+        }
         if !split.is_moved {
             split.is_moved = true;
             self.moved.push(index);
@@ -168,7 +206,7 @@ impl Intake {
     }
 
     /// A bounded split is read to its end: nothing of it is fetched any more.
-    fn finish(&mut self, index: u32, end: i64) -> Result<(), Error> {
+    fn finish(&mut self, index: u32, end: i64, broker: i32) -> Result<(), Error> {
         let Some(split) = self.splits.get_mut(index as usize).filter(|s| !s.is_paused) else { return Ok(()) };
         split.is_paused = true;
         let id = &split.state.split;
@@ -176,7 +214,7 @@ impl Intake {
         list.add_partition(&id.topic, id.partition);
         self.admin.consumer().pause(&list).map_err(|e| Error::of(format!("stop reading {id}"), e))?;
         if split.state.position < end {
-            self.move_to(index, end);
+            self.move_to(index, end, broker);
         }
         Ok(())
     }
@@ -187,7 +225,7 @@ impl Intake {
         match code {
             C::PartitionEOF => {
                 let index = self.index_of(message)?;
-                self.end_of_partition(index, message.offset())?;
+                self.end_of_partition(index, message.offset(), message.broker())?;
             }
             C::AutoOffsetReset | C::OffsetOutOfRange => {
                 let index = self.index_of(message)?;
@@ -212,14 +250,14 @@ impl Intake {
     }
 
     /// Control records at the tail move the position, too.
-    fn end_of_partition(&mut self, index: u32, offset: i64) -> Result<(), Error> {
+    fn end_of_partition(&mut self, index: u32, offset: i64, broker: i32) -> Result<(), Error> {
         let Some(split) = self.splits.get(index as usize) else { return Ok(()) };
         let end = split.end;
         if offset >= end {
-            return self.finish(index, end);
+            return self.finish(index, end, broker);
         }
         if offset > split.state.position {
-            self.move_to(index, offset);
+            self.move_to(index, offset, broker);
         }
         Ok(())
     }
@@ -229,6 +267,11 @@ impl Intake {
         let id = split.state.split.clone();
         // The error may not tell the offset.
         let position = if offset >= 0 { offset } else { split.state.position };
+        // A topic that was created again may be shorter: that is what must be told then.
+        let found = self.admin.topics(&[id.topic.to_string()]);
+        if let Err(error) = found.and_then(|found| offsets::same_split(&split.state, &found)) {
+            return error;
+        }
         match self.admin.ranges(std::slice::from_ref(&id)).map(|ranges| ranges.first().copied()) {
             Ok(Some(range)) if !(range.low..=range.high).contains(&position) => {
                 offsets::out_of_range(&id, position, range)

@@ -91,10 +91,11 @@ fn ends(admin: &Admin, ids: &[SplitId], until: &Until) -> Result<Vec<i64>, Error
     }
 }
 
-/// The first record at or after `ms`; the end where there is none.
+/// The first record at or after `ms`; the end where there is none. The end is asked for first: a record that arrives
+/// between the two questions is then found, or comes after the end.
 fn at(admin: &Admin, ids: &[SplitId], ms: i64) -> Result<Vec<i64>, Error> {
-    let found = admin.offsets(ids, Which::At(ms), Isolation::Committed)?;
     let end = admin.offsets(ids, Which::Latest, Isolation::Committed)?;
+    let found = admin.offsets(ids, Which::At(ms), Isolation::Committed)?;
     Ok(found.into_iter().zip(end).map(|(found, end)| if found < 0 { end } else { found }).collect())
 }
 
@@ -165,7 +166,7 @@ fn verify_once(admin: &Admin, states: &[SplitState]) -> Result<(), Error> {
     names.dedup();
     let topics = admin.topics(&names)?;
     for state in states {
-        same_topic(state, topics.iter().find(|t| t.name == *state.split.topic))?;
+        same_split(state, &topics)?;
     }
     // What is finished is not read again: it may have gone.
     let open: Vec<&SplitState> = states.iter().filter(|s| !s.is_finished()).collect();
@@ -178,18 +179,24 @@ fn verify_once(admin: &Admin, states: &[SplitState]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that `found` is the topic that `state` was read from.
-pub(super) fn same_topic(state: &SplitState, found: Option<&Topic>) -> Result<(), Error> {
-    let topic = state.split.topic.to_string();
-    let Some(expected) = state.identity.clone() else {
+/// Checks that the topic that `state` was read from is among `topics`.
+pub(super) fn same_split(state: &SplitState, topics: &[Topic]) -> Result<(), Error> {
+    let found = topics.iter().find(|t| t.name == *state.split.topic);
+    same_topic(&state.split.topic, state.identity.as_deref(), found)
+}
+
+/// Checks that `found` is the topic of this name and id.
+pub(super) fn same_topic(topic: &str, expected: Option<&str>, found: Option<&Topic>) -> Result<(), Error> {
+    let topic = topic.to_owned();
+    let Some(expected) = expected else {
         return found.map(drop).ok_or(Error::TopicMissing { topic });
     };
     match found {
-        None => Err(Error::TopicReplaced { topic, expected, found: None }),
-        Some(found) if found.id.as_ref() != Some(&expected) => {
-            Err(Error::TopicReplaced { topic, expected, found: Some(found.id.clone().unwrap_or_default()) })
+        Some(found) if found.id.as_deref() == Some(expected) => Ok(()),
+        found => {
+            let found = found.map(|found| found.id.clone().unwrap_or_default());
+            Err(Error::TopicReplaced { topic, expected: expected.to_owned(), found })
         }
-        Some(_) => Ok(()),
     }
 }
 
@@ -253,9 +260,9 @@ mod tests {
     #[test]
     fn a_topic_is_known_by_its_id() {
         let state = unplaced(&[topic("x")]).remove(0);
-        same_topic(&state, Some(&topic("x"))).unwrap();
-        for found in [None, Some(topic("y"))] {
-            let error = same_topic(&state, found.as_ref()).unwrap_err();
+        same_split(&state, &[topic("x")]).unwrap();
+        for found in [vec![], vec![topic("y")]] {
+            let error = same_split(&state, &found).unwrap_err();
             assert_eq!(error.fault(), Fault::Corrupt);
             assert!(error.to_string().contains("topic id x"), "{error}");
         }

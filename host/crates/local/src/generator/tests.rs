@@ -21,6 +21,7 @@ fn read(options: GenerateOptions, position: i64) -> Vec<(i64, String, String)> {
                 all.extend(records.map(|(r, o)| (o.offset, text(r.key), text(r.value))));
             }
             Poll::Pending => {}
+            Poll::Unreadable(record) => panic!("{record:?}"),
             Poll::Finished => return all,
         }
     }

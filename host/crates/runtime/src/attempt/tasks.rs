@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use weir_checkpoint::Manifest;
-use weir_core::TableId;
 use weir_core::ports::{RecordLimit, SourceReader};
+use weir_core::{OnError, TableId};
 
 use super::{SinkTask, SourceTask};
 use crate::error::Error;
@@ -19,6 +19,7 @@ use crate::task::chain::{Chain, Edge};
 use crate::task::operate::OperatorTask;
 use crate::task::operator::{Runner, RunnerOptions};
 use crate::task::pace::FIRST_RECORDS;
+use crate::task::unreadable::UnreadablePolicy;
 use crate::topology::{self, Stage};
 use crate::watch::{Late, Watch};
 
@@ -150,7 +151,11 @@ pub(super) fn start(
         let thread = match (inbox, reader.take()) {
             (None, Some(reader)) => {
                 let limits = shared.limits_of(job, None, 0);
-                let task = SourceTask { reader, limits, chain, signals, events: to, sealed: manifest.epoch };
+                // The operator that would read the record decides; without one nobody said that it may be missing.
+                let on_error = job.operators.first().map_or(OnError::Fail, |first| first.on_error);
+                let unreadable = UnreadablePolicy::new(on_error, metrics.unreadable.clone());
+                let sealed = manifest.epoch;
+                let task = SourceTask { reader, limits, chain, signals, events: to, unreadable, sealed };
                 spawn(name, events, move || task.run())?
             }
             (Some(inbox), other) => {

@@ -9,11 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use weir_core::ports::{Poll, RecordLimit, SourceReader};
+use weir_core::crash::{Sabotage, sabotaged};
+use weir_core::ports::{Poll, RecordLimit, SourceReader, Unreadable, Verified};
 use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
 
 use super::chain::{Chain, Stopped};
 use super::pace::Pace;
+use super::unreadable::UnreadablePolicy;
 use crate::clock;
 use crate::error::Error;
 use crate::signals::{Signals, TaskEvent};
@@ -38,6 +40,8 @@ pub(crate) struct SourceTask {
     pub signals: Arc<Signals>,
     /// To the coordinator.
     pub events: Sender<TaskEvent>,
+    /// What becomes of a record that cannot be read.
+    pub unreadable: UnreadablePolicy,
     /// The epoch before this attempt's first barrier.
     pub sealed: Epoch,
 }
@@ -62,7 +66,9 @@ impl SourceTask {
             if asked > self.sealed {
                 self.seal(asked, rest.as_ref())?;
                 if last {
-                    return Ok(self.chain.broadcast(|| Element::End)?);
+                    self.chain.broadcast(|| Element::End)?;
+                    self.stay(asked);
+                    return Ok(());
                 }
             }
             self.chain.note_committed(self.signals.committed());
@@ -81,6 +87,7 @@ impl SourceTask {
                         }
                         rest = self.process(batch, &mut pace)?;
                     }
+                    Poll::Unreadable(unreadable) => self.judge(unreadable)?,
                     Poll::Pending => {}
                     Poll::Finished => {
                         ended = true;
@@ -92,7 +99,8 @@ impl SourceTask {
                 shown = Instant::now();
                 let (splits, progress) = (before(self.reader.snapshot(), rest.as_ref()), self.reader.progress());
                 self.signals.name_splits(&splits);
-                self.tell(TaskEvent::Progress { splits, progress })?;
+                let silent_since = self.reader.silent_since();
+                self.tell(TaskEvent::Progress { splits, progress, silent_since })?;
             }
         }
         Ok(())
@@ -129,17 +137,50 @@ impl SourceTask {
         Ok(())
     }
 
+    /// A reader that is dropped answers no more; the last epoch still needs its answer.
+    fn stay(&self, epoch: Epoch) {
+        while self.signals.committed() < epoch && !self.signals.is_cancelled() {
+            std::thread::sleep(POLL_WAIT);
+        }
+    }
+
+    /// The record was read, whatever becomes of it: its epoch has something to commit.
+    fn judge(&mut self, Unreadable { origin, why }: Unreadable) -> Result<(), Stopped> {
+        self.signals.records_read.fetch_add(1, Ordering::Relaxed);
+        if self.signals.with_splits(|splits| splits.len() <= origin.split as usize) {
+            self.signals.name_splits(&self.reader.snapshot());
+        }
+        Ok(self.unreadable.judge(|| self.signals.describe(origin), why)?)
+    }
+
     /// Positions are taken before the barrier goes out, with everything processed before it already sent; `rest` was read
     /// and is not.
     fn seal(&mut self, epoch: Epoch, rest: Option<&Batch>) -> Result<(), Stopped> {
         self.chain.note_committed(self.signals.committed());
         self.sealed = epoch;
+        self.verify(epoch);
         let state = self.chain.seal(epoch)?;
         let (splits, progress) = (before(self.reader.snapshot(), rest), self.reader.progress());
         self.signals.name_splits(&splits);
         self.tell(TaskEvent::SourceSealed { epoch, splits, progress, state })?;
         self.chain.broadcast(|| Element::Barrier(epoch))?;
         Ok(crash_point!("barrier-injected").map_err(Error::from)?)
+    }
+
+    /// Asked only now: what was known before the last record was read says nothing about it. The answer comes while this
+    /// and other tasks seal, and the log is written.
+    fn verify(&mut self, epoch: Epoch) {
+        let events = self.events.clone();
+        let done: Verified = Box::new(move |verified| {
+            let verified = verified.map_err(Error::port("failed to verify what was read"));
+            let reached = verified.and_then(|()| Ok(crash_point!("source-verified")?));
+            // The receiver is gone only when the attempt is over already.
+            drop(events.send(reached.map_or_else(TaskEvent::Failed, |()| TaskEvent::Verified(epoch))));
+        });
+        match sabotaged(Sabotage::UnverifiedSource) {
+            true => done(Ok(())),
+            false => self.reader.verify(done),
+        }
     }
 
     fn tell(&self, event: TaskEvent) -> Result<(), Stopped> {

@@ -69,9 +69,13 @@ struct Broker {
     hangs: Vec<(Hang, u32)>,
 }
 
+/// How far each split was verified.
+type Verifications = Arc<Mutex<BTreeMap<SplitId, i64>>>;
+
 /// Input, output, group offsets.
 pub(crate) struct World {
     broker: Mutex<Broker>,
+    verified: Verifications,
     partitions: i32,
     keys: i64,
 }
@@ -79,7 +83,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(partitions: i32, records: i64, keys: i64, failures: &[(u64, Failure)]) -> Self {
         let broker = Broker { failures: failures.to_vec(), limit: records, ..Broker::default() };
-        Self { broker: Mutex::new(broker), partitions, keys }
+        Self { broker: Mutex::new(broker), verified: Verifications::default(), partitions, keys }
     }
 
     /// `call` never comes back, after it has gone well `after` times.
@@ -165,7 +169,10 @@ impl SourceConnector for World {
     }
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         self.pass(Hang::OpenSource);
-        Ok(Box::new(Reader { splits, keys: self.keys, next: 0 }))
+        // Opening verifies where the splits stand.
+        *self.verified.lock().unwrap() = splits.iter().map(|s| (s.split.clone(), s.position)).collect();
+        let (verified, alive) = (Arc::clone(&self.verified), Arc::default());
+        Ok(Box::new(Reader { splits, keys: self.keys, next: 0, verified, alive }))
     }
     fn is_replayable(&self) -> bool {
         true
@@ -179,6 +186,9 @@ struct Reader {
     splits: Vec<SplitState>,
     keys: i64,
     next: usize,
+    verified: Verifications,
+    /// Nobody else keeps it alive.
+    alive: Arc<()>,
 }
 
 impl SourceReader for Reader {
@@ -207,6 +217,18 @@ impl SourceReader for Reader {
     }
     fn snapshot(&mut self) -> Vec<SplitState> {
         self.splits.clone()
+    }
+    /// From another thread, later, and not at all once the reader is gone.
+    fn verify(&mut self, done: Verified) {
+        let (splits, verified) = (self.splits.clone(), Arc::clone(&self.verified));
+        let alive = Arc::downgrade(&self.alive);
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(8));
+            if alive.upgrade().is_some() {
+                verified.lock().unwrap().extend(splits.into_iter().map(|s| (s.split, s.position)));
+                done(Ok(()));
+            }
+        });
     }
     fn progress(&self) -> Vec<SplitProgress> {
         Vec::new()
@@ -302,6 +324,8 @@ impl MemoryCommitter {
         assert_eq!(broker.generation, self.generation, "a fenced producer commits nothing");
         broker.output.append(&mut self.open.lock().unwrap());
         for (split, position) in &commit.positions {
+            let verified = self.world.verified.lock().unwrap().get(split).copied();
+            assert!(verified.is_some_and(|verified| *position <= verified), "{split} at {position}: {verified:?}");
             broker.committed.insert(split.clone(), (*position, commit.marker.clone()));
         }
     }
