@@ -11,6 +11,8 @@ mod faults;
 mod job;
 /// Every point, and when it acts.
 mod points;
+/// The input is another topic of the same name, from any point on.
+mod recreated;
 /// One rule broken on purpose.
 mod sabotage;
 /// That the product has no crash points, and that a wrong name is no silence.

@@ -78,7 +78,7 @@ const EIGHTH: &str = "8*off->";
 const HALF: &str = "20*off->1*sleep(50)->";
 
 /// The matrix.
-pub(crate) const MOMENTS: [Moment; 26] = {
+pub(crate) const MOMENTS: [Moment; 27] = {
     use Nature::{Disk, Passes};
     use Run::{FirstStart, Restart, Stream};
     [
@@ -92,6 +92,7 @@ pub(crate) const MOMENTS: [Moment; 26] = {
         at("manifest-renamed", FirstStart, "1*off->", Disk),
         at("offsets-sent", FirstStart, "", Passes),
         at("commit-acknowledged", FirstStart, "", Passes),
+        at("source-verified", Stream, EIGHTH, Passes),
         at("barrier-injected", Stream, EIGHTH, Passes),
         at("operators-aligned", Stream, "16*off->", Passes),
         at("delta-serialised", Stream, EIGHTH, Passes),

@@ -25,6 +25,30 @@ fn sorted(mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
+/// librdkafka takes 100,000 headers; more came out as none at all.
+#[test]
+fn a_record_whose_headers_cannot_be_read_is_named_and_goes_by_policy() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("many-headers")?;
+    let writer = Writer::new(scene.broker)?;
+    let write = |value: &'static [u8], headers: usize| {
+        let headers = (0..headers).fold(OwnedHeaders::new(), |all, _| all.insert(Header { key: "h", value: Some("") }));
+        writer.send(BaseRecord::to(&scene.input).partition(0).key(&b"k"[..]).payload(value).headers(headers))?;
+        writer.flush()
+    };
+    write(b"before", 2)?;
+    write(b"too many", 100_001)?;
+    write(b"after", 0)?;
+    let record = format!("{}[0] offset 1", scene.input);
+    scene.run("uppercase", &[])?.expect(1)?.says(&[&record, "headers"])?;
+    ensure!(read_all(scene.broker, &scene.output)?.len() <= 1, "it went on");
+    scene.run("uppercase", &["--on-error", "skip"])?.expect(0)?.says(&[&record, "dropped"])?;
+    let found = read_all(scene.broker, &scene.output)?;
+    let values: Vec<_> = found.iter().map(|record| (record.value.as_deref(), record.headers.len())).collect();
+    ensure!(values == [(Some(&b"BEFORE"[..]), 2), (Some(&b"AFTER"[..]), 0)], "{values:?}");
+    Ok(())
+}
+
 #[test]
 fn a_record_keeps_its_key_headers_and_timestamp() -> Result<()> {
     let _machine = machine::shared();

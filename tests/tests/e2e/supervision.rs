@@ -12,6 +12,34 @@ use weir_tests::reader::Observer;
 
 use crate::scene::{PATIENCE, Scene};
 
+#[test]
+fn an_idle_job_sees_that_its_brokers_are_gone() -> Result<()> {
+    let _machine = machine::shared();
+    let mut broker = Broker::start_own()?;
+    let scene = Scene::on(&broker, "idle")?;
+    scene.fill(1_000, 10)?;
+    let port = free_port()?;
+    let mut host = scene.start("count", &["--api", &format!("127.0.0.1:{port}")])?;
+    let no_lag = |job: &serde_json::Value| {
+        job["splits"].as_array().is_some_and(|s| s.len() == 4 && s.iter().all(|split| split["lag"] == 0))
+    };
+    host.wait_for_job(port, PATIENCE, no_lag)?;
+    // The state directory outlives the scene's hold on the broker.
+    let Scene { job, input, output, state, .. } = scene;
+    broker.stop()?;
+    let what = expect_waiting(&mut host, port)?;
+    ensure!(what == "for the brokers of the source to answer", "it waits {what}");
+    broker.restart()?;
+    host.wait_until("it to be healthy", PATIENCE, |_| Ok(is_healthy(port)))?;
+    let scene = Scene { broker: &broker, job, input, output, state };
+    scene.fill(1_000, 10)?;
+    let seen = Observer::new(&broker, &scene.output)?;
+    host.wait_until("output", PATIENCE, |_| Ok(seen.stable().is_ok_and(|stable| stable > 2_000)))?;
+    host.signal(Signal::SIGTERM)?;
+    host.wait(PATIENCE)?.expect(0)?;
+    Ok(())
+}
+
 fn is_healthy(port: u16) -> bool {
     get(port, "/healthz").is_ok()
 }

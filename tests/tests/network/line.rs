@@ -17,8 +17,15 @@ const STARTING: [Api; 7] = [
     Api::FETCH,
 ];
 
-const RUNNING: [Api; 6] =
-    [Api::PRODUCE, Api::ADD_PARTITIONS, Api::ADD_OFFSETS, Api::TXN_OFFSET_COMMIT, Api::END_TXN, Api::FETCH];
+const RUNNING: [Api; 7] = [
+    Api::PRODUCE,
+    Api::ADD_PARTITIONS,
+    Api::ADD_OFFSETS,
+    Api::TXN_OFFSET_COMMIT,
+    Api::END_TXN,
+    Api::FETCH,
+    Api::METADATA,
+];
 
 /// On the way there, or on the way back.
 type Way = fn(Rule, Fault) -> Rule;

@@ -21,3 +21,5 @@ mod late;
 mod line;
 /// Answers that are slow, and what that costs.
 mod slow;
+/// What a source asks.
+mod source;
