@@ -1,13 +1,16 @@
 //! Golden cases: what goes in and must come out. `plugins/README.md` describes the file; the host's tests read the same
 //! one and run it against the plugin's wasm.
 
+/// What differs, as text.
+mod difference;
+
 use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::{Harness, Message, Output};
-use crate::Operator;
+use crate::{Failure, Operator};
 
 /// One case of `golden/cases.json`.
 #[derive(Debug, Deserialize)]
@@ -64,14 +67,16 @@ fn check_case<Op: Operator>(case: &Case) -> Result<(), String> {
     output.sort_by_key(|(output, _)| *output);
     let expected = Seen { output, failures: case.failures.clone() };
     for (how, batch_len) in [("as one batch", case.input.len().max(1)), ("record by record", 1)] {
-        let mut harness = Harness::<Op>::new(&case.config.to_string()).map_err(|f| format!("{}: {f:?}", case.name))?;
+        let mut harness = Harness::<Op>::new(&case.config.to_string())
+            .map_err(|failure| format!("case `{}` does not open with its config: {}", case.name, failure.message))?;
         let mut seen = Seen::default();
         for (number, batch) in case.input.chunks(batch_len).enumerate() {
-            run(&mut harness, batch, number * batch_len, &mut seen)?;
+            run(&mut harness, batch, number * batch_len, &mut seen)
+                .map_err(|reason| format!("case `{}` {how}: {reason}", case.name))?;
         }
         seen.output.sort_by_key(|(output, _)| *output);
         if seen != expected {
-            return Err(format!("case `{}` {how}:\n expected {expected:?}\n but saw  {seen:?}", case.name));
+            return Err(format!("case `{}` {how} {}", case.name, difference::difference(&expected, &seen)));
         }
     }
     Ok(())
@@ -94,9 +99,13 @@ fn run<Op: Operator>(
         Err(failure) => failure,
     };
     let at = failure.index.map_or(usize::MAX, |index| index as usize);
-    let (before, rest) = batch.split_at_checked(at).ok_or_else(|| format!("{failure:?}"))?;
-    let after = rest.get(1..).ok_or_else(|| format!("{failure:?}"))?;
+    let (before, rest) = batch.split_at_checked(at).ok_or_else(|| nameless(&failure))?;
+    let after = rest.get(1..).ok_or_else(|| nameless(&failure))?;
     run(harness, before, first, seen)?;
     seen.failures.push(first + at);
     run(harness, after, first + at + 1, seen)
+}
+
+fn nameless(failure: &Failure) -> String {
+    format!("a failure that names no record of the batch: code {}, {}", failure.code, failure.message)
 }
