@@ -96,7 +96,8 @@ static struct result *fail(uint32_t index, uint32_t code, const char *message, u
 
 EXPORT("weir:operator/plugin@0.1.0#describe")
 struct bytes *describe(void) {
-  static const char json[] = "{\"name\":\"tally\",\"version\":\"0.1.0\",\"tables\":[{\"name\":\"bytes\",\"kind\":\"value\"}]}";
+  static const char json[] = "{\"name\":\"tally\",\"version\":\"0.1.0\","
+                             "\"tables\":[{\"name\":\"bytes\",\"kind\":\"value\",\"schema\":\"u64\"}]}";
   text = (struct bytes){ json, sizeof(json) - 1 };
   return &text;
 }

@@ -139,7 +139,11 @@ fn undeclared(what: fmt::Arguments<'_>) -> Failure {
 
 #[cold]
 fn no_key() -> Failure {
-    Failure::new("record has no key, and state is kept by key").with_code(failure::NO_KEY)
+    Failure::new(
+        "record has no key, and state is kept by key; lines of stdin and files have one only with \
+         --from '-?format=key-value' (or json); --key header:NAME keys by a header",
+    )
+    .with_code(failure::NO_KEY)
 }
 
 /// Where [`Context::emit_with`] writes a value; `write!` and `serde_json::to_writer` work on it.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::state::ValueTable;
+use crate::state::{StateValue, ValueTable};
 
 /// What a plugin says of itself; the host reads it before anything else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,7 +26,7 @@ pub struct Description {
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     pub(crate) kind: &'static str,
-    pub(crate) schema: &'static str,
+    pub(crate) schema: String,
 }
 
 impl Description {
@@ -38,7 +38,7 @@ impl Description {
     }
 
     /// Adds a table.
-    pub fn table<T>(mut self, table: ValueTable<T>) -> Self {
+    pub fn table<T: StateValue>(mut self, table: ValueTable<T>) -> Self {
         self.tables.push(Table { name: table.name(), kind: "value", schema: table.schema() });
         self
     }

@@ -17,29 +17,37 @@ use crate::update::{UPDATE_BYTES, push_update};
 #[derive(Debug)]
 pub struct ValueTable<T> {
     name: &'static str,
-    schema: &'static str,
+    version: &'static str,
     value: PhantomData<fn() -> T>,
 }
 
-impl<T> ValueTable<T> {
+impl<T: StateValue> ValueTable<T> {
     /// A table by its name. State is found again by the name, so it must not change from version to version.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, schema: "", value: PhantomData }
+        Self { name, version: "", value: PhantomData }
     }
+}
 
+impl<T> ValueTable<T> {
     /// The same with the version of its values, in the plugin's own words.
-    pub const fn with_schema(self, schema: &'static str) -> Self {
-        Self { name: self.name, schema, value: PhantomData }
+    pub const fn with_schema(self, version: &'static str) -> Self {
+        Self { name: self.name, version, value: PhantomData }
     }
 
     /// The table's name.
     pub const fn name(&self) -> &'static str {
         self.name
     }
+}
 
-    /// The version of its values.
-    pub const fn schema(&self) -> &'static str {
-        self.schema
+impl<T: StateValue> ValueTable<T> {
+    /// What the host compares from version to version, and by which it shows values: their type and their version.
+    pub(crate) fn schema(&self) -> String {
+        match (T::TYPE, self.version) {
+            (kind, "") => kind.to_owned(),
+            ("", version) => version.to_owned(),
+            (kind, version) => format!("{kind} {version}"),
+        }
     }
 }
 
@@ -53,6 +61,10 @@ impl<T> Copy for ValueTable<T> {}
 
 /// What a table can hold. The bytes are the state's format on disk: later versions of a plugin must read them.
 pub trait StateValue: Sized {
+    /// The first word of the table's schema. Where it is one of the types that `wit/plugin.wit` names, the host shows
+    /// values as what they are; a type of the plugin's own needs none.
+    const TYPE: &'static str = "";
+
     /// Appends the value to `out`.
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure>;
 
@@ -64,6 +76,8 @@ macro_rules! fixed_width {
     ($($number:ty),*) => {$(
         /// Little endian.
         impl StateValue for $number {
+            const TYPE: &'static str = stringify!($number);
+
             #[inline]
             fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure> {
                 out.extend_from_slice(&self.to_le_bytes());
@@ -83,6 +97,8 @@ fixed_width!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64);
 
 /// As it is.
 impl StateValue for Vec<u8> {
+    const TYPE: &'static str = "bytes";
+
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure> {
         out.extend_from_slice(self);
         Ok(())
@@ -95,6 +111,8 @@ impl StateValue for Vec<u8> {
 
 /// UTF-8.
 impl StateValue for String {
+    const TYPE: &'static str = "text";
+
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure> {
         out.extend_from_slice(self.as_bytes());
         Ok(())
@@ -110,6 +128,8 @@ impl StateValue for String {
 pub struct Json<T>(pub T);
 
 impl<T: Serialize + DeserializeOwned> StateValue for Json<T> {
+    const TYPE: &'static str = "json";
+
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), Failure> {
         Ok(serde_json::to_writer(out, &self.0)?)
     }

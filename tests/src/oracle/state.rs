@@ -1,5 +1,5 @@
 //! The exported state: `host inspect STATE-DIR --entries`, one JSON line per entry. Keys and values are text, or
-//! `{"base64":..}` where they are not UTF-8.
+//! `{"base64":..}` where they are not UTF-8; the oracle's values are u64, and shown as numbers.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,6 +20,7 @@ struct Line {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Bytes {
+    Number(u64),
     Text(String),
     Encoded { base64: String },
 }
@@ -27,6 +28,7 @@ enum Bytes {
 impl Bytes {
     fn decode(self) -> Result<Vec<u8>> {
         match self {
+            Self::Number(number) => Ok(number.to_le_bytes().to_vec()),
             Self::Text(text) => Ok(text.into_bytes()),
             Self::Encoded { base64 } => decode(&base64).with_context(|| format!("{base64:?} is no base64")),
         }
@@ -84,11 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_base64_are_read() {
+    fn numbers_text_and_base64_are_read() {
         let text = r#"{"operator":"oracle","table":"seen","key":"key-1","value":"\u0007\u0000"}
-{"operator":"oracle","table":"hash","key":{"base64":"/w=="},"value":{"base64":"AP8Q"}}"#;
+{"operator":"oracle","table":"hash","key":{"base64":"/w=="},"value":{"base64":"AP8Q"}}
+{"operator":"oracle","table":"seen","key":"key-2","value":258}"#;
         let entries = parse(text).unwrap();
         assert_eq!((entries[0].key.as_slice(), entries[0].value.as_slice()), (&b"key-1"[..], &[7, 0][..]));
+        assert_eq!(entries[2].value, [2, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!((entries[1].key.as_slice(), entries[1].value.as_slice()), (&[255][..], &[0, 255, 16][..]));
     }
 

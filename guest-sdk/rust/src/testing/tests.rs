@@ -162,6 +162,6 @@ fn input_log_configuration_and_description() {
     assert!(failure.message.contains("unknown field `x`"), "{failure:?}");
     assert_eq!(
         Obey::describe().to_json(),
-        r#"{"name":"obey","version":"1.2.3","outputs":["main","side"],"tables":[{"name":"seen","kind":"value","schema":""},{"name":"last","kind":"value","schema":"2"}],"origin":false,"routes":true}"#
+        r#"{"name":"obey","version":"1.2.3","outputs":["main","side"],"tables":[{"name":"seen","kind":"value","schema":"u64"},{"name":"last","kind":"value","schema":"bytes 2"}],"origin":false,"routes":true}"#
     );
 }
