@@ -83,6 +83,12 @@ pub(super) struct PipelineArgs {
     /// What becomes of a record that the plugin fails on: fail, skip [default: fail]
     #[arg(long, value_name = "POLICY")]
     on_error: Option<OnErrorSpec>,
+    /// Memory of an instance of the plugin; each task has one [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<Size>,
+    /// The longest that one call of the plugin may take [default: 1s]
+    #[arg(long, value_name = "TIME")]
+    call_deadline: Option<Span>,
     /// Create missing topics instead of refusing to start
     #[arg(long)]
     create_topics: bool,
@@ -195,6 +201,8 @@ impl PipelineArgs {
             max_rate: self.max_rate,
             config,
             on_error: self.on_error,
+            memory_limit: self.memory_limit,
+            call_deadline: self.call_deadline,
             create_topics: self.create_topics,
             api: self.api,
             restart: self.restart,

@@ -58,6 +58,10 @@ pub struct Overrides {
     pub config: Config,
     /// `--on-error`
     pub on_error: Option<OnErrorSpec>,
+    /// `--memory-limit`
+    pub memory_limit: Option<Size>,
+    /// `--call-deadline`
+    pub call_deadline: Option<Span>,
     /// `--create-topics`
     pub create_topics: bool,
     /// `--api`
@@ -92,7 +96,7 @@ impl Overrides {
             address.clone().replace(sink_of(&mut spec.sinks, output.as_deref())?);
         }
         if self.has_operator_flags() {
-            let flags = "--plugin, --key, --parallelism, --config, --on-error";
+            let flags = "--plugin, --key, --parallelism, --config, --on-error, --memory-limit, --call-deadline";
             self.change_operator(only(&mut spec.operators, "operator", flags)?);
         }
         if self.brokers.is_some() {
@@ -130,6 +134,8 @@ impl Overrides {
             || self.parallelism.is_some()
             || !self.config.is_empty()
             || self.on_error.is_some()
+            || self.memory_limit.is_some()
+            || self.call_deadline.is_some()
     }
 
     fn change_source(&self, source: &mut SourceSpec) {
@@ -149,6 +155,8 @@ impl Overrides {
         set(&mut operator.key, self.key.clone());
         set(&mut operator.parallelism, self.parallelism);
         set(&mut operator.on_error, self.on_error.clone());
+        set(&mut operator.limits.memory, self.memory_limit);
+        set(&mut operator.limits.call_deadline, self.call_deadline);
         operator.config.extend(self.config.clone());
     }
 }
@@ -317,6 +325,7 @@ mod tests {
     fn a_flag_overrides_the_file() {
         let file = "version = 1\njob = 'a'\n[kafka]\nbrokers = 'a:1'\n[sources.s]\nkafka = { topic = 't', brokers = 'a:1', properties.client.id = 'file' }\n\
             until = 'latest'\n[operators.o]\nplugin = 'o.wasm'\ninputs = ['s']\nconfig = { x = 1, y = 2 }\n\
+            limits = { memory = 4096, call-deadline = '5s' }\n\
             [sinks.k]\ninputs = ['o']\nstdout = {}";
         let mut config = Config::new();
         config.insert("y".into(), 3.into());
@@ -326,6 +335,7 @@ mod tests {
             max_rate: NonZeroU64::new(9),
             kafka: BTreeMap::from([("client.id".to_owned(), Secret::new("flag"))]),
             parallelism: NonZeroU16::new(4),
+            memory_limit: Some(Size(1 << 30)),
             config,
             ..Overrides::default()
         };
@@ -338,6 +348,8 @@ mod tests {
         assert_eq!(all, ["flag", "flag"], "also over what the source says alone");
         assert_eq!(plan.operators[0].config, serde_json::json!({"x": 1, "y": 3}));
         assert_eq!(plan.operators[0].parallelism.get(), 4);
+        assert_eq!(plan.operators[0].limits.memory_bytes, 1 << 30);
+        assert_eq!(plan.operators[0].limits.call_deadline.as_secs(), 5);
         assert_eq!(plan.source.until, Some(Until::Latest), "what no flag speaks of stays");
     }
 

@@ -1,4 +1,9 @@
-//! A plan as text and as DOT: its nodes, the tasks that run them, and the edges between.
+//! A plan as text, as DOT and as JSON: its nodes, the tasks that run them, and the edges between.
+
+/// For programs.
+mod view;
+
+pub use view::PlanView;
 
 use std::fmt::Write as _;
 

@@ -308,7 +308,11 @@ impl FromStr for OnErrorSpec {
             None if text == "fail" => Ok(Self::Fail),
             None if text == "skip" => Ok(Self::Skip),
             Some(("dead-letter", topic)) if !topic.is_empty() => Ok(Self::DeadLetter(topic.to_owned())),
-            _ => Err(format!("{text:?} is none of fail, skip, dead-letter:TOPIC")),
+            _ => {
+                let close = crate::error::closest(text, ["fail", "skip"]);
+                let close = close.map(|close| format!("; did you mean {close}?")).unwrap_or_default();
+                Err(format!("{text:?} is neither fail nor skip{close}"))
+            }
         }
     }
 }
@@ -320,7 +324,7 @@ impl<'de> Deserialize<'de> for OnErrorSpec {
             type Value = OnErrorSpec;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"fail\", \"skip\" or { dead-letter = \"TOPIC\" }")
+                f.write_str("\"fail\" or \"skip\"")
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OnErrorSpec, E> {

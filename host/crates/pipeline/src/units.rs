@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A duration, written as `100ms`, `15s`, `2min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,22 +56,45 @@ impl fmt::Display for Size {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer)
+        struct Words;
+        impl Visitor<'_> for Words {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration like \"100ms\", \"15s\" or \"2min\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Words)
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Bytes(u64),
-            Text(String),
+        struct BytesOrWords;
+        impl Visitor<'_> for BytesOrWords {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size like \"64MiB\", \"1GB\" or 4096")
+            }
+
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<Size, E> {
+                Ok(Size(bytes))
+            }
+
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Size, E> {
+                u64::try_from(bytes).map(Size).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
+                text.parse().map_err(E::custom)
+            }
         }
-        match Written::deserialize(deserializer)? {
-            Written::Bytes(bytes) => Ok(Self(bytes)),
-            Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
+        deserializer.deserialize_any(BytesOrWords)
     }
 }
 
@@ -81,7 +104,7 @@ where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
 {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
 
 /// [`text`] for a key that may be left out.
@@ -105,6 +128,28 @@ mod tests {
         assert_eq!("4096".parse(), Ok(Size(4096)));
         assert_eq!(Size(128 << 20).to_string(), "128.0 MiB");
         assert_eq!(Span(Duration::from_millis(1500)).to_string(), "1s 500ms");
+    }
+
+    #[test]
+    fn what_a_file_cannot_mean_is_said_in_words() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct File {
+            size: Option<Size>,
+            span: Option<Span>,
+        }
+        let read = |text| toml::from_str::<File>(text).map_err(|error| error.message().to_owned());
+        assert_eq!(read("size = 4096"), Ok(File { size: Some(Size(4096)), span: None }));
+        assert_eq!(read("size = '1KiB'"), Ok(File { size: Some(Size(1024)), span: None }));
+        for (text, wanted) in [
+            ("size = -1", "invalid value: integer `-1`, expected a size like \"64MiB\", \"1GB\" or 4096"),
+            ("size = 1.5", "invalid type: floating point `1.5`, expected a size like \"64MiB\", \"1GB\" or 4096"),
+            ("size = []", "invalid type: sequence, expected a size like \"64MiB\", \"1GB\" or 4096"),
+            ("size = 'much'", "\"much\" is not a size like 64MiB, 1GB or 4096"),
+            ("span = 5", "invalid type: integer `5`, expected a duration like \"100ms\", \"15s\" or \"2min\""),
+            ("span = '5'", "\"5\" is not a duration like 100ms, 15s or 2min"),
+        ] {
+            assert_eq!(read(text), Err(wanted.to_owned()), "{text}");
+        }
     }
 
     #[test]

@@ -236,10 +236,13 @@ fn operator_plan(name: &str, spec: &OperatorSpec, input: Input) -> Result<Operat
     }
     let memory_bytes = spec.limits.memory.map_or(defaults::PLUGIN_MEMORY_BYTES, |size| size.0);
     if memory_bytes == 0 {
-        return Err(Error::invalid(format!("{at}.limits.memory"), "a plugin needs some memory, 64MiB by default"));
+        return Err(Error::invalid(
+            format!("{at}.limits.memory (--memory-limit)"),
+            "a plugin needs some memory, 64MiB by default",
+        ));
     }
     let call_deadline = spec.limits.call_deadline.map_or(defaults::CALL_DEADLINE, |span| span.0);
-    let call_deadline = positive(&format!("{at}.limits.call-deadline"), call_deadline)?;
+    let call_deadline = positive(&format!("{at}.limits.call-deadline (--call-deadline)"), call_deadline)?;
     Ok(OperatorPlan {
         name: name.to_owned(),
         plugin: path(&at, &spec.plugin)?,

@@ -181,7 +181,7 @@ fn what_is_wrong_with_anything_else_is_said() {
             changed("parallelism = 2", "on-error = { dead-letter = \"dlq\" }"),
             "on-error (--on-error) = dead-letter:dlq does not run yet",
         ),
-        (changed("parallelism = 2", "on-error = \"skp\""), "\"skp\" is none of fail, skip"),
+        (changed("parallelism = 2", "on-error = \"skp\""), "\"skp\" is neither fail nor skip; did you mean skip?"),
         (changed("parallelism = 2", "key = \"value\""), "neither key nor header:NAME"),
         (changed("parallelism = 2", "limits = { memory = \"lots\" }"), "\"lots\" is not a size like 64MiB"),
         (changed("parallelism = 2", "limits = { memory = 0 }"), "a plugin needs some memory"),
