@@ -56,7 +56,8 @@ impl CallLog {
         budget.dropped += self.dropped;
         self.dropped = 0;
         for (level, message) in self.lines.drain(..) {
-            if budget.take() {
+            let is_wanted = level == ERROR || !budget.only_errors;
+            if is_wanted && budget.take() {
                 write(plugin, level, &message);
             }
         }
@@ -70,16 +71,22 @@ pub(crate) struct LineBudget {
     second: Option<Instant>,
     used: u32,
     dropped: u64,
+    only_errors: bool,
 }
 
 impl LineBudget {
+    /// One for errors alone; other lines are not said.
+    pub(crate) fn for_errors() -> Self {
+        Self { only_errors: true, ..Self::default() }
+    }
+
     fn refill(&mut self, plugin: &str) {
         let now = Instant::now();
         if self.second.is_none_or(|second| now - second >= Duration::from_secs(1)) {
             if self.dropped > 0 {
                 tracing::warn!(plugin, lines = self.dropped, "plugin writes too much, lines were dropped");
             }
-            *self = Self { second: Some(now), used: 0, dropped: 0 };
+            *self = Self { second: Some(now), used: 0, dropped: 0, ..*self };
         }
     }
 

@@ -40,6 +40,10 @@ fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Resul
         if name.is_empty() {
             return Err(format!("one {what} has no name"));
         }
+        if name.chars().any(char::is_control) {
+            // Names are printed on terminals.
+            return Err(format!("{what} {name:?} has control characters in its name"));
+        }
         if !seen.insert(name) {
             return Err(format!("two {what}s are named {name:?}"));
         }
@@ -69,6 +73,7 @@ mod tests {
             (r#"{"name":"n","version":"1","outputs":["a","a"]}"#, "two outputs are named \"a\""),
             (r#"{"name":"n","version":"1","tables":[{"name":"","kind":"value"}]}"#, "one table has no name"),
             (r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"map"}]}"#, "unknown variant `map`"),
+            (r#"{"name":"n","version":"1","inputs":["\u001b[31m"]}"#, "input \"\\u{1b}[31m\" has control characters"),
         ] {
             let reason = parse(json).unwrap_err();
             assert!(reason.contains(expected), "{json}: {reason}");

@@ -5,9 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use wasmtime::component::Linker;
-use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
 
 use crate::artifact::Artifact;
+use crate::cache::CodeCache;
 use crate::error::Error;
 use crate::host::{self, Host};
 use crate::inspect::Inspection;
@@ -29,8 +30,10 @@ pub struct Runtime {
 
 impl Runtime {
     /// Starts an engine, and the thread that ticks for it as long as the engine or one of its plugins lives.
-    pub fn new() -> Result<Self, Error> {
-        let engine = Engine::new(&config()).map_err(|e| Error::Engine { source: e.into() })?;
+    pub fn new(cache: &CodeCache) -> Result<Self, Error> {
+        let mut config = config();
+        config.cache(cache.open()?);
+        let engine = Engine::new(&config).map_err(|e| Error::Engine { source: e.into() })?;
         let linker = host::linker(&engine).map_err(|e| Error::Engine { source: e.into() })?;
         let weak = engine.weak();
         thread::Builder::new()
@@ -78,19 +81,6 @@ fn config() -> Config {
         .wasm_memory64(false)
         .max_wasm_stack(STACK_BYTES)
         // Function names are kept in any case; lines would need debug sections, which plugins are built without.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .cache(cache());
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
-}
-
-/// wasmtime's own cache in the user's cache directory. Without a home directory every start compiles again, which is
-/// slower and otherwise the same.
-fn cache() -> Option<Cache> {
-    match Cache::new(CacheConfig::new()) {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "no cache for compiled plugins, set HOME or XDG_CACHE_HOME");
-            None
-        }
-    }
 }

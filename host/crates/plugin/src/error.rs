@@ -28,6 +28,14 @@ pub enum Error {
         /// What it is instead.
         found: &'static str,
     },
+    /// It begins like WebAssembly and is none.
+    #[error("plugin {} is cut short or damaged: copy it again, or build it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where it stops making sense.
+        source: Cause,
+    },
     /// A core module that does not say what it exports.
     #[error(
         "{} is a core module without WIT: build it with the plugin SDK or with wit-bindgen, which embed it, or make it a \
@@ -48,8 +56,11 @@ pub enum Error {
         /// Why.
         source: Cause,
     },
-    /// Invalid WebAssembly, or a proposal that is switched off.
-    #[error("failed to compile plugin {}: it is damaged or uses WebAssembly features this host does not run", path.display())]
+    /// Valid WebAssembly, but not for this host: a proposal that is switched off, or a component without its last parts.
+    #[error(
+        "failed to compile plugin {}: it is incomplete, or uses WebAssembly features that this host does not run",
+        path.display()
+    )]
     Compile {
         /// The file.
         path: PathBuf,
@@ -120,6 +131,25 @@ pub enum Error {
         /// How.
         source: CallError,
     },
+    /// There is no room for an instance. Each reserves addresses for all the memory it may come to have.
+    #[error(
+        "no room for an instance of plugin {plugin}: the system gives this process no more memory or addresses; raise \
+         the limit (`ulimit -v`, the memory of the container), or run fewer tasks (--parallelism)"
+    )]
+    NoRoom {
+        /// Its name, or its file as long as the name is not known.
+        plugin: String,
+        /// What the system said.
+        source: Cause,
+    },
+    /// Where compiled code is kept is not for this user alone.
+    #[error("the cache of compiled plugins {} is not used: {reason}", path.display())]
+    Cache {
+        /// The directory.
+        path: PathBuf,
+        /// Who else could write what this host would run.
+        reason: String,
+    },
     /// The host's own part could not be set up.
     #[error("failed to start the WebAssembly engine")]
     Engine {
@@ -133,6 +163,8 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Start { source: CallError::Host(host), .. } => host.fault(),
+            // Its file alone decides what it says of itself.
+            Self::Start { function: "describe", .. } => Fault::Config,
             Self::Start { .. } => Fault::User,
             Self::Engine { .. } => Fault::Bug,
             _ => Fault::Config,

@@ -1,72 +1,89 @@
-//! What `host inspect FILE.wasm` prints.
+//! What `host inspect FILE.wasm` prints: one description, as JSON or as text made from it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use weir_core::Digest;
-use weir_core::ports::{OperatorFactory, PluginDescription, TableKind};
+use weir_core::ports::{OperatorFactory as _, PluginDescription, TableKind};
 use weir_core::text::printable_lines;
 
 use crate::artifact::{Artifact, Form};
-use crate::engine::Runtime;
 use crate::error::Error;
 use crate::plugin::Plugin;
 use crate::world;
 
 /// All that can be said of a plugin's file.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Inspection {
     /// The file.
-    pub path: PathBuf,
+    pub file: String,
+    /// What it holds.
+    pub form: Form,
     /// Its size.
     pub size_bytes: usize,
-    /// Its digest, as the manifest of an epoch names it.
+    /// Its digest (BLAKE3), as the manifest of an epoch names it.
     pub digest: Digest,
-    /// `component`, or `core module with WIT`.
-    pub form: Form,
     /// Names of what it exports, with versions.
     pub exports: Vec<String>,
     /// Names of what it imports, with versions.
     pub imports: Vec<String>,
-    /// What it says of itself, or why this host does not run it.
-    pub description: Result<PluginDescription, Error>,
+    /// What it says of itself, if this host runs it.
+    pub plugin: Option<PluginDescription>,
+    /// Why this host does not run it.
+    pub refused: Option<Refusal>,
 }
 
-/// Looks at a file.
-pub fn inspect(path: &Path) -> Result<Inspection, Error> {
-    Runtime::new()?.inspect(path)
+/// Why a plugin is not run.
+#[derive(Debug, Serialize)]
+pub struct Refusal {
+    /// What is wrong, and what to do.
+    pub error: String,
+    /// What lies behind it, outermost first.
+    pub causes: Vec<String>,
 }
 
 impl Inspection {
     pub(crate) fn new(artifact: &Artifact, plugin: Result<Plugin, Error>) -> Self {
+        let (plugin, refused) = match plugin {
+            Ok(plugin) => (Some(plugin.description().clone()), None),
+            Err(error) => (None, Some(Refusal::new(&error))),
+        };
         Self {
-            path: artifact.path.clone(),
+            file: artifact.path.display().to_string(),
+            form: artifact.form,
             size_bytes: artifact.size_bytes,
             digest: artifact.digest.clone(),
-            form: artifact.form,
             exports: world::exports(&artifact.component),
             imports: world::imports(&artifact.component),
-            description: plugin.map(|plugin| plugin.description().clone()),
+            plugin,
+            refused,
         }
+    }
+}
+
+impl Refusal {
+    fn new(error: &Error) -> Self {
+        let causes = std::iter::successors(std::error::Error::source(error), |e| e.source());
+        Self { error: error.to_string(), causes: causes.map(ToString::to_string).collect() }
     }
 }
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        line(f, "file", &self.path.display().to_string())?;
+        line(f, "file", &self.file)?;
         line(f, "form", &self.form.to_string())?;
         line(f, "size", &format!("{} bytes", self.size_bytes))?;
         line(f, "digest", &format!("blake3 {}", self.digest))?;
         lines(f, "exports", &self.exports)?;
         lines(f, "imports", &self.imports)?;
-        match &self.description {
-            Ok(description) => write_description(f, description),
-            Err(refusal) => {
-                line(f, "refused", &refusal.to_string())?;
-                let causes = std::iter::successors(std::error::Error::source(refusal), |e| e.source());
-                causes.into_iter().try_for_each(|cause| line(f, "", &format!("because: {cause}")))
-            }
+        if let Some(plugin) = &self.plugin {
+            write_description(f, plugin)?;
         }
+        if let Some(refused) = &self.refused {
+            line(f, "refused", &refused.error)?;
+            refused.causes.iter().try_for_each(|cause| line(f, "", &format!("because: {cause}")))?;
+        }
+        Ok(())
     }
 }
 

@@ -59,17 +59,26 @@ impl Instance {
     }
 
     fn open(&mut self) -> Result<Live, Error> {
-        let failed = |source| Error::Start { plugin: self.program.name().to_owned(), function: "open", source };
-        let (mut store, functions) = self.program.start().map_err(failed)?;
-        let outcome = match functions.open.call(&mut store, (&self.task, &self.config)) {
-            Ok((Ok(()),)) => Ok(()),
-            Ok((Err(failure),)) => Err(failure.into()),
-            Err(trap) => Err(explain(&self.program, store.data_mut(), &trap)),
-        };
-        end(&self.program, store.data_mut(), &mut self.lines, &outcome);
-        outcome.map_err(failed)?;
-        Ok(Live { store, process: functions.process })
+        open(&self.program, &self.task, &self.config, &mut self.lines)
     }
+}
+
+/// Whether the program opens with `config`. What a plugin says while it opens well is said when it opens for good.
+pub(crate) fn check(program: &Program, task: &str, config: &str) -> Result<(), Error> {
+    open(program, task, config, &mut LineBudget::for_errors()).map(drop)
+}
+
+fn open(program: &Program, task: &str, config: &str, lines: &mut LineBudget) -> Result<Live, Error> {
+    let failed = |source| Error::Start { plugin: program.name().to_owned(), function: "open", source };
+    let (mut store, functions) = program.start().map_err(failed)?;
+    let outcome = match functions.open.call(&mut store, (task, config)) {
+        Ok((Ok(()),)) => Ok(()),
+        Ok((Err(failure),)) => Err(failure.into()),
+        Err(trap) => Err(explain(program, store.data_mut(), trap)),
+    };
+    end(program, store.data_mut(), lines, &outcome);
+    outcome.map_err(failed)?;
+    Ok(Live { store, process: functions.process })
 }
 
 impl Operator for Instance {
@@ -105,7 +114,7 @@ impl Live {
                 Ok(())
             }
             Ok((Err(failure),)) => Err(failure.into()),
-            Err(trap) => Err(explain(program, self.store.data_mut(), &trap)),
+            Err(trap) => Err(explain(program, self.store.data_mut(), trap)),
         }
     }
 }

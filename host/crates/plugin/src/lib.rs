@@ -11,10 +11,13 @@
 //! This crate knows neither Kafka nor state nor tasks, and it reads no bytes of a record: frames are checked and passed.
 
 mod artifact;
+mod cache;
 mod call_log;
+mod compile;
 mod describe;
 mod engine;
 mod error;
+mod frames;
 mod host;
 mod inspect;
 mod instance;
@@ -22,10 +25,12 @@ mod limits;
 mod plugin;
 mod trap;
 mod world;
+mod wrap;
 
 pub use artifact::Form;
+pub use cache::CodeCache;
 pub use engine::Runtime;
 pub use error::{Cause, Error};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, Refusal};
 pub use limits::Limits;
 pub use plugin::Plugin;

@@ -13,7 +13,7 @@ use crate::describe;
 use crate::engine;
 use crate::error::Error;
 use crate::host::Host;
-use crate::instance::{Describe, Instance, Open, Process};
+use crate::instance::{self, Describe, Instance, Open, Process};
 use crate::limits::Limits;
 use crate::trap::{bug, explain};
 use crate::world::{self, CONTRACT, Exports};
@@ -67,6 +67,10 @@ impl OperatorFactory for Plugin {
     fn instantiate(&self, task: &str, config: &str) -> Result<Box<dyn Operator>, PortError> {
         Ok(Box::new(Instance::new(Arc::clone(&self.program), task, config)?))
     }
+
+    fn check(&self, task: &str, config: &str) -> Result<(), PortError> {
+        Ok(instance::check(&self.program, task, config)?)
+    }
 }
 
 impl Program {
@@ -108,7 +112,7 @@ impl Program {
         store.set_hostcall_fuel(usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX).saturating_mul(4));
         let linked = match self.pre.instantiate(&mut store) {
             Ok(linked) => linked,
-            Err(trap) => return Err(explain(self, store.data_mut(), &trap)),
+            Err(trap) => return Err(explain(self, store.data_mut(), trap)),
         };
         Ok((store, linked))
     }
@@ -124,7 +128,7 @@ impl Program {
         let _: Process = linked.get_typed_func(&mut store, self.exports.process).map_err(wrong("function process"))?;
         let json = match describe.call(&mut store, ()) {
             Ok((json,)) => json,
-            Err(trap) => return Err(failed(explain(self, store.data_mut(), &trap))),
+            Err(trap) => return Err(failed(explain(self, store.data_mut(), trap))),
         };
         describe::parse(&json).map_err(|reason| Error::Description { path: path.to_owned(), reason })
     }

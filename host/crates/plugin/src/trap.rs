@@ -1,10 +1,12 @@
 //! What went wrong in a call, in words: the cold side of `host` and `instance`.
 
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use weir_core::frame::FrameError;
 use weir_core::ports::CallError;
 use weir_core::{Fault, PortError};
 
+use crate::error::Error;
+use crate::frames;
 use crate::host::{EFFECT_BYTES_MAX, EFFECT_FRAMES_MAX, Host};
 use crate::plugin::Program;
 
@@ -13,7 +15,7 @@ const FRAMES_SHOWN: usize = 8;
 
 /// What a trap means: the first cause that is known, from the surest down.
 #[cold]
-pub(crate) fn explain(program: &Program, host: &mut Host, trap: &wasmtime::Error) -> CallError {
+pub(crate) fn explain(program: &Program, host: &mut Host, trap: wasmtime::Error) -> CallError {
     if let Some(refusal) = host.take_refusal() {
         return refusal;
     }
@@ -23,6 +25,10 @@ pub(crate) fn explain(program: &Program, host: &mut Host, trap: &wasmtime::Error
     if matches!(trap.downcast_ref(), Some(Trap::Interrupt)) {
         return CallError::Deadline { limit_ms: program.deadline_ms() };
     }
+    if is_systems(&trap) {
+        let plugin = program.name().to_owned();
+        return CallError::Host(Error::NoRoom { plugin, source: trap.into() }.into());
+    }
     let mut message = match host.log.take_last_words() {
         Some(words) => format!("panic: {words}"),
         None => {
@@ -31,11 +37,17 @@ pub(crate) fn explain(program: &Program, host: &mut Host, trap: &wasmtime::Error
         }
     };
     let frames = trap.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
-    for name in frames.iter().filter_map(|frame| frame.func_name()).take(FRAMES_SHOWN) {
+    let names: Vec<&str> = frames.iter().filter_map(FrameInfo::func_name).collect();
+    for name in frames::shown(&names, FRAMES_SHOWN) {
         message.push_str("\n  in ");
-        message.push_str(name);
+        message.push_str(&name);
     }
     CallError::Trapped { message }
+}
+
+/// The system refused memory or addresses. A guest's own traps, and the limits it has here, are no errors of the system.
+fn is_systems(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<Trap>().is_none() && error.root_cause().to_string().contains("(os error ")
 }
 
 /// An error of wasmtime that no guest can cause.

@@ -60,13 +60,15 @@ pub enum CallError {
         message: String,
     },
     /// The call took longer than its deadline.
-    #[error("plugin call exceeded its deadline of {limit_ms} ms")]
+    #[error("plugin call exceeded its deadline of {limit_ms} ms, which limits.call-deadline (--call-deadline) sets")]
     Deadline {
         /// The deadline.
         limit_ms: u64,
     },
     /// The plugin wanted more memory than its limit.
-    #[error("plugin needs more than its memory limit of {limit_bytes} bytes")]
+    #[error(
+        "plugin needs more than its memory limit of {limit_bytes} bytes, which limits.memory (--memory-limit) sets"
+    )]
     Memory {
         /// The limit.
         limit_bytes: u64,
@@ -127,6 +129,11 @@ pub trait OperatorFactory: Send + Sync {
 
     /// A new instance, opened. `task` and `config` are JSON. A plugin that fails or traps in `open` is `Fault::User`.
     fn instantiate(&self, task: &str, config: &str) -> Result<Box<dyn Operator>, PortError>;
+
+    /// Whether an instance opens, before anything has started. Nothing outside of the instance may show that one did.
+    fn check(&self, task: &str, config: &str) -> Result<(), PortError> {
+        self.instantiate(task, config).map(drop)
+    }
 }
 
 /// What `describe` returns, as JSON.

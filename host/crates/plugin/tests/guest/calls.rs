@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use weir_core::frame::{NO_TIMESTAMP, NULL};
 use weir_core::ports::{Call, CallError, Effects, Operator, OperatorFactory};
 use weir_core::{Fault, Frame, FrameWriter, RecordView};
-use weir_plugin::{Limits, Plugin, Runtime};
+use weir_plugin::{Limits, Plugin};
 
 use crate::module::{self, Shelf};
 
@@ -22,7 +22,7 @@ const FLOOD: u32 = 9;
 const KEYED: u32 = 10;
 
 fn load(limits: Limits) -> Plugin {
-    Runtime::new().unwrap().load(&Shelf::new().misbehaving(), limits).unwrap()
+    module::runtime().load(&Shelf::new().misbehaving(), limits).unwrap()
 }
 
 fn operator() -> Box<dyn Operator> {
@@ -72,7 +72,7 @@ fn slots_and_values_arrive() {
 #[test]
 fn a_component_runs_like_its_module() {
     let component = module::component(&module::module(&module::guest(module::DESCRIPTION), &module::contract()));
-    let plugin = Runtime::new().unwrap().load(&Shelf::new().put(&component), Limits::default()).unwrap();
+    let plugin = module::runtime().load(&Shelf::new().put(&component), Limits::default()).unwrap();
     assert_eq!(plugin.digest().to_string(), blake3::hash(&component).to_string());
     let mut operator = plugin.instantiate("{}", "{}").unwrap();
     assert_eq!(call(&mut *operator, ECHO).unwrap().outputs.len(), 1);
@@ -135,6 +135,8 @@ fn a_call_has_a_deadline() {
     let started = Instant::now();
     let outcome = call(&mut *operator, SPIN);
     assert!(matches!(outcome, Err(CallError::Deadline { limit_ms: 50 })), "{outcome:?}");
+    let words = outcome.unwrap_err().to_string();
+    assert!(words.contains("limits.call-deadline (--call-deadline)"), "{words}");
     assert!(started.elapsed() >= Duration::from_millis(50), "not before its time: {:?}", started.elapsed());
     assert_eq!(calls_seen(&mut *operator), 1);
 }
@@ -145,6 +147,8 @@ fn memory_has_a_limit() {
     assert!(call(&mut *load(limits).instantiate("{}", "{}").unwrap(), GROW).is_ok());
     let outcome = call(&mut *operator(), GROW);
     assert!(matches!(outcome, Err(CallError::Memory { limit_bytes: 67_108_864 })), "{outcome:?}");
+    let words = outcome.unwrap_err().to_string();
+    assert!(words.contains("limits.memory (--memory-limit)"), "{words}");
 }
 
 #[test]
@@ -191,5 +195,7 @@ fn a_plugin_that_does_not_open_is_the_users() {
         assert_eq!(error.to_string(), "plugin misbehaving failed in open");
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains(expected), "{cause}");
+        let checked = load(Limits::default()).check("{}", config).unwrap_err();
+        assert_eq!(std::error::Error::source(&checked).unwrap().to_string(), cause, "known before anything starts");
     }
 }

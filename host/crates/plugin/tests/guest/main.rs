@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share may fail like a test")]
 
 mod calls;
+mod damage;
 mod module;
 mod refusals;

@@ -3,11 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use weir_plugin::{CodeCache, Runtime};
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
 pub(crate) const DESCRIPTION: &str = r#"{"name":"misbehaving","version":"1.2.3","outputs":["a","b"],
     "tables":[{"name":"seen","kind":"value","schema":"u32"}]}"#;
+
+/// A host that compiles anew each time.
+pub(crate) fn runtime() -> Runtime {
+    Runtime::new(&CodeCache::Off).unwrap()
+}
 
 /// A directory of plugin files.
 pub(crate) struct Shelf(TempDir);

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use weir_core::Fault;
-use weir_plugin::{Limits, Runtime, inspect};
+use weir_plugin::Limits;
 
 use crate::module::{self, Shelf};
 
 fn refused(file: &Path) -> String {
-    let error = Runtime::new().unwrap().load(file, Limits::default()).err().expect("refused");
+    let error = module::runtime().load(file, Limits::default()).err().expect("refused");
     assert_eq!(error.fault(), Fault::Config, "{error}");
     let text = error.to_string();
     assert!(text.contains(&file.display().to_string()), "names the file: {text}");
@@ -34,7 +34,18 @@ fn a_file_that_is_not_wasm() {
     check("(module)", "is WebAssembly text");
     check(b"\x7fELF\x02\x01", "is a native program");
     check(b"\0asm\x02\0\0\0", "has a version of the binary format");
-    check(b"\0asm\x0d\0\x01\0garbage", "failed to compile plugin");
+    check(b"\0asm\x0d\0\x01\0garbage", "is cut short or damaged");
+}
+
+#[test]
+fn a_feature_that_is_switched_off() {
+    let text = "(component (core module (memory i64 1)))";
+    check(wat::parse_str(text).unwrap(), "uses WebAssembly features that this host does not run");
+}
+
+#[test]
+fn a_file_without_an_end() {
+    assert!(refused(Path::new("/dev/zero")).contains("failed to read plugin"));
 }
 
 #[test]
@@ -63,7 +74,7 @@ fn a_patch_of_the_contract_runs() {
     let wit = WIT.replace("@0.1.0", "@0.1.7");
     let file = Shelf::new();
     let path = file.put(module::module(&text, &module::other(&wit, &world)));
-    Runtime::new().unwrap().load(&path, Limits::default()).unwrap();
+    module::runtime().load(&path, Limits::default()).unwrap();
 }
 
 #[test]
@@ -120,7 +131,7 @@ fn a_description_that_is_none() {
 #[test]
 fn inspection_shows_what_is_there() {
     let shelf = Shelf::new();
-    let shown = inspect(&shelf.misbehaving()).unwrap().to_string();
+    let shown = module::runtime().inspect(&shelf.misbehaving()).unwrap().to_string();
     for expected in [
         "form     core module with WIT\n",
         "digest   blake3 ",
@@ -132,7 +143,10 @@ fn inspection_shows_what_is_there() {
     ] {
         assert!(shown.contains(expected), "{expected:?} in\n{shown}");
     }
-    let shown = inspect(&shelf.put(module::module(&module::guest("{}"), &module::contract()))).unwrap().to_string();
+    let shown = module::runtime()
+        .inspect(&shelf.put(module::module(&module::guest("{}"), &module::contract())))
+        .unwrap()
+        .to_string();
     assert!(shown.contains("refused  plugin ") && shown.contains("missing field `name`"), "{shown}");
 }
 
