@@ -4,6 +4,8 @@
 mod cluster;
 /// The flags that give leave.
 mod consent;
+/// The flags of the machine that plugins run on.
+mod engine;
 /// `host inspect`.
 mod inspect;
 /// `--kafka`.
@@ -34,7 +36,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use weir_core::PortError;
 
-use crate::compose::LoadOperator;
+use crate::compose::operators::{CodeCache, LoadOperator};
 use crate::{exit, telemetry};
 
 const EXAMPLES: &str = "\
@@ -71,7 +73,7 @@ enum Verb {
     /// Run a pipeline: one plugin by flags, or a pipeline file
     #[command(after_help = EXAMPLES)]
     Run(Box<run::Args>),
-    /// Check a pipeline and print its plan, without running it
+    /// Check a pipeline, its plugins and their configuration, and print the plan, without running it
     Validate(Box<validate::Args>),
     /// Print what a plugin is, or what a state directory holds and whether it would start
     ///
@@ -99,8 +101,8 @@ enum Verb {
 }
 
 impl Cli {
-    /// Does what was asked for. `loader` is made only if operators are to run.
-    pub fn execute(self, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
+    /// Does what was asked for. The loader is made only if operators are to run, or to be checked.
+    pub fn execute(self, loader: impl FnOnce(&CodeCache) -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
         match self.verb {
             Verb::Run(args) => run::execute(*args, loader),
             Verb::Validate(args) => validate::execute(*args, loader),

@@ -4,6 +4,8 @@
 pub mod cluster;
 /// A job's state directory while it does not run.
 pub mod directory;
+/// Operators and what they need, before anything starts.
+pub mod operators;
 /// A job forgets.
 pub mod reset;
 /// State on the move.
@@ -16,9 +18,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tracing::info;
-use weir_core::ports::{
-    Committed, EpochLog, MarkerRead, OperatorFactory, Outputs, Sink, SinkConnector, SourceConnector, StateStore,
-};
+use weir_core::ports::{Committed, EpochLog, MarkerRead, Outputs, Sink, SinkConnector, SourceConnector, StateStore};
 use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SplitId};
 use weir_kafka::advice::Needs;
 use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, Topics};
@@ -26,10 +26,11 @@ use weir_local::{
     FileSource, GenerateOptions, Generator, GeneratorSource, LineFormat, LocalConnector, LocalSink, StdinSource,
 };
 use weir_pipeline::lines;
-use weir_pipeline::plan::{self, KafkaPlan, OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind};
-use weir_plugin::{Limits, Runtime};
-use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SinkSetup, Summary};
+use weir_pipeline::plan::{self, KafkaPlan, Plan, SinkKind, SinkPlan, SourceKind};
+use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, Summary};
 use weir_state::StateDir;
+
+use operators::Loaded;
 
 /// What Kafka's settings do to the job.
 mod advice;
@@ -44,36 +45,6 @@ mod outputs;
 pub(crate) const SHARD: ShardId = ShardId(0);
 /// A commit may take as long as the broker lets a transaction live, and a little; then the client counts as hung.
 const STALL_SLACK: Duration = Duration::from_secs(3);
-
-/// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
-pub trait LoadOperator {
-    /// Loads what `operator` names.
-    fn load(&self, operator: &OperatorPlan) -> Result<Arc<dyn OperatorFactory>>;
-}
-
-/// Loads plugins from files.
-pub struct WasmOperators(Runtime);
-
-impl WasmOperators {
-    /// Starts the wasm engine.
-    pub fn new() -> Result<Self> {
-        Ok(Self(Runtime::new().map_err(PortError::from)?))
-    }
-}
-
-impl LoadOperator for WasmOperators {
-    fn load(&self, operator: &OperatorPlan) -> Result<Arc<dyn OperatorFactory>> {
-        let plan::Limits { memory_bytes, call_deadline } = operator.limits;
-        let plugin = self.0.load(&operator.plugin, Limits { memory_bytes, call_deadline }).map_err(PortError::from)?;
-        Ok(Arc::new(plugin))
-    }
-}
-
-/// What can be said of a plugin's file, and whether this host runs it.
-pub fn inspect_plugin(path: &Path) -> Result<(String, bool)> {
-    let inspection = weir_plugin::inspect(path).map_err(PortError::from)?;
-    Ok((inspection.to_string(), inspection.description.is_ok()))
-}
 
 /// A job, ready to run, and what must outlive it.
 pub struct Composed {
@@ -97,10 +68,10 @@ impl Composed {
     }
 }
 
-/// Makes a job of `plan`. Loads the plugins, takes the state directory, creates topics if asked to. `consent` is what the
-/// user says of state that does not fit.
-pub fn compose(plan: &Plan, consent: Consent, loader: &dyn LoadOperator) -> Result<Composed> {
-    let (operators, sinks) = nodes(plan, loader)?;
+/// Makes a job of `plan` and its loaded operators. Takes the state directory, creates topics if asked to. `consent` is
+/// what the user says of state that does not fit.
+pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed> {
+    let Loaded { operators, sinks } = loaded;
     let client = client(plan)?;
     for unread in outputs::unread(&operators, &sinks) {
         tracing::warn!(operator = %unread.operator, output = %unread.output, "{unread}");
@@ -128,26 +99,6 @@ pub fn compose(plan: &Plan, consent: Consent, loader: &dyn LoadOperator) -> Resu
         advice::give_when_it_runs(client, needs, handle.clone());
     }
     Ok(Composed { job, log, handle, _temporary })
-}
-
-/// What a start of `plan` would warn of, as far as its plugins tell.
-pub fn warnings(plan: &Plan, loader: &dyn LoadOperator) -> Result<Vec<String>> {
-    let (operators, sinks) = nodes(plan, loader)?;
-    let unread = outputs::unread(&operators, &sinks).into_iter().map(|unread| unread.named());
-    Ok(unread.chain(keys::missing(plan, &operators)).collect())
-}
-
-/// Loads the plugins and finds out who reads which output.
-fn nodes(plan: &Plan, loader: &dyn LoadOperator) -> Result<(Vec<OperatorSetup>, Vec<SinkSetup>)> {
-    let mut operators: Vec<OperatorSetup> = Vec::new();
-    for planned in &plan.operators {
-        // In order: only an operator that is loaded knows its side outputs.
-        let reader = format!("operators.{}", planned.name);
-        let input_output = outputs::index(&planned.input, &operators, &reader)?;
-        operators.push(operator(planned, input_output, loader)?);
-    }
-    let sinks = plan.sinks.iter().map(|sink| sink_setup(sink, &operators)).collect::<Result<Vec<_>>>()?;
-    Ok((operators, sinks))
 }
 
 /// How every client of the job's cluster is set up but the one that reads.
@@ -212,37 +163,6 @@ fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
         SinkKind::Kafka { topic } => Some(topic.as_str()),
         SinkKind::Stdout { .. } | SinkKind::File { .. } => None,
     })
-}
-
-fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -> Result<OperatorSetup> {
-    let factory = loader.load(plan)?;
-    let description = factory.description();
-    if description.routes {
-        let text = format!(
-            "plugin {:?} routes records by weir.route.* headers, which this host does not do yet",
-            description.name
-        );
-        return Err(PortError::new(Fault::Config, text).into());
-    }
-    Ok(OperatorSetup {
-        name: plan.name.clone(),
-        key: plan.key.clone(),
-        parallelism: plan.parallelism.get(),
-        config: plan.config.to_string(),
-        on_error: plan.on_error,
-        input_output,
-        factory,
-    })
-}
-
-fn sink_setup(sink: &SinkPlan, operators: &[OperatorSetup]) -> Result<SinkSetup> {
-    let topic = match &sink.kind {
-        SinkKind::Kafka { topic } => topic.clone(),
-        SinkKind::Stdout { .. } => "-".to_owned(),
-        SinkKind::File { path, .. } => path.display().to_string(),
-    };
-    let output = outputs::index(&sink.input, operators, &outputs::words_of(sink))?;
-    Ok(SinkSetup { topic, operator: sink.input.operator, output })
 }
 
 fn state_dir(plan: &Plan) -> Result<(StateDir, Option<TempDir>)> {

@@ -24,12 +24,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use compose::operators::{CodeCache, LoadOperator};
 
 /// The whole program: does `first`, reads the command line, does what it says, and leaves with the code of
 /// [`exit`]. What is said on standard error is out by then, or nobody listens.
 pub fn run(
     first: impl FnOnce() -> Result<()>,
-    loader: impl FnOnce() -> Result<Box<dyn compose::LoadOperator>>,
+    loader: impl FnOnce(&CodeCache) -> Result<Box<dyn LoadOperator>>,
 ) -> ExitCode {
     telemetry::watch_panics();
     signals::outlive_file_limits();

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use host::compose::WasmOperators;
+use host::compose::operators::WasmOperators;
 
 /// Batches are made on one thread and dropped on another, which the system's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    host::run(|| Ok(()), || Ok(Box::new(WasmOperators::new()?)))
+    host::run(|| Ok(()), |cache| Ok(Box::new(WasmOperators::new(cache)?)))
 }

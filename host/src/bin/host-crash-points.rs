@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use host::compose::WasmOperators;
+use host::compose::operators::WasmOperators;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    host::run(|| Ok(weir_core::crash::arm()?), || Ok(Box::new(WasmOperators::new()?)))
+    host::run(|| Ok(weir_core::crash::arm()?), |cache| Ok(Box::new(WasmOperators::new(cache)?)))
 }

@@ -4,17 +4,20 @@
 mod state;
 
 use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use weir_core::{Fault, PortError};
 
 use super::cluster::ClusterArgs;
+use super::engine::EngineArgs;
 use crate::compose::directory::{self, NamedEntry, Survey};
-use crate::{compose, exit, telemetry};
+use crate::compose::operators::WasmOperators;
+use crate::{exit, telemetry};
 
 /// What `host inspect` takes.
 #[derive(Debug, clap::Args)]
@@ -24,7 +27,9 @@ pub(super) struct Args {
     what: PathBuf,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Print what is known of a state directory as JSON
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Print what is known as JSON
     #[arg(long)]
     json: bool,
     /// Print the keyed state instead: one line of JSON per value, {"operator", "table", "key", "value"}; key and value
@@ -33,14 +38,20 @@ pub(super) struct Args {
     entries: bool,
 }
 
-/// What has to do with the directory alone is refused for a plugin.
+/// A directory holds state, anything else is a plugin; of what is not there the name says what it was meant to be.
 pub(super) fn execute(args: &Args) -> Result<ExitCode> {
     let brokers = args.cluster.brokers()?;
-    let is_state = args.what.is_dir() || args.json || args.entries || brokers.is_some();
-    if !is_state {
-        return plugin(&args.what);
-    }
     telemetry::start(telemetry::Format::Text)?;
+    let is_named_so = || args.what.extension().is_some_and(|extension| extension == "wasm");
+    if !args.what.is_dir() && (args.what.exists() || is_named_so()) {
+        if args.entries || brokers.is_some() {
+            let what = args.what.display();
+            let text =
+                format!("{what} is a plugin, which has no state: --entries and --brokers are for a state directory");
+            return Err(PortError::new(Fault::Config, text).into());
+        }
+        return plugin(args);
+    }
     if args.entries {
         return entries(args);
     }
@@ -51,10 +62,15 @@ pub(super) fn execute(args: &Args) -> Result<ExitCode> {
 }
 
 /// A plugin that this host refuses is shown all the same, with the reason, and the exit code says so.
-fn plugin(file: &Path) -> Result<ExitCode> {
-    let (text, runs) = compose::inspect_plugin(file)?;
+fn plugin(args: &Args) -> Result<ExitCode> {
+    let inspection = WasmOperators::new(&args.engine.cache())?.inspect(&args.what)?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&inspection).map_err(|error| PortError::new(Fault::Bug, error))? + "\n"
+    } else {
+        inspection.to_string()
+    };
     super::print(&text)?;
-    Ok(if runs { ExitCode::SUCCESS } else { exit::USAGE.into() })
+    Ok(if inspection.refused.is_none() { ExitCode::SUCCESS } else { exit::USAGE.into() })
 }
 
 fn entries(args: &Args) -> Result<ExitCode> {

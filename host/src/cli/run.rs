@@ -9,8 +9,9 @@ use weir_pipeline::{Plan, show};
 use weir_runtime::Summary;
 
 use super::consent::ConsentArgs;
+use super::engine::{EngineArgs, Loader};
 use super::pipeline::PipelineArgs;
-use crate::compose::{self, LoadOperator};
+use crate::compose::{self, operators};
 use crate::progress::{Copying, Progress};
 use crate::serve::{self, Serving};
 use crate::signals::Signals;
@@ -21,6 +22,8 @@ use crate::{exit, telemetry};
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: PipelineArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Begin with the state of a savepoint, if the state directory is empty; one that began so before goes on. Under
     /// another --job the savepoint is the beginning of a new job
     #[arg(long, value_name = "DIR")]
@@ -33,11 +36,13 @@ pub(super) struct Args {
 }
 
 /// Runs a job to its end.
-pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
+pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     // Before anything can be wrong, so that it is said in the format that was asked for.
     let screen = telemetry::start(args.log_format)?;
     let plan = args.pipeline.plan()?;
     let signals = Signals::listen().context("failed to listen for signals")?;
+    // What the plugins refuse is refused before anything is touched.
+    let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
     // The port is taken, and answers, before the job is touched: an address that cannot be had changes nothing, and
     // whoever asks meanwhile is told that the job is starting.
     let api = serve::start(&plan, &screen)?;
@@ -47,7 +52,7 @@ pub(super) fn execute(args: Args, loader: impl FnOnce() -> Result<Box<dyn LoadOp
         let mut copying = Copying::start(&screen);
         compose::savepoint::restore(&plan, savepoint, &mut |done, total| copying.show(done, total))?;
     }
-    let composed = compose::compose(&plan, args.consent.into(), loader()?.as_ref())?;
+    let composed = compose::compose(&plan, args.consent.into(), loaded)?;
     let handle = composed.handle();
     api.show(handle.clone());
     let stop = handle.clone();

@@ -1,5 +1,8 @@
 //! Bad plugins and records that a plugin cannot digest: a clear error, by policy, and nothing else is hurt.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -8,7 +11,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use tempfile::TempDir;
 use weir_tests::broker::free_port;
-use weir_tests::host::{self, Ended, plugin, run, run_with_input};
+use weir_tests::host::{self, Ended, Host, plugin, program, run, run_with_input};
 use weir_tests::machine;
 use weir_tests::reader::read_all;
 use weir_tests::topics::Writer;
@@ -46,13 +49,94 @@ fn a_file_that_is_no_plugin_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_plugin_that_fails_or_traps_in_open_says_why() -> Result<()> {
+fn a_plugin_cut_short_or_damaged_is_refused_in_words() -> Result<()> {
     let _machine = machine::shared();
-    for (open, message) in [("fail", "told to fail in open"), ("trap", "told to trap in open")] {
-        let ended = pass("misbehave", &["--config", &format!("open={open}")], b"a\n")?;
-        ensure!([1, 2].contains(&ended.code), "exit code {}", ended.code);
-        ended.says(&[message])?;
+    let home = TempDir::new()?;
+    let path = home.path().join("cut.wasm");
+    let file = path.display().to_string();
+    for name in ["uppercase", "count", "tally", "clickstream", "misbehave"] {
+        let whole = std::fs::read(plugin(name)?)?;
+        // At even steps, and where headers of sections are.
+        let steps = (0..24).map(|step| whole.len() * step / 24).chain(0..16);
+        for length in steps.chain(whole.len().saturating_sub(16)..whole.len()) {
+            std::fs::write(&path, whole.get(..length).context("a prefix")?)?;
+            let ended = run(&["inspect", &file, "--plugin-cache", "off"], PATIENCE)?.expect(2);
+            ended
+                .and_then(|ended| ended.says(&["error: ", "cut.wasm"]))
+                .with_context(|| format!("{name} at {length}"))?;
+        }
     }
+    std::fs::write(&path, std::fs::read(plugin("uppercase")?)?.split_last().context("bytes")?.1)?;
+    let ended = run(&["run", "--plugin", &file], PATIENCE)?.expect(2)?;
+    ended.says(&["is cut short or damaged"])?;
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_does_not_open_is_refused_before_anything_starts() -> Result<()> {
+    let _machine = machine::shared();
+    let home = TempDir::new()?;
+    let state = home.path().join("state").display().to_string();
+    // Nobody listens there: whoever asks Kafka first does not come back in time.
+    let kafka = ["--brokers", "127.0.0.1:1", "--from", "a", "--to", "b", "--state-dir", &state];
+    for (plugin_name, config, message) in [
+        ("misbehave", "open=fail", "told to fail in open"),
+        ("misbehave", "open=trap", "told to trap in open"),
+        ("misbehave", "opne=fail", "unknown field `opne`"),
+        ("clickstream", "min-price=cheap", "invalid float literal"),
+    ] {
+        let plugin = plugin(plugin_name)?;
+        for verb in ["run", "validate"] {
+            let args = [&[verb, "--plugin", &plugin, "--config", config][..], &kafka].concat();
+            let ended = run(&args, Duration::from_secs(20))?.expect(2)?.says(&["--config", message])?;
+            ensure!(!ended.stderr.contains("api"), "it got as far as the API:\n{}", ended.stderr);
+            ensure!(!home.path().join("state").exists(), "a state directory was made");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_limit_says_what_sets_it() -> Result<()> {
+    let _machine = machine::shared();
+    for (bad, flag, words) in [
+        ("spin", ["--call-deadline", "50ms"], ["deadline of 50 ms", "limits.call-deadline (--call-deadline)"]),
+        ("alloc", ["--memory-limit", "8MiB"], ["memory limit of 8388608 bytes", "limits.memory (--memory-limit)"]),
+    ] {
+        pass("misbehave", &flag, format!("{bad}\n").as_bytes())?.expect(1)?.says(&words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn too_little_address_space_is_called_so() -> Result<()> {
+    let _machine = machine::shared();
+    let (host, plugin) = (program()?.display().to_string(), plugin("uppercase")?);
+    // An instance reserves 4 GiB and its guards.
+    let script = format!("ulimit -v 4000000; exec {host} run --plugin {plugin} --plugin-cache off");
+    let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?.expect(2)?;
+    ended.says(&["no room for an instance", "ulimit -v", "Cannot allocate memory"])?;
+    Ok(())
+}
+
+#[test]
+fn compiled_code_is_kept_where_nobody_else_writes() -> Result<()> {
+    let _machine = machine::shared();
+    let (home, plugin) = (TempDir::new()?, plugin("uppercase")?);
+    let cache = home.path().join("cache");
+    let text = cache.display().to_string();
+    let with_cache = |code| run(&["inspect", &plugin, "--plugin-cache", &text], PATIENCE)?.expect(code);
+    with_cache(0)?;
+    ensure!(std::fs::read_dir(&cache)?.count() > 0, "nothing is kept");
+    std::fs::set_permissions(&cache, Permissions::from_mode(0o777))?;
+    with_cache(2)?.says(&["others can write", "chmod 700"])?;
+    // The user's own place is not worth a failure.
+    let env = [("XDG_CACHE_HOME", text.as_str())];
+    let ended = Host::start_program_with(&program()?, &["inspect", &plugin], &env)?.wait(PATIENCE)?.expect(0)?;
+    ended.says(&["others can write", "--plugin-cache"])?;
+    let env = [("XDG_CACHE_HOME", ""), ("HOME", "")];
+    let ended = Host::start_program_with(&program()?, &["inspect", &plugin], &env)?.wait(PATIENCE)?.expect(0)?;
+    ended.says(&["compiled plugins are not kept"])?;
     Ok(())
 }
 
@@ -164,7 +248,14 @@ fn a_batch_that_a_barrier_cuts_comes_out_exactly_once_whatever_is_killed() -> Re
 #[test]
 fn a_panic_is_told_with_its_message_and_place() -> Result<()> {
     let _machine = machine::shared();
-    pass("misbehave", &[], b"boom\n")?.expect(1)?.says(&["boom", "lib.rs"])?;
+    let ended = pass("misbehave", &[], b"boom\n")?.expect(1)?.says(&[
+        "boom",
+        "lib.rs",
+        "  in <misbehave::Misbehave as weir_sdk::Operator>::process",
+    ])?;
+    for machinery in ["panicking", "rust_begin_unwind", "_RNv"] {
+        ensure!(!ended.stderr.contains(machinery), "{machinery} in:\n{}", ended.stderr);
+    }
     Ok(())
 }
 

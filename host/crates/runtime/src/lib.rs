@@ -15,6 +15,8 @@ pub mod job;
 /// What an outsider may know of a job.
 pub mod status;
 
+/// What an instance is told of its task.
+mod about;
 /// One life of the engine between two recoveries.
 mod attempt;
 /// What time it is outside.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use host::compose::LoadOperator;
+use host::compose::operators::LoadOperator;
 use weir_core::ports::OperatorFactory;
 use weir_pipeline::plan::OperatorPlan;
 
@@ -34,5 +34,5 @@ impl LoadOperator for NativeOperators {
 }
 
 fn main() -> ExitCode {
-    host::run(|| Ok(()), || Ok(Box::new(NativeOperators)))
+    host::run(|| Ok(()), |_| Ok(Box::new(NativeOperators)))
 }

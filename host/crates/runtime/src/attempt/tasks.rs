@@ -243,13 +243,7 @@ fn runner(job: &Job, index: usize, task: u16, shared: &Shared<'_>) -> Result<Run
         .map(|o| u32::from(o.parallelism))
         .sum();
     let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares)));
-    let about = format!(
-        r#"{{"job":"{}","shard":{},"operator":{},"index":{task},"parallelism":{}}}"#,
-        job.options.name,
-        job.options.shard,
-        quoted(&setup.name),
-        setup.parallelism
-    );
+    let about = setup.about(&job.options.name, job.options.shard, task);
     let operator = setup.factory.instantiate(&about, &setup.config).map_err(Error::port("failed to open a plugin"))?;
     let options = RunnerOptions {
         index,
@@ -262,20 +256,6 @@ fn runner(job: &Job, index: usize, task: u16, shared: &Shared<'_>) -> Result<Run
     };
     let metrics = shared.metrics.operator(&setup.name);
     Ok(Runner::new(options, operator, state, metrics, Arc::clone(shared.signals)))
-}
-
-/// A JSON string. Operator names come from the user's file.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// A named thread; a panic in it reaches the coordinator as an event.

@@ -1,0 +1,33 @@
+//! What an instance of an operator is told of its task when it is opened.
+
+use weir_core::{JobName, PortError, ShardId};
+
+use crate::job::OperatorSetup;
+
+impl OperatorSetup {
+    /// Opens an instance as the job's first task will, and drops it: whatever the plugin has against its configuration
+    /// is known before anything starts.
+    pub fn check(&self, job: &JobName, shard: ShardId) -> Result<(), PortError> {
+        self.factory.check(&self.about(job, shard, 0), &self.config)
+    }
+
+    /// The task, as JSON.
+    pub(crate) fn about(&self, job: &JobName, shard: ShardId, task: u16) -> String {
+        let (operator, parallelism) = (quoted(&self.name), self.parallelism);
+        format!(r#"{{"job":"{job}","shard":{shard},"operator":{operator},"index":{task},"parallelism":{parallelism}}}"#)
+    }
+}
+
+/// A JSON string. Operator names come from the user's file.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
