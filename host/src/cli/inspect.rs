@@ -2,15 +2,15 @@
 
 /// What is said of a state directory.
 mod state;
+/// Stored bytes as what they are.
+mod typed;
 
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use serde_json::json;
 use weir_core::{Fault, PortError};
 
 use super::cluster::ClusterArgs;
@@ -32,8 +32,8 @@ pub(super) struct Args {
     /// Print what is known as JSON
     #[arg(long)]
     json: bool,
-    /// Print the keyed state instead: one line of JSON per value, {"operator", "table", "key", "value"}; key and value
-    /// are texts, or {"base64"} where they are no UTF-8
+    /// Print the keyed state instead: one line of JSON per value, {"operator", "table", "key", "value"}; a value is what
+    /// its table's schema says, else, like a key, a text, or {"base64"} where it is no UTF-8
     #[arg(long, conflicts_with = "json")]
     entries: bool,
 }
@@ -76,18 +76,11 @@ fn plugin(args: &Args) -> Result<ExitCode> {
 fn entries(args: &Args) -> Result<ExitCode> {
     let mut stdout = BufWriter::new(super::stdout()?);
     directory::entries(&args.what, args.cluster.brokers()?.as_ref(), |entry| {
-        let NamedEntry { operator, table, key, value } = entry;
-        let line = json!({"operator": operator, "table": table, "key": readable(key), "value": readable(value)});
+        let NamedEntry { operator, table, schema, key, value } = entry;
+        let line =
+            json!({"operator": operator, "table": table, "key": typed::any(key), "value": typed::value(schema, value)});
         Ok(writeln!(stdout, "{line}").map_err(super::stdout_failed)?)
     })?;
     stdout.flush().map_err(super::stdout_failed)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Text where it is UTF-8.
-fn readable(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => json!({"base64": BASE64_STANDARD.encode(bytes)}),
-    }
 }

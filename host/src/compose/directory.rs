@@ -130,6 +130,8 @@ pub struct NamedEntry<'a> {
     pub operator: &'a str,
     /// In which table.
     pub table: &'a str,
+    /// What its values are, in the plugin's own words.
+    pub schema: &'a str,
     /// As the user wrote it.
     pub key: &'a [u8],
     /// As the plugin wrote it.
@@ -146,7 +148,9 @@ pub fn entries(
     let view = StateView::open(path).map_err(PortError::from)?;
     let Some((snapshot, operators)) = view.settled(|| snapshot(path, brokers))? else { return Ok(()) };
     snapshot.each(|StateEntry { operator, table, key, value }| match named(&operators, operator, table)? {
-        Some((operator, table)) => show(NamedEntry { operator: &operator.name, table: &table.name, key, value }),
+        Some((operator, TableEntry { name: table, schema, .. })) => {
+            show(NamedEntry { operator: &operator.name, table, schema, key, value })
+        }
         None => Ok(()),
     })
 }

@@ -1,0 +1,78 @@
+//! Stored bytes as what they are: by the type that a table's schema begins with, else as text where they are text.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Number, Value, json};
+
+/// A stored value. Bytes that are not what the schema says are shown as any others.
+pub(super) fn value(schema: &str, bytes: &[u8]) -> Value {
+    let kind = schema.split_whitespace().next().unwrap_or_default();
+    number(kind, bytes).or_else(|| json_text(kind, bytes)).unwrap_or_else(|| any(bytes))
+}
+
+/// Text where it is UTF-8.
+pub(super) fn any(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => json!({"base64": BASE64_STANDARD.encode(bytes)}),
+    }
+}
+
+/// Little endian. What JSON has no number for (more than 64 bits, NaN, infinity) is a text of digits.
+fn number(kind: &str, bytes: &[u8]) -> Option<Value> {
+    let float = |value: f64| Number::from_f64(value).map_or_else(|| Value::from(value.to_string()), Value::Number);
+    Some(match kind {
+        "u8" => u8::from_le_bytes(bytes.try_into().ok()?).into(),
+        "u16" => u16::from_le_bytes(bytes.try_into().ok()?).into(),
+        "u32" => u32::from_le_bytes(bytes.try_into().ok()?).into(),
+        "u64" => u64::from_le_bytes(bytes.try_into().ok()?).into(),
+        "u128" => u128::from_le_bytes(bytes.try_into().ok()?).to_string().into(),
+        "i8" => i8::from_le_bytes(bytes.try_into().ok()?).into(),
+        "i16" => i16::from_le_bytes(bytes.try_into().ok()?).into(),
+        "i32" => i32::from_le_bytes(bytes.try_into().ok()?).into(),
+        "i64" => i64::from_le_bytes(bytes.try_into().ok()?).into(),
+        "i128" => i128::from_le_bytes(bytes.try_into().ok()?).to_string().into(),
+        "f32" => float(f32::from_le_bytes(bytes.try_into().ok()?).into()),
+        "f64" => float(f64::from_le_bytes(bytes.try_into().ok()?)),
+        _ => return None,
+    })
+}
+
+fn json_text(kind: &str, bytes: &[u8]) -> Option<Value> {
+    (kind == "json").then(|| serde_json::from_slice(bytes).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_what_its_schema_says() {
+        for (schema, bytes, expected) in [
+            ("u64", &7u64.to_le_bytes()[..], json!(7)),
+            ("u64 per-minute", &u64::MAX.to_le_bytes(), json!(u64::MAX)),
+            ("i8", &[0xff], json!(-1)),
+            ("u128", &(1u128 << 100).to_le_bytes(), json!("1267650600228229401496703205376")),
+            ("f64", &1.5f64.to_le_bytes(), json!(1.5)),
+            ("f32", &f32::NAN.to_le_bytes(), json!("NaN")),
+            ("json 2", br#"{"a":[1]}"#, json!({"a": [1]})),
+            ("text", "ä".as_bytes(), json!("ä")),
+            ("bytes", &[0xff], json!({"base64": "/w=="})),
+        ] {
+            assert_eq!(value(schema, bytes), expected, "{schema}");
+        }
+    }
+
+    #[test]
+    fn what_it_does_not_say_is_text_or_bytes() {
+        for (schema, bytes, expected) in [
+            ("", &b"text"[..], json!("text")),
+            ("mine 2", b"\xff", json!({"base64": "/w=="})),
+            ("u64", b"seven", json!("seven")),
+            ("json", b"{", json!("{")),
+            ("text", b"\xff", json!({"base64": "/w=="})),
+        ] {
+            assert_eq!(value(schema, bytes), expected, "{schema}");
+        }
+    }
+}
