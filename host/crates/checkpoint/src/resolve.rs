@@ -1,8 +1,9 @@
 //! Which epoch holds, or why none can be trusted. Decides from what was read back; touches nothing.
 //!
 //! Kafka decides for records written exactly-once: they count only up to the marker. The log decides for records
-//! written at-least-once (the commit merely follows it). Records written with delivery `none` count as far as they
-//! were written, and Kafka may be ahead of them. Whenever the two cannot be brought together the job refuses to start:
+//! written at-least-once: the commit merely follows it, and may have failed for some partitions. Records written with
+//! delivery `none` count as far as they were written, and Kafka may be ahead of them, by what the same attempt committed
+//! and for a start that promises no more. Whenever the two cannot be brought together the job refuses to start:
 //! a wrong guess here would lose or repeat records silently.
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ pub struct Facts<'a> {
     pub committed: &'a [Committed],
     /// Where the marker stands.
     pub place: &'a MarkerPlace,
+    /// What the start promises.
+    pub delivery: Delivery,
     /// True when no operator of the job keeps state: the marker alone is then enough to go on.
     pub stateless: bool,
 }
@@ -79,6 +82,20 @@ pub enum Refusal {
         marker: Epoch,
         /// What the directory has instead.
         has: String,
+    },
+    /// Delivery `none` lost the end of its log, and the start promises more.
+    #[error(
+        "Kafka says epoch {marker} of job {job} holds, and this state directory ends with epoch {last}: it ran with \
+         delivery none, whose state may stay behind; to go on from Kafka's positions with that state start it once with \
+         --delivery none, to begin anew use `host reset`"
+    )]
+    Ahead {
+        /// The job.
+        job: JobName,
+        /// The marker's epoch.
+        marker: Epoch,
+        /// The newest epoch of the log.
+        last: Epoch,
     },
     /// The state directory holds epochs, Kafka has no marker.
     #[error(
@@ -164,10 +181,7 @@ pub fn resolve(facts: Facts<'_>) -> Result<Start, Refusal> {
             log => Start::Resume { index: log.len() - 1, ahead: None },
         });
     }
-    match common_marker(&facts)? {
-        None => without_marker(&facts),
-        Some(marker) => with_marker(&facts, &marker),
-    }
+    with_markers(&facts, &marked(&facts)?)
 }
 
 fn check_log(facts: &Facts<'_>) -> Result<(), Refusal> {
@@ -192,9 +206,11 @@ fn check_log(facts: &Facts<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The one marker that every committed split carries (I6). A commit without a valid marker is somebody else's.
-fn common_marker(facts: &Facts<'_>) -> Result<Option<Marker>, Refusal> {
-    let mut common: Option<(Marker, &SplitId)> = None;
+/// What the group has committed, with its marker. A commit without a valid marker is somebody else's.
+type Marked<'a> = Vec<(&'a Committed, Marker)>;
+
+fn marked<'a>(facts: &Facts<'a>) -> Result<Marked<'a>, Refusal> {
+    let mut marked = Vec::with_capacity(facts.committed.len());
     for committed in facts.committed {
         let (split, position) = (committed.split.clone(), committed.position);
         let foreign =
@@ -206,16 +222,9 @@ fn common_marker(facts: &Facts<'_>) -> Result<Option<Marker>, Refusal> {
         if marker.job != *facts.job || marker.shard != facts.shard {
             return Err(foreign(format!("its marker is of job {}, shard {}", marker.job, marker.shard)));
         }
-        match &common {
-            Some((first, other)) if *first != marker => {
-                let (epoch, other_epoch) = (marker.epoch, first.epoch);
-                return Err(Refusal::Torn { split, epoch, other: (*other).clone(), other_epoch });
-            }
-            Some(_) => {}
-            None => common = Some((marker, &committed.split)),
-        }
+        marked.push((committed, marker));
     }
-    Ok(common.map(|(marker, _)| marker))
+    Ok(marked)
 }
 
 fn without_marker(facts: &Facts<'_>) -> Result<Start, Refusal> {
@@ -239,55 +248,120 @@ fn without_marker(facts: &Facts<'_>) -> Result<Start, Refusal> {
     }
 }
 
-fn with_marker(facts: &Facts<'_>, marker: &Marker) -> Result<Start, Refusal> {
-    let held = facts.log.iter().enumerate().find(|(_, (manifest, digest))| {
-        manifest.epoch == marker.epoch && manifest.attempt == marker.attempt && *digest == marker.digest
-    });
-    if let Some((index, (manifest, _))) = held {
-        check_positions(facts, marker, &manifest.splits)?;
-        // What was written at-least-once (or with none) after the marker's record holds by itself.
-        let beyond = facts.log.iter().skip(index + 1).take_while(|(m, _)| m.delivery != Delivery::ExactlyOnce).count();
-        return Ok(Start::Resume { index: index + beyond, ahead: None });
-    }
-    let positions = || facts.committed.iter().map(|c| (c.split.clone(), c.position)).collect();
-    match facts.log.last() {
-        Some((last, _)) if last.delivery == Delivery::None && marker.epoch > last.epoch => {
-            Ok(Start::Resume { index: facts.log.len() - 1, ahead: Some(positions()) })
+fn with_markers(facts: &Facts<'_>, marked: &Marked<'_>) -> Result<Start, Refusal> {
+    let mut held: Vec<(usize, &Committed)> = Vec::new();
+    let mut unheld: Vec<(&Marker, &Committed)> = Vec::new();
+    for (committed, marker) in marked {
+        match index_of(facts.log, marker) {
+            Some(index) => held.push((index, committed)),
+            None => unheld.push((marker, committed)),
         }
-        // Later records than the marker's: such a start got as far as its log and no further.
-        _ if facts.stateless
-            && *facts.place == MarkerPlace::Splits
-            && facts.log.iter().all(|(m, _)| m.epoch > marker.epoch) =>
-        {
-            Ok(Start::FromMarker { marker: marker.clone(), positions: positions() })
-        }
-        last => Err(Refusal::LogEndsBefore {
-            job: facts.job.clone(),
-            marker: marker.epoch,
-            has: last.map_or_else(
-                || "is empty, and the job keeps state".to_owned(),
-                |(last, _)| format!("does not hold it (its last is epoch {} of attempt {})", last.epoch, last.attempt),
-            ),
-        }),
     }
+    let (Some(oldest), Some(newest)) = (held.iter().map(|h| h.0).min(), held.iter().map(|h| h.0).max()) else {
+        return without_record(facts, marked);
+    };
+    // I6: one transaction writes all markers. A plain commit may be refused for some partitions, and stands for others.
+    let until = if unheld.is_empty() { newest } else { facts.log.len() - 1 };
+    if !facts.log.iter().take(until + 1).skip(oldest + 1).all(is_plain) {
+        return Err(torn(marked));
+    }
+    if !unheld.is_empty() {
+        return ahead(facts, &unheld).unwrap_or_else(|| Err(torn(marked)));
+    }
+    check_positions(facts, &held, newest)?;
+    // What was written at-least-once (or with none) after the marker's record holds by itself.
+    let beyond = facts.log.iter().skip(newest + 1).take_while(|record| is_plain(record)).count();
+    Ok(Start::Resume { index: newest + beyond, ahead: None })
 }
 
-/// I6 again: the committed offsets are those of the manifest, on every split it names.
-fn check_positions(facts: &Facts<'_>, marker: &Marker, splits: &[SplitState]) -> Result<(), Refusal> {
+/// The record that a marker names.
+fn index_of(log: &[(Manifest, Digest)], marker: &Marker) -> Option<usize> {
+    log.iter().position(|(manifest, digest)| {
+        manifest.epoch == marker.epoch && manifest.attempt == marker.attempt && *digest == marker.digest
+    })
+}
+
+/// Whether a record holds by itself, whatever Kafka says of it.
+fn is_plain((manifest, _): &(Manifest, Digest)) -> bool {
+    manifest.delivery != Delivery::ExactlyOnce
+}
+
+/// No marker names a record of this log.
+fn without_record(facts: &Facts<'_>, marked: &Marked<'_>) -> Result<Start, Refusal> {
+    let Some((_, marker)) = marked.first() else { return without_marker(facts) };
+    let unheld: Vec<_> = marked.iter().map(|(committed, marker)| (marker, *committed)).collect();
+    if let Some(start) = ahead(facts, &unheld) {
+        return start;
+    }
+    if marked.iter().any(|(_, other)| other != marker) {
+        return Err(torn(marked));
+    }
+    // Later records than the marker's: such a start got as far as its log and no further.
+    let is_enough = facts.stateless && *facts.place == MarkerPlace::Splits;
+    if is_enough && facts.log.iter().all(|(m, _)| m.epoch > marker.epoch) {
+        let positions = facts.committed.iter().map(|c| (c.split.clone(), c.position)).collect();
+        return Ok(Start::FromMarker { marker: marker.clone(), positions });
+    }
+    Err(ends_before(facts, marker))
+}
+
+/// With delivery `none` the log may lose its end, and nothing else may be missing from it: the attempt that wrote its
+/// last record went on. Every attempt's first record is synced, so another attempt is another lineage.
+fn is_ahead(last: &Manifest, marker: &Marker) -> bool {
+    last.delivery == Delivery::None && marker.attempt == last.attempt && marker.epoch > last.epoch
+}
+
+/// Goes on from the last state with positions that Kafka alone has, where whoever starts has promised nothing more.
+/// `None`: not all of `unheld` are ahead of the log.
+fn ahead(facts: &Facts<'_>, unheld: &[(&Marker, &Committed)]) -> Option<Result<Start, Refusal>> {
+    let (last, _) = facts.log.last()?;
+    let (marker, _) = unheld.first().filter(|_| unheld.iter().all(|(marker, _)| is_ahead(last, marker)))?;
+    if facts.delivery != Delivery::None {
+        return Some(Err(Refusal::Ahead { job: facts.job.clone(), marker: marker.epoch, last: last.epoch }));
+    }
+    let positions = unheld.iter().map(|(_, c)| (c.split.clone(), c.position)).collect();
+    Some(Ok(Start::Resume { index: facts.log.len() - 1, ahead: Some(positions) }))
+}
+
+fn ends_before(facts: &Facts<'_>, marker: &Marker) -> Refusal {
+    let has = facts.log.last().map_or_else(
+        || "is empty, and the job keeps state".to_owned(),
+        |(last, _)| format!("does not hold it (its last is epoch {} of attempt {})", last.epoch, last.attempt),
+    );
+    Refusal::LogEndsBefore { job: facts.job.clone(), marker: marker.epoch, has }
+}
+
+/// Two that do not carry the same marker.
+fn torn(marked: &Marked<'_>) -> Refusal {
+    let mut marked = marked.iter().map(|(committed, marker)| (committed.split.clone(), marker));
+    let (other, first) = marked.next().map_or((SplitId::new("", 0), None), |(split, marker)| (split, Some(marker)));
+    let differs = marked.find(|(_, marker)| Some(*marker) != first);
+    let (split, epoch) = differs.map_or((other.clone(), Epoch(0)), |(split, marker)| (split, marker.epoch));
+    Refusal::Torn { split, epoch, other, other_epoch: first.map_or(Epoch(0), |marker| marker.epoch) }
+}
+
+/// I6 again: each committed offset is that of the record its marker names, and every split of the `newest` such record
+/// has one. Only a plain commit may have failed for some of them.
+fn check_positions(facts: &Facts<'_>, held: &[(usize, &Committed)], newest: usize) -> Result<(), Refusal> {
     if *facts.place != MarkerPlace::Splits {
         return Ok(());
     }
-    for recorded in splits {
-        let Some(committed) = facts.committed.iter().find(|c| c.split == recorded.split) else {
-            let (job, split) = (facts.job.clone(), recorded.split.clone());
-            return Err(Refusal::MarkerGone { job, last: marker.epoch, split });
-        };
-        if committed.position != recorded.position {
-            let (split, epoch) = (recorded.split.clone(), marker.epoch);
-            return Err(Refusal::Position { epoch, split, committed: committed.position, recorded: recorded.position });
+    for (index, committed) in held {
+        let Some((manifest, _)) = facts.log.get(*index) else { continue };
+        let recorded = manifest.splits.iter().find(|recorded| recorded.split == committed.split);
+        if let Some(recorded) = recorded.filter(|recorded| recorded.position != committed.position) {
+            let (split, epoch, recorded) = (recorded.split.clone(), manifest.epoch, recorded.position);
+            return Err(Refusal::Position { epoch, split, committed: committed.position, recorded });
         }
     }
-    Ok(())
+    let Some((manifest, _)) = facts.log.get(newest).filter(|record| !is_plain(record)) else { return Ok(()) };
+    let is_missing = |recorded: &&SplitState| !held.iter().any(|(_, committed)| committed.split == recorded.split);
+    match manifest.splits.iter().find(is_missing) {
+        Some(SplitState { split, .. }) => {
+            Err(Refusal::MarkerGone { job: facts.job.clone(), last: manifest.epoch, split: split.clone() })
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

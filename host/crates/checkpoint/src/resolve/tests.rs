@@ -59,11 +59,22 @@ fn committed(record: &(Manifest, Digest)) -> Vec<Committed> {
 }
 
 fn decide(log: &[(Manifest, Digest)], committed: &[Committed], stateless: bool) -> Result<Start, Refusal> {
-    resolve(Facts { job: &job(), shard: ShardId(0), log, committed, place: &MarkerPlace::Splits, stateless })
+    decide_as(EO, log, committed, stateless)
+}
+
+/// For a start that promises `delivery`.
+fn decide_as(
+    delivery: Delivery,
+    log: &[(Manifest, Digest)],
+    committed: &[Committed],
+    stateless: bool,
+) -> Result<Start, Refusal> {
+    resolve(Facts { job: &job(), shard: ShardId(0), log, committed, place: &MarkerPlace::Splits, delivery, stateless })
 }
 
 const EO: Delivery = Delivery::ExactlyOnce;
 const ALO: Delivery = Delivery::AtLeastOnce;
+const NONE: Delivery = Delivery::None;
 
 fn resume(index: usize) -> Result<Start, Refusal> {
     Ok(Start::Resume { index, ahead: None })
@@ -92,8 +103,60 @@ fn at_least_once_records_hold_by_themselves() {
 fn with_none_kafka_may_be_ahead() {
     let written = log(&[(1, Delivery::None), (2, Delivery::None)]);
     let longer = log(&[(1, Delivery::None), (2, Delivery::None), (3, Delivery::None)]);
-    let ahead = Some(vec![(split(0), 30), (split(1), 30)]);
-    assert_eq!(decide(&written, &committed(&longer[2]), false), Ok(Start::Resume { index: 1, ahead }));
+    let beyond = committed(&longer[2]);
+    let ahead = |splits: &[i32]| {
+        let positions = splits.iter().map(|p| (split(*p), 30)).collect();
+        Ok(Start::Resume { index: 1, ahead: Some(positions) })
+    };
+    assert_eq!(decide_as(NONE, &written, &beyond, false), ahead(&[0, 1]));
+    // Who starts with more than `none` has promised that state and positions belong together.
+    for delivery in [EO, ALO] {
+        let refused = decide_as(delivery, &written, &beyond, false);
+        assert!(matches!(refused, Err(Refusal::Ahead { marker: Epoch(3), last: Epoch(2), .. })), "{refused:?}");
+    }
+    // Another attempt than the log's own: the job went on elsewhere.
+    let (mut elsewhere, _) = longer[2].clone();
+    elsewhere.attempt = AttemptId("a2".into());
+    let digest = elsewhere.encode().1;
+    let foreign = committed(&(elsewhere, digest));
+    for delivery in [NONE, ALO, EO] {
+        let refused = decide_as(delivery, &written, &foreign, false);
+        assert!(matches!(refused, Err(Refusal::LogEndsBefore { marker: Epoch(3), .. })), "{refused:?}");
+    }
+    // A plain commit may have been refused for one of them.
+    let mixed = [committed(&longer[1]).remove(0), beyond[1].clone()];
+    assert_eq!(
+        decide_as(NONE, &written, &mixed, false),
+        ahead(&[1]),
+        "the log's position is the newer one for the other"
+    );
+    assert_eq!(decide_as(NONE, &written, &beyond[..1], false), ahead(&[0]));
+    let both = [beyond[0].clone(), foreign[1].clone()];
+    assert!(decide_as(NONE, &written, &both, false).is_err(), "one of two lineages");
+}
+
+#[test]
+fn a_plain_commit_may_have_been_refused_for_some_partitions() {
+    let plain = log(&[(1, ALO), (2, ALO), (3, ALO)]);
+    let at = |first: usize, second: usize| [committed(&plain[first]).remove(0), committed(&plain[second]).remove(1)];
+    for (first, second) in [(2, 1), (1, 2), (0, 2), (2, 0), (0, 1), (1, 0)] {
+        assert_eq!(
+            decide_as(ALO, &plain, &at(first, second), false),
+            resume(2),
+            "{first} and {second}: the log decides"
+        );
+    }
+    assert_eq!(decide_as(ALO, &plain, &at(2, 2)[..1], false), resume(2), "the other one never got a commit");
+    let mut moved = at(2, 1);
+    moved[1].position = 21;
+    let refused = decide_as(ALO, &plain, &moved, false);
+    assert!(matches!(refused, Err(Refusal::Position { epoch: Epoch(2), recorded: 20, .. })), "{refused:?}");
+    // A transaction between them had written both.
+    let mixed = log(&[(1, ALO), (2, EO), (3, ALO)]);
+    let apart = [committed(&mixed[0]).remove(0), committed(&mixed[2]).remove(1)];
+    assert!(matches!(decide_as(ALO, &mixed, &apart, false), Err(Refusal::Torn { .. })));
+    // The start's own mode does not matter: what counts is who wrote them.
+    assert_eq!(decide(&plain, &at(2, 1), false), resume(2));
 }
 
 #[test]
@@ -164,6 +227,7 @@ fn without_kafka_the_log_decides() {
         log: &log,
         committed: &[],
         place: &MarkerPlace::Nowhere,
+        delivery: EO,
         stateless: false,
     };
     assert_eq!(resolve(facts), resume(1));
@@ -180,8 +244,9 @@ fn a_fork_starts_with_its_state_until_something_is_committed() {
         let (_, digest) = manifest.encode();
         (manifest, digest)
     };
-    let first = next(8, &forked_digest);
-    let second = next(9, &first.1);
+    let first = next(9, &forked_digest);
+    let second = next(10, &first.1);
+    assert_eq!(forked.epoch, Epoch(8), "an epoch of its own, so that no number stands for two states");
     let fork = (forked, forked_digest);
     assert_eq!(decide(std::slice::from_ref(&fork), &[], false), resume(0));
     assert_eq!(decide(&[fork.clone(), first.clone()], &[], false), resume(0), "its first commit may have failed");
