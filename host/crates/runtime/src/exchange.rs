@@ -1,5 +1,7 @@
 //! How elements travel between tasks.
 
+/// What a task may have under way.
+pub(crate) mod credit;
 /// A task's bounded input, one queue per sending task.
 pub(crate) mod inbox;
 /// Which task a record goes to.

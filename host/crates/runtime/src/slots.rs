@@ -1,5 +1,7 @@
 //! HOT PATH. The distinct keys of a batch: each record's slot, and each slot's key.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use weir_core::frame::NULL;
 use weir_core::key_group::key_hash;
 use weir_core::ports::KeyRef;
@@ -19,6 +21,18 @@ pub(crate) struct Slots {
     of_record: Vec<u32>,
     /// Open addressing over slots, at most half full; [`NULL`] is empty.
     table: Vec<u32>,
+    /// Chooses places; see [`Slots::slot`].
+    seed: Seed,
+}
+
+/// An odd number that nobody outside knows.
+#[derive(Debug)]
+struct Seed(u64);
+
+impl Default for Seed {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0) | 1)
+    }
 }
 
 impl Slots {
@@ -47,8 +61,9 @@ impl Slots {
     #[expect(clippy::indexing_slicing, reason = "the mask keeps the place within the table")]
     fn slot<'a>(&mut self, key: KeyRef<'a>, keys: &mut Vec<KeyRef<'a>>) -> u32 {
         let mask = self.table.len() - 1;
-        // The low bits choose the key group; take others, or one task's keys would share few places.
-        let mut at = (key.hash >> 20) as usize & mask;
+        // The hash is the same for everybody, so keys whose hashes share any given bits are easily made: a secret factor
+        // brings all bits in. Keys of the very same hash stay together; a batch bounds what they cost.
+        let mut at = (key.hash.wrapping_mul(self.seed.0) >> 32) as usize & mask;
         loop {
             let place = &mut self.table[at];
             match keys.get(*place as usize) {
@@ -81,6 +96,21 @@ mod tests {
         let keys: Vec<&[u8]> = slots.assign(&frame, &KeySpec::Key).iter().map(|k| k.bytes).collect();
         assert_eq!(keys, [&b"b"[..], b"a", b""]);
         assert_eq!(slots.of_record(), [0, NULL, 1, 0, 2]);
+    }
+
+    #[test]
+    fn keys_whose_hashes_share_their_bits_do_not_share_their_places() {
+        // As the table chose its places before: all of them in one.
+        let hashes = (0..512u64).map(|n| (n << 44) | n);
+        let mut slots = Slots::default();
+        slots.table.resize(1024, NULL);
+        let names: Vec<[u8; 8]> = hashes.clone().map(u64::to_be_bytes).collect();
+        let mut keys = Vec::new();
+        for (hash, name) in hashes.zip(&names) {
+            slots.slot(KeyRef { hash, bytes: name }, &mut keys);
+        }
+        let longest = slots.table.split(|slot| *slot == NULL).map(<[u32]>::len).max();
+        assert!(longest < Some(200), "a run of {longest:?} places is searched for each key");
     }
 
     proptest::proptest! {

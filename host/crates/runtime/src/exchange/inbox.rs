@@ -1,12 +1,13 @@
-//! A task's input: one queue per sending task, each bounded in bytes, behind one lock that is taken once per
-//! element (never per record). A full queue blocks its sender: that is the back-pressure. An input that is blocked for
-//! alignment is simply not read.
+//! A task's input: one queue per sending task, behind one lock that is taken once per element (never per record). A
+//! sender waits while all that it has under way, here and to other tasks, fills its credit: that is the back-pressure. An
+//! input that is blocked for alignment is simply not read.
 //!
 //! What is under way is bounded in time, too: a barrier waits for all that is before it, and a slow reader must not let
 //! that be minutes. The reader says how many records it can take in the time that a queue may hold, and a sender cuts what
 //! is larger.
 //!
-//! The lock is held only to move an element; waiting is on two condition variables (one reader, many senders).
+//! The lock is held only to move an element; waiting is on two condition variables (one reader, many senders), and for
+//! bytes on the sender's credit.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use weir_core::Element;
+
+use super::credit::Credit;
 
 /// The reading end. Dropping it closes every outlet.
 pub(crate) struct Inbox {
@@ -24,6 +27,7 @@ pub(crate) struct Inbox {
 pub(crate) struct Outlet {
     shared: Arc<Shared>,
     input: usize,
+    credit: Arc<Credit>,
 }
 
 /// Closes an inbox from outside: its senders and its reader see an end. For a reader that no longer comes back.
@@ -39,7 +43,6 @@ struct Shared {
     state: Mutex<State>,
     readable: Condvar,
     writable: Condvar,
-    bytes_max: usize,
     /// Records that each sender may have under way. A hint that may be seen late.
     records_max: AtomicUsize,
 }
@@ -51,11 +54,12 @@ struct State {
     next: usize,
 }
 
-#[derive(Default)]
 struct Queue {
     elements: VecDeque<(Element, Size)>,
-    size: Size,
+    records: usize,
     sender_gone: bool,
+    /// Of its sender.
+    credit: Arc<Credit>,
 }
 
 /// What an element adds to its queue.
@@ -76,19 +80,23 @@ impl Size {
 
 impl Queue {
     fn clear(&mut self) {
-        self.elements.clear();
-        self.size = Size::default();
+        self.credit.give(self.elements.drain(..).map(|(_, size)| size.bytes).sum());
+        self.records = 0;
     }
 }
 
-/// An inbox for `inputs` senders; each may have `bytes_max` bytes (or one element) under way, of any number of records
-/// until the reader says otherwise.
-pub(crate) fn inbox(inputs: usize, bytes_max: usize) -> (Inbox, Vec<Outlet>) {
-    let queues = (0..inputs).map(|_| Queue::default()).collect();
-    let state = Mutex::new(State { queues, reader_gone: false, next: 0 });
+/// An inbox with one input for each of the senders that have these credits; of any number of records until the reader
+/// says otherwise.
+pub(crate) fn inbox(credits: &[Arc<Credit>]) -> (Inbox, Vec<Outlet>) {
+    let queue = |credit: &Arc<Credit>| {
+        let (elements, credit) = (VecDeque::new(), Arc::clone(credit));
+        Queue { elements, records: 0, sender_gone: false, credit }
+    };
+    let state = Mutex::new(State { queues: credits.iter().map(queue).collect(), reader_gone: false, next: 0 });
     let (readable, writable, records_max) = (Condvar::new(), Condvar::new(), AtomicUsize::new(usize::MAX));
-    let shared = Arc::new(Shared { state, readable, writable, bytes_max, records_max });
-    let outlets = (0..inputs).map(|input| Outlet { shared: Arc::clone(&shared), input }).collect();
+    let shared = Arc::new(Shared { state, readable, writable, records_max });
+    let outlet = |(input, credit)| Outlet { shared: Arc::clone(&shared), input, credit: Arc::clone(credit) };
+    let outlets = credits.iter().enumerate().map(outlet).collect();
     (Inbox { shared }, outlets)
 }
 
@@ -106,7 +114,7 @@ impl Shared {
 #[expect(clippy::indexing_slicing, reason = "an outlet's input exists as long as the inbox")]
 impl Outlet {
     /// Hands over `element`, in parts if it has more records than may be under way; waits while this outlet's queue is
-    /// full.
+    /// full, or its sender has too much under way.
     pub(crate) fn send(&self, mut element: Element) -> Result<(), Closed> {
         while let Element::Batch { output, batch } = &element
             && batch.frame.len() > self.shared.records_max()
@@ -120,21 +128,22 @@ impl Outlet {
 
     fn put(&self, element: Element) -> Result<(), Closed> {
         let (size, is_batch) = (Size::of(&element), matches!(element, Element::Batch { .. }));
+        // Only this outlet adds to its queue: what has room in it now has it later.
         let full = |state: &mut State| {
             let queue = &state.queues[self.input];
-            let is_full = queue.size.bytes + size.bytes > self.shared.bytes_max
-                || queue.size.records + size.records > self.shared.records_max();
+            let is_full = queue.records + size.records > self.shared.records_max();
             // What is no batch takes no room, and a barrier is waited for.
             !state.reader_gone && !queue.elements.is_empty() && is_batch && is_full
         };
-        let waited = self.shared.writable.wait_while(self.shared.lock(), full);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(self.shared.writable.wait_while(self.shared.lock(), full).unwrap_or_else(PoisonError::into_inner));
+        self.credit.take(size.bytes);
+        let mut state = self.shared.lock();
         if state.reader_gone {
+            self.credit.give(size.bytes);
             return Err(Closed);
         }
         let queue = &mut state.queues[self.input];
-        queue.size.bytes += size.bytes;
-        queue.size.records += size.records;
+        queue.records += size.records;
         queue.elements.push_back((element, size));
         drop(state);
         self.shared.readable.notify_one();
@@ -215,8 +224,8 @@ fn take(state: &mut State, is_blocked: &impl Fn(usize) -> bool) -> Option<Receiv
         }
         let queue = &mut state.queues[input];
         if let Some((element, size)) = queue.elements.pop_front() {
-            queue.size.bytes -= size.bytes;
-            queue.size.records -= size.records;
+            queue.credit.give(size.bytes);
+            queue.records -= size.records;
             state.next = input + 1;
             return Some(Received::Element(input, element));
         }
@@ -241,13 +250,18 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(20);
 
+    /// One inbox for `inputs` senders of `bytes` each.
+    fn inbox_of(inputs: usize, bytes: usize) -> (Inbox, Vec<Outlet>) {
+        inbox(&(0..inputs).map(|_| Arc::new(Credit::new(bytes))).collect::<Vec<_>>())
+    }
+
     fn batch() -> Element {
         Element::Batch { output: 0, batch: Batch { frame: FrameWriter::new(vec![]).finish(), origins: vec![] } }
     }
 
     #[test]
     fn a_blocked_input_is_not_read() {
-        let (inbox, outlets) = inbox(2, 100);
+        let (inbox, outlets) = inbox_of(2, 100);
         outlets[0].send(Element::Barrier(Epoch(1))).unwrap();
         assert!(matches!(inbox.receive(|i| i == 0, SOON), Received::Nothing));
         assert!(matches!(inbox.receive(|_| false, SOON), Received::Element(0, Element::Barrier(Epoch(1)))));
@@ -255,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_blocks_its_sender_until_it_is_read_or_closed() {
-        let (inbox, mut outlets) = inbox(1, 10);
+        let (inbox, mut outlets) = inbox_of(1, 10);
         let outlet = outlets.remove(0);
         let sender = std::thread::spawn(move || (0..3).map(|_| outlet.send(batch())).collect::<Vec<_>>());
         // An empty frame has 8 bytes: the second does not fit beside the first.
@@ -265,9 +279,35 @@ mod tests {
         assert_eq!(sent.last(), Some(&Err(Closed)));
     }
 
+    /// With a bound for each pair, 32 senders to 32 receivers could have 32 times as much under way.
+    #[test]
+    fn what_a_sender_has_under_way_is_bounded_over_all_its_receivers() {
+        let credit = Arc::new(Credit::new(20));
+        let (inboxes, outlets): (Vec<Inbox>, Vec<Outlet>) = (0..32)
+            .map(|_| inbox(std::slice::from_ref(&credit)))
+            .map(|(inbox, mut outlets)| (inbox, outlets.remove(0)))
+            .unzip();
+        let (sent, count) = std::sync::mpsc::sync_channel(64);
+        let sender = std::thread::spawn(move || {
+            outlets.iter().for_each(|outlet| {
+                outlet.send(batch()).unwrap();
+                sent.send(()).unwrap();
+            });
+            outlets.iter().for_each(|outlet| outlet.send(Element::Barrier(Epoch(1))).unwrap());
+        });
+        // An empty frame has 8 bytes: two fit.
+        let arrived = || std::iter::from_fn(|| count.recv_timeout(SOON).ok()).count();
+        assert_eq!(arrived(), 2);
+        for (at, inbox) in inboxes.iter().enumerate() {
+            assert!(matches!(inbox.receive(|_| false, Duration::from_secs(10)), Received::Element(0, _)), "{at}");
+        }
+        sender.join().unwrap();
+        assert_eq!(arrived(), 30);
+    }
+
     #[test]
     fn a_slow_reader_has_few_records_before_a_barrier_and_all_of_them_in_order() {
-        let (inbox, mut outlets) = inbox(1, 1 << 20);
+        let (inbox, mut outlets) = inbox_of(1, 1 << 20);
         inbox.limit_records(7, 1);
         let mut writer = FrameWriter::new(vec![]);
         let origins: Vec<_> = (0..100).map(|offset| Origin { split: 0, offset }).collect();
@@ -281,7 +321,7 @@ mod tests {
         });
         let mut seen = Vec::new();
         while let Received::Element(0, element) = inbox.receive(|_| false, Duration::from_secs(10)) {
-            assert!(inbox.shared.lock().queues[0].size.records <= 7);
+            assert!(inbox.shared.lock().queues[0].records <= 7);
             match element {
                 Element::Batch { output: 3, batch } => {
                     assert!(batch.frame.len() <= 7);
@@ -298,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_dead_sender_is_noticed_after_what_it_sent() {
-        let (inbox, outlets) = inbox(1, 100);
+        let (inbox, outlets) = inbox_of(1, 100);
         outlets[0].send(batch()).unwrap();
         drop(outlets);
         assert!(matches!(inbox.receive(|_| false, SOON), Received::Element(..)));

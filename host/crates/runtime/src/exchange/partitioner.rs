@@ -36,8 +36,11 @@ impl Partitioner {
         let mut parts = Vec::with_capacity(self.writers.len());
         for (task, (writer, origins)) in self.writers.iter_mut().enumerate() {
             if !writer.is_empty() {
-                let frame = std::mem::replace(writer, FrameWriter::new(Vec::new())).finish();
-                parts.push((task, Batch { frame, origins: std::mem::take(origins) }));
+                // The next part is likely to be as large: grown from nothing it would be copied about once more.
+                let (bytes, records) = (writer.bytes(), origins.len());
+                let next = FrameWriter::new(Vec::with_capacity(bytes));
+                let frame = std::mem::replace(writer, next).finish();
+                parts.push((task, Batch { frame, origins: std::mem::replace(origins, Vec::with_capacity(records)) }));
             }
         }
         parts
