@@ -52,7 +52,7 @@ pub struct Composed {
     log: Box<dyn EpochLog>,
     handle: JobHandle,
     /// Removed at the end.
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 impl Composed {
@@ -63,8 +63,20 @@ impl Composed {
 
     /// Runs it to its end, on this thread.
     pub fn run(self) -> Result<Summary, Error> {
-        let Self { job, log, handle, _temporary } = self;
-        job.run(log, &handle)
+        let Self { job, log, handle, temporary } = self;
+        let outcome = job.run(log, &handle);
+        match &outcome {
+            // The store is closed before its directory goes.
+            Ok(Summary { flushed: true, .. }) => drop((job, temporary)),
+            // The disk may hang: closing the store would, too, and nobody would read why. Dying at any moment is safe.
+            Ok(_) | Err(Error::Stuck { .. } | Error::StopTimedOut(_) | Error::LeftBehind(..)) => {
+                std::mem::forget((job, temporary));
+            }
+            // What is not flushed comes back from the log: no store need be closed but one whose directory goes.
+            Err(_) if temporary.is_none() => std::mem::forget(job),
+            Err(_) => drop((job, temporary)),
+        }
+        outcome
     }
 }
 
@@ -82,7 +94,7 @@ pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed
     // What can be refused is refused before anything is made.
     let source = source(plan, client.as_ref())?;
     let sink = sink(plan, client.clone())?;
-    let (dir, _temporary) = state_dir(plan)?;
+    let (dir, temporary) = state_dir(plan)?;
     let log = dir.log().map_err(PortError::from)?;
     let state: Arc<dyn StateStore> = dir.store(plan.state.memory_bytes).map_err(PortError::from)?;
     if let (true, Some(client)) = (plan.create_topics, &client) {
@@ -98,7 +110,7 @@ pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed
         let needs = Needs { outputs, transactions: plan.delivery == Delivery::ExactlyOnce };
         advice::give_when_it_runs(client, needs, handle.clone());
     }
-    Ok(Composed { job, log, handle, _temporary })
+    Ok(Composed { job, log, handle, temporary })
 }
 
 /// How every client of the job's cluster is set up but the one that reads.
@@ -137,7 +149,6 @@ fn options(plan: &Plan, consent: Consent) -> JobOptions {
         epoch_interval: plan.epochs.interval,
         stall_after: transaction_timeout + STALL_SLACK,
         has_patient_sink: to_stdout,
-        state_memory_bytes: plan.state.memory_bytes,
         transaction_timeout,
         restart: plan.restart,
         bounds: Bounds::default(),

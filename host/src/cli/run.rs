@@ -63,7 +63,12 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     drop((progress, api));
     let summary = outcome?;
     log_summary(&plan, &summary, began);
-    Ok(exit::finished(plan.source.is_bounded() && summary.stopped, signals.first()))
+    let code = exit::finished(plan.source.is_bounded() && summary.stopped, signals.first());
+    if !summary.flushed {
+        // The disk is slow or hangs: everything is committed, and nothing is waited for.
+        exit::leave(code);
+    }
+    Ok(code.into())
 }
 
 /// What starts, in one line: with it everybody knows what to pass to `inspect`, `reset` and `txn abort`, and what to

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use weir_checkpoint::inherit::Numbered;
 use weir_checkpoint::{Manifest, Marker, OperatorEntry, Start, TableEntry, survey};
 use weir_core::ports::{Committed, LogRecord};
-use weir_core::{Digest, Epoch, Fault, OperatorId, PortError, TableId};
+use weir_core::{Digest, Fault, OperatorId, PortError, TableId};
 use weir_state::{LogView, Snapshot, StateEntry, StateView, StoreView};
 
 use super::cluster::{Brokers, Cluster};
@@ -81,7 +81,7 @@ fn read_log(view: &StateView) -> Result<(LogView, Records)> {
 pub(super) fn manifests(log: &[LogRecord]) -> Result<Records> {
     let decode = |record: &LogRecord| {
         let decoded = Manifest::decode(&record.manifest).map_err(weir_runtime::Error::from);
-        decoded.with_context(|| format!("epoch {} of the log cannot be used", record.epoch))
+        decoded.with_context(|| format!("epoch {} of the log cannot be used", record.id.epoch))
     };
     log.iter().map(decode).collect()
 }
@@ -111,14 +111,11 @@ fn judge(
     }
 }
 
-/// What a start checks besides: that the store is not ahead of what holds, and that the topics are what they were.
+/// What a start checks besides: that the store holds nothing but what holds, and that the topics are what they were.
 fn checked(store: &StoreView, records: &Records, start: &Start, cluster: Option<&Cluster>) -> Result<()> {
+    weir_runtime::check_store(store.applied(), records, start)?;
     let Start::Resume { index, .. } = start else { return Ok(()) };
     let Some((manifest, _)) = records.get(*index) else { return Ok(()) };
-    let (applied, holds): (Epoch, Epoch) = (store.applied(), manifest.epoch);
-    if applied > holds {
-        return Err(weir_runtime::Error::StoreAhead { applied, holds }.into());
-    }
     let is_kafka = manifest.splits.iter().any(|split| split.identity.is_some());
     cluster.filter(|_| is_kafka).map_or(Ok(()), |cluster| cluster.verify(&manifest.splits))
 }

@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use tracing::{info, warn};
 use weir_checkpoint::{Manifest, Start, survey};
-use weir_core::ports::{EpochLog, StateStore as _};
-use weir_core::{AttemptId, Epoch, Fault, JobName, PortError};
+use weir_core::{AttemptId, Fault, JobName, PortError, RecordId};
 use weir_pipeline::plan::{Plan, StateDir as PlannedDir};
 use weir_state::{Held, Progress, Restoring, Savepoint, StateDir, StateView, StoreView};
 
@@ -32,7 +31,7 @@ pub fn write(path: &Path, out: &Path, brokers: Option<&Brokers>, progress: Progr
     if index.is_none() {
         warn!(
             last = last.epoch.0,
-            applied = store.applied().0,
+            applied = store.applied().map_or(0, |record| record.epoch.0),
             "the last epochs may or may not have been committed: the marker decides when the job starts from this \
              savepoint, and no other job can; to be certain, give --brokers, or start the job and stop it with SIGTERM"
         );
@@ -47,7 +46,7 @@ pub fn write(path: &Path, out: &Path, brokers: Option<&Brokers>, progress: Progr
 }
 
 /// The record that the marker names. A directory that could not be started from is not worth a savepoint.
-fn marked(view: &StateView, brokers: &Brokers, records: &Records, applied: Epoch) -> Result<Option<usize>> {
+fn marked(view: &StateView, brokers: &Brokers, records: &Records, applied: Option<&RecordId>) -> Result<Option<usize>> {
     let committed = Cluster::new(brokers, view.job(), view.shard())?.committed()?;
     let start = survey::start(view.job(), view.shard(), records, &committed, applied);
     match start.map_err(weir_runtime::Error::from)? {
@@ -100,26 +99,16 @@ fn uncertain(savepoint: &Savepoint, job: &JobName) -> PortError {
     PortError::new(Fault::Corrupt, text)
 }
 
-/// Makes what was restored the beginning of another job: the store is brought up to the epoch that holds, and the log
-/// becomes one record that nothing of the new job precedes.
+/// Makes what was restored the beginning of another job, with the state of the epoch that holds and one record that
+/// nothing of the new job precedes.
 fn fork(restoring: &Restoring, held: &Held, plan: &Plan) -> Result<()> {
-    let mut log = restoring.log().map_err(PortError::from)?;
-    let records = manifests(log.records())?;
+    let records = manifests(restoring.log().map_err(PortError::from)?.records())?;
     let found = records.iter().enumerate().find(|(_, (_, digest))| *digest == held.digest);
     let Some((index, (manifest, digest))) = found else {
         let text = format!("the savepoint's log does not hold epoch {} of attempt {}", held.epoch, held.attempt);
         return Err(PortError::new(Fault::Corrupt, text).into());
     };
-    bring_up(restoring, log.as_ref(), index, plan.state.memory_bytes)?;
     let attempt = AttemptId(uuid::Uuid::new_v4().to_string());
     let forked: Manifest = manifest.fork(digest.clone(), plan.job.clone(), attempt);
-    log.replace(forked.epoch, &forked.encode().0)?;
-    Ok(())
-}
-
-fn bring_up(restoring: &Restoring, log: &dyn EpochLog, index: usize, memory_bytes: u64) -> Result<()> {
-    let store = restoring.store(memory_bytes).map_err(PortError::from)?;
-    log.replay(store.applied(), index, &mut |epoch, delta| store.apply(epoch, vec![delta]))?;
-    store.flush()?;
-    Ok(())
+    Ok(restoring.fork(index, (forked.epoch, &forked.encode().0), plan.state.memory_bytes)?)
 }

@@ -86,7 +86,7 @@ fn a_state_directory_of_another_job_or_format_or_of_no_weir_is_refused() -> Resu
     host::run(&args, PATIENCE)?.expect(4)?.says(&[&scene.job])?;
     let format = scene.state_dir().join("FORMAT");
     let text = fs::read_to_string(&format)?;
-    fs::write(&format, text.replace("version 1", "version 99"))?;
+    fs::write(&format, text.replace("version 2", "version 99"))?;
     scene.run("count", &[])?.expect(4)?.says(&["99"])?;
     let home = TempDir::new()?;
     fs::write(home.path().join("thesis.doc"), "years of work")?;

@@ -11,6 +11,8 @@
 //! in either phase. Where the log alone decides what holds (`log_decides`), its record is written only after both: a
 //! durable record then stands for output that is there, and for records that were what they seemed.
 //!
+//! A barrier comes early where a task is full: what it holds can leave memory only once its epoch holds.
+//!
 //! I1: `Commit(N)` is given only after `Logged(N)`. I2: `Barrier(N+1)` only after `Committed(N)`. I11: `Commit(N)` is given
 //! only after `Verified(N)`. After the last epoch (`stop`, or the source ended) the machine is done.
 
@@ -38,6 +40,8 @@ pub enum Event {
     Logged(Epoch),
     /// The outside commit is acknowledged.
     Committed(Epoch),
+    /// A task that has sealed this epoch last has no room for more changes before their epoch holds.
+    Full(Epoch),
     /// The source has nothing more, ever.
     Ended,
     /// Someone wants the job to stop.
@@ -114,18 +118,25 @@ pub struct Coordinator {
     last_barrier: Duration,
     last: bool,
     stopping: bool,
+    /// Somebody waits for the next barrier.
+    full: bool,
 }
 
 impl Coordinator {
     /// Starts after `committed`; `sealers` is the source plus every task with state.
     pub fn new(pace: Pace, committed: Epoch, sealers: usize) -> Self {
         let (phase, last_barrier) = (Phase::Idle, Duration::ZERO);
-        Self { pace, sealers, epoch: committed, phase, last_barrier, last: false, stopping: false }
+        Self { pace, sealers, epoch: committed, phase, last_barrier, last: false, stopping: false, full: false }
     }
 
     /// When the next tick can have an effect, as time since the attempt began.
     pub fn next_tick(&self) -> Duration {
-        self.last_barrier + self.pace.interval
+        if self.full { Duration::ZERO } else { self.last_barrier.saturating_add(self.pace.interval) }
+    }
+
+    /// The epoch under way, or the last that holds.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// True while an epoch is under way: something outside must answer.
@@ -156,6 +167,11 @@ impl Coordinator {
             (_, Phase::Done) => None,
             (Event::Tick { now, active }, Phase::Idle) => self.tick(now, active),
             (Event::Tick { .. }, _) => None,
+            // One that has not sealed the epoch under way gets room by it.
+            (Event::Full(sealed), _) => {
+                self.full |= sealed == self.epoch;
+                None
+            }
             (Event::Ended | Event::Stop, _) => {
                 self.stopping = true;
                 None
@@ -189,12 +205,12 @@ impl Coordinator {
 
     fn tick(&mut self, now: Duration, active: bool) -> Option<Command> {
         let since = now.saturating_sub(self.last_barrier);
-        let due = since >= self.pace.interval && active || since >= self.pace.keep_alive || self.stopping;
+        let due = since >= self.pace.interval && active || since >= self.pace.keep_alive || self.stopping || self.full;
         if !due {
             return None;
         }
         self.last_barrier = now;
-        self.last = self.stopping;
+        (self.last, self.full) = (self.stopping, false);
         self.epoch = self.epoch.next();
         self.phase = Phase::Sealing { missing: self.sealers, outside: Outside::default() };
         Some(Command::Barrier { epoch: self.epoch, last: self.last })

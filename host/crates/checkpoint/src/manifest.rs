@@ -112,11 +112,11 @@ impl Manifest {
     }
 
     /// The first record of another job that begins with what this epoch left: its positions, operators and tables, and
-    /// the state as of it. `digest` is this record's own.
+    /// the state as of it. It is an empty epoch of its own. `digest` is this record's own.
     #[must_use]
     pub fn fork(&self, digest: Digest, job: JobName, attempt: AttemptId) -> Self {
-        let (previous, delta_crc32c) = (Some(digest), delta_crc32c(&[]));
-        Self { job, attempt, first: true, previous, delta_crc32c, delta_entries: 0, ..self.clone() }
+        let (previous, epoch, delta_crc32c) = (Some(digest), self.epoch.next(), delta_crc32c(&[]));
+        Self { job, epoch, attempt, first: true, previous, delta_crc32c, delta_entries: 0, ..self.clone() }
     }
 
     /// Whether it is the first record of a job that began with the state of another.

@@ -2,7 +2,7 @@
 //! Decides from what was read back; touches nothing.
 
 use weir_core::ports::Committed;
-use weir_core::{Delivery, Digest, Epoch, JobName, ShardId};
+use weir_core::{Delivery, Digest, JobName, RecordId, ShardId};
 
 use crate::manifest::Manifest;
 use crate::place::{self, Since, is_marked};
@@ -18,13 +18,13 @@ pub fn has_marker(log: &[(Manifest, Digest)]) -> bool {
     marker_place(log) != MarkerPlace::Nowhere
 }
 
-/// How the job would start, by the rules of a start, with the pipeline that it had. `applied` is the store's epoch.
+/// How the job would start, by the rules of a start, with the pipeline that it had. `applied` is what the store holds.
 pub fn start(
     job: &JobName,
     shard: ShardId,
     log: &[(Manifest, Digest)],
     committed: &[Committed],
-    applied: Epoch,
+    applied: Option<&RecordId>,
 ) -> Result<Start, Refusal> {
     let place = marker_place(log);
     let is_read = |c: &Committed| match &place {
@@ -36,7 +36,10 @@ pub fn start(
     // What the job does not read, it does not ask for, unless a marker of its own stands there.
     let committed: Vec<Committed> =
         committed.iter().filter(|c| is_read(c) || is_marked(c, job, shard)).cloned().collect();
-    let facts = Facts { job, shard, log, committed: &committed, place: &place, stateless: is_stateless(log) };
+    // It is taken to start as it last ran.
+    let delivery = log.last().map_or(Delivery::ExactlyOnce, |(last, _)| last.delivery);
+    let (committed, place, stateless) = (&committed[..], &place, is_stateless(log));
+    let facts = Facts { job, shard, log, committed, place, delivery, stateless };
     place::start(facts, &Since { certain: certain(log, applied).is_some(), dropped: &|_| false })
 }
 
@@ -48,9 +51,10 @@ fn is_stateless(log: &[(Manifest, Digest)]) -> bool {
 /// The record that certainly holds without a look at Kafka: the last one, if the store has applied it (it applies only
 /// what was acknowledged), or if it was not written exactly-once (then it holds by itself). A clean stop leaves the
 /// store so.
-pub fn certain(log: &[(Manifest, Digest)], applied: Epoch) -> Option<usize> {
-    let (last, _) = log.last()?;
-    (last.epoch == applied || last.delivery != Delivery::ExactlyOnce).then(|| log.len() - 1)
+pub fn certain(log: &[(Manifest, Digest)], applied: Option<&RecordId>) -> Option<usize> {
+    let (last, digest) = log.last()?;
+    let is_applied = applied.is_some_and(|applied| applied.digest == *digest);
+    (is_applied || last.delivery != Delivery::ExactlyOnce).then(|| log.len() - 1)
 }
 
 #[cfg(test)]

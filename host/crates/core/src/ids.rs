@@ -119,6 +119,23 @@ impl fmt::Display for Digest {
     }
 }
 
+/// One record of the epoch log, told from every other, and so the state as of it. The digest is that of the record's
+/// manifest, which names job, shard, attempt and the manifest before it: two records of one number are never mistaken
+/// for each other, whatever directory they come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RecordId {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Digest of its manifest.
+    pub digest: Digest,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {} ({:.12})", self.epoch, self.digest.0)
+    }
+}
+
 /// Something that is read in order: a partition of a topic. A file is `(its path, 0)`, a generator `(its name, 0)`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SplitId {

@@ -22,4 +22,4 @@ pub use operator::{
 };
 pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
 pub use source::{Poll, SourceConnector, SourceReader, SplitProgress, Unreadable, Verified};
-pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, LogRecord, StateStore};
+pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, LogRecord, StateBytes, StateStore};

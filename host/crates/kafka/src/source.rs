@@ -11,6 +11,7 @@
 //! dropped stops its threads; a client that does not let go is abandoned, counted, and left behind.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
@@ -67,7 +68,12 @@ pub struct KafkaSource {
     selection: Selection,
     /// The client that looks around, until a reader takes it over.
     idle: Mutex<Option<Admin>>,
+    /// Threads of clients that did not let go, one for each.
+    left_behind: LeftBehind,
 }
+
+/// See [`KafkaSource`].
+pub(crate) type LeftBehind = Arc<Mutex<Vec<JoinHandle<()>>>>;
 
 impl KafkaSource {
     /// Checks the options; contacts nobody yet.
@@ -88,7 +94,8 @@ impl KafkaSource {
         if options.discovery_interval.is_zero() {
             return refused("--discovery-interval", "must be longer than 0");
         }
-        Ok(Self { client, options, selection, idle: Mutex::default() })
+        let (idle, left_behind) = Default::default();
+        Ok(Self { client, options, selection, idle, left_behind })
     }
 
     /// Lends the client that looks around. A call that never comes back takes it along, and the next one gets another.
@@ -148,7 +155,7 @@ impl KafkaSource {
             Watched::new("look at the topics", looking, LOOK_BOUND),
         ];
         let mut reader = Reader::new(handover, splits.clone(), is_bounded, watched, nudge, questions);
-        (reader.ends, reader.silence) = (ends, silence);
+        (reader.ends, reader.silence, reader.left_behind) = (ends, silence, Arc::clone(&self.left_behind));
         reader.start("kafka-fetch", |handover| match fetcher.run(splits) {
             Stop::Closed => {}
             Stop::Failed(error) => handover.fail(error),
@@ -226,6 +233,12 @@ impl SourceConnector for KafkaSource {
 
     fn is_bounded(&self) -> bool {
         self.options.until.is_some()
+    }
+
+    fn left_behind(&self) -> usize {
+        let mut threads = self.left_behind.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.is_finished());
+        threads.len()
     }
 }
 

@@ -55,6 +55,12 @@ impl StateDir {
         Ok(Self { path, identity, empty, ownership: Arc::new(Ownership::new(lock)) })
     }
 
+    /// What its logs and stores share.
+    #[cfg(test)]
+    pub(crate) fn ownership(&self) -> Arc<Ownership> {
+        Arc::clone(&self.ownership)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -92,21 +98,21 @@ impl StateDir {
         }
         files::create_dirs(&path)?;
         let store = RocksStore::open(&path, memory_bytes, Arc::clone(&self.ownership))?;
-        let applied = store.applied().0;
-        if self.empty && applied > 0 {
-            return Err(Error::Disagree { path: self.path.clone(), applied, log: "is empty".to_owned() });
+        match store.applied() {
+            Some(applied) if self.empty => {
+                let (path, log) = (self.path.clone(), "is empty".to_owned());
+                Err(Error::Disagree { path, applied: Some(applied), log })
+            }
+            Some(_) => Ok(Arc::new(store)),
+            None => self.refuse_lost(trimmed).map(|()| Arc::new(store)),
         }
-        if applied == 0 {
-            self.refuse_lost(trimmed)?;
-        }
-        Ok(Arc::new(store))
     }
 
-    /// An empty store is made whole again by the log alone, unless the log has lost its beginning: it was trimmed
-    /// because the store held that.
+    /// An empty store is made whole again by the log alone, unless the log lacks the beginning: it was trimmed, or began
+    /// with the state of another job, because the store held that.
     fn refuse_lost(&self, trimmed: Option<u64>) -> Result<(), Error> {
         let Some(number) = trimmed else { return Ok(()) };
         let log = format!("begins with segment {number}: what came before was in a store that is lost");
-        Err(Error::Disagree { path: self.path.clone(), applied: 0, log })
+        Err(Error::Disagree { path: self.path.clone(), applied: None, log })
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use weir_core::{Fault, PortError};
+use weir_core::{Fault, PortError, RecordId};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -83,14 +83,15 @@ pub enum Error {
     },
     /// Store and log do not fit together.
     #[error(
-        "state directory {}: the store holds epoch {applied}, but the epoch log {log}; restore both from one copy",
-        path.display()
+        "state directory {}: the store holds {}, but the epoch log {log}; restore both from one copy or savepoint, or \
+         make the job forget with `host reset`",
+        path.display(), applied.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
     )]
     Disagree {
         /// The directory of the store.
         path: PathBuf,
         /// What the store holds.
-        applied: u64,
+        applied: Option<RecordId>,
         /// What the log holds instead.
         log: String,
     },

@@ -9,6 +9,9 @@ use weir_core::crash_point;
 
 use crate::error::Error;
 
+/// What [`replace`] writes before it renames.
+pub(crate) const REPLACE_TEMP: &str = "replace.tmp";
+
 /// Makes the names in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|file| file.sync_all()).map_err(Error::io("sync directory", dir))
@@ -37,7 +40,7 @@ pub(crate) fn create_dirs(dir: &Path) -> Result<(), Error> {
 /// Puts `bytes` at `dir/name` as a whole or not at all: temp file, sync, rename, sync of the directory.
 pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
     let path = dir.join(name);
-    let temp = dir.join("replace.tmp");
+    let temp = dir.join(REPLACE_TEMP);
     File::create(&temp)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| crash_point!("manifest-temp").map_err(io::Error::other))

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! weir-state
-//! version 1
+//! version 2
 //! job orders
 //! shard 0
 //! ```
@@ -21,10 +21,11 @@ use crate::lock::LOCK;
 pub(crate) const FORMAT: &str = "FORMAT";
 const MAGIC: &str = "weir-state";
 /// Covers everything in the directory: keys, deltas, log records, and the options that RocksDB cannot change.
-pub(crate) const VERSION: &str = "1";
+pub(crate) const VERSION: &str = "2";
 
-/// What may lie in a directory that was never used: an attempt to start that died early, or a file system's own.
-const HARMLESS: [&str; 3] = [LOCK, "replace.tmp", "lost+found"];
+/// What may lie in a directory that was never used: an attempt to start or to restore that died early, or a file
+/// system's own.
+const HARMLESS: [&str; 4] = [LOCK, files::REPLACE_TEMP, RESTORING, "lost+found"];
 
 /// Lies in a directory while `host reset` is at work: whatever else is there is no longer to be trusted.
 pub(crate) const RESETTING: &str = "RESETTING";
@@ -43,13 +44,19 @@ pub(crate) fn refuse_interrupted(dir: &Path) -> Result<(), Error> {
     if dir.join(RESETTING).exists() {
         return refused("was being reset when that was cut short", "run the same `host reset` again: it finishes");
     }
-    if dir.join(RESTORING).exists() && !dir.join(FORMAT).exists() {
+    if !dir.join(FORMAT).exists() && has_begun_restoring(dir)? {
         return refused(
             "was being restored from a savepoint when that was cut short",
             "start again with the same --from-savepoint, or remove the directory",
         );
     }
     Ok(())
+}
+
+/// Whether a restore got so far that it says for whom. One that was cut short before that has changed nothing.
+fn has_begun_restoring(dir: &Path) -> Result<bool, Error> {
+    let names = files::names(&dir.join(RESTORING))?;
+    Ok(names.iter().any(|name| name != files::REPLACE_TEMP))
 }
 
 /// Refuses a directory that is neither empty nor Weir's, before anything is written to it.

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use weir_core::crash::{self, Sabotage};
 use weir_core::ports::{Delta, EpochLog, LogRecord};
-use weir_core::{Epoch, PortError, crash_point};
+use weir_core::{Digest, Epoch, PortError, RecordId, crash_point};
 
 use crate::dir::Ownership;
 use crate::error::Error;
@@ -31,6 +31,8 @@ const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 const SEGMENT_RECORDS_MAX: usize = crash::limit(2048, 8);
 /// The number of the first segment. Segments are dropped in order, so a log that has it has everything.
 const FIRST_SEGMENT: u64 = 1;
+/// Where a log begins that has less than everything from its first record on: what came before is in the store.
+const LATER_SEGMENT: u64 = FIRST_SEGMENT + 1;
 
 /// The log of one shard.
 pub(crate) struct SegmentLog {
@@ -43,6 +45,8 @@ pub(crate) struct SegmentLog {
     /// The last segment, open for writing.
     tail: Option<File>,
     poisoned: bool,
+    /// How a record is made durable.
+    sync: fn(&File) -> io::Result<()>,
     /// `None`: only to be read.
     ownership: Option<Arc<Ownership>>,
 }
@@ -77,7 +81,16 @@ impl SegmentLog {
 
     fn unread(dir: &Path, ownership: Option<Arc<Ownership>>) -> Self {
         let (segments, records, places) = Default::default();
-        Self { dir: dir.to_owned(), segments, records, places, tail: None, poisoned: false, ownership }
+        Self {
+            dir: dir.to_owned(),
+            segments,
+            records,
+            places,
+            tail: None,
+            poisoned: false,
+            sync: File::sync_data,
+            ownership,
+        }
     }
 
     fn read_segments(&mut self) -> Result<(), Error> {
@@ -106,11 +119,11 @@ impl SegmentLog {
         let mut found = Vec::new();
         let segment = Segment::scan(&self.dir, number, last, |record| found.push(record))?;
         for Found { offset, header, manifest } in found {
-            if self.records.last().is_some_and(|before| before.epoch.0 > header.epoch) {
-                let reason = "its epoch is older than that of the record before it";
+            if self.newest().is_some_and(|newest| newest.0 >= header.epoch) {
+                let reason = "its epoch is not younger than that of the record before it";
                 return Err(Error::Damaged { path: segment.path, offset, reason });
             }
-            self.records.push(LogRecord { epoch: Epoch(header.epoch), manifest });
+            self.records.push(record(Epoch(header.epoch), manifest));
             self.places.push(Place { segment: number, offset, header });
         }
         self.segments.push(segment);
@@ -128,9 +141,14 @@ impl SegmentLog {
         Ok(())
     }
 
+    /// The epoch of the last record.
+    fn newest(&self) -> Option<Epoch> {
+        self.records.last().map(|last| last.id.epoch)
+    }
+
     fn append_record(&mut self, epoch: Epoch, manifest: &[u8], deltas: &[Delta], sync: bool) -> Result<(), Error> {
-        if self.records.last().is_some_and(|last| last.epoch > epoch) {
-            return Err(Error::Invariant(format!("epoch {epoch} is appended to the log after a younger one")));
+        if let Some(newest) = self.newest().filter(|newest| *newest >= epoch) {
+            return Err(Error::Invariant(format!("epoch {epoch} is appended to the log after epoch {newest}")));
         }
         let header = Header::of(epoch.0, manifest, deltas);
         let len = header.record_len().ok_or_else(|| Error::Invariant("a log record beyond 2^64 bytes".to_owned()))?;
@@ -144,10 +162,15 @@ impl SegmentLog {
         tail.write_all(&head)
             .and_then(|()| deltas.iter().try_for_each(|delta| tail.write_all(&delta.payload)))
             .and_then(|()| crash_point!("log-written").map_err(io::Error::other))
-            .and_then(|()| if sync { make_durable(tail, &segment.path, segment.len + len) } else { Ok(()) })
             .map_err(Error::io("append to", &segment.path))?;
+        if sync && let Err(error) = make_durable(tail, self.sync, &segment.path, segment.len + len) {
+            // The record may be read back whole from the page cache, by the next process too, and not be on the disk:
+            // where the log decides it would count. Nobody was told of it, so it goes.
+            drop(tail.set_len(segment.len));
+            return Err(Error::io("sync", &segment.path)(error));
+        }
         self.places.push(Place { segment: segment.number, offset: segment.len, header });
-        self.records.push(LogRecord { epoch, manifest: Bytes::copy_from_slice(manifest) });
+        self.records.push(record(epoch, Bytes::copy_from_slice(manifest)));
         segment.len += len;
         segment.file_len = segment.len;
         segment.records += 1;
@@ -219,13 +242,32 @@ impl SegmentLog {
     }
 
     fn replace_all(&mut self, epoch: Epoch, manifest: &[u8]) -> Result<(), Error> {
+        let number = self.segments.first().map_or(FIRST_SEGMENT, |first| first.number);
+        self.remove_segments(1)?;
+        self.write_only(number, epoch, manifest)
+    }
+
+    /// Makes one record all of the log, and nothing that came before is in it: the store has that. Not safe to be cut
+    /// short; only a directory that does not count yet is changed so.
+    pub(crate) fn begin_later(&mut self, epoch: Epoch, manifest: &[u8]) -> Result<RecordId, Error> {
+        self.remove_segments(0)?;
+        self.write_only(LATER_SEGMENT, epoch, manifest)?;
+        Ok(record(epoch, Bytes::copy_from_slice(manifest)).id)
+    }
+
+    /// Removes all but the `kept` oldest segments, newest first: whatever a crash leaves is the beginning of the log.
+    fn remove_segments(&mut self, kept: usize) -> Result<(), Error> {
         self.tail = None;
-        while self.segments.len() > 1 {
+        while self.segments.len() > kept {
             let Some(segment) = self.segments.pop() else { break };
             fs::remove_file(&segment.path).map_err(Error::io("remove", &segment.path))?;
             files::sync_dir(&self.dir)?;
         }
-        let number = self.segments.first().map_or(FIRST_SEGMENT, |first| first.number);
+        Ok(())
+    }
+
+    /// Writes segment `number` anew, with one record: it is the whole log.
+    fn write_only(&mut self, number: u64, epoch: Epoch, manifest: &[u8]) -> Result<(), Error> {
         let header = Header::of(epoch.0, manifest, &[]);
         let path = Segment::path(&self.dir, number);
         let bytes = [&header.encode(), manifest].concat();
@@ -233,7 +275,7 @@ impl SegmentLog {
         let len = bytes.len() as u64;
         crash::synced(&path, len);
         self.segments = vec![Segment { number, path, len, file_len: len, records: 1 }];
-        self.records = vec![LogRecord { epoch, manifest: Bytes::copy_from_slice(manifest) }];
+        self.records = vec![record(epoch, Bytes::copy_from_slice(manifest))];
         self.places = vec![Place { segment: number, offset: 0, header }];
         Ok(())
     }
@@ -241,7 +283,7 @@ impl SegmentLog {
     fn trim_to(&mut self, durable: Epoch) -> Result<(), Error> {
         while let [first, _, ..] = self.segments.as_slice() {
             let (count, number) = (first.records, first.number);
-            let older = self.records.iter().take(count).all(|record| record.epoch < durable);
+            let older = self.records.iter().take(count).all(|record| record.id.epoch < durable);
             if !older || count >= self.records.len() {
                 return Ok(());
             }
@@ -262,6 +304,22 @@ impl SegmentLog {
         self.places
             .get(index)
             .ok_or_else(|| Error::Invariant(format!("record {index} of an epoch log that has {}", self.places.len())))
+    }
+
+    /// How many records a store that holds `applied` has of those up to `index`.
+    fn applied_records(&self, applied: Option<&RecordId>, index: usize) -> Result<usize, Error> {
+        let begins = || self.records.first().map_or(Epoch(0), |record| record.id.epoch);
+        let disagree = |log| Err(Error::Disagree { path: self.dir.clone(), applied: applied.cloned(), log });
+        let Some(applied) = applied else {
+            // Into an empty store everything is replayed: if everything is there.
+            let is_whole = self.segments.first().is_some_and(|first| first.number == FIRST_SEGMENT);
+            return if is_whole { Ok(0) } else { disagree(format!("begins at epoch {}", begins())) };
+        };
+        match self.records.iter().take(index + 1).position(|record| record.id == *applied) {
+            Some(at) => Ok(at + 1),
+            None if begins() > applied.epoch => disagree(format!("begins at epoch {}", begins())),
+            None => disagree("does not hold that record".to_owned()),
+        }
     }
 
     /// Reads a record's payload, and checks it again: days may have passed since it was written.
@@ -299,22 +357,14 @@ impl EpochLog for SegmentLog {
 
     fn replay(
         &self,
-        applied: Epoch,
+        applied: Option<&RecordId>,
         index: usize,
-        each: &mut dyn FnMut(Epoch, Delta) -> Result<(), PortError>,
+        each: &mut dyn FnMut(&RecordId, Delta) -> Result<(), PortError>,
     ) -> Result<(), PortError> {
         self.place(index)?;
-        let first = self.records.first().map_or(Epoch(0), |record| record.epoch);
-        // Into an empty store everything is replayed, whatever the number of the first epoch: if it is the first.
-        let is_whole = applied == Epoch(0) && self.segments.first().is_some_and(|s| s.number == FIRST_SEGMENT);
-        if !is_whole && first > applied.next() {
-            let log = format!("begins at epoch {first}");
-            return Err(Error::Disagree { path: self.dir.clone(), applied: applied.0, log }.into());
-        }
-        for (record, place) in self.records.iter().zip(&self.places).take(index + 1) {
-            if record.epoch > applied {
-                each(record.epoch, Delta { entries: place.header.entries, payload: self.payload(place)? })?;
-            }
+        let done = self.applied_records(applied, index)?;
+        for (record, place) in self.records.iter().zip(&self.places).take(index + 1).skip(done) {
+            each(&record.id, Delta { entries: place.header.entries, payload: self.payload(place)? })?;
         }
         Ok(())
     }
@@ -337,12 +387,18 @@ impl Drop for SegmentLog {
 }
 
 /// What the commit of an epoch waits for: its record is on disk.
-fn make_durable(segment: &File, path: &Path, len: u64) -> io::Result<()> {
+fn make_durable(segment: &File, sync: fn(&File) -> io::Result<()>, path: &Path, len: u64) -> io::Result<()> {
     if !crash::sabotaged(Sabotage::NoDurableLog) {
-        segment.sync_data()?;
+        sync(segment)?;
         crash::synced(path, len);
     }
     crash_point!("log-synced").map_err(io::Error::other)
+}
+
+/// A record, as its manifest makes it.
+fn record(epoch: Epoch, manifest: Bytes) -> LogRecord {
+    let digest = Digest(blake3::hash(&manifest).to_hex().to_string());
+    LogRecord { id: RecordId { epoch, digest }, manifest }
 }
 
 /// Whether the log in `dir` has ever been written to.
@@ -373,4 +429,32 @@ fn segment_number(name: &str) -> Option<u64> {
 /// Whether a file of this name is part of a log.
 pub(crate) fn is_segment(name: &str) -> bool {
     segment_number(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::{JobName, ShardId};
+
+    use super::*;
+    use crate::StateDir;
+
+    /// After a failed `fsync` the pages count as clean: the record reads back whole and is not on the disk.
+    #[test]
+    fn a_record_that_could_not_be_synced_does_not_count_for_the_next_process() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let job = JobName::new("orders").expect("legal");
+        let dir = StateDir::open(temp.path(), &job, ShardId(0)).expect("opens");
+        let ownership = dir.ownership();
+        let mut log = SegmentLog::open(&temp.path().join("log"), Arc::clone(&ownership)).expect("log");
+        log.append(Epoch(1), b"one", &[], true).expect("appends");
+        log.sync = |_| Err(io::Error::other("the disk said EIO"));
+        let error = log.append(Epoch(2), b"two", &[], true).expect_err("is not durable");
+        assert!(error.to_string().contains("failed to sync"), "{error}");
+        assert!(log.append(Epoch(2), b"two", &[], true).expect_err("poisoned").to_string().contains("no more writes"));
+        drop(log);
+        let mut log = SegmentLog::open(&temp.path().join("log"), ownership).expect("opens again");
+        assert_eq!(log.records().iter().map(|record| record.id.epoch.0).collect::<Vec<_>>(), [1]);
+        assert_eq!(log.torn_bytes(), 0);
+        log.append(Epoch(2), b"again", &[], true).expect("goes on");
+    }
 }

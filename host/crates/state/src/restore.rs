@@ -11,8 +11,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weir_core::ports::EpochLog;
-use weir_core::{Digest, JobName, ShardId};
+use weir_core::ports::{EpochLog, StateStore as _};
+use weir_core::{Digest, Epoch, JobName, PortError, ShardId};
 
 use crate::dir::Ownership;
 use crate::error::Error;
@@ -56,8 +56,12 @@ impl Savepoint {
         clear(path, &identity)?;
         let restoring = path.join(RESTORING);
         if let Err(error) = self.copy_to(&restoring, progress) {
-            // Nothing of it can be used: the directory is as empty as it was. The error that counts is the first.
-            drop(fs::remove_dir_all(&restoring));
+            // Nothing of it can be used: the directory is as empty as it was. The error that counts is the first. Last
+            // goes what says for whom it was: cut short, it can be done again.
+            let parts = ["log", "store"].map(|part| files::remove_dir(&restoring.join(part)));
+            if parts.iter().all(Result::is_ok) {
+                drop(fs::remove_dir_all(&restoring));
+            }
             return Err(error);
         }
         let ownership = Arc::new(Ownership::new(lock));
@@ -81,7 +85,7 @@ impl Savepoint {
         }
         // A start that got no further than its names has no state.
         let is_empty = !log::has_bytes(&path.join("log"))?
-            && StoreReader::open(&path.join("store"))?.is_none_or(|store| store.applied().0 == 0);
+            && StoreReader::open(&path.join("store"))?.is_none_or(|store| store.applied().is_none());
         match is_empty {
             true => Ok(false),
             false => Err(Error::Foreign {
@@ -114,10 +118,19 @@ impl Restoring {
         Ok(Box::new(SegmentLog::open(&dir, Arc::clone(&self.ownership))?))
     }
 
-    /// The restored store. Drop it before [`Restoring::finish`].
-    pub fn store(&self, memory_bytes: u64) -> Result<RocksStore, Error> {
-        let dir = self.path.join(RESTORING).join("store");
-        RocksStore::open(&dir, memory_bytes, Arc::clone(&self.ownership))
+    /// Makes what was restored the beginning of another job: the store is brought up to record `index` of the log, and
+    /// `first`, an empty epoch that follows it, becomes the only record. It stands where a log does that lacks its
+    /// beginning, and the store holds that very record: if the store is lost, nothing can be mistaken for all of it.
+    pub fn fork(&self, index: usize, first: (Epoch, &[u8]), memory_bytes: u64) -> Result<(), PortError> {
+        let dir = self.path.join(RESTORING);
+        let store = RocksStore::open(&dir.join("store"), memory_bytes, Arc::clone(&self.ownership))?;
+        let mut log = SegmentLog::open(&dir.join("log"), Arc::clone(&self.ownership))?;
+        let applied = store.applied();
+        log.replay(applied.as_ref(), index, &mut |record, delta| store.apply(record, vec![delta]))?;
+        let (epoch, manifest) = first;
+        let record = log.begin_later(epoch, manifest)?;
+        store.apply(&record, Vec::new())?;
+        store.flush()
     }
 
     /// Makes it the state directory of the job.

@@ -10,16 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DEFAULT_COLUMN_FAMILY_NAME, Range};
-use weir_core::key_group::{KEY_GROUPS, KeyGroup};
-use weir_core::ports::{Delta, KeyedState, StateStore};
-use weir_core::{Epoch, OperatorId, PortError};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DEFAULT_COLUMN_FAMILY_NAME};
+use weir_core::ports::{Delta, KeyedState, StateBytes, StateStore};
+use weir_core::{Digest, Epoch, OperatorId, PortError, RecordId};
 
-use crate::delta::operator_prefix;
 use crate::dir::Ownership;
 use crate::error::Error;
 use crate::task::TaskState;
-use applier::{APPLIED_EPOCH, Failure, Progress};
+use applier::{APPLIED, Failure, Progress};
 use options::Budget;
 
 pub(crate) use reader::{Entries, StoreReader};
@@ -67,17 +65,24 @@ impl RocksStore {
         Ok(Self { shared, budget, tasks: Mutex::default(), applier: Some(applier) })
     }
 
-    /// The last epoch that is applied; after `join`, the last one handed over.
-    pub fn applied(&self) -> Epoch {
-        Epoch(self.shared.applied())
+    /// The last record that is applied; after `join`, the last one handed over.
+    pub fn applied(&self) -> Option<RecordId> {
+        self.shared.progress.record()
     }
 }
 
-/// The epoch that the store holds; 0 before the first.
-fn read_applied(db: &DB, path: &Path) -> Result<u64, Error> {
-    let Some(bytes) = db.get(APPLIED_EPOCH).map_err(|error| Error::store("read", path, error))? else { return Ok(0) };
-    let wrong = |bytes: Vec<u8>| Error::Invariant(format!("the store's epoch has {} bytes instead of 8", bytes.len()));
-    Ok(u64::from_le_bytes(bytes.try_into().map_err(wrong)?))
+/// The record that the store holds; `None` before the first.
+fn read_applied(db: &DB, path: &Path) -> Result<Option<RecordId>, Error> {
+    let Some(bytes) = db.get(APPLIED).map_err(|error| Error::store("read", path, error))? else { return Ok(None) };
+    let wrong = || Error::Invariant(format!("the store names its record in {} bytes", bytes.len()));
+    let (epoch, digest) = bytes.split_first_chunk::<8>().ok_or_else(wrong)?;
+    let digest = Digest(String::from_utf8(digest.to_vec()).map_err(|_| wrong())?);
+    Ok(Some(RecordId { epoch: Epoch(u64::from_le_bytes(*epoch)), digest }))
+}
+
+/// What [`read_applied`] reads.
+fn applied_bytes(record: &RecordId) -> Vec<u8> {
+    [&record.epoch.0.to_le_bytes()[..], record.digest.0.as_bytes()].concat()
 }
 
 impl StateStore for RocksStore {
@@ -87,18 +92,19 @@ impl StateStore for RocksStore {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|(_, used)| used.strong_count() > 0);
         tasks.push((operator, Arc::downgrade(&used)));
+        self.shared.progress.measure(operator);
         Box::new(TaskState::new(Arc::clone(&self.shared), operator, budget, used))
     }
 
-    fn apply(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), PortError> {
-        Ok(self.shared.progress.hand_over(epoch, deltas).map_err(|failure| self.shared.error(failure))?)
+    fn apply(&self, record: &RecordId, deltas: Vec<Delta>) -> Result<(), PortError> {
+        Ok(self.shared.progress.hand_over(record, deltas).map_err(|failure| self.shared.error(failure))?)
     }
 
     fn has_room(&self) -> bool {
         self.shared.progress.has_room()
     }
 
-    fn applied(&self) -> Epoch {
+    fn applied(&self) -> Option<RecordId> {
         RocksStore::applied(self)
     }
 
@@ -114,21 +120,15 @@ impl StateStore for RocksStore {
         Ok(self.shared.progress.flush().map_err(|failure| self.shared.error(failure))?)
     }
 
-    fn bytes(&self, operator: OperatorId) -> u64 {
-        // One range for each key group. The end is the prefix of the next operator, or of the next key group.
-        let bounds: Vec<([u8; 4], [u8; 4])> = (0..KEY_GROUPS)
-            .map(|group| {
-                let begin = operator_prefix(KeyGroup(group), operator);
-                (begin, u32::from_be_bytes(begin).wrapping_add(1).to_be_bytes())
-            })
-            .collect();
-        let ranges: Vec<Range<'_>> = bounds.iter().map(|(begin, end)| Range::new(begin, end)).collect();
-        let disk: u64 = self.shared.db.get_approximate_sizes(&ranges).iter().sum();
+    fn hurry(&self) {
+        self.shared.progress.hurry();
+    }
+
+    fn bytes(&self, operator: OperatorId) -> StateBytes {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let of_operator = tasks.iter().filter(|(owner, _)| *owner == operator);
-        let memory: u64 =
-            of_operator.filter_map(|(_, used)| used.upgrade()).map(|used| used.load(Ordering::Relaxed)).sum();
-        disk + memory
+        let memory = of_operator.filter_map(|(_, used)| used.upgrade()).map(|used| used.load(Ordering::Relaxed)).sum();
+        StateBytes { disk: self.shared.progress.disk_bytes(operator), memory }
     }
 }
 

@@ -78,8 +78,7 @@ impl TaskState {
                 let (table, key) = wanted(at);
                 // A key may be asked for twice.
                 let entry = self.layers.find(table, key);
-                self.found[at] =
-                    entry.unwrap_or_else(|| self.layers.insert(table, key.hash, state_key, value.as_deref()));
+                self.found[at] = entry.unwrap_or_else(|| self.layers.insert(table, state_key, value.as_deref()));
             }
         }
         Ok(())
@@ -118,7 +117,7 @@ impl KeyedState for TaskState {
         let entry = self.layers.find(table, key).unwrap_or_else(|| {
             self.keys.clear();
             delta::push_key(&mut self.keys, self.operator, table, key);
-            self.layers.insert(table, key.hash, &self.keys, None)
+            self.layers.insert(table, &self.keys, None)
         });
         if self.layers.change(entry, value) {
             self.active.push(entry);
@@ -139,6 +138,8 @@ impl KeyedState for TaskState {
             delta::push_entry(&mut payload, key, value);
             self.layers.seal(entry, epoch.0);
         }
+        self.layers.seal_active(epoch.0);
+        self.used.store(self.layers.bytes(), Ordering::Relaxed);
         let entries = self.active.len() as u64;
         self.active.clear();
         Delta { entries, payload: Bytes::from(payload) }
@@ -151,5 +152,9 @@ impl KeyedState for TaskState {
 
     fn bytes(&self) -> u64 {
         self.layers.bytes()
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.layers.is_full(self.shared.applied(), self.budget)
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir_core::ports::{Delta, EpochLog as _, LogRecord};
-use weir_core::{Epoch, JobName, OperatorId, PortError, ShardId, TableId};
+use weir_core::{Epoch, JobName, OperatorId, PortError, RecordId, ShardId, TableId};
 
 use crate::delta;
 use crate::error::Error;
@@ -159,9 +159,9 @@ impl StoreView {
         Ok(Self { path: path.to_owned(), store: StoreReader::open(path)? })
     }
 
-    /// The epoch that it holds on disk; 0 while it has never held one.
-    pub fn applied(&self) -> Epoch {
-        self.store.as_ref().map_or(Epoch(0), StoreReader::applied)
+    /// The record that it holds on disk; `None` while it has never held one.
+    pub fn applied(&self) -> Option<&RecordId> {
+        self.store.as_ref().and_then(StoreReader::applied)
     }
 
     /// Bytes on disk. Files may come and go meanwhile.
@@ -173,11 +173,11 @@ impl StoreView {
 
     /// The state as of record `index` of `log`.
     pub fn as_of(self, log: &LogView, index: usize) -> Result<Snapshot, PortError> {
-        let (applied, records) = (self.applied(), log.records());
-        let holds = records.get(index).map_or(Epoch(0), |record| record.epoch);
-        if applied > holds {
-            let log = format!("is wanted as of epoch {holds}");
-            return Err(Error::Disagree { path: self.path, applied: applied.0, log }.into());
+        let applied = self.applied();
+        let holds = log.records().get(index).map_or(Epoch(0), |record| record.id.epoch);
+        if applied.is_some_and(|applied| applied.epoch > holds) {
+            let (applied, log) = (applied.cloned(), format!("is wanted as of epoch {holds}"));
+            return Err(Error::Disagree { path: self.path, applied, log }.into());
         }
         let mut changes = BTreeMap::new();
         log.0.replay(applied, index, &mut |_, delta| overlay(&mut changes, &delta).map_err(PortError::from))?;

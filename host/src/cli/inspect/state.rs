@@ -35,7 +35,8 @@ pub(super) fn text(survey: &Survey) -> String {
     match &survey.store {
         Ok(store) => {
             let bytes = store.bytes().map_or_else(|_| "unknown size".to_owned(), |bytes| Size(bytes).to_string());
-            lines.add("store", format_args!("epoch {} applied, {bytes}", store.applied()));
+            let applied = store.applied().map_or_else(|| "nothing".to_owned(), ToString::to_string);
+            lines.add("store", format_args!("{applied} applied, {bytes}"));
         }
         Err(error) => lines.add("store", format_args!("{error:#}")),
     }
@@ -163,7 +164,10 @@ impl Lines {
 pub(super) fn json(survey: &Survey) -> Value {
     let view = &survey.view;
     let store = match &survey.store {
-        Ok(store) => json!({"applied_epoch": store.applied(), "bytes": store.bytes().ok()}),
+        Ok(store) => {
+            let (epoch, digest) = store.applied().map(|record| (record.epoch, record.digest.clone())).unzip();
+            json!({"applied_epoch": epoch.unwrap_or_default(), "applied_digest": digest, "bytes": store.bytes().ok()})
+        }
         Err(error) => json!({"error": format!("{error:#}")}),
     };
     let positions = survey.committed.iter().flatten();

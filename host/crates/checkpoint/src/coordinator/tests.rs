@@ -88,6 +88,33 @@ fn a_stop_during_an_epoch_brings_one_more() {
 }
 
 #[test]
+fn a_full_task_brings_the_next_barrier_early_and_once() {
+    let mut c = Coordinator::new(PACE, Epoch(7), 1);
+    assert_eq!(c.step(tick(1, true)), None);
+    assert_eq!(c.step(Event::Full(Epoch(7))), None);
+    assert_eq!(c.next_tick(), Duration::ZERO);
+    assert_eq!(c.step(tick(2, true)), Some(Command::Barrier { epoch: Epoch(8), last: false }));
+    assert_eq!(c.step(Event::Full(Epoch(7))), None, "the barrier is on its way to it");
+    c.step(Event::Sealed(Epoch(8)));
+    assert_eq!(c.step(Event::Full(Epoch(8))), None, "another one, behind the barrier");
+    c.step(Event::Flushed(Epoch(8)));
+    c.step(Event::Logged(Epoch(8)));
+    c.step(Event::Verified(Epoch(8)));
+    c.step(Event::Committed(Epoch(8)));
+    assert_eq!(c.step(tick(3, false)), Some(Command::Barrier { epoch: Epoch(9), last: false }));
+    for event in [
+        Event::Sealed(Epoch(9)),
+        Event::Flushed(Epoch(9)),
+        Event::Logged(Epoch(9)),
+        Event::Verified(Epoch(9)),
+        Event::Committed(Epoch(9)),
+    ] {
+        c.step(event);
+    }
+    assert_eq!(c.step(tick(50, true)), None, "it was told for one epoch");
+}
+
+#[test]
 fn an_idle_job_is_kept_alive() {
     let mut c = Coordinator::new(PACE, Epoch(3), 1);
     assert_eq!(c.step(tick(3_599_999, false)), None);

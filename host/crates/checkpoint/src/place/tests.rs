@@ -60,7 +60,15 @@ fn decide(
     certain: bool,
     dropped: &[&str],
 ) -> Result<Start, Refusal> {
-    let facts = Facts { job: &job(), shard: ShardId(0), log, committed, place, stateless: false };
+    let facts = Facts {
+        job: &job(),
+        shard: ShardId(0),
+        log,
+        committed,
+        place,
+        delivery: Delivery::ExactlyOnce,
+        stateless: false,
+    };
     start(facts, &Since { certain, dropped: &|s| dropped.contains(&&*s.split.topic) })
 }
 

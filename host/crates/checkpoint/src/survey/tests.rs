@@ -1,5 +1,5 @@
 //! What is made of a directory without its pipeline.
-use weir_core::{AttemptId, SplitId, SplitState};
+use weir_core::{AttemptId, Epoch, SplitId, SplitState};
 
 use super::*;
 use crate::manifest::FORMAT;
@@ -58,8 +58,7 @@ fn the_place_of_the_marker_is_that_of_the_last_epoch() {
 
 #[test]
 fn a_start_is_decided_as_the_job_itself_would() {
-    let start =
-        |log: &[(Manifest, Digest)], committed: &[Committed]| start(&job(), ShardId(0), log, committed, Epoch(0));
+    let start = |log: &[(Manifest, Digest)], committed: &[Committed]| start(&job(), ShardId(0), log, committed, None);
     let resumed = Ok(Start::Resume { index: 0, ahead: None });
     let kafka = log("in", MarkerPlace::Splits, EO);
     let mine = committed(&kafka, SplitId::new("in", 0), 70);
@@ -78,8 +77,12 @@ fn a_start_is_decided_as_the_job_itself_would() {
 
 #[test]
 fn only_what_was_acknowledged_is_certain() {
-    assert_eq!(certain(&log("in", MarkerPlace::Splits, EO), Epoch(7)), Some(0));
-    assert_eq!(certain(&log("in", MarkerPlace::Splits, EO), Epoch(6)), None);
-    assert_eq!(certain(&log("in", MarkerPlace::Splits, ALO), Epoch(6)), Some(0));
-    assert_eq!(certain(&[], Epoch(0)), None);
+    let written = log("in", MarkerPlace::Splits, EO);
+    let mine = RecordId { epoch: Epoch(7), digest: written[0].1.clone() };
+    assert_eq!(certain(&written, Some(&mine)), Some(0));
+    assert_eq!(certain(&written, None), None);
+    let other = RecordId { digest: log("elsewhere", MarkerPlace::Splits, EO)[0].1.clone(), ..mine };
+    assert_eq!(certain(&written, Some(&other)), None, "the same number, another record");
+    assert_eq!(certain(&log("in", MarkerPlace::Splits, ALO), None), Some(0));
+    assert_eq!(certain(&[], None), None);
 }

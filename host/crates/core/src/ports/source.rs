@@ -34,6 +34,11 @@ pub trait SourceConnector: Send + Sync {
 
     /// True when the read has an end (a bounded Kafka read, a file, stdin).
     fn is_bounded(&self) -> bool;
+
+    /// How many of its clients do not come back, were left behind, and still are there.
+    fn left_behind(&self) -> usize {
+        0
+    }
 }
 
 /// What one call of [`SourceReader::poll`] brought.

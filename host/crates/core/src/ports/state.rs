@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::fault::PortError;
-use crate::ids::{Epoch, OperatorId, TableId};
+use crate::ids::{Epoch, OperatorId, RecordId, TableId};
 
 /// A key and its hash (`key_group::key_hash`), computed once per batch.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +49,21 @@ pub trait KeyedState: Send {
     /// `epoch` holds: its sealed overlay joins the committed layer.
     fn commit(&mut self, epoch: Epoch);
 
-    /// Bytes of overlays, committed layer and cache.
+    /// Bytes of overlays, committed layer and cache: what there is in memory.
     fn bytes(&self) -> u64;
+
+    /// True while changes that the store does not hold yet fill the task's share of the budget: only they cannot leave
+    /// memory. Whoever sees it takes no more input until their epoch is applied.
+    fn is_full(&mut self) -> bool;
+}
+
+/// The size of an operator's keyed state, estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateBytes {
+    /// In the store, as of its last flush.
+    pub disk: u64,
+    /// In its tasks: what is not in the store yet, and what is read often.
+    pub memory: u64,
 }
 
 /// The state of one shard. Lives as long as the job; tasks come and go. Sync: shared by tasks and coordinator.
@@ -58,17 +71,18 @@ pub trait StateStore: Send + Sync {
     /// State of `operator` for a new task. `share` is the part of the memory budget, as (part, of parts).
     fn open(&self, operator: OperatorId, share: (u32, u32)) -> Box<dyn KeyedState>;
 
-    /// Hands over the deltas of an epoch that holds, to be applied in the background, in order. Blocks while too much
-    /// waits. `applied` only ever grows.
-    fn apply(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), PortError>;
+    /// Hands over the deltas of a record whose epoch holds, to be applied in the background, in order. Blocks while too
+    /// much waits. `applied` only ever grows.
+    fn apply(&self, record: &RecordId, deltas: Vec<Delta>) -> Result<(), PortError>;
 
     /// False while [`StateStore::apply`] would block. A store that has failed has room: its error is waiting.
     fn has_room(&self) -> bool {
         true
     }
 
-    /// The last epoch whose changes reads of the store see: what a recovery in place need not replay. Only grows.
-    fn applied(&self) -> Epoch;
+    /// The record whose changes reads of the store see, with those of all before it: what a recovery in place need not
+    /// replay. `None` before the first. Its epoch only grows.
+    fn applied(&self) -> Option<RecordId>;
 
     /// The last epoch whose changes the store holds durably: log records up to it may be trimmed.
     fn durable(&self) -> Epoch;
@@ -79,15 +93,18 @@ pub trait StateStore: Send + Sync {
     /// Applies and flushes everything: a clean stop then needs no replay.
     fn flush(&self) -> Result<(), PortError>;
 
-    /// Estimated bytes on disk and in memory of `operator`.
-    fn bytes(&self, operator: OperatorId) -> u64;
+    /// Applies what waits at once: a task has no room until then. Does not wait for it.
+    fn hurry(&self);
+
+    /// Estimated size of `operator`. Asks nobody: a disk that hangs must not hang who only wants to know.
+    fn bytes(&self, operator: OperatorId) -> StateBytes;
 }
 
 /// One record of the epoch log, as read back.
 #[derive(Debug, Clone)]
 pub struct LogRecord {
-    /// The epoch; more than one record may carry the same number, from different attempts.
-    pub epoch: Epoch,
+    /// Its epoch, and the digest of its manifest.
+    pub id: RecordId,
     /// The manifest, verbatim: the log does not look inside.
     pub manifest: Bytes,
 }
@@ -108,12 +125,14 @@ pub trait EpochLog: Send {
     /// Replaces the whole log by one record (a first start that is tried again): temp file and rename.
     fn replace(&mut self, epoch: Epoch, manifest: &[u8]) -> Result<(), PortError>;
 
-    /// Hands the deltas of records after `applied` up to and including `records()[index]` to `each`, oldest first.
+    /// Hands the deltas of the records behind `applied` up to and including `records()[index]` to `each`, oldest first.
+    /// `applied` must be one of them: a number alone proves nothing. With `None` the log must hold everything since
+    /// its beginning. Otherwise it is `Fault::Corrupt`, and `each` has seen nothing.
     fn replay(
         &self,
-        applied: Epoch,
+        applied: Option<&RecordId>,
         index: usize,
-        each: &mut dyn FnMut(Epoch, Delta) -> Result<(), PortError>,
+        each: &mut dyn FnMut(&RecordId, Delta) -> Result<(), PortError>,
     ) -> Result<(), PortError>;
 
     /// Drops whole segments whose records all are older than `durable`; never the last record.

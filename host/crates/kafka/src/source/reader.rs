@@ -11,6 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::{Poll, SourceReader, SplitProgress, Verified};
 use weir_core::{PortError, SplitState};
 
+use super::LeftBehind;
 use super::discovery::{Ends, Silence};
 use super::gate::Question;
 use super::handover::Handover;
@@ -41,6 +42,8 @@ pub(super) struct Reader {
     alive: Option<Sender<Infallible>>,
     done: Receiver<Infallible>,
     threads: Vec<JoinHandle<()>>,
+    /// Where a thread goes that does not let go of its client.
+    pub left_behind: LeftBehind,
 }
 
 impl Reader {
@@ -69,6 +72,7 @@ impl Reader {
             alive: Some(alive),
             done,
             threads: Vec::new(),
+            left_behind: LeftBehind::default(),
         }
     }
 
@@ -169,6 +173,8 @@ impl Drop for Reader {
             Err(RecvTimeoutError::Timeout) => {
                 metrics::counter!("weir_kafka_clients_abandoned_total").increment(1);
                 tracing::warn!("the Kafka client does not let go; abandoned");
+                let stuck = self.threads.drain(..).find(|thread| !thread.is_finished());
+                self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).extend(stuck);
             }
             Ok(never) => match never {},
         }

@@ -122,7 +122,7 @@ mod tests {
     fn the_bytes_of_the_description_are_pinned() {
         let contents = golden();
         assert_eq!(contents.encode().0, GOLDEN);
-        assert_eq!((contents.identity.job.as_str(), contents.files.len()), ("golden", 9));
+        assert_eq!((contents.identity.job.as_str(), contents.files.len()), ("golden", 8));
         assert_eq!(contents.holds.as_ref().map(|held| held.epoch), Some(Epoch(9)));
         let unknown = Contents { holds: None, ..contents };
         assert_eq!(Contents::decode(&unknown.encode().0).map(|(contents, _)| contents), Ok(unknown));

@@ -1,28 +1,30 @@
 //! The one thread that writes to RocksDB, and the queue in front of it.
 //!
 //! ```text
-//! apply() ─► queue ─► (each second, or at half of the queue's budget) ─► one batch with `applied_epoch` ─► published
+//! apply() ─► queue ─► (each second, or at half of the queue's budget) ─► one batch with its record ─► published
 //!                                                                         └► now and then: flush ─► durable
 //! ```
 //!
 //! The write-ahead log of RocksDB is off: what it holds beyond its last flush comes back from the epoch log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use rocksdb::{DB, WriteBatch, WriteOptions};
+use rocksdb::{DB, Range, WriteBatch, WriteOptions};
 use weir_core::crash::{self, Injected};
+use weir_core::key_group::{KEY_GROUPS, KeyGroup};
 use weir_core::ports::Delta;
-use weir_core::{Epoch, crash_point};
+use weir_core::{OperatorId, RecordId, crash_point};
 
+use super::applied_bytes;
 use crate::delta;
 use crate::error::Error;
 
-/// Where the store keeps its epoch. No key group is 0xFFFF, so no state key begins like this.
-pub(super) const APPLIED_EPOCH: &[u8] = b"\xff\xffapplied_epoch";
+/// Where the store names the record that it holds. No key group is 0xFFFF, so no state key begins like this.
+pub(super) const APPLIED: &[u8] = b"\xff\xffapplied";
 
 /// How long a delta waits for others to be merged with.
 const APPLY_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,6 +44,7 @@ pub(super) struct Progress {
     wake: Condvar,
     /// Something was done, or failed.
     done: Condvar,
+    /// The epoch of `Queue::record`, for the hot path.
     applied: AtomicU64,
     durable: AtomicU64,
     waiting_max: u64,
@@ -49,7 +52,9 @@ pub(super) struct Progress {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(Epoch, Vec<Delta>)>,
+    /// What reads from RocksDB see.
+    record: Option<RecordId>,
+    waiting: VecDeque<(RecordId, Vec<Delta>)>,
     waiting_bytes: u64,
     /// When the oldest of `waiting` came.
     since: Option<Instant>,
@@ -57,6 +62,8 @@ struct Queue {
     /// Somebody waits for everything up to here to be applied, or flushed.
     apply_to: u64,
     flush_to: u64,
+    /// Bytes on disk of each operator; `None` until they are looked for.
+    disk: BTreeMap<OperatorId, Option<u64>>,
     stop: bool,
     failure: Option<Failure>,
 }
@@ -74,8 +81,10 @@ pub(super) enum Failure {
 
 /// What the applier does next.
 struct Work {
-    epochs: VecDeque<(Epoch, Vec<Delta>)>,
+    epochs: VecDeque<(RecordId, Vec<Delta>)>,
     flush: bool,
+    /// Operators whose size nobody knows.
+    unmeasured: Vec<OperatorId>,
 }
 
 /// What a restart would have to replay.
@@ -88,8 +97,9 @@ struct Unflushed {
 }
 
 impl Progress {
-    pub(super) fn new(applied: u64, waiting_max: u64) -> Self {
-        let queue = Queue { handed_over: applied, ..Queue::default() };
+    pub(super) fn new(record: Option<RecordId>, waiting_max: u64) -> Self {
+        let applied = record.as_ref().map_or(0, |record| record.epoch.0);
+        let queue = Queue { record, handed_over: applied, ..Queue::default() };
         Self {
             queue: Mutex::new(queue),
             wake: Condvar::new(),
@@ -105,6 +115,11 @@ impl Progress {
         self.applied.load(Ordering::Acquire)
     }
 
+    /// The record of that epoch.
+    pub(super) fn record(&self) -> Option<RecordId> {
+        self.lock().record.clone()
+    }
+
     /// The last epoch that is on disk in RocksDB.
     pub(super) fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
@@ -117,15 +132,15 @@ impl Progress {
     }
 
     /// Queues an epoch; waits while too much waits already.
-    pub(super) fn hand_over(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), Failure> {
+    pub(super) fn hand_over(&self, record: &RecordId, deltas: Vec<Delta>) -> Result<(), Failure> {
         let mut queue = self.wait_until(self.lock(), |queue| queue.waiting_bytes < self.waiting_max)?;
-        if epoch.0 <= queue.handed_over {
-            let before = queue.handed_over;
+        if record.epoch.0 <= queue.handed_over {
+            let (epoch, before) = (record.epoch, queue.handed_over);
             return Err(Failure::Broken(format!("epoch {epoch} is applied after epoch {before}")));
         }
-        queue.handed_over = epoch.0;
+        queue.handed_over = record.epoch.0;
         queue.waiting_bytes += bytes_of(&deltas);
-        queue.waiting.push_back((epoch, deltas));
+        queue.waiting.push_back((record.clone(), deltas));
         queue.since.get_or_insert_with(Instant::now);
         drop(queue);
         self.wake.notify_one();
@@ -149,6 +164,25 @@ impl Progress {
         queue.flush_to = queue.flush_to.max(target);
         self.wake.notify_one();
         self.wait_until(queue, |_| self.durable() >= target).map(drop)
+    }
+
+    /// Has what waits applied at once.
+    pub(super) fn hurry(&self) {
+        let mut queue = self.lock();
+        queue.apply_to = queue.handed_over;
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// From now on the size of `operator` on disk is known, a little later.
+    pub(super) fn measure(&self, operator: OperatorId) {
+        self.lock().disk.entry(operator).or_default();
+        self.wake.notify_one();
+    }
+
+    /// Bytes on disk of `operator`, as of the last flush.
+    pub(super) fn disk_bytes(&self, operator: OperatorId) -> u64 {
+        self.lock().disk.get(&operator).copied().flatten().unwrap_or_default()
     }
 
     /// Ends the thread; what still waits comes back from the log.
@@ -188,14 +222,15 @@ impl Progress {
             let flush = queue.flush_to > self.durable();
             let hurry = flush || queue.apply_to > self.applied() || queue.waiting_bytes >= self.waiting_max / 2;
             let age = queue.since.map(|since| since.elapsed());
-            if hurry || age.is_some_and(|age| age >= APPLY_INTERVAL) {
+            let unmeasured: Vec<_> = queue.disk.iter().filter(|disk| disk.1.is_none()).map(|disk| *disk.0).collect();
+            if hurry || !unmeasured.is_empty() || age.is_some_and(|age| age >= APPLY_INTERVAL) {
                 queue.waiting_bytes = 0;
                 queue.since = None;
                 let epochs = std::mem::take(&mut queue.waiting);
                 drop(queue);
                 // There is room again.
                 self.done.notify_all();
-                return Some(Work { epochs, flush });
+                return Some(Work { epochs, flush, unmeasured });
             }
             queue = match age {
                 // New work wakes the thread up too early; it looks again.
@@ -230,6 +265,7 @@ pub(super) fn run(db: &DB, progress: &Progress) {
         let done = apply(db, progress, work.epochs, &mut unflushed).and_then(|()| {
             if work.flush || unflushed.is_too_much() { flush(db, progress, &mut unflushed) } else { Ok(()) }
         });
+        measure(db, progress, &work.unmeasured);
         if let Err(failure) = done {
             tracing::error!(?failure, "the store takes no more epochs");
             progress.fail(failure);
@@ -239,14 +275,14 @@ pub(super) fn run(db: &DB, progress: &Progress) {
     }
 }
 
-/// Merges the epochs, the youngest value of a key winning, and writes them in one batch with their number.
+/// Merges the epochs, the youngest value of a key winning, and writes them in one batch with the record they lead to.
 fn apply(
     db: &DB,
     progress: &Progress,
-    epochs: VecDeque<(Epoch, Vec<Delta>)>,
+    epochs: VecDeque<(RecordId, Vec<Delta>)>,
     unflushed: &mut Unflushed,
 ) -> Result<(), Failure> {
-    let Some(&(epoch, _)) = epochs.back() else { return Ok(()) };
+    let Some((record, _)) = epochs.back().cloned() else { return Ok(()) };
     let mut merged: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
     for delta in epochs.iter().flat_map(|(_, deltas)| deltas) {
         unflushed.log_bytes += delta.payload.len() as u64;
@@ -262,7 +298,7 @@ fn apply(
             None => batch.delete(key),
         }
     }
-    batch.put(APPLIED_EPOCH, epoch.0.to_le_bytes());
+    batch.put(APPLIED, applied_bytes(&record));
     let mut unlogged = WriteOptions::default();
     unlogged.disable_wal(true);
     let (batch_bytes, keys, count) = (batch.size_in_bytes() as u64, merged.len(), epochs.len());
@@ -274,6 +310,8 @@ fn apply(
     unflushed.keys += keys as u64;
     unflushed.bytes += batch_bytes;
     unflushed.epochs += count as u64;
+    let epoch = record.epoch;
+    progress.lock().record = Some(record);
     let before = progress.applied.swap(epoch.0, Ordering::AcqRel);
     assert!(before < epoch.0, "epoch {epoch} is applied after {before}: hand_over lets only growing epochs in");
     tracing::debug!(epoch = epoch.0, epochs = count, keys, "epochs applied");
@@ -288,7 +326,25 @@ fn flush(db: &DB, progress: &Progress, unflushed: &mut Unflushed) -> Result<(), 
     progress.durable.store(applied, Ordering::Release);
     *unflushed = Unflushed::default();
     tracing::debug!(epoch = applied, "store flushed");
+    let operators: Vec<_> = progress.lock().disk.keys().copied().collect();
+    measure(db, progress, &operators);
     Ok(())
+}
+
+/// Looks how much each of `operators` has on disk. Here, because it may read.
+fn measure(db: &DB, progress: &Progress, operators: &[OperatorId]) {
+    for &operator in operators {
+        // One range for each key group. The end is the prefix of the next operator, or of the next key group.
+        let bounds: Vec<([u8; 4], [u8; 4])> = (0..KEY_GROUPS)
+            .map(|group| {
+                let begin = delta::operator_prefix(KeyGroup(group), operator);
+                (begin, u32::from_be_bytes(begin).wrapping_add(1).to_be_bytes())
+            })
+            .collect();
+        let ranges: Vec<Range<'_>> = bounds.iter().map(|(begin, end)| Range::new(begin, end)).collect();
+        let bytes = db.get_approximate_sizes(&ranges).iter().sum();
+        progress.lock().disk.insert(operator, Some(bytes));
+    }
 }
 
 impl Unflushed {

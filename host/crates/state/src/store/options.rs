@@ -12,8 +12,9 @@ use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, 
 /// | deltas waiting for the applier | 1/8 | 16 MiB |
 /// | the batch that is being applied | 1/8 | 16 MiB |
 ///
-/// Changes of an epoch that is not applied yet cannot be evicted, whatever the budget says: they are bounded by the
-/// length of an epoch and by the applier's pace.
+/// Changes of an epoch that is not applied yet cannot be evicted. Where they fill a task's share it is full: it takes
+/// nothing more, the epoch ends early, and the applier hurries. Beyond the share come the batch in hand, and what was
+/// under way to the task when the barrier was put in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     /// For all tasks together.
@@ -40,7 +41,7 @@ impl Budget {
 
 /// The options of the one database of a shard.
 pub(crate) fn options(budget: Budget) -> Options {
-    let mut options = Options::default();
+    let mut options = base();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&tables(budget));
     options.set_compression_type(DBCompressionType::Lz4);
@@ -57,6 +58,14 @@ pub(crate) fn options(budget: Budget) -> Options {
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
     options
+}
+
+/// What can only be said in words. Closing must not flush: the disk may hang, and what it would write comes back from
+/// the epoch log. A clean stop flushes before, where it is watched.
+fn base() -> Options {
+    const WORDS: &str = "avoid_flush_during_shutdown=true";
+    let parsed = Options::default().get_options_from_string(WORDS);
+    parsed.expect("RocksDB knows its own options; a test closes a store and looks")
 }
 
 /// Index and filter are partitioned and live in the block cache: memory stays bounded when the state grows.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use rocksdb::{ColumnFamilyDescriptor, DB, DBIterator, DEFAULT_COLUMN_FAMILY_NAME, IteratorMode};
-use weir_core::Epoch;
+use weir_core::RecordId;
 
-use super::applier::APPLIED_EPOCH;
+use super::applier::APPLIED;
 use super::options::{self, Budget};
 use super::{CURRENT, read_applied};
 use crate::error::Error;
@@ -17,7 +17,7 @@ const MEMORY_BYTES: u64 = 64 << 20;
 pub(crate) struct StoreReader {
     db: DB,
     path: PathBuf,
-    applied: Epoch,
+    applied: Option<RecordId>,
 }
 
 /// Keys and values of a store, in order of keys.
@@ -39,13 +39,13 @@ impl StoreReader {
         let all = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
         let db = DB::open_cf_descriptors_read_only(&options, path, [all], false)
             .map_err(|error| Error::store("open", path, error))?;
-        let applied = Epoch(read_applied(&db, path)?);
+        let applied = read_applied(&db, path)?;
         Ok(Some(Self { db, path: path.to_owned(), applied }))
     }
 
-    /// The epoch that it holds.
-    pub(crate) fn applied(&self) -> Epoch {
-        self.applied
+    /// The record that it holds; `None` before the first.
+    pub(crate) fn applied(&self) -> Option<&RecordId> {
+        self.applied.as_ref()
     }
 
     /// All keys with their values.
@@ -67,6 +67,6 @@ impl Iterator for Entries<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let failed = |error| Error::store("read", self.path, error);
         let entries = self.entries.as_mut()?;
-        entries.find(|entry| !entry.as_ref().is_ok_and(|(key, _)| **key == *APPLIED_EPOCH)).map(|e| e.map_err(failed))
+        entries.find(|entry| !entry.as_ref().is_ok_and(|(key, _)| **key == *APPLIED)).map(|e| e.map_err(failed))
     }
 }

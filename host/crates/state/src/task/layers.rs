@@ -9,7 +9,10 @@
 //! epoch <= applied          cache; a value or its absence, both as RocksDB has it   CLOCK
 //! ```
 
-use hashbrown::HashTable;
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 use weir_core::TableId;
 use weir_core::ports::KeyRef;
 
@@ -36,6 +39,42 @@ struct Entry {
     used: bool,
 }
 
+/// Bytes that cannot be dropped, by the epoch that changed them.
+#[derive(Default)]
+struct Pinned {
+    active: u64,
+    /// Oldest first; an epoch goes when RocksDB has it.
+    sealed: VecDeque<(u64, u64)>,
+    /// Of all.
+    bytes: u64,
+}
+
+impl Pinned {
+    /// An entry of `epoch` is changed: it belongs to the active overlay now.
+    fn change(&mut self, epoch: u64, before: u64, after: u64) {
+        if epoch == ACTIVE {
+            (self.active, self.bytes) = (self.active - before, self.bytes - before);
+        } else if let Ok(at) = self.sealed.binary_search_by_key(&epoch, |sealed| sealed.0)
+            && let Some(sealed) = self.sealed.get_mut(at)
+        {
+            (sealed.1, self.bytes) = (sealed.1 - before, self.bytes - before);
+        }
+        (self.active, self.bytes) = (self.active + after, self.bytes + after);
+    }
+
+    /// The active overlay becomes that of `epoch`.
+    fn seal(&mut self, epoch: u64) {
+        self.sealed.push_back((epoch, std::mem::take(&mut self.active)));
+    }
+
+    /// RocksDB has everything up to `applied`.
+    fn release(&mut self, applied: u64) {
+        while let Some((_, bytes)) = self.sealed.pop_front_if(|(epoch, _)| *epoch <= applied) {
+            self.bytes -= bytes;
+        }
+    }
+}
+
 /// The entries of one task.
 #[derive(Default)]
 pub(super) struct Layers {
@@ -43,15 +82,12 @@ pub(super) struct Layers {
     entries: Vec<Entry>,
     free: Vec<u32>,
     bytes: u64,
+    pinned: Pinned,
+    /// Keys come from outside: who can choose them must not be able to choose their place.
+    seed: DefaultHashBuilder,
     /// The clock's hand, and how many entries came since it last moved.
     hand: usize,
     inserted: usize,
-}
-
-/// Place in the index. The low bits of the key's hash are its key group, and a task has few of those: they would crowd
-/// one part of the table.
-fn place(table: TableId, hash: u64) -> u64 {
-    hash.rotate_left(32).wrapping_add(u64::from(table.0).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 impl Entry {
@@ -83,20 +119,33 @@ impl Layers {
         self.bytes
     }
 
+    /// Place in the index. The key's own hash would not do: it is the same for everybody, so that keys which all fall
+    /// into one place can be made, and each look would go through all of them.
+    fn place(&self, table: TableId, key: &[u8]) -> u64 {
+        self.seed.hash_one((table.0, key))
+    }
+
+    /// Whether what cannot be dropped fills `budget`, where RocksDB has everything up to `applied`.
+    pub(super) fn is_full(&mut self, applied: u64, budget: u64) -> bool {
+        self.pinned.release(applied);
+        self.pinned.bytes >= budget
+    }
+
     /// The entry of a key.
     pub(super) fn find(&mut self, table: TableId, key: KeyRef<'_>) -> Option<u32> {
+        let hash = self.place(table, key.bytes);
         let entries = &mut self.entries;
-        let at = *self.index.find(place(table, key.hash), |&at| entries[at as usize].is(table, key.bytes))?;
+        let at = *self.index.find(hash, |&at| entries[at as usize].is(table, key.bytes))?;
         entries[at as usize].used = true;
         Some(at)
     }
 
     /// Adds a key that is not there: `state_key` is the whole of it.
-    pub(super) fn insert(&mut self, table: TableId, hash: u64, state_key: &[u8], value: Option<&[u8]>) -> u32 {
+    pub(super) fn insert(&mut self, table: TableId, state_key: &[u8], value: Option<&[u8]>) -> u32 {
         // Room for a small value to grow in, such as a count.
         let mut bytes = Vec::with_capacity(state_key.len() + value.unwrap_or_default().len().max(8));
         bytes.extend_from_slice(state_key);
-        let hash = place(table, hash);
+        let hash = self.place(table, state_key.get(PREFIX..).unwrap_or_default());
         let key_len = state_key.len() as u32;
         let mut entry = Entry { bytes, hash, epoch: 0, key_len, present: false, used: true };
         entry.set(value);
@@ -126,8 +175,15 @@ impl Layers {
         let entry = &mut self.entries[at as usize];
         let before = entry.cost();
         entry.set(value);
-        self.bytes = self.bytes - before + entry.cost();
-        std::mem::replace(&mut entry.epoch, ACTIVE) != ACTIVE
+        let (after, epoch) = (entry.cost(), std::mem::replace(&mut entry.epoch, ACTIVE));
+        self.bytes = self.bytes - before + after;
+        self.pinned.change(epoch, before, after);
+        epoch != ACTIVE
+    }
+
+    /// Ends the active overlay; each of its entries is sealed, too.
+    pub(super) fn seal_active(&mut self, epoch: u64) {
+        self.pinned.seal(epoch);
     }
 
     /// Ends the active overlay for an entry.
@@ -144,11 +200,12 @@ impl Layers {
         (key, entry.present.then_some(value))
     }
 
-    /// Drops entries that RocksDB has as of epoch `applied`, until all fit in `budget`. Work is bounded by what came
-    /// since: what cannot be dropped now is looked at again.
+    /// Drops entries that RocksDB has as of epoch `applied`, until all fit in `budget` or nothing is left that can go.
+    /// Work is bounded by what came since: what cannot be dropped now is looked at again.
     pub(super) fn evict(&mut self, applied: u64, budget: u64) {
+        self.pinned.release(applied);
         let mut steps = 8 * std::mem::take(&mut self.inserted) + 256;
-        while self.bytes > budget && steps > 0 {
+        while self.bytes > budget && self.bytes > self.pinned.bytes && steps > 0 {
             steps -= 1;
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
             let Some(entry) = self.entries.get_mut(self.hand) else { return };
@@ -169,5 +226,65 @@ impl Layers {
             found.remove();
         }
         self.free.push(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::key_group::key_hash;
+
+    use super::*;
+
+    const TABLE: TableId = TableId(0);
+
+    fn change(layers: &mut Layers, key: &[u8], value: &[u8]) -> u32 {
+        let found = layers.find(TABLE, KeyRef { hash: key_hash(key), bytes: key });
+        let at = found.unwrap_or_else(|| layers.insert(TABLE, &[&[0; PREFIX], key].concat(), None));
+        layers.change(at, Some(value));
+        at
+    }
+
+    fn seal(layers: &mut Layers, epoch: u64, entries: &[u32]) {
+        layers.seal_active(epoch);
+        entries.iter().for_each(|at| layers.seal(*at, epoch));
+    }
+
+    #[test]
+    fn only_what_rocksdb_does_not_have_yet_is_pinned() {
+        let mut layers = Layers::default();
+        let value = [7; 1000];
+        let at = [change(&mut layers, b"a", &value), change(&mut layers, b"b", &value)];
+        let two = layers.bytes();
+        assert!(layers.is_full(0, two) && !layers.is_full(0, two + 1), "the active overlay is all there is");
+        seal(&mut layers, 1, &at);
+        assert!(layers.is_full(0, two), "a sealed epoch stays until it is applied");
+        change(&mut layers, b"a", &value);
+        assert!(layers.is_full(0, two) && !layers.is_full(0, two + 1), "changed again it is not pinned twice");
+        assert!(!layers.is_full(1, two), "of epoch 1 only b was left, and RocksDB has it");
+        assert!(layers.is_full(1, two / 2), "a is active");
+        seal(&mut layers, 2, &at[..1]);
+        change(&mut layers, b"a", b"");
+        assert!(!layers.is_full(1, two / 2), "a smaller value pins less");
+        seal(&mut layers, 3, &at[..1]);
+        assert!(layers.is_full(2, 1) && !layers.is_full(3, 1));
+        assert_eq!(layers.pinned.bytes, 0);
+        assert_eq!(layers.bytes(), layers.entries.iter().map(Entry::cost).sum::<u64>());
+    }
+
+    #[test]
+    fn a_full_cache_does_not_pin_and_a_full_overlay_is_not_searched_for_what_could_go() {
+        let mut layers = Layers::default();
+        for number in 0..100u32 {
+            layers.insert(TABLE, &[&[0; PREFIX], &number.to_be_bytes()[..]].concat(), Some(&[1; 100]));
+        }
+        assert!(!layers.is_full(9, 1), "all of it can go at any time");
+        layers.evict(9, 0);
+        assert_eq!(layers.bytes(), 0);
+        for number in 0..100u32 {
+            change(&mut layers, &number.to_be_bytes(), &[1; 100]);
+        }
+        let hand = layers.hand;
+        layers.evict(9, 0);
+        assert_eq!(layers.hand, hand, "no step is taken for nothing");
     }
 }

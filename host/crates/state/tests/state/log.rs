@@ -4,17 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use weir_core::ports::{Change, Delta, EpochLog, KeyRef, StateStore};
-use weir_core::{Epoch, Fault, OperatorId, PortError, TableId};
+use weir_core::{Epoch, Fault, OperatorId, PortError, RecordId, TableId};
 use weir_state::Error;
 
-use crate::{child_dir, delta, golden, open, run_limited};
+use crate::{child_dir, delta, golden, open, record, run_limited};
 
 fn segment(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("log/{number:010}.log"))
 }
 
 fn epochs(log: &dyn EpochLog) -> Vec<u64> {
-    log.records().iter().map(|record| record.epoch.0).collect()
+    log.records().iter().map(|record| record.id.epoch.0).collect()
 }
 
 fn append(log: &mut dyn EpochLog, epoch: u64) {
@@ -25,11 +25,12 @@ fn append(log: &mut dyn EpochLog, epoch: u64) {
 
 fn replayed(log: &dyn EpochLog, applied: u64, index: usize) -> Vec<(u64, Delta)> {
     let mut all = Vec::new();
-    let mut each = |epoch: Epoch, delta| {
-        all.push((epoch.0, delta));
+    let mut each = |record: &RecordId, delta| {
+        all.push((record.epoch.0, delta));
         Ok::<_, PortError>(())
     };
-    log.replay(Epoch(applied), index, &mut each).expect("replays");
+    let applied = log.records().iter().find(|record| record.id.epoch.0 == applied).map(|record| &record.id);
+    log.replay(applied, index, &mut each).expect("replays");
     all
 }
 
@@ -68,7 +69,7 @@ fn records_are_found_again_and_replayed_after_what_is_applied() {
     assert_eq!(deltas.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [3, 4]);
     assert_eq!((deltas[0].1.entries, &deltas[0].1.payload[..]), (2, &b"one\x03\0\0\0\0\0\0\0"[..]));
     assert!(replayed(&*log, 5, 5)[0].1.payload.is_empty(), "an empty epoch is replayed too");
-    let beyond = log.replay(Epoch(0), 6, &mut |_, _| Ok(())).expect_err("there is no seventh record");
+    let beyond = log.replay(None, 6, &mut |_, _| Ok(())).expect_err("there is no seventh record");
     assert_eq!(beyond.fault(), Fault::Bug);
 }
 
@@ -113,12 +114,28 @@ fn trim_drops_whole_segments_and_never_the_last_record() {
     let mut log = dir.log().expect("opens again");
     assert_eq!(epochs(&*log)[0], 2049);
     append(&mut *log, 4097);
-    for applied in [0, 7] {
-        let error = log.replay(Epoch(applied), 3, &mut |_, _| Ok(())).expect_err("what comes next is gone");
+    for (applied, held) in [(None, "nothing"), (Some(record(7)), "epoch 7 (digest of 7)")] {
+        let error = log.replay(applied.as_ref(), 3, &mut |_, _| Ok(())).expect_err("what comes next is gone");
         assert_eq!(error.fault(), Fault::Corrupt);
-        let expected = format!("holds epoch {applied}, but the epoch log begins at epoch 2049");
+        let expected = format!("holds {held}, but the epoch log begins at epoch 2049");
         assert!(error.to_string().contains(&expected), "{error}");
     }
+}
+
+#[test]
+fn a_store_of_another_time_is_refused_whatever_its_number() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let mut log = open(temp.path()).expect("opens").log().expect("log");
+    for epoch in 1..=4 {
+        append(&mut *log, epoch);
+    }
+    let third = log.records()[2].id.clone();
+    let replay = |applied: &RecordId, index| log.replay(Some(applied), index, &mut |_, _| Ok(()));
+    replay(&third, 2).expect("holds it");
+    let error = replay(&record(3), 3).expect_err("the number is right, and the record another");
+    assert_eq!(error.fault(), Fault::Corrupt);
+    assert!(error.to_string().contains("does not hold that record"), "{error}");
+    assert_eq!(replay(&third, 1).expect_err("it is ahead of what is to be restored").fault(), Fault::Corrupt);
 }
 
 #[test]
@@ -159,7 +176,7 @@ fn an_epoch_that_goes_back_is_a_bug() {
     let temp = tempfile::tempdir().expect("temp dir");
     let mut log = open(temp.path()).expect("opens").log().expect("log");
     append(&mut *log, 2);
-    assert_eq!(log.append(Epoch(1), b"", &[], true).expect_err("is refused").fault(), Fault::Bug);
+    assert_eq!(log.append(Epoch(2), b"", &[], true).expect_err("a number stands once").fault(), Fault::Bug);
     assert!(log.append(Epoch(3), b"", &[], true).expect_err("is refused").to_string().contains("no more writes"));
 }
 
@@ -257,7 +274,7 @@ fn damage_that_is_no_torn_tail_is_refused() {
         "0000000002.log is damaged at offset 0: the segment is missing",
     );
     refused(&newer, "another log format");
-    refused(&|dir| fs::rename(segment(dir, 1), segment(dir, 4)).expect("renames"), "its epoch is older");
+    refused(&|dir| fs::rename(segment(dir, 1), segment(dir, 4)).expect("renames"), "its epoch is not younger");
 }
 
 /// CRC-32C bit by bit: a second opinion on the crate that the log uses.

@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 
 use weir_core::key_group::key_hash;
 use weir_core::ports::{Delta, KeyRef, KeyedState};
-use weir_core::{JobName, ShardId, TableId};
+use weir_core::{Digest, Epoch, JobName, RecordId, ShardId, TableId};
 use weir_state::{Error, StateDir};
 
 fn job() -> JobName {
@@ -51,6 +51,11 @@ fn decode_values(mut out: &[u8]) -> Vec<Option<Vec<u8>>> {
         }
     }
     values
+}
+
+/// The record of `epoch`, for tests of the store alone.
+fn record(epoch: u64) -> RecordId {
+    RecordId { epoch: Epoch(epoch), digest: Digest(format!("digest of {epoch}")) }
 }
 
 /// A delta of arbitrary bytes, for tests of the log alone.

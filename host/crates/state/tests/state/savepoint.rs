@@ -26,7 +26,7 @@ fn saved() -> Savepoint {
     Savepoint::open(&golden("savepoint")).expect("the golden savepoint")
 }
 
-/// A whole state directory of format 1, as a job left it: `FORMAT`, log, store with its keys, and what the store lacks.
+/// A whole state directory of format 2, as a job left it: `FORMAT`, log, store with its keys, and what the store lacks.
 #[test]
 fn the_golden_savepoint_is_restored_with_its_state() {
     let temp = tempfile::tempdir().expect("temp dir");
@@ -36,10 +36,11 @@ fn the_golden_savepoint_is_restored_with_its_state() {
     let dir = StateDir::open(temp.path(), &job(), ShardId(0)).expect("opens");
     assert!(!dir.is_empty());
     let log = dir.log().expect("log");
-    assert_eq!(log.records().iter().map(|record| record.epoch.0).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
+    assert_eq!(log.records().iter().map(|record| record.id.epoch.0).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
     let store = dir.store(1 << 20).expect("store");
-    assert_eq!(store.applied(), Epoch(2));
-    log.replay(Epoch(2), 8, &mut |epoch, delta| store.apply(epoch, vec![delta])).expect("replays");
+    let applied = store.applied();
+    assert_eq!(applied, Some(log.records()[1].id.clone()));
+    log.replay(applied.as_ref(), 8, &mut |record, delta| store.apply(record, vec![delta])).expect("replays");
     store.flush().expect("flushes");
     // 100 records over 5 keys, then 310 over 7.
     let counts = [("0", 64), ("1", 64), ("2", 65), ("3", 65), ("4", 64), ("5", 44), ("6", 44)];
@@ -47,6 +48,30 @@ fn the_golden_savepoint_is_restored_with_its_state() {
         (0, key.to_owned(), String::from_utf8(count.to_le_bytes().to_vec()).expect("small numbers are ASCII"))
     });
     assert_eq!(entries(temp.path(), 8), expected);
+}
+
+#[test]
+fn a_fork_whose_store_is_lost_is_refused_for_its_log_does_not_have_its_state() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let restoring = restore(&saved(), temp.path(), &job()).expect("restores").expect("for the first time");
+    restoring.fork(8, (Epoch(10), b"the fork"), 1 << 20).expect("forks");
+    restoring.finish().expect("finishes");
+    let open = || StateDir::open(temp.path(), &job(), ShardId(0)).expect("opens");
+    let dir = open();
+    let (mut log, store) = (dir.log().expect("log"), dir.store(1 << 20).expect("store"));
+    assert_eq!(store.applied(), Some(log.records()[0].id.clone()), "the store names the fork's own record");
+    assert_eq!(entries(temp.path(), 0).len(), 7, "all state of the savepoint");
+    log.append(Epoch(11), b"it went on", &[], true).expect("appends");
+    drop((log, store, dir));
+    fs::remove_dir_all(temp.path().join("store")).expect("loses the store");
+    for _ in 0..2 {
+        let error = open().store(1 << 20).err().expect("is refused, again and again");
+        assert_eq!(error.fault(), Fault::Corrupt);
+        assert!(error.to_string().contains("a store that is lost"), "{error}");
+    }
+    let view = weir_state::StateView::open(temp.path()).expect("a state directory");
+    let seen = view.store().expect("no store").as_of(&view.log().expect("log"), 1);
+    assert_eq!(seen.err().expect("nor is it shown as if it were all").fault(), Fault::Corrupt);
 }
 
 #[test]
@@ -122,6 +147,20 @@ fn a_restore_cut_short_at_any_step_is_refused_and_done_again() {
         finish(&saved(), temp.path());
         assert_eq!(entries(temp.path(), 8).len(), 7, "step {step}");
     }
+    // Before the first: it says nothing yet, and has changed nothing.
+    for begun in [None, Some("replace.tmp")] {
+        let begin = || {
+            let temp = tempfile::tempdir().expect("temp dir");
+            fs::create_dir(temp.path().join("restoring")).expect("begins");
+            begun.iter().for_each(|name| fs::write(temp.path().join("restoring").join(name), "weir-").expect("writes"));
+            temp
+        };
+        finish(&saved(), begin().path());
+        let temp = begin();
+        assert!(Reset::begin(temp.path(), &job(), ShardId(0)).expect("looks").is_none(), "nothing to forget");
+        assert!(StateDir::open(temp.path(), &job(), ShardId(0)).expect("a first start is free").is_empty());
+        assert!(!temp.path().join("restoring").exists());
+    }
     // After the last step: whole, and `restoring` goes at the next start.
     let temp = tempfile::tempdir().expect("temp dir");
     finish(&saved(), temp.path());
@@ -132,7 +171,7 @@ fn a_restore_cut_short_at_any_step_is_refused_and_done_again() {
 
 #[test]
 fn a_damaged_savepoint_is_refused_and_leaves_nothing() {
-    let kinds = ["FORMAT", "log/0000000001.log", "store/000008.sst", "store/CURRENT", "store/MANIFEST-000012"];
+    let kinds = ["FORMAT", "log/0000000001.log", "store/000008.sst", "store/CURRENT", "store/MANIFEST-000005"];
     let flip = |path: &Path| {
         let mut bytes = fs::read(path).expect("reads");
         let middle = bytes.len() / 2;
@@ -187,7 +226,7 @@ fn a_savepoint_is_no_state_directory() {
 
 #[test]
 fn a_reset_cut_short_at_any_step_is_refused_and_finished() {
-    let mark = "weir-state\nversion 1\njob golden\nshard 0\n";
+    let mark = "weir-state\nversion 2\njob golden\nshard 0\n";
     for step in 0..4 {
         let temp = tempfile::tempdir().expect("temp dir");
         finish(&saved(), temp.path());
