@@ -20,8 +20,8 @@ pub const OWNED: u8 = 3;
 pub const REFUSED: u8 = 4;
 
 /// The code of a job that ended well. A bounded run that was cut short is not done, and says by which signal.
-pub fn finished(cut_short: bool, signal: Option<i32>) -> ExitCode {
-    signal.map_or(0, |signal| stopped(cut_short, signal)).into()
+pub fn finished(cut_short: bool, signal: Option<i32>) -> u8 {
+    signal.map_or(0, |signal| stopped(cut_short, signal))
 }
 
 /// The code of a job that `signal` stopped.
@@ -38,7 +38,23 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let fault = fault(error);
     let said = Said::of(error, fault);
     telemetry::last_error(&said.text(), &said.message, said.fields(fault));
+    if leaves_something_behind(error) {
+        leave(code(fault));
+    }
     code(fault).into()
+}
+
+/// Ends the process without a wait for anything but its last words: libraries that tidy up at the end would wait for threads that hang.
+pub(crate) fn leave(code: u8) -> ! {
+    telemetry::settle();
+    signal_hook::low_level::exit(code.into())
+}
+
+/// Whether threads may still hang in a disk or a client.
+fn leaves_something_behind(error: &anyhow::Error) -> bool {
+    use weir_runtime::Error::{Hung, LeftBehind, Stalled, StopTimedOut, Stuck};
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<weir_runtime::Error>());
+    causes.any(|cause| matches!(cause, Stuck { .. } | StopTimedOut(_) | LeftBehind(..) | Hung { .. } | Stalled { .. }))
 }
 
 /// Shows what is wrong with the command line, as `usage` says it; returns its code.
@@ -187,10 +203,10 @@ mod tests {
 
     #[test]
     fn only_a_bounded_run_can_be_cut_short() {
-        assert_eq!(finished(true, Some(15)), 143.into());
-        assert_eq!(finished(true, Some(2)), 130.into());
-        assert_eq!(finished(false, Some(15)), ExitCode::SUCCESS);
-        assert_eq!(finished(true, None), ExitCode::SUCCESS);
+        assert_eq!(finished(true, Some(15)), 143);
+        assert_eq!(finished(true, Some(2)), 130);
+        assert_eq!(finished(false, Some(15)), 0);
+        assert_eq!(finished(true, None), 0);
     }
 
     #[test]

@@ -8,10 +8,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{debug, info, warn};
 use weir_checkpoint::inherit::Numbered;
 pub use weir_checkpoint::resolve::MarkerPlace;
-use weir_checkpoint::{Manifest, Marker, Start, manifest};
+use weir_checkpoint::{Manifest, manifest};
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
-use weir_core::{AttemptId, Digest, Epoch, PortError, SplitId, SplitState, crash_point};
+use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
 
 use crate::coordinate::Loop;
 use crate::error::{Error, chain};
@@ -26,9 +26,12 @@ use crate::task::source::SourceTask;
 use crate::watch::{Late, Watch, ms};
 
 mod heritage;
+mod restore;
 mod tasks;
 
 use heritage::{Heritage, tell};
+pub use restore::check_store;
+use restore::{Restored, restore};
 
 /// How long tasks may take to leave when an attempt is over; what stays longer is left behind.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -93,6 +96,7 @@ fn of_source<T: Send + 'static>(
 /// An attempt that owns the job and has its first record in the log.
 struct Prepared {
     reader: Box<dyn SourceReader>,
+    plugins: tasks::Plugins,
     manifest: Manifest,
     digest: Digest,
 }
@@ -130,9 +134,7 @@ fn prepare(
     }
     let start = heritage.decide(&committed)?;
     let mut restored = restore(&heritage, watch, log, start, ownership)?;
-    // A recovery in place goes on with the bounds it had; a later start may have others.
-    let is_later_start = handle.status().epoch == Epoch::default() && restored.epoch > Epoch::default();
-    if is_later_start {
+    if restored.has_old_bounds {
         let splits = restored.splits;
         restored.splits = of_source(job, watch, "resolve the bounds", move |source| source.resume(splits))?;
     }
@@ -144,6 +146,8 @@ fn prepare(
     let splits = restored.splits.clone();
     let mut reader = of_source(job, watch, "open the source", move |source| source.open(splits))?;
     let splits = reader.snapshot();
+    // Before the first record is written: a plugin that does not open leaves no trace of this start's settings.
+    let plugins = tasks::Plugins::open(job)?;
     let (manifest, digest) = first_record(&heritage, watch, log, restored, splits)?;
     ownership.uses(manifest.attempt.clone());
     handle.board.change(|status| {
@@ -152,122 +156,12 @@ fn prepare(
         status.state = JobState::Starting;
     });
     debug!(ms = ms(began.elapsed()), "first record written");
-    Ok(Some(Prepared { reader, manifest, digest }))
+    Ok(Some(Prepared { reader, plugins, manifest, digest }))
 }
 
 fn read_manifests(log: &Option<Box<dyn EpochLog>>) -> Result<Vec<(Manifest, Digest)>, Error> {
     let log = log.as_ref().ok_or_else(|| Error::Panicked("weir-log".into()))?;
     log.records().iter().map(|record| Ok(Manifest::decode(&record.manifest)?)).collect()
-}
-
-/// What an attempt starts from.
-struct Restored {
-    splits: Vec<SplitState>,
-    epoch: Epoch,
-    previous: Option<Digest>,
-    operators: Numbered,
-    /// How the first record gets into the log.
-    first: bool,
-}
-
-fn restore(
-    heritage: &Heritage<'_>,
-    watch: Watch<'_>,
-    log: &mut Option<Box<dyn EpochLog>>,
-    start: Start,
-    ownership: &mut Ownership,
-) -> Result<Restored, Error> {
-    let (job, known) = (heritage.job, heritage.log);
-    on_disk(job, watch, log, "finish writes of the state", |_, state| state.join())?;
-    match start {
-        Start::First => {
-            let splits = of_source(job, watch, "resolve the start positions", |source| source.resolve())?;
-            info!(splits = splits.len(), "first start");
-            Ok(Restored {
-                splits,
-                epoch: Epoch::default(),
-                previous: None,
-                operators: Numbered::default(),
-                first: true,
-            })
-        }
-        Start::FirstAgain => {
-            let recorded = known.first().map(|(manifest, _)| manifest.splits.clone()).unwrap_or_default();
-            let splits = match heritage.splits(&recorded) {
-                Ok((splits, _)) => splits,
-                // Nothing was ever read of the source that the pipeline had then.
-                Err(_) => of_source(job, watch, "resolve the start positions", |source| source.resolve())?,
-            };
-            info!("first start again: nothing was committed yet; the recorded start positions are kept");
-            let operators = Numbered::default();
-            Ok(Restored { splits, epoch: Epoch::default(), previous: None, operators, first: true })
-        }
-        Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
-            ownership.uses(attempt);
-            let splits = read_on(heritage, watch, &place(job, watch, Vec::new(), positions)?)?;
-            info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
-            Ok(Restored { splits, epoch, previous: Some(digest), operators: Numbered::default(), first: true })
-        }
-        Start::Resume { index, ahead } => {
-            let Some((manifest, digest)) = known.get(index) else { return Err(Error::Panicked("resolve".into())) };
-            let (applied, holds) = (job.state.applied(), manifest.epoch);
-            if applied > holds {
-                return Err(Error::StoreAhead { applied, holds });
-            }
-            replay(job, watch, log, index)?;
-            let splits = place(job, watch, manifest.splits.clone(), ahead.unwrap_or_default())?;
-            let splits = read_on(heritage, watch, &splits)?;
-            info!(epoch = manifest.epoch.0, attempt = %manifest.attempt, "restored");
-            let (epoch, operators) = (manifest.epoch, Numbered::of(manifest));
-            Ok(Restored { splits, epoch, previous: Some(digest.clone()), operators, first: false })
-        }
-    }
-}
-
-/// The recorded splits that this pipeline goes on reading. Where none of them is left, its source is a new one.
-fn read_on(heritage: &Heritage<'_>, watch: Watch<'_>, recorded: &[SplitState]) -> Result<Vec<SplitState>, Error> {
-    let (splits, notes) = heritage.splits(recorded)?;
-    tell(&notes, watch);
-    match splits.is_empty() && !recorded.is_empty() {
-        true => of_source(heritage.job, watch, "resolve the start positions", |source| source.resolve()),
-        false => Ok(splits),
-    }
-}
-
-/// Puts splits at positions that Kafka has; one that no manifest knows gets its identity from the source.
-fn place(
-    job: &Job,
-    watch: Watch<'_>,
-    known: Vec<SplitState>,
-    positions: Vec<(SplitId, i64)>,
-) -> Result<Vec<SplitState>, Error> {
-    let mut splits = known;
-    if positions.is_empty() {
-        return Ok(splits);
-    }
-    let found = of_source(job, watch, LOOK, |source| source.discover())?;
-    for (split, position) in positions {
-        match splits.iter_mut().find(|s| s.split == split) {
-            Some(state) => state.position = position,
-            None => {
-                let identity = found.iter().find(|s| s.split == split).and_then(|s| s.identity.clone());
-                splits.push(SplitState { split, position, end: None, identity });
-            }
-        }
-    }
-    Ok(splits)
-}
-
-/// Cuts the log back to the restored record and brings the store up to it: redo only.
-fn replay(job: &Job, watch: Watch<'_>, log: &mut Option<Box<dyn EpochLog>>, index: usize) -> Result<(), Error> {
-    on_disk(job, watch, log, "restore the state", move |log, state| {
-        log.cut_after(index)?;
-        log.replay(state.applied(), index, &mut |epoch, delta| {
-            state.apply(epoch, vec![delta])?;
-            Ok(crash_point!("mid-restore")?)
-        })?;
-        state.join()
-    })
 }
 
 /// A pattern that matches nothing yet has nothing to commit: its first epoch waits for the first split. False when
@@ -343,13 +237,17 @@ fn start(
     prepared: Prepared,
     watch: Watch<'_>,
 ) -> Result<Running, StartFailed> {
-    let Prepared { reader, manifest, digest } = prepared;
+    let Prepared { reader, plugins, manifest, digest } = prepared;
     let signals = Arc::new(Signals::default());
     let (events, inbox): (Sender<TaskEvent>, _) = bounded(EVENTS_MAX);
-    let started = tasks::start(job, reader, &manifest, &signals, &events, watch);
+    let started = tasks::start(job, (reader, plugins), &manifest, &signals, &events, watch);
     let (tasks, log) = match (started, log) {
         (Ok(tasks), Some(log)) => (tasks, log),
-        (Ok(_), None) => return Err((None, Error::Panicked("weir-log".into()))),
+        (Ok(tasks), None) => {
+            signals.cancel();
+            drop(tasks.leave(LEAVE_WITHIN));
+            return Err((None, Error::Panicked("weir-log".into())));
+        }
         (Err(error), log) => {
             // Those that did start leave.
             signals.cancel();
@@ -391,14 +289,14 @@ impl Running {
         self.signals.cancel();
         let abandoned = self.tasks.leave(LEAVE_WITHIN);
         if !abandoned.is_empty() {
-            warn!(threads = ?abandoned, "threads did not come back and were left behind");
-            metrics.abandoned.increment(abandoned.len() as u64);
+            let names: Vec<_> = abandoned.iter().filter_map(|thread| thread.thread().name()).collect();
+            warn!(threads = ?names, "threads did not come back and were left behind");
+            metrics.leave_behind(abandoned);
         }
         match self.log.finish(LEAVE_WITHIN) {
             Ok(log) => (Some(log), outcome),
             // Without the log there is no next attempt, whatever ended this one.
             Err(error) => {
-                metrics.abandoned.increment(1);
                 if let Err(first) = outcome {
                     warn!(error = %chain(&first), "the attempt failed");
                 }

@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::{debug, info};
 use weir_checkpoint::coordinator::Pace;
 use weir_checkpoint::{Command, Coordinator, Event, Manifest, Marker, manifest};
-use weir_core::ports::{Commit, Delta, SplitProgress, StateStore};
-use weir_core::{Delivery, Digest, Epoch, SplitId, SplitState};
+use weir_core::ports::{Commit, Delta, SplitProgress, StateBytes, StateStore};
+use weir_core::{Delivery, Digest, Epoch, RecordId, SplitId, SplitState};
 
 use crate::attempt::MarkerPlace;
 use crate::error::Error;
@@ -72,6 +72,8 @@ struct Open<'a> {
     commit_sent: Option<Instant>,
     /// The source has nothing more.
     ended: bool,
+    /// A task waits for what it holds to get into the store.
+    pressed: bool,
     /// What the epoch waits for.
     wait: Option<Wait<'a>>,
     /// Questions of the source that have no answer; an idle job waits for nothing else.
@@ -92,19 +94,17 @@ impl<'a> Loop<'a> {
         let pace = Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE, log_decides };
         let mut machine = Coordinator::new(pace, self.manifest.epoch, self.sealers);
         let mut open = Open::default();
-        let mut stop_asked: Option<Instant> = None;
+        let mut is_stopping = false;
         for event in early {
             self.note(event, &mut machine, &mut open)?;
         }
         while !machine.is_done() {
-            if stop_asked.is_none() && self.handle.is_stopping() {
-                stop_asked = Some(Instant::now());
+            if !is_stopping && self.handle.is_stopping() {
+                is_stopping = true;
                 self.handle.board.change(|status| status.state = JobState::Stopping);
                 machine.step(Event::Stop);
             }
-            if stop_asked.is_some_and(|at| at.elapsed() > STOP_WITHIN) {
-                return Err(Error::StopTimedOut(STOP_WITHIN));
-            }
+            self.check_stop()?;
             let active = self.signals.records_read.load(Ordering::Relaxed) != open.read_at_barrier;
             let command = machine.step(Event::Tick { now: began.elapsed(), active });
             self.obey(command, &mut open);
@@ -120,13 +120,12 @@ impl<'a> Loop<'a> {
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("(all tasks)".into())),
             }
         }
-        Ok(stop_asked.is_some() && !open.ended)
+        Ok(is_stopping && !open.ended)
     }
 
     /// Returns what came meanwhile: the source reads from the start, and a short one may have ended by now.
     fn commit_first(&mut self) -> Result<Vec<TaskEvent>, Error> {
         let mut early = Vec::new();
-        let mut stopping: Option<Instant> = None;
         let epoch = self.manifest.epoch;
         let began = Instant::now();
         let mut wait = Wait::since(self.watcher(), "for", FIRST_COMMIT, began);
@@ -141,14 +140,12 @@ impl<'a> Loop<'a> {
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("weir-sink".into())),
             }
             self.check_stall(epoch, began, FIRST_COMMIT)?;
-            if self.handle.is_stopping() && *stopping.get_or_insert_with(Instant::now) + STOP_WITHIN < Instant::now() {
-                return Err(Error::StopTimedOut(STOP_WITHIN));
-            }
+            self.check_stop()?;
         }
         drop(wait);
         self.signals.set_committed(epoch);
         self.wait_for_room(epoch)?;
-        self.state.apply(epoch, Vec::new()).map_err(Error::port("failed to apply an epoch"))?;
+        self.state.apply(&self.record(), Vec::new()).map_err(Error::port("failed to apply an epoch"))?;
         info!(epoch = epoch.0, attempt = %self.manifest.attempt, took_ms = ms(began.elapsed()), "running");
         self.handle.board.change(|status| {
             status.state = JobState::Running;
@@ -170,6 +167,10 @@ impl<'a> Loop<'a> {
             TaskEvent::Sealed { epoch, state } => {
                 open.take(state);
                 Event::Sealed(epoch)
+            }
+            TaskEvent::Full(sealed) => {
+                open.pressed = true;
+                Event::Full(sealed)
             }
             TaskEvent::Flushed(epoch) => Event::Flushed(epoch),
             TaskEvent::Verified(epoch) => Event::Verified(epoch),
@@ -235,12 +236,20 @@ impl<'a> Loop<'a> {
         drop(self.sink.send(SinkCommand::Commit(Commit { epoch, positions, marker })));
     }
 
+    /// The record written last.
+    fn record(&self) -> RecordId {
+        RecordId { epoch: self.manifest.epoch, digest: self.digest.clone() }
+    }
+
     fn apply(&mut self, epoch: Epoch, open: &mut Open<'a>) -> Result<(), Error> {
         open.wait = None;
         self.signals.set_committed(epoch);
         let deltas = std::mem::take(&mut open.deltas);
         self.wait_for_room(epoch)?;
-        self.state.apply(epoch, deltas).map_err(Error::port("failed to apply an epoch"))?;
+        self.state.apply(&self.record(), deltas).map_err(Error::port("failed to apply an epoch"))?;
+        if std::mem::take(&mut open.pressed) {
+            self.state.hurry();
+        }
         self.log.trim(self.state.durable());
         self.metrics.epoch_committed.set(epoch.0 as f64);
         if let Some(began) = open.began.take() {
@@ -251,14 +260,23 @@ impl<'a> Loop<'a> {
             for (shown, held) in status.splits.iter_mut().zip(&self.manifest.splits) {
                 shown.committed = held.position;
             }
-            for (operator, bytes) in open.state_bytes.drain() {
-                if let Some(operator) = status.operators.get_mut(operator) {
-                    operator.state_bytes = bytes;
-                    self.metrics.state_bytes(&operator.name, bytes);
-                }
+        });
+        self.show_state(open);
+        Ok(())
+    }
+
+    /// What each operator keeps: in memory, as its tasks said when they sealed, and on disk.
+    fn show_state(&self, open: &mut Open<'_>) {
+        let numbers =
+            |name: &str| self.manifest.operators.iter().find(|entry| entry.name == name).map(|entry| entry.id);
+        self.handle.board.change(|status| {
+            for (operator, memory) in open.state_bytes.drain() {
+                let Some(operator) = status.operators.get_mut(operator) else { continue };
+                let disk = numbers(&operator.name).map_or(0, |id| self.state.bytes(id).disk);
+                operator.state_bytes = disk + memory;
+                self.metrics.state_bytes(&operator.name, StateBytes { disk, memory });
             }
         });
-        Ok(())
     }
 
     /// A client call may hang for ever; the epoch under way tells. Whoever reads a pipe may take all the time in the
@@ -280,7 +298,7 @@ impl<'a> Loop<'a> {
         if let Some(wait) = &mut open.wait {
             wait.look();
         }
-        self.check_stall(self.manifest.epoch, since, what)
+        self.check_stall(machine.epoch(), since, what)
     }
 
     /// The source's side of the outside is silent, or speaks. Nothing fails by it: whatever comes of it, an epoch shows.
@@ -314,9 +332,17 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
+    /// A stop has one clock, whatever it waits for.
+    fn check_stop(&self) -> Result<(), Error> {
+        match self.handle.stopping_for() {
+            Some(stopping) if stopping > STOP_WITHIN => Err(Error::StopTimedOut(STOP_WITHIN)),
+            _ => Ok(()),
+        }
+    }
+
     fn check_stall(&self, epoch: Epoch, began: Instant, what: &'static str) -> Result<(), Error> {
         let waited = began.elapsed();
-        match waited > self.options.stall_after * self.stretch {
+        match waited > self.options.stall_after.saturating_mul(self.stretch) {
             true => Err(Error::Stalled { epoch, waited, what }),
             false => Ok(()),
         }

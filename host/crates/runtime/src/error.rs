@@ -7,7 +7,7 @@ use weir_checkpoint::sources::Unread;
 use weir_checkpoint::{Refusal, manifest};
 use weir_core::crash::Injected;
 use weir_core::ports::{CallError, Unfit};
-use weir_core::{AttemptId, Epoch, Fault, PortError};
+use weir_core::{AttemptId, Epoch, Fault, PortError, RecordId};
 
 /// What can end an attempt.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,12 @@ pub enum Error {
         /// How long.
         waited: Duration,
     },
+    /// Too many calls hang: each keeps a thread, and a client with its buffers.
+    #[error(
+        "{0} calls or threads did not come back and were left behind, each with its memory and its connections; start \
+         the job again: it goes on where it was (a supervisor such as systemd does so by itself)"
+    )]
+    LeftBehind(usize, #[source] Box<Error>),
     /// The restart strategy endures no more.
     #[error("gave up: {0}; see --restart")]
     GaveUp(String, #[source] Box<Error>),
@@ -94,11 +100,25 @@ pub enum Error {
     /// The store holds changes of epochs that do not hold: the log was cut by a power loss (delivery `none` does not
     /// sync it), or belongs to another time.
     #[error(
-        "the state store holds epoch {applied}, but epoch {holds} is the one that holds; restore the state directory from a copy, or start from nothing with an empty --state-dir and another --job"
+        "the state store holds epoch {applied}, but {}; restore the whole state directory from one savepoint or copy, \
+         or make the job forget with `host reset`",
+        the_one(*holds)
     )]
     StoreAhead {
         /// What the store holds.
         applied: Epoch,
+        /// What holds.
+        holds: Epoch,
+    },
+    /// The store holds an epoch that is none of this log's, whatever its number.
+    #[error(
+        "the state store holds {applied}, which is no record of this epoch log up to epoch {holds}: log and store are of \
+         different times; restore the whole state directory from one savepoint or copy, or make the job forget with \
+         `host reset`"
+    )]
+    StoreForeign {
+        /// What the store holds.
+        applied: RecordId,
         /// What holds.
         holds: Epoch,
     },
@@ -140,6 +160,14 @@ pub enum Error {
     Injected(#[from] Injected),
 }
 
+/// What holds, for a sentence.
+fn the_one(holds: Epoch) -> String {
+    match holds {
+        Epoch(0) => "nothing was ever committed".to_owned(),
+        holds => format!("epoch {holds} is the one that holds"),
+    }
+}
+
 impl Error {
     /// Wraps a port's error with what was being done.
     pub(crate) fn port(context: &'static str) -> impl FnOnce(PortError) -> Self {
@@ -158,10 +186,15 @@ impl Error {
             | Self::StoppedRecovering(_)
             | Self::Stuck { .. }
             | Self::GaveUp(..)
+            | Self::LeftBehind(..)
             | Self::NotReplayable(..)
             | Self::StartTimedOut(..) => Fault::User,
             Self::Mismatch(mismatch) => mismatch.fault(),
-            Self::Refused(_) | Self::Unread(_) | Self::Manifest(_) | Self::StoreAhead { .. } => Fault::Corrupt,
+            Self::Refused(_)
+            | Self::Unread(_)
+            | Self::Manifest(_)
+            | Self::StoreAhead { .. }
+            | Self::StoreForeign { .. } => Fault::Corrupt,
             Self::Rival(_) => Fault::Fenced,
             Self::Stalled { .. } | Self::Hung { .. } | Self::Thread(_) | Self::Injected(_) => Fault::Transient,
             Self::Panicked(_) => Fault::Bug,

@@ -1,9 +1,9 @@
 //! A job: what runs, and the handle to watch and stop it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use weir_core::ports::{EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore};
 use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId};
@@ -12,7 +12,7 @@ use crate::attempt::MarkerPlace;
 use crate::error::Error;
 use crate::metrics::{self, JobMetrics};
 use crate::status::{Board, JobState, JobStatus, OperatorStatus, SinkStatus};
-use crate::supervisor;
+use crate::supervisor::{self, Ended};
 
 /// What a job promises and how it is paced.
 #[derive(Debug, Clone)]
@@ -31,8 +31,6 @@ pub struct JobOptions {
     pub stall_after: Duration,
     /// True where a sink may block for as long as its reader likes (a pipe): then only the commit is watched.
     pub has_patient_sink: bool,
-    /// Memory for keyed state: tasks wait for the epoch under way when their overlays outgrow it.
-    pub state_memory_bytes: u64,
     /// What the broker allows a transaction, before stretching. A job fenced without a rival waits a random part of its
     /// half.
     pub transaction_timeout: Duration,
@@ -128,13 +126,16 @@ pub struct Summary {
     pub records_written: u64,
     /// Recoveries in place.
     pub restarts: u64,
+    /// False where the store was too slow to be flushed before a stop: nothing is lost, the next start replays the log.
+    pub flushed: bool,
 }
 
 /// Watches and stops a job from any thread.
 #[derive(Clone)]
 pub struct JobHandle {
     pub(crate) board: Board,
-    pub(crate) stop: Arc<AtomicBool>,
+    /// When a stop was asked for.
+    pub(crate) stop: Arc<OnceLock<Instant>>,
     pub(crate) written: Vec<Arc<AtomicU64>>,
 }
 
@@ -150,11 +151,16 @@ impl JobHandle {
 
     /// Asks for a final barrier; the job commits it and leaves.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.stop.get_or_init(Instant::now);
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.stop.get().is_some()
+    }
+
+    /// How long ago a stop was asked for: one clock for all that a stop has to do.
+    pub(crate) fn stopping_for(&self) -> Option<Duration> {
+        self.stop.get().map(Instant::elapsed)
     }
 }
 
@@ -201,11 +207,11 @@ impl Job {
         let outcome = catch_unwind(supervised).unwrap_or_else(|_| Err(Error::Panicked("(coordinator)".into())));
         let state = if outcome.is_ok() { JobState::Finished } else { JobState::Failed };
         handle.board.change(|status| status.state = state);
-        outcome.map(|stopped| {
+        outcome.map(|Ended { stopped, flushed }| {
             let status = handle.status();
             let records_written = status.sinks.iter().map(|s| s.records).sum();
             let (epoch, restarts, records_read) = (status.epoch, status.restarts, status.records_read);
-            Summary { epoch, stopped, records_read, records_written, restarts }
+            Summary { epoch, stopped, records_read, records_written, restarts, flushed }
         })
     }
 }

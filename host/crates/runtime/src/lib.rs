@@ -48,7 +48,7 @@ mod updates;
 /// Calls that may hang for ever.
 mod watch;
 
-pub use attempt::MarkerPlace;
+pub use attempt::{MarkerPlace, check_store};
 pub use error::Error;
 pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, Summary};
 pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus, Waiting};

@@ -1,11 +1,14 @@
 //! Metric names, described once. Labels are bounded: job, shard, operator, topic, partition.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+
+use weir_core::ports::StateBytes;
 
 use crate::error::Reason;
 use crate::job::JobOptions;
@@ -40,7 +43,11 @@ pub(crate) fn describe() {
     describe_counter!(SINK_RECORDS, Unit::Count, "Records written, committed or not.");
     describe_gauge!(EPOCH_COMMITTED, Unit::Count, "The newest epoch that holds.");
     describe_histogram!(EPOCH_COMMIT_SECONDS, Unit::Seconds, "From the barrier to the acknowledged commit.");
-    describe_gauge!(STATE_BYTES, Unit::Bytes, "Keyed state of an operator, estimated.");
+    describe_gauge!(
+        STATE_BYTES,
+        Unit::Bytes,
+        "Keyed state of an operator, estimated: on disk, and in memory as changes and cache."
+    );
     describe_gauge!(LOG_BYTES, Unit::Bytes, "The epoch log.");
     describe_counter!(JOB_RESTARTS, Unit::Count, "Recoveries in place, by reason.");
     describe_counter!(JOB_SLOW, Unit::Count, "Waits for brokers, disk or tasks that were longer than 5 s.");
@@ -62,8 +69,8 @@ pub(crate) struct JobMetrics {
     restarts: [Counter; Reason::ALL.len()],
     /// Waits that became slow.
     pub slow: Counter,
-    /// Threads left behind.
-    pub abandoned: Counter,
+    abandoned: Counter,
+    left_behind: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// Size of the log.
     pub log_bytes: Gauge,
 }
@@ -83,9 +90,23 @@ impl JobMetrics {
             }),
             slow: counter!(JOB_SLOW, &labels),
             abandoned: counter!(JOB_ABANDONED, &labels),
+            left_behind: Arc::default(),
             log_bytes: gauge!(LOG_BYTES, &labels),
             labels,
         }
+    }
+
+    /// Threads that did not come back are left behind, with whatever they hold.
+    pub(crate) fn leave_behind(&self, threads: Vec<JoinHandle<()>>) {
+        self.abandoned.increment(threads.len() as u64);
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).extend(threads);
+    }
+
+    /// How many of them still are there.
+    pub(crate) fn left_behind(&self) -> usize {
+        let mut threads = self.left_behind.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.is_finished());
+        threads.len()
     }
 
     /// A recovery in place.
@@ -103,9 +124,12 @@ impl JobMetrics {
     }
 
     /// State of one operator; per epoch.
-    pub(crate) fn state_bytes(&self, operator: &str, bytes: u64) {
-        let [job, shard] = self.labels.clone();
-        gauge!(STATE_BYTES, &[job, shard, ("operator", operator.to_owned())]).set(bytes as f64);
+    pub(crate) fn state_bytes(&self, operator: &str, StateBytes { disk, memory }: StateBytes) {
+        for (place, bytes) in [("disk", disk), ("memory", memory)] {
+            let [job, shard] = self.labels.clone();
+            let labels = [job, shard, ("operator", operator.to_owned()), ("where", place.to_owned())];
+            gauge!(STATE_BYTES, &labels).set(bytes as f64);
+        }
     }
 
     /// Counters of one operator.

@@ -59,7 +59,8 @@ impl Restarts {
                     Ok(in_a_row) => {
                         let grown = grown(initial_delay, max_delay, multiplier, in_a_row);
                         // From 1 - jitter to 1 + jitter.
-                        let after = grown.mul_f64(1.0 + jitter * (failed.chance.clamp(0.0, 1.0) * 2.0 - 1.0));
+                        let part = 1.0 + jitter * (failed.chance.clamp(0.0, 1.0) * 2.0 - 1.0);
+                        let after = Duration::try_from_secs_f64(grown.as_secs_f64() * part).unwrap_or(max_delay);
                         Decision::Retry { after: after.min(max_delay), in_a_row }
                     }
                 }
@@ -169,6 +170,27 @@ mod tests {
                 delay();
             }
             assert_eq!(delay(), last, "{chance}");
+        }
+    }
+
+    #[test]
+    fn the_longest_delay_that_can_be_written_is_no_overflow() {
+        let longest = Duration::from_secs(u64::MAX);
+        let (initial_delay, max_delay, reset_after) = (longest, longest, longest);
+        let endless = Restart::Exponential {
+            initial_delay,
+            max_delay,
+            multiplier: 2.0,
+            jitter: 1.0,
+            attempts: None,
+            reset_after,
+        };
+        for strategy in [endless, Restart::Fixed { delay: longest, attempts: None, reset_after }] {
+            let mut restarts = Restarts::new(strategy);
+            for chance in [1.0, 0.9, 1.0] {
+                let decided = restarts.failed(Failed { at: S, ran: S, chance });
+                assert!(matches!(decided, Decision::Retry { after, .. } if after > S), "{decided:?}");
+            }
         }
     }
 

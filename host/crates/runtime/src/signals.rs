@@ -119,6 +119,8 @@ pub(crate) enum TaskEvent {
         /// Since when the source's questions have had no answer.
         silent_since: Option<Instant>,
     },
+    /// A task that has sealed this epoch last has no room for more changes: see [`weir_checkpoint::Event::Full`].
+    Full(Epoch),
     /// The sinks have every acknowledgement of the epoch.
     Flushed(Epoch),
     /// The source has verified what was read up to the epoch's barrier.

@@ -31,6 +31,9 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// After so many commits of an attempt, time-outs are as configured again.
 const CLEAN_COMMITS: u64 = 100;
 const STRETCH_MAX: u32 = 4;
+/// Each thread or client that was left behind keeps its memory and its connections for ever: with so many of them a new
+/// process does better.
+const LEFT_BEHIND_MAX: usize = 8;
 const BROKER_TIMEOUT_MAX: Duration = Duration::from_secs(900);
 
 /// The attempts that this process used or restored: any other on the marker is a rival's.
@@ -50,13 +53,21 @@ impl Ownership {
     }
 }
 
-/// Runs attempts until the job is done. `Ok(true)`: stopped on request.
+/// How a job ended well.
+pub(crate) struct Ended {
+    /// On request.
+    pub stopped: bool,
+    /// Whether all of it is in the store: the next start need not replay.
+    pub flushed: bool,
+}
+
+/// Runs attempts until the job is done.
 pub(crate) fn supervise(
     job: &Job,
     log: Box<dyn EpochLog>,
     handle: &JobHandle,
     metrics: &JobMetrics,
-) -> Result<bool, Error> {
+) -> Result<Ended, Error> {
     let began = Instant::now();
     let watch = Watch { handle, metrics };
     let mut ownership = Ownership::default();
@@ -75,11 +86,7 @@ pub(crate) fn supervise(
         let (given_back, outcome) = attempt::run(job, open, &mut ownership, handle, metrics, stretch);
         log = given_back;
         let error = match outcome {
-            Ok(stopped) => {
-                let state = Arc::clone(&job.state);
-                watch.port("flush the state", (job.options.bounds.disk, Late::End), move || state.flush())?;
-                return Ok(stopped);
-            }
+            Ok(stopped) => return Ok(Ended { stopped, flushed: flush(job, watch)? }),
             Err(error) => error,
         };
         let mut ran = Duration::ZERO;
@@ -89,6 +96,10 @@ pub(crate) fn supervise(
             status.last_error = Some(chain(&error));
         });
         let error = judge(job, watch, &ownership, error, began)?;
+        let left_behind = metrics.left_behind() + job.source.left_behind();
+        if left_behind >= LEFT_BEHIND_MAX {
+            return Err(Error::LeftBehind(left_behind, Box::new(error)));
+        }
         let committed = handle.status().epoch.0.saturating_sub(epoch_before);
         stretch = next_stretch(stretch, committed, &error);
         job.sink.set_transaction_timeout(stretched(job.options.transaction_timeout, stretch));
@@ -97,6 +108,20 @@ pub(crate) fn supervise(
             Decision::GiveUp(why) => return Err(Error::GaveUp(why, Box::new(error))),
             Decision::Retry { after, in_a_row } => back_off(watch, error, after, in_a_row)?,
         }
+    }
+}
+
+/// Saves the next start the replay, if the disk is quick enough: everything is committed and in the log already. A stop
+/// does not fail for it.
+fn flush(job: &Job, watch: Watch<'_>) -> Result<bool, Error> {
+    let state = Arc::clone(&job.state);
+    match watch.port("flush the state", (job.options.bounds.disk, Late::End), move || state.flush()) {
+        Ok(()) => Ok(true),
+        Err(Error::StopTimedOut(_)) => {
+            warn!("everything is committed, but the store was not flushed in time: the next start replays the log");
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -110,7 +135,7 @@ fn back_off(watch: Watch<'_>, error: Error, after: Duration, in_a_row: u32) -> R
         status.state = JobState::Recovering;
         status.restarts += 1;
         restart = status.restarts;
-        status.next_attempt = Some(Instant::now() + after);
+        status.next_attempt = Some(in_time(after));
     });
     let (reason, delay_ms, error_text) = (reason.word(), ms(after), chain(&error));
     warn!(restart, in_a_row, reason, delay_ms, error = %error_text, "attempt failed; recovering in place");
@@ -131,7 +156,7 @@ fn next_stretch(stretch: u32, committed: u64, error: &Error) -> u32 {
 
 /// Brokers allow 15 minutes unless told otherwise; what the user chose stays allowed.
 fn stretched(timeout: Duration, stretch: u32) -> Duration {
-    (timeout * stretch).min(timeout.max(BROKER_TIMEOUT_MAX))
+    timeout.saturating_mul(stretch).min(timeout.max(BROKER_TIMEOUT_MAX))
 }
 
 /// `Ok(error)`: recover from it. `Err`: the job ends with it.
@@ -199,11 +224,18 @@ fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<()
 
 /// Waits, unless the job is stopped. False when it is.
 fn wait(handle: &JobHandle, time: Duration) -> bool {
-    let until = Instant::now() + time;
+    let until = in_time(time);
     while Instant::now() < until && !handle.is_stopping() {
         std::thread::sleep(Duration::from_millis(10));
     }
     !handle.is_stopping()
+}
+
+/// The moment after `time`; for a time that no clock reaches, one that nobody waits for.
+fn in_time(time: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + FOR_EVER)
 }
 
 /// 0..1, so that two instances do not act in step.

@@ -22,7 +22,8 @@ pub(crate) fn ms(time: Duration) -> u64 {
 
 /// A wait that is longer is shown: in the log, in the job's status and health, and counted.
 pub(crate) const SLOW: Duration = Duration::from_secs(5);
-/// How long a stop may take: the process as a whole has 10 s, and taking the tasks down needs some of it.
+/// How long a stop may take in all, from the moment it is asked for: the process as a whole has 10 s, and taking the
+/// tasks down needs some of it.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -55,9 +56,8 @@ impl Watch<'_> {
     ) -> Result<T, Error> {
         let (answer, answered) = bounded(1);
         let run = move || drop(answer.send(work()));
-        std::thread::Builder::new().name("weir-call".into()).spawn(run).map_err(Error::Thread)?;
+        let thread = std::thread::Builder::new().name("weir-call".into()).spawn(run).map_err(Error::Thread)?;
         let mut wait = Wait::since(*self, "to", what, Instant::now());
-        let mut stopping: Option<Instant> = None;
         loop {
             match answered.recv_timeout(TICK) {
                 Ok(answer) => return Ok(answer),
@@ -65,12 +65,12 @@ impl Watch<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             wait.look();
-            if self.handle.is_stopping() && stopping.get_or_insert_with(Instant::now).elapsed() > STOP_WITHIN {
+            if self.handle.stopping_for().is_some_and(|stopping| stopping > STOP_WITHIN) {
                 return Err(Error::StopTimedOut(STOP_WITHIN));
             }
             let waited = wait.began.elapsed();
             if waited > bound {
-                self.metrics.abandoned.increment(1);
+                self.metrics.leave_behind(vec![thread]);
                 return Err(match late {
                     Late::Abandon => Error::Hung { what, waited },
                     Late::End => Error::Stuck { what, waited },

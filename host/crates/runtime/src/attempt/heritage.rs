@@ -12,6 +12,7 @@ use weir_checkpoint::{Facts, Manifest, PluginEntry, Start, survey};
 use weir_core::ports::{Committed, MarkerRead};
 use weir_core::{Digest, Fault, SplitId, SplitState};
 
+use super::restore::check_store;
 use super::{LOOK, MarkerPlace, of_source};
 use crate::error::{Error, chain};
 use crate::job::Job;
@@ -117,9 +118,10 @@ impl<'a> Heritage<'a> {
         let (job, options) = (self.job, &self.job.options);
         let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty());
         let start = self.read(|reading| {
-            let (name, shard, place) = (&options.name, options.shard, &options.marker_place);
-            let facts = Facts { job: name, shard, log: self.log, committed, place, stateless };
-            let certain = survey::certain(self.log, job.state.applied()).is_some();
+            let (name, shard, place, delivery) =
+                (&options.name, options.shard, &options.marker_place, options.delivery);
+            let facts = Facts { job: name, shard, log: self.log, committed, place, delivery, stateless };
+            let certain = survey::certain(self.log, job.state.applied().as_ref()).is_some();
             place::start(facts, &Since { certain, dropped: &|split| reading.is_dropped(split) })
         });
         let start = start.or_else(|refusal| {
@@ -129,6 +131,7 @@ impl<'a> Heritage<'a> {
             }
             Err(Error::from(refusal))
         })?;
+        check_store(job.state.applied().as_ref(), self.log, &start)?;
         match &start {
             Start::First | Start::FirstAgain => {}
             Start::FromMarker { positions, .. } => {

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use weir_checkpoint::Manifest;
-use weir_core::ports::{RecordLimit, SourceReader};
+use weir_core::ports::{Operator, RecordLimit, SourceReader};
 use weir_core::{OnError, TableId};
 
 use super::{SinkTask, SourceTask};
 use crate::error::Error;
+use crate::exchange::credit::Credit;
 use crate::exchange::inbox::{Closer, Inbox, Outlet, inbox};
-use crate::job::Job;
+use crate::job::{Job, OperatorSetup};
 use crate::metrics::JobMetrics;
 use crate::signals::{Signals, SinkCommand, TaskEvent};
 use crate::task::chain::{Chain, Edge};
@@ -23,12 +24,12 @@ use crate::task::unreadable::UnreadablePolicy;
 use crate::topology::{self, Stage};
 use crate::watch::{Late, Watch};
 
-/// What may be under way between two tasks.
-const EXCHANGE_BYTES_MAX: usize = 2 << 20;
+/// What one task may have under way to all tasks of the next stage.
+const SENDER_BYTES_MAX: usize = 4 << 20;
+/// What all tasks of a stage may have under way to the next stage.
+const EXCHANGE_BYTES_MAX: usize = 64 << 20;
 /// What may wait for the sink task: the output of the next epoch while one is being committed.
 const SINK_BYTES_MAX: usize = 16 << 20;
-/// The largest batch of several records.
-const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How often leaving threads are looked at.
 const LEAVE_POLL: Duration = Duration::from_millis(2);
 
@@ -43,8 +44,8 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Waits until every thread is gone; gives the names of those that are not by then.
-    pub(super) fn leave(self, within: Duration) -> Vec<String> {
+    /// Waits until every thread is gone; gives those that are not by then.
+    pub(super) fn leave(self, within: Duration) -> Vec<JoinHandle<()>> {
         drop(self.sink_commands);
         let deadline = Instant::now() + within;
         while Instant::now() < deadline && self.threads.iter().any(|thread| !thread.is_finished()) {
@@ -52,9 +53,7 @@ impl Tasks {
             self.closers.iter().for_each(Closer::close);
             std::thread::sleep(LEAVE_POLL);
         }
-        let stays = |thread: &&JoinHandle<()>| !thread.is_finished();
-        let name = |thread: &JoinHandle<()>| thread.thread().name().unwrap_or("?").to_owned();
-        self.threads.iter().filter(stays).map(name).collect()
+        self.threads.into_iter().filter(|thread| !thread.is_finished()).collect()
     }
 }
 
@@ -75,9 +74,10 @@ fn wire(stages: &[Stage]) -> Wiring {
     for pair in stages.windows(2) {
         let [from, to] = pair else { continue };
         let mut outlets: Vec<Vec<Outlet>> = (0..tasks(from)).map(|_| Vec::new()).collect();
+        let credits = credits((EXCHANGE_BYTES_MAX / tasks(from).max(1)).min(SENDER_BYTES_MAX), tasks(from));
         let mut inputs = Vec::new();
         for _ in 0..tasks(to) {
-            let (input, ends) = inbox(tasks(from), share(EXCHANGE_BYTES_MAX, tasks(from)));
+            let (input, ends) = inbox(&credits);
             // Until its reader says how many it can take: it may start later than its senders.
             input.limit_records(FIRST_RECORDS, tasks(from));
             inputs.push(Some(input));
@@ -88,22 +88,43 @@ fn wire(stages: &[Stage]) -> Wiring {
     }
     next.push(stages.last().map(|last| (0..tasks(last)).map(|_| Vec::new()).collect()).unwrap_or_default());
     let feeding: usize = stages.iter().filter(|s| s.sink_edge.is_some()).map(tasks).sum();
-    let (sink, ends) = inbox(feeding, share(SINK_BYTES_MAX, feeding));
+    let (sink, ends) = inbox(&credits(SINK_BYTES_MAX / feeding.max(1), feeding));
     let mut ends = ends.into_iter();
     let to_sink =
         stages.iter().map(|stage| (0..tasks(stage)).map(|_| stage.sink_edge.and_then(|_| ends.next())).collect());
     Wiring { inboxes, next, to_sink: to_sink.collect(), sink }
 }
 
-/// What each of `senders` may have under way of `bytes` in all; at least one whole batch.
-fn share(bytes: usize, senders: usize) -> usize {
-    (bytes / senders.max(1)).max(BATCH_BYTES_MAX)
+/// For each of `senders` its own `bytes`, over all receivers, however many there are.
+fn credits(bytes: usize, senders: usize) -> Vec<Arc<Credit>> {
+    (0..senders).map(|_| Arc::new(Credit::new(bytes))).collect()
+}
+
+/// The opened plugins: for each operator one for each of its tasks.
+pub(super) struct Plugins(Vec<Vec<Box<dyn Operator>>>);
+
+impl Plugins {
+    /// Opens all that the job needs.
+    pub(super) fn open(job: &Job) -> Result<Self, Error> {
+        let open = |setup: &OperatorSetup| (0..setup.parallelism).map(|task| open_plugin(job, setup, task)).collect();
+        Ok(Self(job.operators.iter().map(open).collect::<Result<_, _>>()?))
+    }
+
+    /// Takes one out; tasks are made in their order.
+    fn take(&mut self, operator: usize) -> Option<Box<dyn Operator>> {
+        self.0.get_mut(operator).filter(|tasks| !tasks.is_empty()).map(|tasks| tasks.remove(0))
+    }
+}
+
+fn open_plugin(job: &Job, setup: &OperatorSetup, task: u16) -> Result<Box<dyn Operator>, Error> {
+    let about = setup.about(&job.options.name, job.options.shard, task);
+    setup.factory.instantiate(&about, &setup.config).map_err(Error::port("failed to open a plugin"))
 }
 
 /// Starts every task; the sink task waits for its first commit, the source reads at once, into bounded channels.
 pub(super) fn start(
     job: &Job,
-    reader: Box<dyn SourceReader>,
+    (reader, mut plugins): (Box<dyn SourceReader>, Plugins),
     manifest: &Manifest,
     signals: &Arc<Signals>,
     events: &Sender<TaskEvent>,
@@ -119,7 +140,6 @@ pub(super) fn start(
     let outputs = watch.port("open the sinks", (job.options.bounds.call, Late::Abandon), move || sink.open())?;
     let limits = outputs.sinks.iter().map(|sink| sink.record_limit()).collect();
     let shared = Shared { manifest, metrics, signals, limits };
-    let state_bytes_max = job.options.state_memory_bytes / (sealers as u64).max(1);
     let mut chains = Vec::new();
     for (at, stage) in stages.iter().enumerate() {
         for task in 0..stage.parallelism {
@@ -128,8 +148,8 @@ pub(super) fn start(
             let to_sink = wiring.to_sink.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
             let inbox = wiring.inboxes.get_mut(at).and_then(|s| s.get_mut(index)).and_then(Option::take);
             let edges = edges(job, (stage, stages.get(at + 1)), next, to_sink, metrics);
-            let operators = stage.operators.clone().map(|op| runner(job, op, task, &shared));
-            let chain = Chain::new(operators.collect::<Result<_, _>>()?, stage.routes.clone(), edges, state_bytes_max);
+            let operators = stage.operators.clone().map(|op| runner(job, (op, plugins.take(op)), &shared));
+            let chain = Chain::new(operators.collect::<Result<_, _>>()?, stage.routes.clone(), edges, manifest.epoch);
             chains.push((thread_name(job, stage, task), inbox, chain));
         }
     }
@@ -229,7 +249,11 @@ impl Shared<'_> {
     }
 }
 
-fn runner(job: &Job, index: usize, task: u16, shared: &Shared<'_>) -> Result<Runner, Error> {
+fn runner(
+    job: &Job,
+    (index, plugin): (usize, Option<Box<dyn Operator>>),
+    shared: &Shared<'_>,
+) -> Result<Runner, Error> {
     let missing = || Error::Panicked(format!("operator {index}"));
     let setup = job.operators.get(index).ok_or_else(missing)?;
     let entry = shared.manifest.operators.iter().find(|e| e.name == setup.name).ok_or_else(missing)?;
@@ -243,8 +267,7 @@ fn runner(job: &Job, index: usize, task: u16, shared: &Shared<'_>) -> Result<Run
         .map(|o| u32::from(o.parallelism))
         .sum();
     let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares)));
-    let about = setup.about(&job.options.name, job.options.shard, task);
-    let operator = setup.factory.instantiate(&about, &setup.config).map_err(Error::port("failed to open a plugin"))?;
+    let operator = plugin.ok_or_else(missing)?;
     let options = RunnerOptions {
         index,
         name: setup.name.clone(),

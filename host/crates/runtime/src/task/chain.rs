@@ -92,23 +92,35 @@ pub(crate) struct Chain {
     /// What leaves.
     pub edges: Vec<Edge>,
     sealed: Option<Epoch>,
-    /// How much state the thread may hold while an epoch waits to be committed.
-    state_bytes_max: u64,
+    /// The epoch that was sealed last, or the attempt's first, which is empty.
+    last: Epoch,
+    /// Something was processed since.
+    has_changed: bool,
+    /// Nobody has to be told again before the next seal.
+    has_told: bool,
+}
+
+/// Whether a thread takes more input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It does.
+    Enough,
+    /// Not before what it holds is in the store. `tell`: nobody knows yet that it waits for a barrier.
+    None {
+        /// See above.
+        tell: Option<Epoch>,
+    },
 }
 
 impl Chain {
-    /// A chain that has sealed nothing yet.
-    pub(crate) fn new(
-        operators: Vec<Runner>,
-        routes: Vec<Vec<Vec<Route>>>,
-        edges: Vec<Edge>,
-        state_bytes_max: u64,
-    ) -> Self {
-        Self { operators, routes, edges, sealed: None, state_bytes_max }
+    /// A chain that has sealed nothing yet; `first` is the attempt's first epoch.
+    pub(crate) fn new(operators: Vec<Runner>, routes: Vec<Vec<Vec<Route>>>, edges: Vec<Edge>, first: Epoch) -> Self {
+        Self { operators, routes, edges, sealed: None, last: first, has_changed: false, has_told: false }
     }
 
     /// Runs `batch` through the chain.
     pub(crate) fn process(&mut self, batch: Batch) -> Result<(), Stopped> {
+        self.has_changed = true;
         let mut closed = false;
         let done = match self.operators.as_mut_slice() {
             [] => dispatch(&mut [], &self.routes, &mut self.edges, 0, batch, &mut closed),
@@ -120,7 +132,8 @@ impl Chain {
     /// Ends `epoch`: every operator seals its state.
     pub(crate) fn seal(&mut self, epoch: Epoch) -> Result<Vec<SealedState>, Error> {
         assert!(self.sealed.is_none(), "at most one epoch is sealed and unacknowledged");
-        self.sealed = Some(epoch);
+        (self.sealed, self.last) = (Some(epoch), epoch);
+        (self.has_changed, self.has_told) = (false, false);
         let seal = |runner: &mut Runner| {
             let operator = runner.options.index;
             runner.state().map(|state| SealedState { operator, delta: state.seal(epoch), bytes: state.bytes() })
@@ -137,11 +150,17 @@ impl Chain {
         self.edges.iter().flat_map(Edge::outlets).try_for_each(|outlet| outlet.send(element()))
     }
 
-    /// True while the thread must take nothing more: an epoch waits to be committed, and until it is, nothing of the
-    /// state that has changed can leave memory.
-    pub(crate) fn is_full(&mut self) -> bool {
-        let bytes = |runner: &mut Runner| runner.state().map_or(0, |state| state.bytes());
-        self.sealed.is_some() && self.operators.iter_mut().map(bytes).sum::<u64>() > self.state_bytes_max
+    /// Whether the thread takes more input, where the source was `asked` to end an epoch. What has changed cannot leave
+    /// memory before its epoch is in the store. Where that fills the thread's share, it waits for it, and for that for
+    /// a barrier: one that it has not seen yet is behind what already waits here, so that must be taken.
+    pub(crate) fn room(&mut self, asked: Epoch) -> Room {
+        let is_full = |runner: &mut Runner| runner.state().is_some_and(|state| state.is_full());
+        if asked > self.last || !self.operators.iter_mut().any(is_full) {
+            return Room::Enough;
+        }
+        let tell = self.sealed.is_none() && self.has_changed && !self.has_told;
+        self.has_told |= tell;
+        Room::None { tell: tell.then_some(self.last) }
     }
 
     /// Between two elements: operators tell what is due.

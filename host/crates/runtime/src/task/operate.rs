@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use weir_checkpoint::Aligner;
 use weir_core::{Element, Epoch};
 
-use super::chain::{Chain, Stopped};
+use super::chain::{Chain, Room, Stopped};
 use super::pace::Pace;
 use crate::exchange::inbox::{Inbox, Received};
 use crate::signals::{Signals, TaskEvent};
@@ -15,7 +15,7 @@ use crate::signals::{Signals, TaskEvent};
 /// How often an idle task looks at its signals.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
-/// How often a task whose state is full looks whether the epoch under way holds.
+/// How often a task whose state is full looks whether it has room again.
 const FULL_WAIT: Duration = Duration::from_millis(2);
 
 /// How much may wait before a barrier, at the pace of this task: all that is before it belongs to its epoch, and the
@@ -49,7 +49,10 @@ impl OperatorTask {
         while !self.signals.is_cancelled() {
             self.chain.note_committed(self.signals.committed());
             self.chain.look();
-            if self.chain.is_full() {
+            if let Room::None { tell } = self.chain.room(self.signals.barrier().0) {
+                if let Some(sealed) = tell {
+                    self.events.send(TaskEvent::Full(sealed)).map_err(|_| Stopped::Closed)?;
+                }
                 std::thread::sleep(FULL_WAIT);
                 continue;
             }

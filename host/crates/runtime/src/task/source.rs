@@ -13,7 +13,7 @@ use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{Poll, RecordLimit, SourceReader, Unreadable, Verified};
 use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
 
-use super::chain::{Chain, Stopped};
+use super::chain::{Chain, Room, Stopped};
 use super::pace::Pace;
 use super::unreadable::UnreadablePolicy;
 use crate::clock;
@@ -22,6 +22,8 @@ use crate::signals::{Signals, TaskEvent};
 
 /// How long the reader may wait: the longest a barrier is late on an idle stream.
 const POLL_WAIT: Duration = Duration::from_millis(5);
+/// How often it looks whether its operators have room again.
+const FULL_WAIT: Duration = Duration::from_millis(2);
 /// How often positions are shown between barriers.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
@@ -73,8 +75,12 @@ impl SourceTask {
             }
             self.chain.note_committed(self.signals.committed());
             self.chain.look();
-            if ended || self.chain.is_full() {
-                std::thread::sleep(POLL_WAIT);
+            let room = self.chain.room(asked);
+            if let Room::None { tell: Some(sealed) } = room {
+                self.tell(TaskEvent::Full(sealed))?;
+            }
+            if ended || room != Room::Enough {
+                std::thread::sleep(if ended { POLL_WAIT } else { FULL_WAIT });
                 continue;
             }
             match rest.take() {

@@ -8,6 +8,10 @@
     reason = "a test that fails here fails as it should"
 )]
 
+/// How much a task holds, and how large an epoch gets.
+mod memory;
+/// What a start leaves to the next one.
+mod starts;
 /// What a failure is followed by.
 mod supervision;
 mod world;
@@ -45,7 +49,6 @@ fn job(world: &Arc<World>, parallelism: u16) -> Job {
             epoch_interval: Duration::from_millis(5),
             stall_after: Duration::from_secs(2),
             has_patient_sink: false,
-            state_memory_bytes: 1 << 20,
             transaction_timeout: Duration::from_millis(20),
             restart: AT_ONCE,
             bounds: Bounds {

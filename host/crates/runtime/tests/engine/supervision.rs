@@ -154,7 +154,7 @@ fn a_log_that_hangs_ends_the_job_in_time() {
 fn a_store_that_hangs_ends_the_job_in_time() {
     let world = world(&[]);
     let state = Arc::new(MemoryState::default());
-    state.is_stuck.store(true, Ordering::Relaxed);
+    state.settings.is_stuck.store(true, Ordering::Relaxed);
     let mut job = job(&world, 1);
     job.state = state;
     let error = run(&world, &job).unwrap_err();
@@ -173,12 +173,67 @@ fn a_store_without_room_for_a_while_costs_time_only() {
         while watcher.status().epoch.0 < 3 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        state.is_stuck.store(true, Ordering::Relaxed);
+        state.settings.is_stuck.store(true, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(300));
-        state.is_stuck.store(false, Ordering::Relaxed);
+        state.settings.is_stuck.store(false, Ordering::Relaxed);
     });
     let summary = job.run(Box::new(MemoryLog::default()), &handle).unwrap();
     blocker.join().unwrap();
     world.assert_exact();
     assert_eq!(summary.restarts, 0);
+}
+
+#[test]
+fn too_many_calls_that_hang_end_the_process_so_that_a_clean_one_can_go_on() {
+    let world = world(&[]);
+    for _ in 0..20 {
+        world.hang(Hang::Discover, 0);
+    }
+    let mut job = job(&world, 1);
+    job.options.bounds.call = Duration::from_millis(50);
+    let error = run(&world, &job).unwrap_err();
+    assert!(matches!(error, Error::LeftBehind(8, _)), "{error}");
+    assert_eq!(error.fault(), Fault::User);
+}
+
+#[test]
+fn a_stop_whose_flush_is_slow_has_still_committed_everything() {
+    let world = world(&[]);
+    let state = Arc::new(MemoryState::default());
+    state.settings.flush_hangs.store(true, Ordering::Relaxed);
+    let mut job = job(&world, 1);
+    job.state = state;
+    job.options.bounds.disk = Duration::from_secs(300);
+    let handle = job.handle();
+    let stopper = handle.clone();
+    let stop = std::thread::spawn(move || {
+        while stopper.status().epoch.0 < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        stopper.stop();
+    });
+    let began = Instant::now();
+    let summary = job.run(Box::new(MemoryLog::default()), &handle).expect("a flush saves a replay and nothing else");
+    stop.join().unwrap();
+    assert!(summary.stopped && !summary.flushed);
+    assert!(began.elapsed() < Duration::from_secs(9), "within the time of a stop: {:?}", began.elapsed());
+}
+
+#[test]
+fn a_delay_that_no_clock_reaches_is_waited_for_until_a_stop() {
+    let world = world(&[(0, Failure::BeforeCommit)]);
+    let mut job = job(&world, 1);
+    let delay = Duration::from_secs(u64::MAX);
+    job.options.restart = Restart::Fixed { delay, attempts: None, reset_after: delay };
+    let handle = job.handle();
+    let watcher = handle.clone();
+    let stop = std::thread::spawn(move || {
+        while watcher.status().state != JobState::Recovering {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        watcher.stop();
+    });
+    let error = job.run(Box::new(MemoryLog::default()), &handle).unwrap_err();
+    stop.join().unwrap();
+    assert!(matches!(error, Error::StoppedRecovering(_)), "{error}");
 }

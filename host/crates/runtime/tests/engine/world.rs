@@ -1,6 +1,7 @@
 //! A broker, a state store and an epoch log in memory, each as strict as the real one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -376,12 +377,12 @@ impl Committer for MemoryCommitter {
 }
 
 /// Counts per key, natively.
-pub(crate) struct CountFactory(PluginDescription, Digest);
+pub(crate) struct CountFactory(PluginDescription, Digest, pub(crate) bool);
 
 impl CountFactory {
     pub(crate) fn new() -> Self {
         let text = r#"{"name":"count","version":"1","tables":[{"name":"count","kind":"value"}]}"#;
-        Self(serde_json::from_str(text).unwrap(), Digest("0".repeat(64)))
+        Self(serde_json::from_str(text).unwrap(), Digest("0".repeat(64)), true)
     }
 }
 
@@ -393,7 +394,8 @@ impl OperatorFactory for CountFactory {
         &self.1
     }
     fn instantiate(&self, _: &str, _: &str) -> Result<Box<dyn Operator>, PortError> {
-        Ok(Box::new(Count))
+        let refused = || PortError::new(Fault::Config, "the configuration is wrong");
+        self.2.then(|| Box::new(Count) as Box<dyn Operator>).ok_or_else(refused)
     }
 }
 
@@ -427,80 +429,137 @@ impl Operator for Count {
     }
 }
 
-type Values = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
+/// What is committed, as a disk has it.
+#[derive(Default)]
+struct Stored {
+    values: HashMap<Vec<u8>, Vec<u8>>,
+    applied: Option<RecordId>,
+    /// Handed over and not applied, where it is lazy.
+    waiting: Vec<(RecordId, Vec<Delta>)>,
+}
+
+impl Stored {
+    fn apply_all(&mut self) {
+        for (record, deltas) in std::mem::take(&mut self.waiting) {
+            self.applied = Some(record);
+            for delta in deltas {
+                let mut rest = &delta.payload[..];
+                while let Some((len, after)) = rest.split_first_chunk::<4>() {
+                    let (key, after) = after.split_at(u32::from_le_bytes(*len) as usize);
+                    let (len, after) = after.split_first_chunk::<4>().unwrap();
+                    let (value, after) = after.split_at(u32::from_le_bytes(*len) as usize);
+                    self.values.insert(key.to_vec(), value.to_vec());
+                    rest = after;
+                }
+            }
+        }
+    }
+}
+
+/// What tests set, and see, of a store.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// True while its disk hangs: it has no room, and nothing comes back.
+    pub(crate) is_stuck: AtomicBool,
+    /// A flush hangs, nothing else does.
+    pub(crate) flush_hangs: AtomicBool,
+    /// Nothing is applied until somebody asks for it.
+    pub(crate) is_lazy: AtomicBool,
+    /// What a task may hold that is not applied; 0 for any amount.
+    pub(crate) budget: AtomicU64,
+    /// The most that a task held.
+    pub(crate) peak: AtomicU64,
+}
 
 /// The committed state; `open` gives tasks an overlay over it.
 #[derive(Default)]
 pub(crate) struct MemoryState {
-    values: Values,
-    applied: Mutex<Epoch>,
-    /// True while its disk hangs: it has no room, and nothing comes back.
-    pub(crate) is_stuck: std::sync::atomic::AtomicBool,
+    stored: Arc<Mutex<Stored>>,
+    pub(crate) settings: Arc<Settings>,
 }
 
 impl MemoryState {
     fn is_stuck(&self) -> bool {
-        self.is_stuck.load(std::sync::atomic::Ordering::Relaxed)
+        self.settings.is_stuck.load(Ordering::Relaxed)
+    }
+
+    fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().unwrap()
     }
 }
 
 impl StateStore for MemoryState {
     fn open(&self, operator: OperatorId, _: (u32, u32)) -> Box<dyn KeyedState> {
-        let (active, sealed) = (HashMap::new(), None);
-        Box::new(MemoryKeyed { operator, values: Arc::clone(&self.values), active, sealed, joined: HashMap::new() })
+        let (active, sealed, joined) = Default::default();
+        let (stored, settings) = (Arc::clone(&self.stored), Arc::clone(&self.settings));
+        Box::new(MemoryKeyed { operator, stored, settings, active, sealed, joined })
     }
-    fn apply(&self, epoch: Epoch, deltas: Vec<Delta>) -> Result<(), PortError> {
-        let mut applied = self.applied.lock().unwrap();
-        assert!(*applied < epoch, "applied only grows: {applied}, then {epoch}");
-        *applied = epoch;
-        for delta in deltas {
-            let mut rest = &delta.payload[..];
-            while let Some((len, after)) = rest.split_first_chunk::<4>() {
-                let (key, after) = after.split_at(u32::from_le_bytes(*len) as usize);
-                let (len, after) = after.split_first_chunk::<4>().unwrap();
-                let (value, after) = after.split_at(u32::from_le_bytes(*len) as usize);
-                self.values.lock().unwrap().insert(key.to_vec(), value.to_vec());
-                rest = after;
-            }
+    fn apply(&self, record: &RecordId, deltas: Vec<Delta>) -> Result<(), PortError> {
+        let mut stored = self.stored();
+        let before = stored.waiting.last().map(|(record, _)| record).or(stored.applied.as_ref());
+        assert!(before.is_none_or(|before| before.epoch < record.epoch), "applied only grows, then came {record}");
+        stored.waiting.push((record.clone(), deltas));
+        if !self.settings.is_lazy.load(Ordering::Relaxed) {
+            stored.apply_all();
         }
         Ok(())
     }
-    fn applied(&self) -> Epoch {
-        *self.applied.lock().unwrap()
+    fn applied(&self) -> Option<RecordId> {
+        self.stored().applied.clone()
     }
     fn has_room(&self) -> bool {
         !self.is_stuck()
     }
     fn durable(&self) -> Epoch {
-        self.applied()
+        self.applied().map_or(Epoch(0), |record| record.epoch)
     }
     fn join(&self) -> Result<(), PortError> {
         if self.is_stuck() {
             for_ever();
         }
+        self.stored().apply_all();
         Ok(())
     }
     fn flush(&self) -> Result<(), PortError> {
+        if self.settings.flush_hangs.load(Ordering::Relaxed) {
+            for_ever();
+        }
+        self.stored().apply_all();
         Ok(())
     }
-    fn bytes(&self, _: OperatorId) -> u64 {
-        0
+    fn hurry(&self) {
+        self.stored().apply_all();
+    }
+    fn bytes(&self, _: OperatorId) -> StateBytes {
+        StateBytes { disk: 1000, memory: 0 }
     }
 }
 
 type Overlay = HashMap<Vec<u8>, Vec<u8>>;
 
+/// Overlays over what is stored. It counts what cannot leave memory, and lets go of what can.
 struct MemoryKeyed {
     operator: OperatorId,
-    values: Values,
+    stored: Arc<Mutex<Stored>>,
+    settings: Arc<Settings>,
     active: Overlay,
     sealed: Option<(Epoch, Overlay)>,
-    joined: Overlay,
+    /// Committed, and not applied when last looked at; oldest first.
+    joined: Vec<(Epoch, Overlay)>,
 }
 
 impl MemoryKeyed {
     fn full(&self, table: TableId, key: &[u8]) -> Vec<u8> {
         [&self.operator.0.to_be_bytes()[..], &table.0.to_be_bytes(), key].concat()
+    }
+
+    /// Bytes that cannot leave memory.
+    fn pinned(&mut self) -> u64 {
+        let applied = self.stored.lock().unwrap().applied.as_ref().map_or(Epoch(0), |record| record.epoch);
+        self.joined.retain(|(epoch, _)| *epoch > applied);
+        let sealed = self.sealed.iter().map(|(_, overlay)| overlay);
+        let overlays = self.joined.iter().map(|(_, overlay)| overlay).chain(sealed).chain([&self.active]);
+        overlays.flatten().map(|(key, value)| (key.len() + value.len()) as u64).sum()
     }
 }
 
@@ -510,8 +569,9 @@ impl KeyedState for MemoryKeyed {
             for table in tables {
                 let full = self.full(*table, key.bytes);
                 let sealed = self.sealed.as_ref().and_then(|(_, s)| s.get(&full));
-                let stored = || self.values.lock().unwrap().get(&full).cloned();
-                let value = self.active.get(&full).or(sealed).or(self.joined.get(&full)).cloned().or_else(stored);
+                let joined = self.joined.iter().rev().find_map(|(_, overlay)| overlay.get(&full));
+                let stored = || self.stored.lock().unwrap().values.get(&full).cloned();
+                let value = self.active.get(&full).or(sealed).or(joined).cloned().or_else(stored);
                 out.extend_from_slice(&value.as_ref().map_or(NULL, |v| v.len() as u32).to_le_bytes());
                 out.extend_from_slice(&value.unwrap_or_default());
             }
@@ -522,6 +582,10 @@ impl KeyedState for MemoryKeyed {
         let full = self.full(table, key.bytes);
         let Change::Set(value) = change else { panic!("the counter clears nothing") };
         self.active.insert(full, value.to_vec());
+        if self.settings.budget.load(Ordering::Relaxed) > 0 {
+            let pinned = self.pinned();
+            self.settings.peak.fetch_max(pinned, Ordering::Relaxed);
+        }
     }
     fn seal(&mut self, epoch: Epoch) -> Delta {
         assert!(self.sealed.is_none(), "one sealed epoch at most");
@@ -540,10 +604,14 @@ impl KeyedState for MemoryKeyed {
     fn commit(&mut self, epoch: Epoch) {
         let (sealed, values) = self.sealed.take().expect("a sealed epoch");
         assert_eq!(sealed, epoch);
-        self.joined.extend(values);
+        self.joined.push((sealed, values));
     }
     fn bytes(&self) -> u64 {
-        0
+        (self.active.len() * 100) as u64
+    }
+    fn is_full(&mut self) -> bool {
+        let budget = self.settings.budget.load(Ordering::Relaxed);
+        budget > 0 && self.pinned() >= budget
     }
 }
 
@@ -583,7 +651,8 @@ impl EpochLog for MemoryLog {
         if let Some(world) = &self.world {
             world.pass(Hang::Log);
         }
-        let record = LogRecord { epoch, manifest: Bytes::copy_from_slice(manifest) };
+        let (_, digest) = weir_checkpoint::Manifest::decode(manifest).expect("a manifest");
+        let record = LogRecord { id: RecordId { epoch, digest }, manifest: Bytes::copy_from_slice(manifest) };
         self.shared.lock().unwrap().push((record, deltas.to_vec()));
         self.look();
         Ok(())
@@ -599,21 +668,22 @@ impl EpochLog for MemoryLog {
     }
     fn replay(
         &self,
-        applied: Epoch,
+        applied: Option<&RecordId>,
         index: usize,
-        each: &mut dyn FnMut(Epoch, Delta) -> Result<(), PortError>,
+        each: &mut dyn FnMut(&RecordId, Delta) -> Result<(), PortError>,
     ) -> Result<(), PortError> {
-        for (record, deltas) in self.shared.lock().unwrap().iter().take(index + 1) {
-            if record.epoch > applied {
-                let payload: Vec<u8> = deltas.iter().flat_map(|d| d.payload.to_vec()).collect();
-                each(record.epoch, Delta { entries: 0, payload: payload.into() })?;
-            }
+        let records = self.shared.lock().unwrap();
+        let find = |applied: &RecordId| records.iter().position(|(record, _)| record.id == *applied);
+        let done = applied.map_or(0, |applied| find(applied).expect("the store holds a record of its log") + 1);
+        for (record, deltas) in records.iter().take(index + 1).skip(done) {
+            let payload: Vec<u8> = deltas.iter().flat_map(|d| d.payload.to_vec()).collect();
+            each(&record.id, Delta { entries: 0, payload: payload.into() })?;
         }
         Ok(())
     }
     fn trim(&mut self, durable: Epoch) -> Result<(), PortError> {
         let mut records = self.shared.lock().unwrap();
-        let keep = records.iter().position(|(r, _)| r.epoch >= durable).unwrap_or(records.len());
+        let keep = records.iter().position(|(r, _)| r.id.epoch >= durable).unwrap_or(records.len());
         let keep = keep.min(records.len().saturating_sub(1));
         records.drain(..keep);
         drop(records);

@@ -93,6 +93,9 @@ mod tests {
         fn bytes(&self) -> u64 {
             0
         }
+        fn is_full(&mut self) -> bool {
+            false
+        }
     }
 
     fn frame(keys: &[String]) -> Frame {

@@ -65,7 +65,6 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
         epoch_interval: Duration::from_millis(100),
         stall_after: Duration::from_secs(1),
         has_patient_sink: false,
-        state_memory_bytes: 1 << 20,
         transaction_timeout: Duration::from_secs(15),
         restart: weir_core::Restart::Never,
         bounds: crate::Bounds::default(),

@@ -1,0 +1,64 @@
+//! What a start leaves to the next one: nothing, before something is committed.
+
+use std::sync::Arc;
+
+use weir_core::ports::{EpochLog as _, StateStore as _};
+use weir_core::{Epoch, Fault, RecordId};
+use weir_runtime::{Error, Job};
+
+use crate::world::{CountFactory, Failure, MemoryLog, MemoryState, World};
+use crate::{KEYS, PARTITIONS, RECORDS, job};
+
+#[test]
+fn a_plugin_that_does_not_open_leaves_no_trace_of_the_start() {
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[]));
+    let mut bad = job(&world, 2);
+    let mut factory = CountFactory::new();
+    factory.2 = false;
+    bad.operators[0].factory = Arc::new(factory);
+    let log = MemoryLog::default();
+    let error = bad.run(Box::new(log.clone()), &bad.handle()).unwrap_err();
+    assert_eq!(error.fault(), Fault::Config, "{error}");
+    assert!(log.reopened().records().is_empty(), "no start position and no bound is kept");
+}
+
+#[test]
+fn a_first_start_that_committed_nothing_does_not_fix_the_bounds_of_the_next() {
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[(0, Failure::User)]));
+    world.limit_reads(RECORDS / 2);
+    let log = MemoryLog::default();
+    let first = job(&world, 1);
+    let error = first.run(Box::new(log.clone()), &first.handle()).unwrap_err();
+    assert_eq!(error.fault(), Fault::User, "{error}");
+    world.limit_reads(RECORDS);
+    let log = log.reopened();
+    assert_eq!(log.records().len(), 1, "its first record is there");
+    let second = job(&world, 1);
+    second.run(Box::new(log), &second.handle()).unwrap();
+    world.assert_exact();
+}
+
+#[test]
+fn a_store_that_holds_what_the_log_does_not_is_refused_however_the_job_would_start() {
+    let record = |epoch| RecordId { epoch: Epoch(epoch), digest: weir_core::Digest("d".repeat(64)) };
+    // A first start, over the state of something else.
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[]));
+    let state = Arc::new(MemoryState::default());
+    state.apply(&record(3), Vec::new()).unwrap();
+    let first = Job { state, ..job(&world, 1) };
+    let error = first.run(Box::new(MemoryLog::default()), &first.handle()).unwrap_err();
+    assert!(matches!(error, Error::StoreAhead { applied: Epoch(3), holds: Epoch(0) }), "{error}");
+    assert_eq!(error.fault(), Fault::Corrupt);
+
+    // A log that goes on, with a store of the same numbers and another time.
+    let log = MemoryLog::default();
+    let good = job(&world, 1);
+    good.run(Box::new(log.clone()), &good.handle()).unwrap();
+    let log = log.reopened();
+    let (before, other) = (log.records().len(), Arc::new(MemoryState::default()));
+    other.apply(&record(log.records()[before - 1].id.epoch.0), Vec::new()).unwrap();
+    let second = Job { state: other, ..job(&world, 1) };
+    let error = second.run(Box::new(log.clone()), &second.handle()).unwrap_err();
+    assert!(matches!(error, Error::StoreForeign { .. }), "{error}");
+    assert_eq!(log.reopened().records().len(), before, "nothing was changed");
+}
