@@ -92,6 +92,16 @@ pub enum Error {
         /// The offset after the last.
         high: i64,
     },
+    /// Records that were read are gone from the end of the partition, and others may stand in their place.
+    #[error(
+        "{split}: the partition lost records below offset {position}, which were read (an unclean leader election?), and others may stand in their place; start a new job, or reset this one"
+    )]
+    Truncated {
+        /// The partition.
+        split: SplitId,
+        /// The offset that should be read next.
+        position: i64,
+    },
     /// A call to Kafka failed.
     #[error("failed to {operation}")]
     Call {
@@ -185,7 +195,7 @@ impl Error {
             | Self::Injected(_) => Fault::Transient,
             Self::Refused { .. } => Fault::Denied,
             Self::Unfit(_) | Self::RecordRefused { .. } => Fault::User,
-            Self::TopicReplaced { .. } | Self::OutOfRange { .. } => Fault::Corrupt,
+            Self::TopicReplaced { .. } | Self::OutOfRange { .. } | Self::Truncated { .. } => Fault::Corrupt,
             Self::Fenced { .. } => Fault::Fenced,
             Self::Call { code, .. } => classify(*code),
         }
@@ -307,6 +317,13 @@ mod tests {
              15 records were removed by retention before they were read"
         );
         assert_eq!(error.fault(), Fault::Corrupt);
+    }
+
+    #[test]
+    fn a_truncation_is_no_matter_of_another_attempt() {
+        let error = Error::Truncated { split: SplitId::new("clicks", 3), position: 10 };
+        assert_eq!(error.fault(), Fault::Corrupt);
+        assert!(error.to_string().starts_with("clicks[3]: the partition lost records below offset 10"), "{error}");
     }
 
     #[test]

@@ -145,6 +145,14 @@ impl<'a> Message<'a> {
         unsafe { text(sys::rd_kafka_message_errstr(self.native)) }
     }
 
+    /// Whether the client found that the log was cut below its position (KIP-320). It says so like any other reset, with
+    /// the cause in the text alone.
+    pub(crate) fn tells_truncation(&self) -> bool {
+        // SAFETY: a static text for every code.
+        let cause = unsafe { text(sys::rd_kafka_err2str(RDKafkaRespErr::RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) };
+        self.error_text().contains(&cause)
+    }
+
     /// The same number for the same topic as long as the partition is assigned; 0 where there is none.
     #[inline]
     pub(crate) fn topic_handle(&self) -> usize {

@@ -229,7 +229,7 @@ impl Intake {
             }
             C::AutoOffsetReset | C::OffsetOutOfRange => {
                 let index = self.index_of(message)?;
-                return Err(self.out_of_range(index, message.offset(), code).into());
+                return Err(self.out_of_range(index, message, code).into());
             }
             // Deleted, or the broker's news are old: discovery finds out.
             C::UnknownTopicOrPartition | C::UnknownTopic | C::UnknownPartition => {
@@ -262,11 +262,11 @@ impl Intake {
         Ok(())
     }
 
-    fn out_of_range(&self, index: u32, offset: i64, code: RDKafkaErrorCode) -> Error {
+    fn out_of_range(&self, index: u32, message: &Message<'_>, code: RDKafkaErrorCode) -> Error {
         let Some(split) = self.splits.get(index as usize) else { return Error::call("find a split", code) };
         let id = split.state.split.clone();
         // The error may not tell the offset.
-        let position = if offset >= 0 { offset } else { split.state.position };
+        let position = if message.offset() >= 0 { message.offset() } else { split.state.position };
         // A topic that was created again may be shorter: that is what must be told then.
         let found = self.admin.topics(&[id.topic.to_string()]);
         if let Err(error) = found.and_then(|found| offsets::same_split(&split.state, &found)) {
@@ -276,6 +276,8 @@ impl Intake {
             Ok(Some(range)) if !(range.low..=range.high).contains(&position) => {
                 offsets::out_of_range(&id, position, range)
             }
+            // The offset exists, but what was read before it does not any more: other records stand there now.
+            Ok(_) if message.tells_truncation() => Error::Truncated { split: id, position },
             // By now the range says otherwise: reading on needs a new assignment, which recovery makes.
             Ok(_) => Error::call(format!("read {id} at {position}"), code),
             Err(error) => error,
