@@ -28,8 +28,16 @@ fn count_counts_on_a_terminal() -> Result<()> {
         ensure!(ended.stdout == wanted.as_bytes(), "{from}: {:?}", String::from_utf8_lossy(&ended.stdout));
     }
     for (from, input, wanted) in [
-        ("-?format=key-value", "a\t1\nb 1\n", "line 2 of stdin is no record: format=key-value wants KEY\"\\t\"VALUE"),
-        ("-?format=json", "{\"user\":1}\n", "line 1 of stdin is no record: there is no \"user\" in a record"),
+        (
+            "-?format=key-value",
+            "a\t1\nb 1\n",
+            "has no form of a record: line 2 of stdin: format=key-value wants KEY\"\\t\"VALUE",
+        ),
+        (
+            "-?format=json",
+            "{\"user\":1}\n",
+            "has no form of a record: line 1 of stdin: there is no \"user\" in a record",
+        ),
     ] {
         let args = ["run", "--plugin", &plugin, "--from", from, "--api", "off"];
         run_with_input(&args, input.as_bytes(), PATIENCE)?.expect(1)?.says(&[wanted])?;
@@ -66,5 +74,26 @@ fn lines_of_files_have_formats_too() -> Result<()> {
     let (plugin, from) = (plugin("uppercase")?, format!("file:{}?", path("out?").display()));
     let ended = run(&["run", "--plugin", &plugin, "--from", &from, "--api", "off"], PATIENCE)?.expect(0)?;
     ensure!(ended.stdout == out.to_ascii_uppercase().as_bytes(), "{:?}", String::from_utf8_lossy(&ended.stdout));
+    Ok(())
+}
+
+#[test]
+fn lines_that_are_no_records_are_left_out_by_policy() -> Result<()> {
+    let _machine = machine::shared();
+    let home = TempDir::new()?;
+    let (plugin, path) = (plugin("count")?, home.path().join("in"));
+    let input = "a:1\nbad\na:2\nworse\n";
+    std::fs::write(&path, input)?;
+    for from in
+        ["-?format=key-value&separator=:".to_owned(), format!("file:{}?format=key-value&separator=:", path.display())]
+    {
+        let args = ["run", "--plugin", &plugin, "--from", &from, "--to", "-?format=key-value", "--api", "off"];
+        let skipping = [&args[..], &["--on-error", "skip"]].concat();
+        let ended = run_with_input(&skipping, input.as_bytes(), PATIENCE)?.expect(0)?;
+        ensure!(ended.stdout == b"a\t1\na\t2\n", "{:?}", String::from_utf8_lossy(&ended.stdout));
+        ended.says(&["record dropped", "format=key-value wants KEY"])?;
+        let ended = run_with_input(&args, input.as_bytes(), PATIENCE)?.expect(1)?;
+        ended.says(&["it can be dropped with --on-error skip"])?;
+    }
     Ok(())
 }

@@ -53,16 +53,6 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// A line that does not hold what its format says.
-    #[error("{place} of {what} is no record: {reason}")]
-    NoRecord {
-        /// The path, or `stdin`.
-        what: String,
-        /// `line 3`, `the line at byte 120`.
-        place: String,
-        /// What does not fit, and what would.
-        reason: String,
-    },
     /// A record that a line of the sink's format cannot hold.
     #[error("a record does not fit a line of {what}: {reason}")]
     NoLine {
@@ -105,7 +95,7 @@ impl Error {
         match self {
             Self::Open { .. } | Self::NotRegular(_) => Fault::Config,
             Self::Changed { .. } | Self::Foreign { .. } => Fault::Corrupt,
-            Self::NoRecord { .. } | Self::NoLine { .. } => Fault::User,
+            Self::NoLine { .. } => Fault::User,
             Self::Read { .. } | Self::LongLine { .. } | Self::Write { .. } | Self::Stdout(_) | Self::Thread(_) => {
                 Fault::User
             }

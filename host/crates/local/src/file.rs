@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::{info, warn};
-use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
+use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress, Verified};
 use weir_core::{PortError, SplitId, SplitState};
 
 use crate::Error;
 use crate::fingerprint::{Fingerprint, is_same_file};
 use crate::format::LineFormat;
-use crate::lines::{Counting, Lines, batch, only_split};
+use crate::lines::{Counting, Lines, Next, batch, only_split};
 
 /// How much is read at once on the way back to the beginning of a line.
 const BACK_BYTES: u64 = 64 << 10;
@@ -225,8 +225,13 @@ impl FileReader {
         if self.split.position < self.split.end.unwrap_or_default() {
             return Err(self.changed("it ends here now".to_owned()));
         }
+        self.check_bytes()?;
+        Ok(Poll::Finished)
+    }
+
+    fn check_bytes(&self) -> Result<(), Error> {
         match is_unchanged(&self.file, &self.split).map_err(self.failed())? {
-            Bytes::Same => Ok(Poll::Finished),
+            Bytes::Same => Ok(()),
             Bytes::Others => Err(self.changed("it was written anew while it was read".to_owned())),
         }
     }
@@ -234,17 +239,31 @@ impl FileReader {
 
 impl SourceReader for FileReader {
     fn poll(&mut self, _wait: Duration) -> Result<Poll, PortError> {
-        let cut = self.lines.next_cut()?;
+        let next = self.lines.next()?;
         // After the read: what came from a file that was long enough then is what was to be read.
         self.check_size()?;
-        let Some(cut) = cut else { return Ok(self.ended()?) };
-        self.split.position = self.begin + self.lines.consumed() as i64;
         let begin = self.begin;
-        Ok(Poll::Batch(batch(cut.frame, |index| begin + cut.starts.get(index).copied().unwrap_or_default() as i64)))
+        self.split.position = begin + self.lines.consumed() as i64;
+        match next {
+            Next::Cut(cut) => {
+                let offset = |index| begin + cut.starts.get(index).copied().unwrap_or_default() as i64;
+                Ok(Poll::Batch(batch(cut.frame, offset)))
+            }
+            Next::NoRecord(line) => {
+                let offset = begin + line.start as i64;
+                Ok(line.unreadable(offset))
+            }
+            Next::End => Ok(self.ended()?),
+        }
     }
 
     fn snapshot(&mut self) -> Vec<SplitState> {
         vec![self.split.clone()]
+    }
+
+    /// Whoever wrote the file anew while it was read is found out before any of it holds.
+    fn verify(&mut self, done: Verified) {
+        done(self.check_size().and_then(|()| self.check_bytes()).map_err(PortError::from));
     }
 
     fn progress(&self) -> Vec<SplitProgress> {

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use weir_core::frame::NO_TIMESTAMP;
+use weir_core::ports::{Poll, Unreadable};
 use weir_core::{Batch, Frame, FrameWriter, Origin, RecordView, SplitId, SplitState};
 
 use crate::Error;
@@ -27,6 +28,8 @@ pub(crate) struct Lines<R> {
     line: Vec<u8>,
     consumed: u64,
     count: u64,
+    /// A line that was read and is no record, with its bytes: what is wrong with it.
+    refused: Option<(String, u64)>,
 }
 
 /// How a line is found again by a person.
@@ -38,30 +41,50 @@ pub(crate) enum Counting {
     Bytes(u64),
 }
 
+/// What comes next.
+pub(crate) enum Next {
+    /// Some lines.
+    Cut(Cut),
+    /// A line that is no record.
+    NoRecord(NoRecord),
+    /// Nothing more.
+    End,
+}
+
 /// Some lines.
 pub(crate) struct Cut {
-    /// Their values.
+    /// Their records.
     pub frame: Frame,
     /// For each, the bytes of the stream that were consumed before it.
     pub starts: Vec<u64>,
 }
 
+/// A line that is no record.
+pub(crate) struct NoRecord {
+    /// The bytes of the stream that were consumed before it.
+    pub start: u64,
+    /// The rest of "the record has ..".
+    pub why: String,
+}
+
 impl<R: Read> Lines<R> {
     pub(crate) fn new(what: String, reader: R, (format, counting): (LineFormat, Counting)) -> Self {
         let reader = BufReader::with_capacity(READ_BYTES, reader);
-        Self { reader, what, format, counting, line: Vec::new(), consumed: 0, count: 0 }
+        Self { reader, what, format, counting, line: Vec::new(), consumed: 0, count: 0, refused: None }
     }
 
-    /// Bytes of the stream that are in the batches returned so far.
+    /// Bytes of the stream that are in what was returned so far.
     pub(crate) fn consumed(&self) -> u64 {
         self.consumed
     }
 
-    /// The next lines; `None` at the end of the stream. Blocks for the first line only.
-    pub(crate) fn next_cut(&mut self) -> Result<Option<Cut>, Error> {
+    /// The next lines. Blocks for the first of them only. A line that is no record comes alone, after those before it.
+    pub(crate) fn next(&mut self) -> Result<Next, Error> {
         let mut writer = FrameWriter::new(Vec::with_capacity(READ_BYTES));
         let mut starts = Vec::new();
-        while starts.is_empty() || (starts.len() < BATCH_RECORDS && self.fits(writer.bytes())) {
+        while self.refused.is_none()
+            && (starts.is_empty() || (starts.len() < BATCH_RECORDS && self.fits(writer.bytes())))
+        {
             let read = self.read_line()?;
             if read == 0 {
                 break;
@@ -73,13 +96,21 @@ impl<R: Read> Lines<R> {
                     let (timestamp_ms, value) = (NO_TIMESTAMP, Some(line));
                     writer.push(RecordView { timestamp_ms, source, key: None, value, headers: &[] });
                 }
-                other => other.read(line, source, &mut writer).map_err(|reason| self.no_record(reason))?,
+                other => {
+                    if let Err(reason) = other.read(line, source, &mut writer) {
+                        self.refused = Some((reason, read as u64));
+                        continue;
+                    }
+                }
             }
             starts.push(self.consumed);
             self.consumed += read as u64;
             self.count += 1;
         }
-        Ok((!starts.is_empty()).then(|| Cut { frame: writer.finish(), starts }))
+        if !starts.is_empty() {
+            return Ok(Next::Cut(Cut { frame: writer.finish(), starts }));
+        }
+        Ok(self.refused.take().map_or(Next::End, |(reason, read)| Next::NoRecord(self.no_record(&reason, read))))
     }
 
     /// True when a whole line is at hand that still fits a batch of `bytes`.
@@ -105,12 +136,22 @@ impl<R: Read> Lines<R> {
         Error::Read { what: self.what.clone(), source }
     }
 
-    fn no_record(&self, reason: String) -> Error {
+    fn no_record(&mut self, reason: &str, read: u64) -> NoRecord {
+        let (start, what) = (self.consumed, &self.what);
         let place = match self.counting {
-            Counting::Lines => format!("line {}", self.count + 1),
-            Counting::Bytes(begin) => format!("the line at byte {}", begin + self.consumed),
+            Counting::Lines => format!("line {} of {what}", self.count + 1),
+            Counting::Bytes(begin) => format!("the line at byte {} of {what}", begin + start),
         };
-        Error::NoRecord { what: self.what.clone(), place, reason }
+        self.consumed += read;
+        self.count += 1;
+        NoRecord { start, why: format!("no form of a record: {place}: {reason}") }
+    }
+}
+
+impl NoRecord {
+    /// For whoever decides what becomes of it.
+    pub(crate) fn unreadable(self, offset: i64) -> Poll {
+        Poll::Unreadable(Unreadable { origin: Origin { split: 0, offset }, why: self.why.into() })
     }
 }
 
@@ -138,7 +179,7 @@ mod tests {
     fn cuts(input: &[u8]) -> Vec<Vec<(u64, Vec<u8>)>> {
         let mut lines = Lines::new("test".into(), input, (LineFormat::Value, Counting::Lines));
         let mut all = Vec::new();
-        while let Some(cut) = lines.next_cut().unwrap() {
+        while let Next::Cut(cut) = lines.next().unwrap() {
             let values = cut.frame.records().map(|r| r.value.unwrap().to_vec());
             all.push(cut.starts.iter().copied().zip(values).collect());
         }
@@ -169,9 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_no_record_comes_alone_and_in_order() {
+        let format = LineFormat::KeyValue { separator: b":".to_vec() };
+        let input = &b"a:1\nbad\nworse\nb:2\n\n"[..];
+        let mut lines = Lines::new("test".into(), input, (format, Counting::Lines));
+        let mut seen = Vec::new();
+        loop {
+            match lines.next().unwrap() {
+                Next::Cut(cut) => seen.push((cut.starts, "records".to_owned())),
+                Next::NoRecord(bad) => seen.push((vec![bad.start], bad.why)),
+                Next::End => break,
+            }
+            let after = seen.last().map(|(starts, _)| starts.iter().max().copied());
+            assert!(after.flatten() < Some(lines.consumed()), "what was returned is consumed");
+        }
+        let starts: Vec<_> = seen.iter().map(|(starts, _)| starts.clone()).collect();
+        assert_eq!(starts, [vec![0], vec![4], vec![8], vec![14], vec![18]]);
+        for (at, wanted) in [(1, "line 2 of test"), (2, "line 3 of test"), (4, "line 5 of test")] {
+            let why = &seen[at].1;
+            assert!(why.contains(wanted) && why.contains("format=key-value wants KEY"), "{why}");
+        }
+        assert_eq!(lines.consumed(), input.len() as u64);
+    }
+
+    #[test]
     fn a_line_has_an_end() {
         let mut lines = Lines::new("zeros".into(), io::repeat(b'0'), (LineFormat::Value, Counting::Lines));
-        let error = lines.next_cut().map(drop).unwrap_err().to_string();
+        let error = lines.next().map(drop).unwrap_err().to_string();
         assert!(error.contains("a line of zeros is longer than 67108864 bytes"), "{error}");
     }
 }

@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
-use weir_core::{Frame, PortError, SplitId, SplitState};
+use weir_core::{PortError, SplitId, SplitState};
 
 use crate::Error;
 use crate::format::LineFormat;
-use crate::lines::{Counting, Lines, batch, only_split};
+use crate::lines::{Counting, Lines, Next, batch, only_split};
 
 const HANDOVER_BATCHES: usize = 2;
 
@@ -78,13 +78,12 @@ impl SourceConnector for StdinSource {
 }
 
 /// Reads to the end, or until nobody listens any more.
-fn read_all(mut lines: Lines<Box<dyn Read + Send>>, sender: &SyncSender<Result<Frame, Error>>) {
+fn read_all(mut lines: Lines<Box<dyn Read + Send>>, sender: &SyncSender<Result<Next, Error>>) {
     loop {
-        let next = match lines.next_cut() {
-            Ok(None) => return,
-            Ok(Some(cut)) => Ok(cut.frame),
-            Err(error) => Err(error),
-        };
+        let next = lines.next();
+        if matches!(next, Ok(Next::End)) {
+            return;
+        }
         let is_last = next.is_err();
         if sender.send(next).is_err() || is_last {
             return;
@@ -94,23 +93,35 @@ fn read_all(mut lines: Lines<Box<dyn Read + Send>>, sender: &SyncSender<Result<F
 
 struct StdinReader {
     split: SplitState,
-    receiver: Receiver<Result<Frame, Error>>,
+    receiver: Receiver<Result<Next, Error>>,
+}
+
+impl StdinReader {
+    fn take(&mut self, next: Next) -> Poll {
+        let first = self.split.position;
+        match next {
+            Next::Cut(cut) => {
+                self.split.position += cut.frame.len() as i64;
+                Poll::Batch(batch(cut.frame, |index| first + index as i64))
+            }
+            Next::NoRecord(line) => {
+                self.split.position += 1;
+                line.unreadable(first)
+            }
+            Next::End => {
+                self.split.end = Some(first);
+                Poll::Finished
+            }
+        }
+    }
 }
 
 impl SourceReader for StdinReader {
     fn poll(&mut self, wait: Duration) -> Result<Poll, PortError> {
         match self.receiver.recv_timeout(wait) {
-            Ok(frame) => {
-                let frame = frame?;
-                let first = self.split.position;
-                self.split.position += frame.len() as i64;
-                Ok(Poll::Batch(batch(frame, |index| first + index as i64)))
-            }
+            Ok(next) => Ok(self.take(next?)),
             Err(RecvTimeoutError::Timeout) => Ok(Poll::Pending),
-            Err(RecvTimeoutError::Disconnected) => {
-                self.split.end = Some(self.split.position);
-                Ok(Poll::Finished)
-            }
+            Err(RecvTimeoutError::Disconnected) => Ok(self.take(Next::End)),
         }
     }
 

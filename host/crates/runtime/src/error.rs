@@ -83,7 +83,7 @@ pub enum Error {
         /// Split and offset of the record.
         record: String,
         /// What is wrong with it.
-        why: &'static str,
+        why: std::borrow::Cow<'static, str>,
     },
     /// State and Kafka disagree.
     #[error("refused to start")]

@@ -1,5 +1,6 @@
 //! Where records come from.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Origin};
@@ -55,12 +56,12 @@ pub enum Poll {
 }
 
 /// A record that is there and cannot be given as it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// Which one.
     pub origin: Origin,
     /// What is wrong with it, as the rest of "the record has ..".
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
 }
 
 /// Reads the splits of one shard. Lives on the source task's thread; polls no client itself if that may block long.

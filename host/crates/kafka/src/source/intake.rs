@@ -95,7 +95,7 @@ impl Intake {
             records += 1;
             let origin = Origin { split: index, offset };
             if let Err(why) = self.take_headers(&message) {
-                self.refuse(Unreadable { origin, why }, broker)?;
+                self.refuse(Unreadable { origin, why: why.into() }, broker)?;
                 continue;
             }
             let (key, value, time) = (message.key(), message.value(), message.timestamp_ms());

@@ -135,6 +135,10 @@ fn a_file_that_is_written_anew_while_it_is_read_is_noticed() {
         let mut reader = source.open(source.resolve().unwrap()).unwrap();
         assert!(matches!(reader.poll(Duration::ZERO).unwrap(), Poll::Batch(_)));
         fs::write(&source, anew).unwrap();
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        reader.verify(Box::new(move |verified| answer.send(verified).unwrap()));
+        let error = answered.recv().unwrap().unwrap_err();
+        assert!(error.to_string().contains(wanted), "nothing of it holds: {error}");
         let error = loop {
             match reader.poll(Duration::ZERO) {
                 Ok(Poll::Batch(_)) => {}

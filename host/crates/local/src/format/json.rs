@@ -28,7 +28,7 @@ pub(super) fn read(line: &[u8], source: u32, writer: &mut FrameWriter) -> Result
             "value" => value.replace(bytes(raw)?).is_none(),
             "timestamp" => timestamp.replace(time(raw)?).is_none(),
             "headers" => headers.replace(header_list(raw)?).is_none(),
-            _ => return Err(format!("there is no {name:?} in a record; {KNOWN}")),
+            _ => return Err(format!("there is no {:?} in a record; {KNOWN}", clipped(&name))),
         };
         if !is_new {
             return Err(format!("it has {name:?} twice"));
@@ -52,14 +52,15 @@ fn members(text: &str) -> Result<Vec<(String, &str)>, String> {
     }
     loop {
         let (name, after) = next_value(rest)?;
-        let name = serde_json::from_str(name).map_err(|_| format!("{name} is no name: names are strings"))?;
-        let after = after.strip_prefix(':').ok_or_else(|| format!("there is no ':' after {name:?}"))?;
+        let name: String =
+            serde_json::from_str(name).map_err(|_| format!("{} is no name: names are strings", clipped(name)))?;
+        let after = after.strip_prefix(':').ok_or_else(|| format!("there is no ':' after {:?}", clipped(&name)))?;
         let (value, after) = next_value(after)?;
         members.push((name, value));
         rest = match after.strip_prefix(',') {
             Some(more) => more,
             None if after == "}" => return Ok(members),
-            None => return Err(format!("it does not go on with ',' or end with '}}' after {value}")),
+            None => return Err(format!("it does not go on with ',' or end with '}}' after {}", clipped(value))),
         };
     }
 }
@@ -85,7 +86,7 @@ fn bytes(raw: &str) -> Result<Bytes, String> {
         [b'{', ..] => match members(raw)?.as_slice() {
             [(name, encoded)] if name == "base64" => {
                 let decoded = BASE64_STANDARD.decode(string(encoded)?);
-                decoded.map(Some).map_err(|error| format!("{encoded} is no base64: {error}"))
+                decoded.map(Some).map_err(|error| format!("{} is no base64: {error}", clipped(encoded)))
             }
             _ => Ok(Some(raw.as_bytes().to_vec())),
         },
@@ -94,14 +95,22 @@ fn bytes(raw: &str) -> Result<Bytes, String> {
 }
 
 fn string(raw: &str) -> Result<String, String> {
-    serde_json::from_str(raw).map_err(|error| format!("{raw} is no text: {error}"))
+    serde_json::from_str(raw).map_err(|error| format!("{} is no text: {error}", clipped(raw)))
 }
 
 fn time(raw: &str) -> Result<i64, String> {
     match raw {
         "null" => Ok(NO_TIMESTAMP),
-        raw => raw.parse().map_err(|_| format!("its timestamp {raw} is not a whole number of milliseconds")),
+        raw => raw.parse().map_err(|_| format!("its timestamp {} is not a whole number of milliseconds", clipped(raw))),
     }
+}
+
+/// As much of `text` as an error needs.
+fn clipped(text: &str) -> String {
+    const CHARS_MAX: usize = 40;
+    let mut chars = text.chars();
+    let clipped: String = chars.by_ref().take(CHARS_MAX).collect();
+    if chars.next().is_some() { clipped + ".." } else { clipped }
 }
 
 /// The headers of an object, as a frame has them.

@@ -1,6 +1,7 @@
 //! What becomes of a record that the source cannot give as it was written: what the operator that would have read it
 //! says about records that it fails on. Without an operator the job fails: nobody said that records may be missing.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use metrics::Counter;
@@ -27,7 +28,7 @@ impl UnreadablePolicy {
     }
 
     /// Drops `record`, or fails because of it.
-    pub(crate) fn judge(&mut self, record: impl FnOnce() -> String, why: &'static str) -> Result<(), Error> {
+    pub(crate) fn judge(&mut self, record: impl FnOnce() -> String, why: Cow<'static, str>) -> Result<(), Error> {
         match self.on_error {
             OnError::Fail => return Err(Error::Unreadable { record: record(), why }),
             OnError::Skip => self.dropped.increment(1),
@@ -59,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_policy_is_that_of_the_reader() {
-        let error = policy(OnError::Fail).judge(record, "a header too many").unwrap_err();
+        let error = policy(OnError::Fail).judge(record, "a header too many".into()).unwrap_err();
         assert_eq!(error.fault(), Fault::User);
         assert_eq!(
             error.to_string(),
@@ -67,7 +68,7 @@ mod tests {
         );
         let mut skips = policy(OnError::Skip);
         for _ in 0..1000 {
-            skips.judge(record, "a header too many").unwrap();
+            skips.judge(record, "a header too many".into()).unwrap();
         }
         assert!(skips.unnamed >= 990, "{} lines", 1000 - skips.unnamed);
     }
