@@ -28,6 +28,7 @@ impl Properties {
         for (key, value) in given {
             refused::check(key, value)?;
             let known = known(key)?;
+            refused::check(known, value)?;
             match checked.entry(known.to_owned()) {
                 Entry::Occupied(other) if other.get() != value => {
                     let reason =
@@ -119,7 +120,12 @@ fn parse(listing: &str) -> BTreeMap<String, Kind> {
         };
         Some((name.to_owned(), kind))
     };
-    listing.lines().filter_map(property).collect()
+    let mut table = BTreeMap::new();
+    for (name, kind) in listing.lines().filter_map(property) {
+        // A client looks among the global ones first.
+        table.entry(name).or_insert(kind);
+    }
+    table
 }
 
 /// The name under which the client keeps `key`, or what it could have been meant for.

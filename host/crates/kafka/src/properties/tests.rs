@@ -48,6 +48,9 @@ fn a_property_that_is_wrong_is_named_and_its_value_never_shown() {
     }
     for (key, _) in refused_properties() {
         assert!(shown(&properties(&[(key, "x")]).unwrap_err()).contains(key));
+        let canonical = canonical(key);
+        let error = properties(&[(canonical, "x")]).unwrap_err();
+        assert!(shown(&error).contains(key), "{canonical}, as the command line calls {key}: {error}");
     }
 }
 
