@@ -33,7 +33,7 @@ use crate::options::ClientOptions;
 pub(crate) use self::marker::{GLANCE_BOUND, insist};
 use self::marker::{Group, STABLE_BOUND};
 pub use self::options::SinkSideOptions;
-use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Uninitialised};
+use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Unfinished};
 use self::producer::Producer;
 use self::topics::{OutputTopics, Skew};
 use self::transactor::{Fenced, Transactor};
@@ -63,8 +63,7 @@ struct State {
     tenure: Tenure,
     /// Made by the last `fence`, for the next `open`.
     fenced: Option<(Arc<Pool>, Fenced)>,
-    /// Clients on which an initialisation is still running; the next `fence` goes on with them.
-    running: [Option<Producer>; 2],
+    unfinished: Unfinished,
 }
 
 impl KafkaSink {
@@ -75,7 +74,7 @@ impl KafkaSink {
             transaction_timeout: options.transaction_timeout,
             tenure: Tenure::default(),
             fenced: None,
-            running: [None, None],
+            unfinished: Unfinished::default(),
         };
         Ok(Self {
             client,
@@ -103,6 +102,12 @@ impl KafkaSink {
         if !matches!(&first, Err(error) if error.fault() == Fault::Transient) {
             return first;
         }
+        // Right after a broker's restart it may be the coordinator that was waited for. Only offsets may hang.
+        group.find_coordinator(STABLE_BOUND)?;
+        let second = group.read(splits, PENDING_BOUND);
+        if !matches!(&second, Err(error) if error.fault() == Fault::Transient) {
+            return second;
+        }
         let mut state = self.lock();
         if let Some((_, mut fenced)) = state.fenced.take() {
             let closed = hung::close_offsets(&mut fenced, splits, group);
@@ -121,31 +126,20 @@ impl KafkaSink {
             Delivery::AtLeastOnce | Delivery::None => Arc::default(),
         };
         let timeout = state.transaction_timeout;
-        let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout, tenure: state.tenure.clone() });
-        let [first, second] = std::mem::take(&mut state.running);
-        // Side by side: most of the time goes to finding the coordinator.
+        let unfinished = state.unfinished.clone();
+        let [first, second] = unfinished.take();
+        let tenure = state.tenure.clone();
+        let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout, tenure, unfinished });
+        // Side by side: most of the time goes to finding the coordinator. A client that was initialised beside one that
+        // was not is dropped: that is done again.
         let (first, second) = thread::scope(|scope| {
-            let second = scope.spawn(|| pool.initialise(Slot::Second, second));
-            let first = pool.initialise(Slot::First, first).and_then(|producer| {
-                let failed = |injected| Box::new(Uninitialised { error: Error::Injected(injected), running: None });
-                crash_point!("fenced-one-id").map(|()| producer).map_err(failed)
-            });
+            let second = scope.spawn(|| pool.initialise_or_keep(Slot::Second, second));
+            let first = pool
+                .initialise_or_keep(Slot::First, first)
+                .and_then(|producer| crash_point!("fenced-one-id").map(|()| producer).map_err(Error::Injected));
             (first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        match (first, second) {
-            (Ok(first), Ok(second)) => Ok((pool, Fenced { first, second })),
-            (first, second) => {
-                // A client that was initialised is dropped: that is done again. One that is still at it is kept.
-                let failed = [first.err(), second.err()].map(|f| f.map(|f| *f));
-                let mut errors = Vec::new();
-                state.running = failed.map(|f| {
-                    let f = f?;
-                    errors.push(f.error);
-                    f.running
-                });
-                Err(errors.swap_remove(0))
-            }
-        }
+        Ok((pool, Fenced { first: first?, second: second? }))
     }
 
     fn sinks(&self, shared: &Arc<Shared>, topics: &OutputTopics) -> Result<Vec<Box<dyn Sink>>, Error> {

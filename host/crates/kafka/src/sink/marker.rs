@@ -10,6 +10,7 @@ use weir_core::SplitId;
 use weir_core::ports::{Commit, Committed, MarkerRead};
 
 use crate::Error;
+use crate::admin::CALL_TIMEOUT;
 use crate::client::{Consumer, consumer_config, open_consumer};
 use crate::error::is_unknown_topic;
 use crate::ffi::{self, transaction::GroupMetadata};
@@ -24,6 +25,8 @@ pub(crate) const GLANCE_BOUND: Duration = Duration::from_secs(30);
 pub(crate) const STABLE_BOUND: Duration = Duration::from_secs(60);
 /// How long the answer to a plain commit is waited for.
 const COMMIT_BOUND: Duration = Duration::from_secs(60);
+/// How long one question is waited for before the client is heard and asked again.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
 /// While a coordinator moves or loads.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -64,14 +67,35 @@ impl Group {
         for split in splits {
             asked.add_partition(&split.topic, split.partition);
         }
-        let answer = insist(bound, |left| {
-            let answer = self.consumer.committed_offsets(asked.clone(), left);
-            ffi::serve_events(&self.consumer);
-            answer.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
-        });
+        let answer = insist(bound, |left| self.ask(&asked, left));
         let answer = answer.map_err(|code| self.failure(self.reading(), code))?;
         self.consumer.client().context().works();
         self.each(&answer)
+    }
+
+    /// Waits until the group's coordinator is there and answers: what comes then is about the offsets. Offsets that are
+    /// not stable yet are not asked for.
+    pub(crate) fn find_coordinator(&self, bound: Duration) -> Result<(), Error> {
+        let group = self.name.as_str();
+        let answered = insist(bound, |left| {
+            let answer = ffi::group::list_group_offsets(&self.consumer, group, left.min(CALL_TIMEOUT));
+            ffi::serve_events(&self.consumer);
+            answer.map(drop)
+        });
+        // This client's own connection to it: it has one for the group.
+        let connected =
+            answered.and_then(|()| insist(bound, |left| self.ask(&TopicPartitionList::new(), left).map(drop)));
+        connected.map_err(|code| self.failure(self.reading(), code))
+    }
+
+    /// Asks once, for a moment at most, so that what the client has to say is heard: why it waits, say.
+    fn ask(&self, splits: &TopicPartitionList, left: Duration) -> Result<TopicPartitionList, RDKafkaErrorCode> {
+        let answer = self.consumer.committed_offsets(splits.clone(), left.min(LISTEN_EVERY));
+        ffi::serve_events(&self.consumer);
+        match answer.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)) {
+            Err(RDKafkaErrorCode::OperationTimedOut) if left > LISTEN_EVERY => Err(RDKafkaErrorCode::RequestTimedOut),
+            answer => answer,
+        }
     }
 
     fn each(&self, answer: &TopicPartitionList) -> Result<Vec<Committed>, Error> {

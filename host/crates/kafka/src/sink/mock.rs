@@ -13,7 +13,7 @@ use weir_core::ports::MarkerRead;
 use weir_core::{Fault, FrameWriter, JobName, RecordView, ShardId};
 
 use super::marker::Group;
-use super::pool::{Background, Pool, Slot, Tenure};
+use super::pool::{Background, Pool, Slot, Tenure, Unfinished};
 use super::topics::OutputTopics;
 use super::transactor::{Fenced, Transactor};
 use crate::Error;
@@ -50,7 +50,13 @@ fn transactor(options: &ClientOptions) -> Transactor {
     let limits = TopicLimits { message_bytes: 1_000_000, needs_key: false, timestamps: None };
     let topics = Arc::new(OutputTopics::of("out", limits));
     let timeout = Duration::from_secs(15);
-    let pool = Arc::new(Pool { options: options.clone(), topics, timeout, tenure: Tenure::default() });
+    let pool = Arc::new(Pool {
+        options: options.clone(),
+        topics,
+        timeout,
+        tenure: Tenure::default(),
+        unfinished: Unfinished::default(),
+    });
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
     let fenced = Fenced { first: initialise(Slot::First), second: initialise(Slot::Second) };
     Transactor::new(Arc::clone(&pool), Background::default(), fenced)

@@ -1,7 +1,7 @@
 //! The two transactional ids of a shard, and the work on them that goes on in the background.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,32 @@ pub(crate) struct Pool {
     pub(crate) topics: Arc<OutputTopics>,
     pub(crate) timeout: Duration,
     pub(crate) tenure: Tenure,
+    pub(crate) unfinished: Unfinished,
+}
+
+/// Clients on which an initialisation is still running, one for each id, whichever attempt began it: the next attempt
+/// goes on with them.
+#[derive(Clone, Default)]
+pub(crate) struct Unfinished(Arc<Mutex<[Option<Producer>; 2]>>);
+
+impl Unfinished {
+    fn lock(&self) -> MutexGuard<'_, [Option<Producer>; 2]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, slot: Slot, producer: Producer) {
+        let [first, second] = &mut *self.lock();
+        let place = match slot {
+            Slot::First => first,
+            Slot::Second => second,
+        };
+        *place = Some(producer);
+    }
+
+    /// Those of both ids.
+    pub(crate) fn take(&self) -> [Option<Producer>; 2] {
+        std::mem::take(&mut *self.lock())
+    }
 }
 
 /// An id that could not be initialised. A client whose call is still running in librdkafka comes along: dropped, it
@@ -74,6 +100,15 @@ pub(crate) struct Uninitialised {
 }
 
 impl Pool {
+    /// [`Pool::initialise`]; a client on which it still runs is kept for the next attempt.
+    pub(crate) fn initialise_or_keep(&self, slot: Slot, running: Option<Producer>) -> Result<Producer, Error> {
+        self.initialise(slot, running).map_err(|failed| {
+            let Uninitialised { error, running } = *failed;
+            running.into_iter().for_each(|producer| self.unfinished.put(slot, producer));
+            error
+        })
+    }
+
     fn id(&self, slot: Slot) -> String {
         self.options.transactional_id(slot.number())
     }

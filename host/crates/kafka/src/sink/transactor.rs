@@ -25,7 +25,7 @@ use weir_core::crash_point;
 use crate::Error;
 use crate::ffi::produce::NativeProducer;
 use crate::ffi::transaction::{GroupMetadata, Outcome};
-use crate::sink::pool::{Background, INIT_BOUND, Pool, Slot, Uninitialised};
+use crate::sink::pool::{Background, INIT_BOUND, Pool, Slot};
 use crate::sink::producer::Producer;
 
 /// `retry.backoff.ms` is 100, with 20 % jitter: an EndTxn that was resent took at least 80 ms.
@@ -43,7 +43,7 @@ enum State {
 
 enum Standby {
     Ready(Box<Producer>),
-    Pending(Receiver<Result<Producer, Box<Uninitialised>>>),
+    Pending(Receiver<Result<Producer, Error>>),
 }
 
 /// The producers of both ids, initialised.
@@ -203,7 +203,7 @@ impl Transactor {
                     operation: "initialise the other transactional id".to_owned(),
                     waited: INIT_BOUND,
                 };
-                initialised.recv_timeout(INIT_BOUND * 2).map_err(late)?.map_err(|failed| failed.error)?
+                initialised.recv_timeout(INIT_BOUND * 2).map_err(late)??
             }
         };
         Ok(std::mem::replace(&mut self.active, (slot, producer)))
@@ -218,7 +218,7 @@ impl Transactor {
         let work = move || {
             drop(old);
             // Nobody may be there any more: the attempt has ended, and its producers with it.
-            if let Err(unwanted) = sender.send(pool.initialise(slot, None)) {
+            if let Err(unwanted) = sender.send(pool.initialise_or_keep(slot, None)) {
                 drop(unwanted);
             }
         };

@@ -8,11 +8,11 @@ use weir_core::ports::{Commit, MarkerRead};
 use weir_core::{Epoch, JobName, ShardId, SplitId};
 
 use super::*;
-use crate::admin::ensure_topics;
+use crate::admin::{NewTopic, ensure_topics};
 use crate::options::ClientOptions;
 use crate::properties::Properties;
 use crate::sink::marker::{Group, STABLE_BOUND, offsets};
-use crate::sink::pool::Tenure;
+use crate::sink::pool::{Tenure, Unfinished};
 
 #[test]
 fn a_commit_that_may_have_been_resent_is_in_doubt() {
@@ -31,7 +31,13 @@ fn an_attempt_that_was_given_up_initialises_nothing() {
     let brokers = "127.0.0.1:9".to_owned();
     let options = ClientOptions { brokers, properties: Properties::default(), job, shard: ShardId(0) };
     let tenure = Tenure::default();
-    let pool = Pool { options, topics: Arc::default(), timeout: Duration::from_secs(15), tenure: tenure.clone() };
+    let pool = Pool {
+        options,
+        topics: Arc::default(),
+        timeout: Duration::from_secs(15),
+        tenure: tenure.clone(),
+        unfinished: Unfinished::default(),
+    };
     tenure.end();
     let started = Instant::now();
     let refused = pool.initialise(Slot::First, None).err().unwrap();
@@ -46,12 +52,17 @@ fn ids_take_turns_and_the_doubted_one_is_fenced() {
     let job = JobName::new(format!("rotation-{stamp}")).unwrap();
     let options = ClientOptions { brokers, properties: Properties::default(), job, shard: ShardId(0) };
     let topic = format!("rotation-{stamp}");
-    ensure_topics(&options, &BTreeMap::from([(topic.clone(), 1)]), true).unwrap();
+    ensure_topics(&options, &BTreeMap::from([(topic.clone(), NewTopic::of(1))])).unwrap();
     let split = SplitId::new(topic.as_str(), 0);
     let group = Group::open(&options, MarkerRead::Stable).unwrap();
     let metadata = group.metadata().unwrap();
-    let pool =
-        Arc::new(Pool { options, topics: Arc::default(), timeout: Duration::from_secs(15), tenure: Tenure::default() });
+    let pool = Arc::new(Pool {
+        options,
+        topics: Arc::default(),
+        timeout: Duration::from_secs(15),
+        tenure: Tenure::default(),
+        unfinished: Unfinished::default(),
+    });
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
     let fenced = Fenced { first: initialise(First), second: initialise(Second) };
     let background = Background::default();
