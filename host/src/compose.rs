@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tracing::info;
 use weir_core::ports::{Committed, EpochLog, MarkerRead, Outputs, Sink, SinkConnector, SourceConnector, StateStore};
 use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SplitId};
+use weir_kafka::admin::NewTopic;
 use weir_kafka::advice::Needs;
 use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, Topics};
 use weir_local::{
@@ -170,10 +171,14 @@ fn marker_place(plan: &Plan) -> MarkerPlace {
 }
 
 fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
-    plan.sinks.iter().filter_map(|sink| match &sink.kind {
+    plan.sinks.iter().filter_map(kafka_topic)
+}
+
+fn kafka_topic(sink: &SinkPlan) -> Option<&str> {
+    match &sink.kind {
         SinkKind::Kafka { topic } => Some(topic.as_str()),
         SinkKind::Stdout { .. } | SinkKind::File { .. } => None,
-    })
+    }
 }
 
 fn state_dir(plan: &Plan) -> Result<(StateDir, Option<TempDir>)> {
@@ -299,24 +304,31 @@ impl SinkConnector for MixedSinks {
     }
 }
 
-/// Creates what is missing: sink topics with as many partitions as the source has, source topics with one.
+/// Creates the sink topics that are missing; a source topic that is, is misspelt, or not there yet.
 fn create_topics(plan: &Plan, client: &ClientOptions) -> Result<()> {
     let sources: Vec<String> = match &plan.source.kind {
         SourceKind::Kafka { topics: plan::Topics::Named(names), .. } => names.clone(),
         _ => Vec::new(),
     };
     let create = || -> Result<Vec<String>, weir_kafka::Error> {
-        let wanted = sources.iter().map(|topic| (topic.clone(), 1)).collect();
-        let mut created = weir_kafka::admin::ensure_topics(client, &wanted, true)?;
+        weir_kafka::admin::check_topics(client, &sources)?;
         // All are there now, so that each counts, whatever a broker that just started knew of them.
         let known = weir_kafka::admin::describe_topics(client, &sources)?;
         let partitions = known.iter().map(|t| t.partitions.len()).max().unwrap_or(1).max(1);
         let partitions = i32::try_from(partitions).unwrap_or(1);
-        let wanted = kafka_topics(plan).map(|topic| (topic.to_owned(), partitions)).collect();
-        created.extend(weir_kafka::admin::ensure_topics(client, &wanted, true)?);
-        Ok(created)
+        let wanted = |sink: &SinkPlan| Some((kafka_topic(sink)?.to_owned(), new_topic(sink, partitions)));
+        weir_kafka::admin::ensure_topics(client, &plan.sinks.iter().filter_map(wanted).collect())
     };
     let created = cluster::patiently("create topics", create)?;
     created.iter().for_each(|topic| info!(%topic, "topic created"));
     Ok(())
+}
+
+fn new_topic(sink: &SinkPlan, partitions: i32) -> NewTopic {
+    let plan::TopicCreation { partitions: chosen, replication, config } = &sink.creation;
+    NewTopic {
+        partitions: chosen.map_or(partitions, |chosen| chosen.get().into()),
+        replication: replication.map(|replication| replication.get().into()),
+        settings: config.iter().map(|(key, value)| (key.clone(), value.expose().to_owned())).collect(),
+    }
 }

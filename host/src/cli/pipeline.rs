@@ -89,7 +89,7 @@ pub(super) struct PipelineArgs {
     /// The longest that one call of the plugin may take [default: 1s]
     #[arg(long, value_name = "TIME")]
     call_deadline: Option<Span>,
-    /// Create missing topics instead of refusing to start
+    /// Create missing topics of sinks instead of refusing to start
     #[arg(long)]
     create_topics: bool,
     /// When a failure that may pass is followed by another attempt: exponential, fixed, failure-rate, none; with settings,

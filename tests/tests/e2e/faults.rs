@@ -7,6 +7,7 @@ use weir_tests::broker::{Broker, USER, credentials};
 use weir_tests::host::{Host, crash_program, plugin, run};
 use weir_tests::machine;
 use weir_tests::reader::Observer;
+use weir_tests::topics::{self, Writer};
 
 use crate::scene::{PATIENCE, Scene};
 
@@ -98,7 +99,38 @@ fn a_broker_that_is_not_there_is_named() -> Result<()> {
     let _machine = machine::shared();
     let plugin = plugin("count")?;
     let args = ["run", "--plugin", &plugin, "--brokers", "127.0.0.1:1", "--from", "a", "--to", "b", "--api", "off"];
-    run(&args, Duration::from_secs(45))?.expect(1)?.says(&["127.0.0.1:1"])?;
+    let mut host = Host::start(&args)?;
+    host.wait_for_log("no connection to Kafka: 127.0.0.1:1", Duration::from_secs(3))?;
+    let ended = host.wait(Duration::from_secs(45))?.expect(1)?.says(&[
+        "127.0.0.1:1",
+        "cannot start yet",
+        "Connection refused",
+    ])?;
+    // One line at once, the cause once, then how long it is still tried, and the error itself.
+    let warnings = ended.stderr.lines().filter(|line| line.contains("WARN")).count();
+    ensure!(warnings <= 8 && ended.stderr.matches("cannot start yet").count() == 1, "{}", ended.stderr);
+    Ok(())
+}
+
+/// Why there is no connection, which the client tells in its log alone.
+#[test]
+fn a_wrong_protocol_is_told_from_a_broker_that_is_down() -> Result<()> {
+    let _machine = machine::shared();
+    let broker = Broker::start_secured()?;
+    let scene = Scene::on(&broker, "protocol")?;
+    let plain = Broker::shared();
+    let cases = [
+        (broker.bootstrap(), "client.id=x", "might require SASL authentication"),
+        (plain.bootstrap(), "security.protocol=ssl", "SSL handshake failed"),
+    ];
+    let plugin = plugin("count")?;
+    for (brokers, property, word) in cases {
+        let args = ["run", "--plugin", &plugin, "--brokers", brokers, "--from", &scene.input, "--to", &scene.output];
+        let args = [&args[..], &["--api", "off", "--kafka", property]].concat();
+        let ended = run(&args, Duration::from_secs(60))?.expect(1)?;
+        let error = ended.stderr.split("error: ").last().unwrap_or_default();
+        ensure!(error.contains(word), "{}", ended.stderr);
+    }
     Ok(())
 }
 
@@ -112,12 +144,49 @@ fn a_topic_that_is_missing_is_named_and_created_only_when_asked() -> Result<()> 
     let ended = scene.run("count", &[])?;
     ensure!([1, 2].contains(&ended.code), "exit code {}: {}", ended.code, ended.stderr);
     ended.says(&[&scene.input])?;
+    let misspelt = scene.run("count", &["--create-topics"])?.expect(2)?.says(&[&scene.input, "does not exist"])?;
+    ensure!(topics::delete(scene.broker, &scene.input).is_err(), "it was created: {}", misspelt.stderr);
     let scene = Scene { input, output: format!("{output}.no"), ..scene };
     let ended = scene.run("count", &[])?;
     ensure!([1, 2].contains(&ended.code), "exit code {}: {}", ended.code, ended.stderr);
     ended.says(&[&scene.output, "--create-topics"])?;
     scene.run("count", &["--create-topics"])?.expect(0)?;
     scene.judge()?.expect_exact()?;
+    // What the broker says of a name that it does not like is not lost.
+    let colliding = Scene { output: scene.output.replace('.', "_"), state: tempfile::TempDir::new()?, ..scene };
+    let colliding = Scene { job: format!("{}-2", colliding.job), ..colliding };
+    colliding
+        .run("count", &["--create-topics"])?
+        .expect(2)?
+        .says(&[&colliding.output, "collides with existing topics"])?;
+    Ok(())
+}
+
+/// Partitions, replication and settings as the pipeline file has them.
+#[test]
+fn a_topic_is_created_as_the_file_says() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("created")?;
+    scene.fill(100, 10)?;
+    let output = format!("{}.new", scene.job);
+    let file = scene.state_dir().join("pipeline.toml");
+    let text = format!(
+        "version = 1\njob = {:?}\napi = \"off\"\n[kafka]\nbrokers = {:?}\ncreate-topics = true\n[sources.s]\n\
+         kafka = {{ topic = {:?} }}\nuntil = \"latest\"\n[operators.o]\nplugin = {:?}\ninputs = [\"s\"]\n[sinks.k]\n\
+         inputs = [\"o\"]\nkafka = {{ topic = {output:?}, partitions = 3, replication = 1, \
+         config.max.message.bytes = 2000 }}\n[state]\ndir = \"state\"\n",
+        scene.job,
+        scene.broker.bootstrap(),
+        scene.input,
+        plugin("uppercase")?
+    );
+    std::fs::write(&file, text)?;
+    run(&["run", &file.display().to_string()], PATIENCE)?.expect(0)?;
+    ensure!(Observer::new(scene.broker, &output)?.highs()?.len() == 3, "not as many partitions as were asked for");
+    let writer = Writer::new(scene.broker)?;
+    writer.write(&scene.input, b"large", &[b'x'; 3_000])?;
+    writer.flush()?;
+    run(&["run", &file.display().to_string()], PATIENCE)?.expect(1)?.says(&["max.message.bytes = 2000"])?;
     Ok(())
 }
 

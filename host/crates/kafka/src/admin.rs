@@ -9,14 +9,14 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::SplitId;
 
 use crate::client::{self, Consumer, Context};
-use crate::error::Error;
+use crate::error::{Error, is_refusal};
 use crate::ffi::topics::TopicDescription;
 use crate::ffi::{self, Each, Isolation, Which};
 use crate::options::ClientOptions;
@@ -192,51 +192,70 @@ pub(crate) fn settled<T>(ask: impl Fn() -> Result<T, Error>) -> Result<T, Error>
     }
 }
 
-/// Topics that are to exist before a job starts, and how many partitions a new one gets.
-pub type Wanted = BTreeMap<String, i32>;
+/// A topic as it is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopic {
+    /// How many partitions.
+    pub partitions: i32,
+    /// How many replicas of each; `None`: as the broker defaults.
+    pub replication: Option<i32>,
+    /// Settings that are not the broker's defaults.
+    pub settings: BTreeMap<String, String>,
+}
 
-/// Checks that topics exist, and creates those that do not if `create` says so (replication as the broker defaults).
-/// Returns the names of the topics it created, once all can be seen.
-pub fn ensure_topics(options: &ClientOptions, wanted: &Wanted, create: bool) -> Result<Vec<String>, Error> {
+impl NewTopic {
+    /// With the broker's defaults.
+    pub fn of(partitions: i32) -> Self {
+        Self { partitions, replication: None, settings: BTreeMap::new() }
+    }
+}
+
+/// Topics that are to exist before a job starts, and how one that does not is made.
+pub type Wanted = BTreeMap<String, NewTopic>;
+
+/// Checks that topics to read exist.
+pub fn check_topics(options: &ClientOptions, names: &[String]) -> Result<(), Error> {
+    let admin = Admin::open(options)?;
+    settled(|| missing(&admin, names)?.pop().map_or(Ok(()), |topic| Err(Error::SourceMissing { topic })))
+}
+
+/// Creates those of `wanted` that do not exist. Returns their names, once all can be seen.
+pub fn ensure_topics(options: &ClientOptions, wanted: &Wanted) -> Result<Vec<String>, Error> {
     let admin = Admin::open(options)?;
     let names: Vec<String> = wanted.keys().cloned().collect();
-    if !create {
-        return settled(|| match missing(&admin, &names)?.pop() {
-            Some(topic) => Err(Error::TopicMissing { topic }),
-            None => Ok(Vec::new()),
-        });
-    }
     let missing = missing(&admin, &names)?;
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let new = wanted.iter().filter(|(name, _)| missing.contains(name));
-    let created = create_topics(options, new)?;
+    let new = wanted.iter().filter(|(name, _)| missing.contains(name)).collect::<Vec<_>>();
+    let created = create_topics(&admin, &new)?;
     wait_until_visible(&admin, &missing)?;
     Ok(created)
 }
 
 /// Which of `names` do not exist.
 fn missing(admin: &Admin, names: &[String]) -> Result<Vec<String>, Error> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let existing: BTreeSet<String> = admin.topics(names)?.into_iter().map(|t| t.name).collect();
     Ok(names.iter().filter(|name| !existing.contains(*name)).cloned().collect())
 }
 
-fn create_topics<'a>(
-    options: &ClientOptions,
-    wanted: impl Iterator<Item = (&'a String, &'a i32)>,
-) -> Result<Vec<String>, Error> {
-    let new: Vec<NewTopic<'_>> =
-        wanted.map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(-1))).collect();
-    let results = block_on(admin_client(options)?.create_topics(&new, &admin_options()))
-        .map_err(|e| Error::of("create topics", e))?;
+fn create_topics(admin: &Admin, new: &[(&String, &NewTopic)]) -> Result<Vec<String>, Error> {
+    let answer = ffi::create::create(&admin.consumer, new, CALL_TIMEOUT);
+    admin.heard(answer.is_ok());
     let mut created = Vec::new();
-    for result in results {
-        match result {
-            Ok(name) => created.push(name),
+    for ((topic, said), code) in answer.map_err(|code| admin.explain("create topics", code))? {
+        match code {
+            RDKafkaErrorCode::NoError => created.push(topic),
             // Someone else was faster; that is as good.
-            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => return Err(Error::call(format!("create topic {name:?}"), code)),
+            RDKafkaErrorCode::TopicAlreadyExists => {}
+            code if is_refusal(code) => return Err(Error::call(format!("create topic {topic:?}"), code)),
+            code => {
+                let said = said.filter(|said| !said.is_empty()).unwrap_or_else(|| code.to_string());
+                return Err(Error::NotCreated { topic, code, said });
+            }
         }
     }
     Ok(created)

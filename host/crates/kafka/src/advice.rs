@@ -49,6 +49,8 @@ pub struct Findings {
     pub advice: Vec<Advice>,
     /// What could not be seen.
     pub unseen: Vec<String>,
+    /// The cluster has no second broker.
+    pub is_alone: bool,
 }
 
 /// The configuration of one topic or broker; what is not allowed to be seen is not there.
@@ -74,7 +76,9 @@ pub fn examine(options: &ClientOptions, needs: &Needs) -> Result<Findings, Error
             None => findings.unseen.push(format!("topic {topic}")),
         }
     }
-    match broker(&admin)? {
+    let (brokers, settings) = broker(&admin)?;
+    findings.is_alone = brokers == 1;
+    match settings {
         settings if settings.is_empty() => findings.unseen.push("the brokers' configuration".to_owned()),
         settings => findings.advice.extend(advise_broker(&settings, needs)),
     }
@@ -83,7 +87,7 @@ pub fn examine(options: &ClientOptions, needs: &Needs) -> Result<Findings, Error
 
 /// One setting of a broker; `None` where it may not be seen.
 pub(crate) fn broker_setting(options: &ClientOptions, key: &str) -> Result<Option<String>, Error> {
-    Ok(broker(&admin_client(options)?)?.remove(key))
+    Ok(broker(&admin_client(options)?)?.1.remove(key))
 }
 
 fn replication(admin: &AdminClient<Context>, topic: &str) -> Result<Option<Replication>, Error> {
@@ -98,14 +102,14 @@ fn replication(admin: &AdminClient<Context>, topic: &str) -> Result<Option<Repli
     Ok(Some(Replication { topic: topic.to_owned(), replicas, min_insync }))
 }
 
-/// The configuration of the first broker: they should not differ in what is looked at here.
-fn broker(admin: &AdminClient<Context>) -> Result<Settings, Error> {
+/// How many brokers there are, and the configuration of the first: they should not differ in what is looked at here.
+fn broker(admin: &AdminClient<Context>) -> Result<(usize, Settings), Error> {
     // Any one topic: the brokers come with each answer.
     let asked = admin.inner().fetch_metadata(Some(OFFSETS), CALL_TIMEOUT);
     let metadata = asked.map_err(|e| Error::of("list the brokers", e))?;
     match metadata.brokers().iter().map(|b| b.id()).min() {
-        Some(id) => configuration(admin, &ResourceSpecifier::Broker(id)),
-        None => Ok(Settings::new()),
+        Some(id) => Ok((metadata.brokers().len(), configuration(admin, &ResourceSpecifier::Broker(id))?)),
+        None => Ok((0, Settings::new())),
     }
 }
 

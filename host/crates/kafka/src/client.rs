@@ -139,6 +139,8 @@ impl Context {
     }
 
     fn note(&self, code: RDKafkaErrorCode, reason: &str) {
+        // How long the client was in which state helps nobody else.
+        let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
         let new = Trouble { code, reason: self.properties.hide_in(reason), at: Instant::now() };
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref().is_none_or(|old| !old.is_recent() || new.weight() >= old.weight()) {
@@ -175,10 +177,11 @@ impl ClientContext for Context {
             tracing::debug!(target: "librdkafka", facility, "{message}");
             return crate::said::once_a_minute(reason, |reason| tracing::warn!("no connection to Kafka: {reason}"));
         }
+        // Errors come as events, too. What the client thinks of its settings it says once for each client of a job.
+        if matches!(facility, "ERROR" | "CONFWARN") {
+            return tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
         match level {
-            L::Emerg | L::Alert | L::Critical | L::Error if facility == "ERROR" => {
-                tracing::debug!(target: "librdkafka", facility, "{message}")
-            }
             L::Emerg | L::Alert | L::Critical | L::Error | L::Warning => {
                 tracing::warn!(target: "librdkafka", facility, "{message}")
             }

@@ -56,6 +56,22 @@ pub enum Error {
         /// Its name.
         topic: String,
     },
+    /// A topic to read is not there.
+    #[error("topic {topic:?} does not exist; check its name, or create it: --create-topics makes only topics to write")]
+    SourceMissing {
+        /// Its name.
+        topic: String,
+    },
+    /// A topic that could not be created.
+    #[error("failed to create topic {topic:?}: {said}")]
+    NotCreated {
+        /// Its name.
+        topic: String,
+        /// The broker's code.
+        code: RDKafkaErrorCode,
+        /// Why, in the broker's words where it has any.
+        said: String,
+    },
     /// A topic was deleted, or deleted and created again: its offsets mean something else now.
     #[error("topic {topic:?} {}: the state was built from topic id {expected}; start a new job, or reset this one", match found {
         Some(found) => format!("was created anew with topic id {found}"),
@@ -182,9 +198,12 @@ impl Error {
     /// Who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Property { .. } | Self::Client { .. } | Self::Option { .. } | Self::TopicMissing { .. } => {
-                Fault::Config
-            }
+            Self::NotCreated { code, .. } => classify(*code),
+            Self::Property { .. }
+            | Self::Client { .. }
+            | Self::Option { .. }
+            | Self::TopicMissing { .. }
+            | Self::SourceMissing { .. } => Fault::Config,
             Self::Unreachable { .. }
             | Self::Unresponsive { .. }
             | Self::LimitsChanged { .. }
@@ -204,7 +223,7 @@ impl Error {
     /// True when the broker's answer is that a topic, or the topic that was expected, is not there.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
-            Self::TopicMissing { .. } | Self::TopicReplaced { .. } => true,
+            Self::TopicMissing { .. } | Self::SourceMissing { .. } | Self::TopicReplaced { .. } => true,
             Self::Call { code, .. } => is_unknown_topic(*code),
             _ => false,
         }

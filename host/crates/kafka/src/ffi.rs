@@ -24,6 +24,8 @@ use headers::Headers;
 
 /// What can be configured.
 pub(crate) mod conf;
+/// Creating topics.
+pub(crate) mod create;
 /// The timestamp that librdkafka cannot be told.
 mod epoch_zero;
 /// What a group has committed.

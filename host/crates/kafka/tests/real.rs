@@ -20,7 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use weir_core::frame::{NO_SOURCE, NO_TIMESTAMP, encode_headers};
 use weir_core::ports::{Commit, MarkerRead, SinkConnector};
 use weir_core::{Batch, Delivery, Epoch, Fault, FrameWriter, JobName, Origin, RecordView, ShardId, SplitId};
-use weir_kafka::admin::{describe_topics, ensure_topics};
+use weir_kafka::admin::{NewTopic, describe_topics, ensure_topics};
 use weir_kafka::limits::{TopicLimits, topic_limits};
 use weir_kafka::{ClientOptions, KafkaSink, Properties, SinkSideOptions};
 
@@ -43,7 +43,8 @@ impl Job {
             shard: ShardId(0),
         };
         let (input, output) = (format!("{name}-in"), format!("{name}-out"));
-        ensure_topics(&client, &BTreeMap::from([(input.clone(), 2), (output.clone(), 2)]), true).unwrap();
+        let two = |name: &String| (name.clone(), NewTopic::of(2));
+        ensure_topics(&client, &BTreeMap::from([two(&input), two(&output)])).unwrap();
         Some(Self { client, input, output })
     }
 

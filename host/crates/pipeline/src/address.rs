@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, closest};
 use crate::lines::LinesSpec;
-use crate::spec::{FileSpec, GenerateSpec, KafkaSinkSpec, KafkaSourceSpec, Properties};
+use crate::spec::{FileSpec, GenerateSpec, KafkaSinkSpec, KafkaSourceSpec};
 use crate::spec::{SinkSpec, SourceSpec};
 
 /// Where records come from.
@@ -126,7 +126,7 @@ impl SinkAddress {
             Self::Stdout(lines) => sink.stdout = Some(lines),
             Self::File(file) => sink.file = Some(file),
             Self::Topic(topic) => {
-                sink.kafka = Some(KafkaSinkSpec { topic, brokers: None, properties: Properties::default() });
+                sink.kafka = Some(KafkaSinkSpec::of(topic));
             }
         }
     }

@@ -29,7 +29,7 @@ pub struct Plan {
     pub state: StatePlan,
     /// Where the API listens.
     pub api: ApiPlan,
-    /// Whether missing topics are created.
+    /// Whether missing topics that are written are created.
     pub create_topics: bool,
     /// How the job recovers from failures that may pass.
     pub restart: Restart,
@@ -183,6 +183,19 @@ pub struct SinkPlan {
     pub input: Input,
     /// What is written.
     pub kind: SinkKind,
+    /// How its topic is made where it is not there and may be created.
+    pub creation: TopicCreation,
+}
+
+/// How a topic is made; what is not said follows the source, or the brokers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicCreation {
+    /// How many partitions; `None`: as many as the source has.
+    pub partitions: Option<NonZeroU16>,
+    /// How many replicas.
+    pub replication: Option<NonZeroU16>,
+    /// Its settings.
+    pub config: BTreeMap<String, Secret>,
 }
 
 /// What is written.

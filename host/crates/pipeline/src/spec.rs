@@ -56,7 +56,7 @@ pub struct Spec {
 pub struct KafkaSpec {
     /// `HOST:PORT,..` of some brokers.
     pub brokers: Option<String>,
-    /// Create missing topics instead of refusing to start. Default: false.
+    /// Create missing topics to write instead of refusing to start. Default: false.
     pub create_topics: Option<bool>,
     /// librdkafka properties: TLS, SASL, tuning.
     #[serde(default)]
@@ -223,6 +223,13 @@ pub struct SinkSpec {
 pub struct KafkaSinkSpec {
     /// Its name.
     pub topic: String,
+    /// How many partitions it gets where it is created. Default: as many as the source has.
+    pub partitions: Option<NonZeroU16>,
+    /// How many replicas each partition gets where it is created. Default: as the brokers have it.
+    pub replication: Option<NonZeroU16>,
+    /// Its settings where it is created, as in `config.cleanup.policy = "compact"`. Default: as the brokers have them.
+    #[serde(default)]
+    pub config: Properties,
     /// Brokers. Default: those of `[kafka]`.
     pub brokers: Option<String>,
     /// More properties, over those of `[kafka]`.
@@ -283,6 +290,14 @@ impl Spec {
         for path in plugins.chain(sources).chain(sinks).chain(self.state.dir.as_mut()) {
             *path = folder.join(&*path);
         }
+    }
+}
+
+impl KafkaSinkSpec {
+    /// A topic with every default.
+    pub fn of(topic: String) -> Self {
+        let (config, properties) = (Properties::default(), Properties::default());
+        Self { topic, partitions: None, replication: None, config, brokers: None, properties }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::graph;
 use crate::name::{default_name, plain};
 use crate::plan::{
     ApiPlan, EpochsPlan, GeneratePlan, Generator, Input, Limits, OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind,
-    SourcePlan, StateDir, StatePlan, Topics,
+    SourcePlan, StateDir, StatePlan, TopicCreation, Topics,
 };
 use crate::spec::{GenerateSpec, KafkaSourceSpec, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec};
 
@@ -267,7 +267,12 @@ fn sink_plan(name: &str, spec: &SinkSpec, input: Input, clusters: &mut Clusters<
     } else {
         SinkKind::Stdout { format: spec.stdout.clone().unwrap_or_default().plan(&at)? }
     };
-    Ok(SinkPlan { name: name.to_owned(), input, kind })
+    let creation = spec.kafka.as_ref().map(|kafka| TopicCreation {
+        partitions: kafka.partitions,
+        replication: kafka.replication,
+        config: kafka.config.0.clone(),
+    });
+    Ok(SinkPlan { name: name.to_owned(), input, kind, creation: creation.unwrap_or_default() })
 }
 
 /// Nothing may be written where it is read, nor twice to one file.
@@ -277,7 +282,11 @@ fn check_outputs(source: &SourceKind, sinks: &[SinkPlan]) -> Result<(), Error> {
         if is_read(source, &sink.kind) {
             return Err(Error::conflict(at, "the source", "the job would read its own output, for ever"));
         }
-        if let Some(other) = sinks.iter().take(index).find(|other| is_one_place(&other.kind, &sink.kind)) {
+        let before = || sinks.iter().take(index);
+        if let Some(other) = before().find(|other| other.kind == sink.kind && other.creation != sink.creation) {
+            return Err(Error::conflict(at, format!("sinks.{}", other.name), "they make the same topic in two ways"));
+        }
+        if let Some(other) = before().find(|other| is_one_place(&other.kind, &sink.kind)) {
             return Err(Error::conflict(at, format!("sinks.{}", other.name), "they would mix their lines"));
         }
     }

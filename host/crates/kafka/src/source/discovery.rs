@@ -43,7 +43,7 @@ impl Selection {
             Self::Named(names) => {
                 let topics = admin.topics(names)?;
                 match names.iter().find(|name| !topics.iter().any(|t| t.name == **name)) {
-                    Some(missing) => Err(Error::TopicMissing { topic: missing.clone() }),
+                    Some(missing) => Err(Error::SourceMissing { topic: missing.clone() }),
                     None => Ok(topics),
                 }
             }
