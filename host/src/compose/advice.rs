@@ -1,8 +1,8 @@
-//! Looks at Kafka's settings once the job runs, beside it, and warns once about those that work against its promise.
+//! Looks at Kafka's settings once the job runs, beside it, and tells in one line which work against its promise.
 
 use std::time::Duration;
 
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use weir_kafka::ClientOptions;
 use weir_kafka::advice::{Needs, examine};
 use weir_runtime::{JobHandle, JobState};
@@ -38,7 +38,12 @@ fn give(client: &ClientOptions, needs: &Needs) {
         );
     }
     if !findings.advice.is_empty() {
-        let lines: String = findings.advice.iter().map(|advice| format!("\n  {advice}")).collect();
-        warn!("the job runs, but settings of Kafka weaken what it promises:{lines}");
+        let advice: Vec<String> = findings.advice.iter().map(ToString::to_string).collect();
+        let advice = advice.join("; ");
+        // Whoever has a single broker is trying things out, and knows.
+        match findings.is_alone {
+            true => info!("settings of Kafka weaken what the job promises: {advice}"),
+            false => warn!("settings of Kafka weaken what the job promises: {advice}"),
+        }
     }
 }

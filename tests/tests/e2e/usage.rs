@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
 use weir_tests::host::{Ended, plugin, run};
 use weir_tests::machine;
@@ -88,4 +88,35 @@ fn an_api_port_that_is_taken_is_refused_when_asked_for() -> Result<()> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?.to_string();
     refused(&["run", "--plugin", &plugin("uppercase")?, "--api", &address], &[&address])
+}
+
+/// A property that the client does not know may hold a password all the same: the name and why, never the value.
+#[test]
+fn a_secret_is_shown_nowhere() -> Result<()> {
+    let _machine = machine::shared();
+    let plugin = plugin("uppercase")?;
+    let given = ["--plugin", &plugin, "--from", "a", "--to", "b", "--brokers", "127.0.0.1:1"];
+    let jaas = "sasl.jaas.config=org.apache.PlainLoginModule required username=\"u\" password=\"hunter2\";";
+    let cases = [
+        (jaas, "sasl.jaas.config"),
+        ("ssl.truststore.password=hunter2", "ssl.truststore.password"),
+        ("sasl.passwort=hunter2", "did you mean \"sasl.password\""),
+        ("security.protocol=hunter2", "security.protocol"),
+        ("plugin.library.paths=/tmp/hunter2", "plugin.library.paths"),
+        ("sasl.password hunter2", "--kafka takes KEY=VALUE"),
+    ];
+    for (property, word) in cases {
+        for verb in ["run", "validate"] {
+            let args = [&[verb][..], &given, &["--kafka", property]].concat();
+            let ended = run(&args, PATIENCE)?.expect(2)?.says(&[word])?;
+            let said = [String::from_utf8_lossy(&ended.stdout), ended.stderr.as_str().into()].concat();
+            ensure!(!said.contains("hunter2"), "{said}");
+        }
+    }
+    let text = "version = 1\n[kafka]\nproperties = \"sasl.password=hunter2\"\n";
+    let ended = file(text)?.expect(2)?;
+    ensure!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    let ended = run(&[&["run"][..], &given, &["sasl.password=hunter2"]].concat(), PATIENCE)?.expect(2)?;
+    ensure!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    Ok(())
 }

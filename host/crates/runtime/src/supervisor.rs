@@ -106,7 +106,11 @@ pub(crate) fn supervise(
         let failed = Failed { at: began.elapsed(), ran, chance: random_fraction() };
         match restarts.failed(failed) {
             Decision::GiveUp(why) => return Err(Error::GaveUp(why, Box::new(error))),
-            Decision::Retry { after, in_a_row } => back_off(watch, error, after, in_a_row)?,
+            Decision::Retry { after, in_a_row } => {
+                let left = START_WITHIN.saturating_sub(began.elapsed());
+                let left = (handle.status().epoch.0 == 0).then_some(left);
+                back_off(watch, error, after, in_a_row, left)?;
+            }
         }
     }
 }
@@ -126,7 +130,15 @@ fn flush(job: &Job, watch: Watch<'_>) -> Result<bool, Error> {
 }
 
 /// Tells everybody that there will be another attempt, and waits for its time.
-fn back_off(watch: Watch<'_>, error: Error, after: Duration, in_a_row: u32) -> Result<(), Error> {
+///
+/// `left`: how long it is still tried, where the job has not run yet. Then the cause is told once.
+fn back_off(
+    watch: Watch<'_>,
+    error: Error,
+    after: Duration,
+    in_a_row: u32,
+    left: Option<Duration>,
+) -> Result<(), Error> {
     let Watch { handle, metrics } = watch;
     let reason = Reason::of(&error);
     metrics.restarted(reason);
@@ -138,7 +150,11 @@ fn back_off(watch: Watch<'_>, error: Error, after: Duration, in_a_row: u32) -> R
         status.next_attempt = Some(in_time(after));
     });
     let (reason, delay_ms, error_text) = (reason.word(), ms(after), chain(&error));
-    warn!(restart, in_a_row, reason, delay_ms, error = %error_text, "attempt failed; recovering in place");
+    match left {
+        None => warn!(restart, in_a_row, reason, delay_ms, error = %error_text, "attempt failed; recovering in place"),
+        Some(left) if in_a_row == 1 => warn!("cannot start yet: {error_text}; trying for {} s", left.as_secs()),
+        Some(left) => warn!("not started yet; trying for another {} s", left.as_secs()),
+    }
     let goes_on = wait(handle, after);
     handle.board.change(|status| status.next_attempt = None);
     if goes_on { Ok(()) } else { Err(Error::StoppedRecovering(Box::new(error))) }
