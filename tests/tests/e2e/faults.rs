@@ -120,7 +120,7 @@ fn a_wrong_protocol_is_told_from_a_broker_that_is_down() -> Result<()> {
     let scene = Scene::on(&broker, "protocol")?;
     let plain = Broker::shared();
     let cases = [
-        (broker.bootstrap(), "client.id=x", "might require SASL authentication"),
+        (broker.bootstrap(), "client.id=x", "see security.protocol"),
         (plain.bootstrap(), "security.protocol=ssl", "SSL handshake failed"),
     ];
     let plugin = plugin("count")?;
@@ -158,7 +158,7 @@ fn a_topic_that_is_missing_is_named_and_created_only_when_asked() -> Result<()> 
     colliding
         .run("count", &["--create-topics"])?
         .expect(2)?
-        .says(&[&colliding.output, "collides with existing topics"])?;
+        .says(&[&colliding.output, "collides with existing topic"])?;
     Ok(())
 }
 

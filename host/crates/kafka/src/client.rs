@@ -160,7 +160,7 @@ impl Context {
         }
         match self.last_error() {
             Some((last, cause)) if is_refusal(last) => Error::Refused { operation: operation.into(), cause },
-            Some((_, cause)) => Error::Unreachable { brokers: self.brokers.to_string(), cause },
+            Some((_, cause)) => Error::Unreachable { brokers: self.brokers.to_string(), cause: hinted(cause) },
             None => Error::Unreachable { brokers: self.brokers.to_string(), cause: format!("no answer ({code})") },
         }
     }
@@ -194,6 +194,14 @@ impl ClientContext for Context {
         let reason = self.properties.hide_in(reason);
         tracing::debug!(target: "librdkafka", %error, "{reason}");
         self.note(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), &reason);
+    }
+}
+
+/// A listener that wants TLS or SASL does not say so to who speaks otherwise: it hangs up.
+fn hinted(cause: String) -> String {
+    match cause.contains("Disconnected") {
+        true => format!("{cause} (as a listener does that wants TLS or SASL: see security.protocol)"),
+        false => cause,
     }
 }
 
