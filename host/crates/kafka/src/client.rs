@@ -106,7 +106,7 @@ impl Trouble {
         match self.code {
             RDKafkaErrorCode::AllBrokersDown => 0,
             code if is_refusal(code) => 3,
-            _ if self.reason.contains("security.protocol") => 2,
+            _ if ["security.protocol", "handshake"].iter().any(|word| self.reason.contains(word)) => 2,
             _ => 1,
         }
     }
