@@ -35,13 +35,18 @@ pub(crate) struct Scene {
 impl Scene {
     /// With 8,000 records over 200 keys to count: 5 s of work at the rate of [`Scene::start`].
     pub(crate) fn new(name: &str) -> Result<Self> {
+        Self::with_records(name, 8_000)
+    }
+
+    /// With so many.
+    pub(crate) fn with_records(name: &str, records: u64) -> Result<Self> {
         let lane = Lane::take();
         let job = unique(name);
         let (input, output) = (format!("{job}.in"), format!("{job}.out"));
         for topic in [&input, &output] {
             topics::create(Lane::broker(), topic, 4, &[])?;
         }
-        topics::fill(&Writer::new(Lane::broker())?, &input, 8_000, 200, 100)?;
+        topics::fill(&Writer::new(Lane::broker())?, &input, records, 200, 100)?;
         Ok(Self { lane, job, input, output, state: TempDir::new()? })
     }
 

@@ -45,6 +45,34 @@ fn pause_of(name: &str, every: u64) -> Result<Duration> {
     Ok(pause)
 }
 
+/// All that a transaction asks for takes 160 ms, as on the way to another continent. The first commits are in doubt; then
+/// the clients know how far away the broker is, and no id is lost any more.
+#[test]
+fn a_broker_that_is_far_away_does_not_cost_an_id_at_every_epoch() -> Result<()> {
+    let far = Fault::Delay(Duration::from_millis(80));
+    let scene = Scene::with_records("far-away", 48_000)?;
+    let port = free_port()?;
+    let mut host = scene.start(&["--api", &format!("127.0.0.1:{port}")])?;
+    scene.wait_for_output(&mut host)?;
+    let apis = [Api::ADD_PARTITIONS, Api::ADD_OFFSETS, Api::TXN_OFFSET_COMMIT, Api::END_TXN, Api::FIND_COORDINATOR];
+    let slow = apis.map(|api| scene.proxy().add(Rule::on(api).request(far).answer(far)));
+    let rotations = || counter(port, "weir_sink_rotations_total");
+    let epoch = || counter(port, "weir_epoch_committed");
+    host.wait_until("a rotation", PATIENCE, |_| Ok(rotations()? > 0))?;
+    let mut last = (rotations()?, epoch()?);
+    host.wait_until("ten epochs in a row without a rotation", PATIENCE, |_| {
+        if rotations()? != last.0 {
+            last = (rotations()?, epoch()?);
+        }
+        Ok(epoch()? >= last.1 + 10)
+    })?;
+    let epochs = epoch()?;
+    let ended = scene.finish(host)?;
+    say(&format!("160 ms away: {} rotations in the first {} of {epochs} epochs", last.0, last.1))?;
+    ensure!(slow.iter().all(|watch| watch.picked() > 0), "nothing was slow; it said:\n{}", ended.stderr);
+    Ok(())
+}
+
 #[test]
 fn a_slow_end_changes_the_id_without_a_visible_pause() -> Result<()> {
     let scenarios = [("now-and-then", (10, Duration::from_secs(1))), ("each", (1, Duration::from_secs(3)))];

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -19,7 +19,7 @@ use rdkafka::types::RDKafkaRespErr;
 use weir_core::SplitId;
 use weir_core::frame::NO_TIMESTAMP;
 
-use crate::client::Consumer;
+use crate::client::{Consumer, Context};
 use headers::Headers;
 
 /// What can be configured.
@@ -230,10 +230,14 @@ pub(crate) fn separate_events(consumer: &Consumer) {
 
 /// Hands the client's waiting events to its context.
 pub(crate) fn serve_events(consumer: &Consumer) {
-    let context = consumer.client().context();
+    serve(consumer.client());
+}
+
+fn serve(client: &Client<Context>) {
+    let context = client.context();
     // SAFETY: the client is alive; each event is destroyed once, after its texts were used.
     unsafe {
-        let main = sys::rd_kafka_queue_get_main(consumer.client().native_ptr());
+        let main = sys::rd_kafka_queue_get_main(client.native_ptr());
         loop {
             let event = sys::rd_kafka_queue_poll(main, 0);
             if event.is_null() {
@@ -287,7 +291,7 @@ pub(crate) fn topic_config(
         .map(|n| CString::new(n.as_str()))
         .collect::<Result<_, _>>()
         .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout);
+    let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout);
     let topic = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
     // SAFETY: the resources are ours; the call copies them; names outlive the call.
     let event = unsafe {
@@ -357,7 +361,7 @@ pub(crate) fn list_offsets(
     if splits.is_empty() {
         return Ok(Vec::new());
     }
-    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
+    let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
     let names: Vec<CString> = splits
         .iter()
         .map(|(s, _)| CString::new(&*s.topic))
@@ -392,23 +396,24 @@ pub(crate) fn list_offsets(
     }
 }
 
-/// An admin request on its way: options and the queue for its answer.
+/// An admin request on its way: options and the queue for its answer. Any client can ask; a producer only before it has
+/// written anything, since its reports would be taken for events.
 struct Request<'a> {
-    consumer: &'a Consumer,
+    owner: &'a Client<Context>,
     client: *mut sys::rd_kafka_t,
     options: *mut sys::rd_kafka_AdminOptions_t,
     queue: *mut sys::rd_kafka_queue_t,
 }
 
 impl<'a> Request<'a> {
-    fn new(consumer: &'a Consumer, kind: sys::rd_kafka_admin_op_t, timeout: Duration) -> Self {
-        let client = consumer.client().native_ptr();
+    fn new(owner: &'a Client<Context>, kind: sys::rd_kafka_admin_op_t, timeout: Duration) -> Self {
+        let client = owner.native_ptr();
         // SAFETY: the client is alive and outlives the request, which borrows no longer than the caller does.
         unsafe {
             let options = sys::rd_kafka_AdminOptions_new(client, kind);
             // A time-out out of librdkafka's range leaves its default.
             sys::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds(timeout), std::ptr::null_mut(), 0);
-            Self { consumer, client, options, queue: sys::rd_kafka_queue_new(client) }
+            Self { owner, client, options, queue: sys::rd_kafka_queue_new(client) }
         }
     }
 
@@ -440,7 +445,7 @@ impl<'a> Request<'a> {
             // SAFETY: the queue is alive; the event is owned by the result.
             let event = unsafe { sys::rd_kafka_queue_poll(self.queue, milliseconds(wait)) };
             if event.is_null() {
-                serve_events(self.consumer);
+                serve(self.owner);
                 if Instant::now() >= until || !is_wanted() {
                     return Err(RDKafkaErrorCode::OperationTimedOut);
                 }

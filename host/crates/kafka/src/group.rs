@@ -31,7 +31,7 @@ pub fn committed(options: &ClientOptions) -> Result<Vec<Committed>, Error> {
     let group = options.group();
     let reading = || format!("read the committed offsets of group {group:?}");
     let answer = insist(GLANCE_BOUND, |left| {
-        let answer = ffi::group::list_group_offsets(admin.consumer(), &group, left.min(CALL_TIMEOUT));
+        let answer = ffi::group::list_group_offsets(admin.consumer().client(), &group, left.min(CALL_TIMEOUT));
         ffi::serve_events(admin.consumer());
         answer
     });
@@ -60,7 +60,7 @@ pub fn others(options: &ClientOptions) -> Result<Vec<(String, Vec<Committed>)>, 
     let names = names.filter(|name| name.starts_with(GROUP_PREFIX) && *name != own).take(OTHERS_MAX);
     let mut others = Vec::new();
     for name in names {
-        let answer = ffi::group::list_group_offsets(admin.consumer(), &name, CALL_TIMEOUT);
+        let answer = ffi::group::list_group_offsets(admin.consumer().client(), &name, CALL_TIMEOUT);
         ffi::serve_events(admin.consumer());
         // A group that goes away meanwhile, or that this user may not see, is none of those that can be named.
         let committed = answer.unwrap_or_default().into_iter();

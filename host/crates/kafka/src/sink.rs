@@ -14,6 +14,7 @@ mod mock;
 pub mod options;
 mod pool;
 mod producer;
+mod resend;
 /// What the topics take.
 mod topics;
 mod transactor;
@@ -35,6 +36,7 @@ use self::marker::{Group, STABLE_BOUND};
 pub use self::options::SinkSideOptions;
 use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Unfinished};
 use self::producer::Producer;
+use self::resend::Ends;
 use self::topics::{OutputTopics, Skew};
 use self::transactor::{Fenced, Transactor};
 use self::writer::{Outlet, PlainCommitter, Shared, TopicSink, TransactionCommitter};
@@ -64,6 +66,7 @@ struct State {
     /// Made by the last `fence`, for the next `open`.
     fenced: Option<(Arc<Pool>, Fenced)>,
     unfinished: Unfinished,
+    ends: Ends,
 }
 
 impl KafkaSink {
@@ -75,6 +78,7 @@ impl KafkaSink {
             tenure: Tenure::default(),
             fenced: None,
             unfinished: Unfinished::default(),
+            ends: Ends::default(),
         };
         Ok(Self {
             client,
@@ -126,10 +130,10 @@ impl KafkaSink {
             Delivery::AtLeastOnce | Delivery::None => Arc::default(),
         };
         let timeout = state.transaction_timeout;
-        let unfinished = state.unfinished.clone();
+        let (unfinished, ends) = (state.unfinished.clone(), state.ends.clone());
         let [first, second] = unfinished.take();
         let tenure = state.tenure.clone();
-        let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout, tenure, unfinished });
+        let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout, tenure, unfinished, ends });
         // Side by side: most of the time goes to finding the coordinator. A client that was initialised beside one that
         // was not is dropped: that is done again.
         let (first, second) = thread::scope(|scope| {

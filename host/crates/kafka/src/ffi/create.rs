@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char, c_int};
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Each, Request, text};
@@ -19,7 +20,7 @@ pub(crate) fn create(
     topics: &[(&String, &NewTopic)],
     timeout: Duration,
 ) -> Result<Each<(String, Option<String>)>, RDKafkaErrorCode> {
-    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout);
+    let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout);
     let mut new = Asked(Vec::new());
     for (name, topic) in topics {
         new.add(name, topic)?;

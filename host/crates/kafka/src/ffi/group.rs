@@ -4,21 +4,22 @@ use std::ffi::CString;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
+use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::SplitId;
 use weir_core::ports::Committed;
 
 use super::{Each, Request, text};
-use crate::client::Consumer;
+use crate::client::Context;
 
 /// What `group` has committed; each split has its own error, or `NoError`. Waits for no transaction.
 pub(crate) fn list_group_offsets(
-    consumer: &Consumer,
+    client: &Client<Context>,
     group: &str,
     timeout: Duration,
 ) -> Result<Each<Committed>, RDKafkaErrorCode> {
     let group = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
-    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
+    let request = Request::new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
     // SAFETY: the question is ours; the call copies it; no partitions means all of them.
     let event = unsafe {
         let mut asked = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), std::ptr::null());

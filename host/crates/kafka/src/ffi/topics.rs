@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char};
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Each, Event, GRACE, Request, text};
@@ -37,7 +38,7 @@ pub(crate) fn ask<'a>(
         .collect::<Result<_, _>>()
         .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|n| n.as_ptr()).collect();
-    let request = Request::new(consumer, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
+    let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
     if let Some(broker) = broker {
         request.set_broker(broker);
     }

@@ -78,7 +78,7 @@ impl Group {
     pub(crate) fn find_coordinator(&self, bound: Duration) -> Result<(), Error> {
         let group = self.name.as_str();
         let answered = insist(bound, |left| {
-            let answer = ffi::group::list_group_offsets(&self.consumer, group, left.min(CALL_TIMEOUT));
+            let answer = ffi::group::list_group_offsets(self.consumer.client(), group, left.min(CALL_TIMEOUT));
             ffi::serve_events(&self.consumer);
             answer.map(drop)
         });

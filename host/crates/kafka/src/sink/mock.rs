@@ -14,6 +14,7 @@ use weir_core::{Fault, FrameWriter, JobName, RecordView, ShardId};
 
 use super::marker::Group;
 use super::pool::{Background, Pool, Slot, Tenure, Unfinished};
+use super::resend::Ends;
 use super::topics::OutputTopics;
 use super::transactor::{Fenced, Transactor};
 use crate::Error;
@@ -56,6 +57,7 @@ fn transactor(options: &ClientOptions) -> Transactor {
         timeout,
         tenure: Tenure::default(),
         unfinished: Unfinished::default(),
+        ends: Ends::default(),
     });
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
     let fenced = Fenced { first: initialise(Slot::First), second: initialise(Slot::Second) };

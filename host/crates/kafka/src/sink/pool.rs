@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::Error;
+use crate::admin::CALL_TIMEOUT;
 use crate::advice::broker_setting;
+use crate::ffi::group::list_group_offsets;
 use crate::ffi::transaction::TransactionError;
 use crate::options::ClientOptions;
 use crate::sink::producer::{Producer, Transactional};
+use crate::sink::resend::Ends;
 use crate::sink::topics::OutputTopics;
 
 /// How long an id may take to be initialised: its last transaction may still have to be completed by the broker.
@@ -65,6 +68,7 @@ pub(crate) struct Pool {
     pub(crate) timeout: Duration,
     pub(crate) tenure: Tenure,
     pub(crate) unfinished: Unfinished,
+    pub(crate) ends: Ends,
 }
 
 /// Clients on which an initialisation is still running, one for each id, whichever attempt began it: the next attempt
@@ -121,7 +125,8 @@ impl Pool {
             .check("initialise a transactional id")
             .map_err(|error| Box::new(Uninitialised { error, running: None }))?;
         let fresh = || {
-            let transactional = Transactional { id: self.id(slot), timeout: self.timeout };
+            let backoff = self.ends.backoff();
+            let transactional = Transactional { id: self.id(slot), timeout: self.timeout, backoff };
             Producer::open(&self.options, Arc::clone(&self.topics), Some(transactional))
         };
         let producer = match running.map_or_else(fresh, Ok) {
@@ -138,6 +143,7 @@ impl Pool {
             let error = match producer.native().init_transactions(INIT_CALL) {
                 Ok(()) => {
                     producer.native().client().context().works();
+                    self.find_coordinator(&producer);
                     return Ok(producer);
                 }
                 Err(error) => error,
@@ -149,6 +155,20 @@ impl Pool {
                 let error = self.refused(slot, &producer, error);
                 return Err(Box::new(Uninitialised { error, running: Some(producer) }));
             }
+        }
+    }
+
+    /// The first offsets that a client sends wait until it has found the group's coordinator and connected to it: three
+    /// round trips more. To a broker that is far away that alone would be doubt, with every new client.
+    fn find_coordinator(&self, producer: &Producer) {
+        if producer.backoff().is_long() {
+            let group = self.options.group();
+            let found = list_group_offsets(producer.native().client(), &group, CALL_TIMEOUT);
+            tracing::info!(
+                retry_backoff_ms = producer.backoff().ms(),
+                coordinator = found.is_ok(),
+                "commits take long; a client waits longer before it sends a request again"
+            );
         }
     }
 

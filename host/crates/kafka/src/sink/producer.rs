@@ -16,6 +16,7 @@ use crate::error::is_refusal;
 use crate::ffi::produce::{Failure, NativeProducer, Reports};
 use crate::ffi::transaction::{GroupMetadata, Outcome, TransactionError};
 use crate::options::ClientOptions;
+use crate::sink::resend::Backoff;
 use crate::sink::topics::{OutputTopics, is_about_a_record};
 
 /// Between two looks at a full or draining queue. (rdkafka's own wait spins to its deadline.)
@@ -35,11 +36,12 @@ const ABORTED: &[u8] = b"weir.aborted";
 /// How long the records that abort what hangs may take, and then the abort.
 const ABORT_BOUND: Duration = Duration::from_secs(10);
 
-/// The transaction that a producer serves: its id, and the broker's time-out.
+/// The transaction that a producer serves: its id, the broker's time-out, and the client's wait before a resend.
 #[derive(Debug, Clone)]
 pub(crate) struct Transactional {
     pub(crate) id: String,
     pub(crate) timeout: Duration,
+    pub(crate) backoff: Backoff,
 }
 
 /// A producer for the topics of one job.
@@ -64,6 +66,11 @@ impl Producer {
         let native = NativeProducer::new(&config, Context::new(options), names)
             .map_err(|error| Error::client(error, &options.properties))?;
         Ok(Self { native, options: options.clone(), topics, transactional, sent: 0, reports: Reports::default() })
+    }
+
+    /// How long the client waits before it sends a request of a transaction again.
+    pub(crate) fn backoff(&self) -> Backoff {
+        self.transactional.as_ref().map_or_else(Backoff::default, |transactional| transactional.backoff)
     }
 
     /// The client, for the calls that make a transaction.
@@ -268,9 +275,10 @@ fn config(options: &ClientOptions, topics: &OutputTopics, transactional: Option<
         }
     }
     match transactional {
-        Some(Transactional { id, timeout }) => {
+        Some(Transactional { id, timeout, backoff }) => {
             let timeout_ms = timeout.as_millis();
             config.set("transactional.id", id);
+            config.set("retry.backoff.ms", backoff.ms().to_string());
             config.set("transaction.timeout.ms", timeout_ms.to_string());
             // A record is given up before its transaction is, so that the reason is the record's own.
             config.set("message.timeout.ms", (timeout_ms * 9 / 10).to_string());

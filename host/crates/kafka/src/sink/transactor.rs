@@ -27,11 +27,8 @@ use crate::ffi::produce::NativeProducer;
 use crate::ffi::transaction::{GroupMetadata, Outcome};
 use crate::sink::pool::{Background, INIT_BOUND, Pool, Slot};
 use crate::sink::producer::Producer;
+use crate::sink::resend::{Took, doubt};
 
-/// `retry.backoff.ms` is 100, with 20 % jitter: an EndTxn that was resent took at least 80 ms.
-const END_DOUBT: Duration = Duration::from_millis(70);
-/// The offset commit of a transaction has no sequence number; it is resent after 500 ms, with 20 % jitter.
-const OFFSETS_DOUBT: Duration = Duration::from_millis(400);
 /// Before a call is repeated that the client says may be.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -127,7 +124,10 @@ impl Transactor {
         })?;
         crash_point!("offsets-sent")?;
         let ended = self.resume("commit the transaction", deadline, |client, wait| client.commit_transaction(wait))?;
-        Ok(doubt(sent, ended))
+        if !ended.resumed {
+            self.pool.ends.note(ended.time);
+        }
+        Ok(doubt(&sent, &ended, self.active.1.backoff()))
     }
 
     /// Calls until the outcome is known: a retriable error means that the same call, on the same producer, resumes.
@@ -237,20 +237,6 @@ impl Transactor {
         {
             tracing::debug!(%error, "the open transaction is left to the broker's time-out or the next attempt");
         }
-    }
-}
-
-struct Took {
-    time: Duration,
-    resumed: bool,
-}
-
-fn doubt(sent: Took, ended: Took) -> Option<&'static str> {
-    match () {
-        () if ended.resumed || sent.resumed => Some("resumed"),
-        () if ended.time >= END_DOUBT => Some("slow-end"),
-        () if sent.time >= OFFSETS_DOUBT => Some("slow-offsets"),
-        () => None,
     }
 }
 

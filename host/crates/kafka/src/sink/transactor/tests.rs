@@ -1,4 +1,4 @@
-//! When a producer is in doubt, and what rotation does on a real Kafka (`KAFKA_BOOTSTRAP=HOST:PORT`; without the
+//! What rotation does on a real Kafka (`KAFKA_BOOTSTRAP=HOST:PORT`; without the
 //! variable the second test ends at once).
 
 use std::collections::BTreeMap;
@@ -13,16 +13,7 @@ use crate::options::ClientOptions;
 use crate::properties::Properties;
 use crate::sink::marker::{Group, STABLE_BOUND, offsets};
 use crate::sink::pool::{Tenure, Unfinished};
-
-#[test]
-fn a_commit_that_may_have_been_resent_is_in_doubt() {
-    let took = |ms, resumed| Took { time: Duration::from_millis(ms), resumed };
-    assert_eq!(doubt(took(399, false), took(69, false)), None);
-    assert_eq!(doubt(took(400, false), took(1, false)), Some("slow-offsets"));
-    assert_eq!(doubt(took(1, false), took(70, false)), Some("slow-end"));
-    assert_eq!(doubt(took(1, true), took(1, false)), Some("resumed"));
-    assert_eq!(doubt(took(1, false), took(1, true)), Some("resumed"));
-}
+use crate::sink::resend::Ends;
 
 #[test]
 fn an_attempt_that_was_given_up_initialises_nothing() {
@@ -37,6 +28,7 @@ fn an_attempt_that_was_given_up_initialises_nothing() {
         timeout: Duration::from_secs(15),
         tenure: tenure.clone(),
         unfinished: Unfinished::default(),
+        ends: Ends::default(),
     };
     tenure.end();
     let started = Instant::now();
@@ -62,6 +54,7 @@ fn ids_take_turns_and_the_doubted_one_is_fenced() {
         timeout: Duration::from_secs(15),
         tenure: Tenure::default(),
         unfinished: Unfinished::default(),
+        ends: Ends::default(),
     });
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
     let fenced = Fenced { first: initialise(First), second: initialise(Second) };

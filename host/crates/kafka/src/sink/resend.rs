@@ -1,0 +1,131 @@
+//! When a request of a transaction may have been sent twice, and how long a client waits before it sends one again. Pure.
+//!
+//! librdkafka does not tell of a resend, but it waits before one: `retry.backoff.ms` for an EndTxn, 500 ms for a
+//! TxnOffsetCommit, both with 20 % jitter. A call that took less was sent once; any other leaves its producer in doubt.
+//! Where the way to the broker alone takes that long, every commit would be in doubt, and every epoch would cost an id.
+//! So clients that are opened later wait longer, by what commits took before ([`Ends`]): a multiple of it is no doubt.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Librdkafka's own default.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// Its `retry.backoff.max.ms`.
+const LONGEST: Duration = Duration::from_secs(1);
+/// The offset commit of a transaction has no sequence number; it is resent after 500 ms, with 20 % jitter.
+const OFFSETS_DOUBT: Duration = Duration::from_millis(400);
+/// So many commits are remembered.
+const REMEMBERED: usize = 9;
+/// Fewer tell nothing: one may have met a broker that was busy.
+const ENOUGH: usize = 3;
+
+/// `retry.backoff.ms` of one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backoff(Duration);
+
+impl Backoff {
+    /// As the client takes it.
+    pub(crate) fn ms(self) -> u128 {
+        self.0.as_millis()
+    }
+
+    /// Whether the broker is so far away that the client's own choice would not do.
+    pub(crate) fn is_long(self) -> bool {
+        self.0 > SHORTEST
+    }
+
+    /// An EndTxn that was resent took at least 80 % of the wait.
+    fn end_doubt(self) -> Duration {
+        self.0 * 7 / 10
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(SHORTEST)
+    }
+}
+
+/// How long the last commits took, over all attempts and both ids.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ends(Arc<Mutex<VecDeque<Duration>>>);
+
+impl Ends {
+    /// A commit took this long.
+    pub(crate) fn note(&self, took: Duration) {
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.truncate(REMEMBERED - 1);
+        ends.push_front(took);
+    }
+
+    /// For a client that is opened now: four times what a commit usually takes.
+    pub(crate) fn backoff(&self) -> Backoff {
+        let mut ends: Vec<Duration> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        ends.sort_unstable();
+        match ends.get(ends.len() / 2) {
+            Some(usual) if ends.len() >= ENOUGH => Backoff((*usual * 4).clamp(SHORTEST, LONGEST)),
+            _ => Backoff::default(),
+        }
+    }
+}
+
+/// One call, until its outcome was known.
+pub(crate) struct Took {
+    pub(crate) time: Duration,
+    /// It had to be made more than once.
+    pub(crate) resumed: bool,
+}
+
+/// Why a producer must not serve another transaction after these calls, if so.
+pub(crate) fn doubt(sent: &Took, ended: &Took, backoff: Backoff) -> Option<&'static str> {
+    match () {
+        () if ended.resumed || sent.resumed => Some("resumed"),
+        () if ended.time >= backoff.end_doubt() => Some("slow-end"),
+        () if sent.time >= OFFSETS_DOUBT => Some("slow-offsets"),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn took(ms: u64, resumed: bool) -> Took {
+        Took { time: Duration::from_millis(ms), resumed }
+    }
+
+    fn after(commits: &[u64]) -> Backoff {
+        let ends = Ends::default();
+        commits.iter().for_each(|ms| ends.note(Duration::from_millis(*ms)));
+        ends.backoff()
+    }
+
+    #[test]
+    fn a_commit_that_may_have_been_resent_is_in_doubt() {
+        let near = Backoff::default();
+        assert_eq!(doubt(&took(399, false), &took(69, false), near), None);
+        assert_eq!(doubt(&took(400, false), &took(1, false), near), Some("slow-offsets"));
+        assert_eq!(doubt(&took(1, false), &took(70, false), near), Some("slow-end"));
+        assert_eq!(doubt(&took(1, true), &took(1, false), near), Some("resumed"));
+        assert_eq!(doubt(&took(1, false), &took(1, true), near), Some("resumed"));
+    }
+
+    #[test]
+    fn a_broker_that_is_far_away_is_no_doubt_for_a_client_that_waits_longer() {
+        let far = after(&[165, 160, 170]);
+        assert_eq!(far, Backoff(Duration::from_millis(660)));
+        assert_eq!(doubt(&took(330, false), &took(170, false), far), None);
+        assert_eq!(doubt(&took(330, false), &took(462, false), far), Some("slow-end"));
+    }
+
+    #[test]
+    fn the_wait_follows_what_commits_usually_take() {
+        assert_eq!(after(&[]), Backoff(SHORTEST));
+        assert_eq!(after(&[900, 900]), Backoff(SHORTEST), "too few");
+        assert_eq!(after(&[3, 900, 4]), Backoff(SHORTEST), "one that was slow");
+        assert_eq!(after(&[3_000; 5]), Backoff(LONGEST));
+        let recovered: Vec<u64> = [200; 9].into_iter().chain([5; 5]).collect();
+        assert_eq!(after(&recovered), Backoff(SHORTEST), "only the last nine count");
+    }
+}
