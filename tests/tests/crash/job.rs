@@ -68,7 +68,7 @@ impl Length {
 }
 
 /// A name that no other run has used, for a broker that outlives the tests.
-fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     format!("{}-{:08x}", name.to_lowercase(), Random::new().number() as u32)
 }
 

@@ -7,6 +7,8 @@
 
 /// What happens at a point, and what must come of it.
 mod faults;
+/// A first start that did not get to its first commit.
+mod first;
 /// A job on topics of its own, and how it is run.
 mod job;
 /// Every point, and when it acts.

@@ -33,6 +33,10 @@ pub struct Manifest {
     pub delivery: Delivery,
     /// Where the marker of this epoch stands, if its commit got that far.
     pub marker: MarkerPlace,
+    /// In the first record of a job: where its user asked it to begin. A start that asks otherwise before anything is
+    /// committed begins there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
     /// Every split with its position, bound and identity.
     pub splits: Vec<SplitState>,
     /// Every operator of the pipeline.
@@ -116,7 +120,7 @@ impl Manifest {
     #[must_use]
     pub fn fork(&self, digest: Digest, job: JobName, attempt: AttemptId) -> Self {
         let (previous, epoch, delta_crc32c) = (Some(digest), self.epoch.next(), delta_crc32c(&[]));
-        Self { job, epoch, attempt, first: true, previous, delta_crc32c, delta_entries: 0, ..self.clone() }
+        Self { job, epoch, attempt, first: true, start: None, previous, delta_crc32c, delta_entries: 0, ..self.clone() }
     }
 
     /// Whether it is the first record of a job that began with the state of another.

@@ -204,6 +204,10 @@ impl SourceConnector for KafkaSource {
         Ok(self.ask(|admin| settled(|| resolve(admin)))?)
     }
 
+    fn start(&self) -> String {
+        self.options.start.to_string()
+    }
+
     fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
         match &self.options.until {
             None => {

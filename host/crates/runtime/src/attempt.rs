@@ -203,6 +203,7 @@ fn first_record(
         first: restored.previous.is_none(),
         delivery: job.options.delivery,
         marker: job.options.marker_place.clone(),
+        start: restored.previous.is_none().then(|| job.source.start()),
         splits,
         operators,
         next_operator: next,

@@ -218,6 +218,7 @@ impl<'a> Loop<'a> {
         self.manifest.previous = Some(self.digest.clone());
         self.manifest.epoch = epoch;
         self.manifest.first = false;
+        self.manifest.start = None;
         self.manifest.delta_crc32c = manifest::delta_crc32c(deltas);
         self.manifest.delta_entries = deltas.iter().map(|d| d.entries).sum();
         let (bytes, digest) = self.manifest.encode();

@@ -31,6 +31,7 @@ fn log(records: &[(&[&str], MarkerPlace, Delivery)]) -> Vec<(Manifest, Digest)> 
             first: epoch == 1,
             delivery: *delivery,
             marker: marker.clone(),
+            start: None,
             splits: topics.iter().map(split).collect(),
             operators: Vec::new(),
             next_operator: 0,

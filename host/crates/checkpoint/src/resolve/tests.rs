@@ -28,6 +28,7 @@ fn log(records: &[(u64, Delivery)]) -> Vec<(Manifest, Digest)> {
             first: chain.is_empty() && *epoch == 1,
             delivery: *delivery,
             marker: MarkerPlace::Splits,
+            start: None,
             splits: vec![state(0), state(1)],
             operators: Vec::new(),
             next_operator: 0,

@@ -21,6 +21,7 @@ fn log(topic: &str, marker: MarkerPlace, delivery: Delivery) -> Vec<(Manifest, D
         first: false,
         delivery,
         marker,
+        start: None,
         splits: vec![SplitState { split: SplitId::new(topic, 0), position: 70, end: None, identity: None }],
         operators: Vec::new(),
         next_operator: 0,

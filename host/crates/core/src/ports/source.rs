@@ -17,6 +17,11 @@ pub trait SourceConnector: Send + Sync {
     /// A first start: start positions and bounds, resolved once. The manifest keeps them from here on.
     fn resolve(&self) -> Result<Vec<SplitState>, PortError>;
 
+    /// Where a first start is asked to begin, in the user's words; empty where there is no choice.
+    fn start(&self) -> String {
+        String::new()
+    }
+
     /// A later start of the job, from the positions in `splits`. A bound that is not reached yet is kept; otherwise the
     /// options decide anew: no bound, or one resolved now (then also for splits that appeared meanwhile).
     fn resume(&self, splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError>;

@@ -73,17 +73,7 @@ pub(super) fn restore(
             Ok(Restored { splits, epoch, previous: None, operators, first: true, has_old_bounds: false })
         }
         Start::FirstAgain => {
-            let mut recorded = known.first().map(|(manifest, _)| manifest.splits.clone()).unwrap_or_default();
-            if !has_begun {
-                // Nothing was read up to them yet: this process's own bounds count.
-                recorded.iter_mut().for_each(|split| split.end = None);
-            }
-            let splits = match heritage.splits(&recorded) {
-                Ok((splits, _)) => splits,
-                // Nothing was ever read of the source that the pipeline had then.
-                Err(_) => of_source(job, watch, "resolve the start positions", |source| source.resolve())?,
-            };
-            info!("first start again: nothing was committed yet; the recorded start positions are kept");
+            let splits = first_again(heritage, watch, has_begun)?;
             let (epoch, operators) = (Epoch::default(), Numbered::default());
             Ok(Restored { splits, epoch, previous: None, operators, first: true, has_old_bounds: !has_begun })
         }
@@ -104,6 +94,29 @@ pub(super) fn restore(
             let previous = Some(digest.clone());
             Ok(Restored { splits, epoch, previous, operators, first: false, has_old_bounds: !has_run })
         }
+    }
+}
+
+/// Where a start begins that finds a first record and no commit: where that one began, so that a crash before the first
+/// commit moves no `latest`; or where this process is asked to, if that is somewhere else.
+fn first_again(heritage: &Heritage<'_>, watch: Watch<'_>, has_begun: bool) -> Result<Vec<SplitState>, Error> {
+    let job = heritage.job;
+    let resolve = || of_source(job, watch, "resolve the start positions", |source| source.resolve());
+    let Some((first, _)) = heritage.log.first() else { return resolve() };
+    let mut recorded = first.splits.clone();
+    if !has_begun {
+        if first.start != Some(job.source.start()) {
+            info!("first start again: nothing was committed yet, and it is asked to begin somewhere else");
+            return resolve();
+        }
+        // Nothing was read up to them yet: this process's own bounds count.
+        recorded.iter_mut().for_each(|split| split.end = None);
+    }
+    info!("first start again: nothing was committed yet; the recorded start positions are kept");
+    match heritage.splits(&recorded) {
+        Ok((splits, _)) => Ok(splits),
+        // Nothing was ever read of the source that the pipeline had then.
+        Err(_) => resolve(),
     }
 }
 
