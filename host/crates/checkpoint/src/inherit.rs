@@ -1,6 +1,6 @@
 //! What a pipeline goes on with of the state that was recorded: operators and tables are found again by name, and must
 //! still mean the same. What the pipeline does not use, or would misread, is dropped, kept or renamed only with the
-//! user's leave ([`Consent`]); without it the job does not start.
+//! user's leave ([`weir_core::Consent`]); without it the job does not start.
 //!
 //! Leave is given for what does not fit. A start that finds everything as it is recorded does nothing, whatever was
 //! said: a supervisor repeats the same command line.

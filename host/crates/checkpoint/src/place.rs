@@ -1,6 +1,6 @@
 //! Which epoch holds, where the pipeline of this start is another one than that of the epoch before: its marker may stand
 //! at another place, and what it does not read any more keeps an old marker for ever. What has changed is taken out of
-//! the facts here; [`resolve`] then decides as if nothing had.
+//! the facts here; [`resolve()`] then decides as if nothing had.
 
 use weir_core::ports::Committed;
 use weir_core::{Digest, JobName, ShardId, SplitState};

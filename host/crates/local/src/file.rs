@@ -1,7 +1,7 @@
 //! Lines of a file, which can be read again: the position is a byte offset. The read is bounded by the size that the
 //! file has at the first start; what is appended later is read by the next start.
 //!
-//! The bytes up to that bound must stay what they were ([`Fingerprint`]): another file of the same name, or one that was
+//! The bytes up to that bound must stay what they were (see `fingerprint`): another file of the same name, or one that was
 //! written anew, is refused, for its lines up to the position would be left out without a word.
 
 use std::fs::File;
