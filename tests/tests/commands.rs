@@ -56,10 +56,11 @@ fn the_readme_without_kafka_works_as_written() -> Result<()> {
         let ended = ended.expect(0).with_context(|| command.clone())?;
         said.push(String::from_utf8(ended.stdout)?);
     }
-    let [upper, counted, inspected] = &said[..] else {
-        anyhow::bail!("the block has {} commands, of which this test knows three", said.len());
+    let [upper, keyed, counted, inspected] = &said[..] else {
+        anyhow::bail!("the block has {} commands, of which this test knows four", said.len());
     };
     ensure!(upper == "A\nB\n", "{upper:?}");
+    ensure!(keyed == "a\t1\nb\t1\na\t2\n", "{keyed:?}");
     ensure!(counted == "1\n1\n2\n2\n3\n", "{counted:?}");
     ensure!(inspected.contains("count") && inspected.contains("weir:operator"), "{inspected:?}");
     Ok(())

@@ -94,7 +94,7 @@ impl StateDir {
         let trimmed = log::trimmed_to(&self.path.join("log"))?;
         // Before anything is made: a second start must not find an empty store that looks like one of its own.
         if !path.join(CURRENT).exists() {
-            self.refuse_lost(trimmed)?;
+            refuse_lost(&self.path, trimmed)?;
         }
         files::create_dirs(&path)?;
         let store = RocksStore::open(&path, memory_bytes, Arc::clone(&self.ownership))?;
@@ -104,15 +104,15 @@ impl StateDir {
                 Err(Error::Disagree { path, applied: Some(applied), log })
             }
             Some(_) => Ok(Arc::new(store)),
-            None => self.refuse_lost(trimmed).map(|()| Arc::new(store)),
+            None => refuse_lost(&self.path, trimmed).map(|()| Arc::new(store)),
         }
     }
+}
 
-    /// An empty store is made whole again by the log alone, unless the log lacks the beginning: it was trimmed, or began
-    /// with the state of another job, because the store held that.
-    fn refuse_lost(&self, trimmed: Option<u64>) -> Result<(), Error> {
-        let Some(number) = trimmed else { return Ok(()) };
-        let log = format!("begins with segment {number}: what came before was in a store that is lost");
-        Err(Error::Disagree { path: self.path.clone(), applied: None, log })
-    }
+/// An empty store is made whole again by the log alone, unless the log lacks the beginning: it was trimmed, or began with
+/// the state of another job, because the store held that.
+pub(crate) fn refuse_lost(path: &Path, trimmed: Option<u64>) -> Result<(), Error> {
+    let Some(number) = trimmed else { return Ok(()) };
+    let log = format!("begins with segment {number}: what came before was in a store that is lost");
+    Err(Error::Disagree { path: path.to_owned(), applied: None, log })
 }

@@ -15,10 +15,11 @@ use weir_core::ports::{Delta, EpochLog as _, LogRecord};
 use weir_core::{Epoch, JobName, OperatorId, PortError, RecordId, ShardId, TableId};
 
 use crate::delta;
+use crate::dir::refuse_lost;
 use crate::error::Error;
 use crate::format::{self, Identity};
 use crate::lock;
-use crate::log::SegmentLog;
+use crate::log::{SegmentLog, trimmed_to};
 use crate::store::{Entries, StoreReader};
 
 /// How often a directory in use is looked at again.
@@ -108,9 +109,15 @@ impl StateView {
         self.settled(|| LogView::open(&self.path))
     }
 
-    /// Opens the store as of its last flush.
+    /// Opens the store as of its last flush. One that is lost is an error, as at a start, unless the log has all of it.
     pub fn store(&self) -> Result<StoreView, Error> {
-        self.settled(|| StoreView::open(&self.path.join("store")))
+        self.settled(|| {
+            let store = StoreView::open(&self.path.join("store"))?;
+            match store.applied() {
+                Some(_) => Ok(store),
+                None => refuse_lost(&self.path, trimmed_to(&self.path.join("log"))?).map(|()| store),
+            }
+        })
     }
 
     /// Asks again while somebody is at work here.
