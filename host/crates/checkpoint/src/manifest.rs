@@ -33,7 +33,7 @@ pub struct Manifest {
     pub delivery: Delivery,
     /// Where the marker of this epoch stands, if its commit got that far.
     pub marker: MarkerPlace,
-    /// In the first record of a job: where its user asked it to begin. A start that asks otherwise before anything is
+    /// In the first record of a job: what its user asked it to read, and from where. A start that asks otherwise before anything is
     /// committed begins there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,

@@ -7,7 +7,7 @@ use weir_core::{Digest, JobName, ShardId, SplitState};
 
 use crate::manifest::Manifest;
 use crate::marker::Marker;
-use crate::resolve::{Facts, MarkerPlace, Refusal, Start, resolve};
+use crate::resolve::{Facts, MarkerPlace, Refusal, Start, index_of, resolve};
 
 /// What is known besides.
 pub struct Since<'a> {
@@ -26,13 +26,19 @@ pub fn is_marked(committed: &Committed, job: &JobName, shard: ShardId) -> bool {
 /// what was recorded, and with a marker of this job anywhere else.
 pub fn start(facts: Facts<'_>, since: &Since<'_>) -> Result<Start, Refusal> {
     let newest = newest(facts.committed);
-    let held = newest.as_ref().and_then(|marker| held(facts.log, marker));
-    let Some((last, _)) = facts.log.last() else { return resolve(facts) };
+    let held = newest.as_ref().and_then(|marker| facts.log.get(index_of(facts.log, marker)?)).map(|(held, _)| held);
+    let Some((last, _)) = facts.log.last() else {
+        let committed = without_left(facts.committed, newest.as_ref(), since.dropped);
+        return resolve(Facts { committed: &committed, ..facts });
+    };
     let last_of = Start::Resume { index: facts.log.len() - 1, ahead: None };
     // It had no marker so far, or none since: the log decides alone, unless Kafka knows of more.
     let knows_more = newest.as_ref().is_some_and(|marker| marker.epoch > last.epoch);
     if last.marker == MarkerPlace::Nowhere && !knows_more {
         return resolve(Facts { place: &MarkerPlace::Nowhere, ..facts });
+    }
+    if let Some(log) = before_its_first_marker(facts.log, newest.as_ref()) {
+        return resolve(Facts { log, place: &MarkerPlace::Nowhere, ..facts });
     }
     if *facts.place == MarkerPlace::Nowhere {
         return match since.certain {
@@ -63,11 +69,31 @@ fn newest(committed: &[Committed]) -> Option<Marker> {
     committed.iter().filter_map(|c| Marker::parse(&c.metadata).ok()).max_by_key(|marker| marker.epoch)
 }
 
-fn held<'a>(log: &'a [(Manifest, Digest)], marker: &Marker) -> Option<&'a Manifest> {
-    let names = |(manifest, digest): &&(Manifest, Digest)| {
-        manifest.epoch == marker.epoch && manifest.attempt == marker.attempt && *digest == marker.digest
+/// The log of a job that had no marker, up to where the log alone decided, if all that came since is the record that was to
+/// get the first one: it is empty, and its commit did not happen.
+fn before_its_first_marker<'a>(
+    log: &'a [(Manifest, Digest)],
+    newest: Option<&Marker>,
+) -> Option<&'a [(Manifest, Digest)]> {
+    let (_, before) = log.split_last()?;
+    let (last, _) = before.last().filter(|(last, _)| last.marker == MarkerPlace::Nowhere)?;
+    newest.is_none_or(|marker| marker.epoch <= last.epoch).then_some(before)
+}
+
+/// Without a log nothing tells where the last epoch put its marker: what its user has dropped keeps an older one.
+fn without_left(
+    committed: &[Committed],
+    newest: Option<&Marker>,
+    dropped: &dyn Fn(&SplitState) -> bool,
+) -> Vec<Committed> {
+    let is_older = |c: &Committed| {
+        let marker = Marker::parse(&c.metadata);
+        marker.is_ok_and(|marker| newest.is_some_and(|newest| marker.epoch < newest.epoch))
     };
-    log.iter().find(names).map(|(manifest, _)| manifest)
+    let is_dropped = |c: &Committed| {
+        dropped(&SplitState { split: c.split.clone(), position: c.position, end: None, identity: None })
+    };
+    committed.iter().filter(|c| !(is_older(c) && is_dropped(c))).cloned().collect()
 }
 
 /// Whether an older marker than that of `held` only stays where the job has not committed since: at a split that it does

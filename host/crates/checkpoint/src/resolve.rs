@@ -275,7 +275,7 @@ fn with_markers(facts: &Facts<'_>, marked: &Marked<'_>) -> Result<Start, Refusal
 }
 
 /// The record that a marker names.
-fn index_of(log: &[(Manifest, Digest)], marker: &Marker) -> Option<usize> {
+pub(crate) fn index_of(log: &[(Manifest, Digest)], marker: &Marker) -> Option<usize> {
     log.iter().position(|(manifest, digest)| {
         manifest.epoch == marker.epoch && manifest.attempt == marker.attempt && *digest == marker.digest
     })

@@ -205,7 +205,10 @@ impl SourceConnector for KafkaSource {
     }
 
     fn start(&self) -> String {
-        self.options.start.to_string()
+        match &self.options.topics {
+            Topics::Named(names) => format!("{} from {}", names.join(","), self.options.start),
+            Topics::Pattern(pattern) => format!("/{pattern}/ from {}", self.options.start),
+        }
     }
 
     fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {

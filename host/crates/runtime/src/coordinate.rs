@@ -90,7 +90,7 @@ impl<'a> Loop<'a> {
         let early = self.commit_first()?;
         let began = Instant::now();
         let log_decides =
-            self.options.delivery == Delivery::AtLeastOnce || self.options.marker_place == MarkerPlace::Nowhere;
+            self.options.delivery != Delivery::ExactlyOnce || self.options.marker_place == MarkerPlace::Nowhere;
         let pace = Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE, log_decides };
         let mut machine = Coordinator::new(pace, self.manifest.epoch, self.sealers);
         let mut open = Open::default();

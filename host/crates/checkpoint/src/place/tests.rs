@@ -81,6 +81,36 @@ const SPLITS: MarkerPlace = MarkerPlace::Splits;
 const NOWHERE: MarkerPlace = MarkerPlace::Nowhere;
 
 #[test]
+fn a_first_marker_that_was_not_committed_costs_nothing() {
+    let alo = Delivery::AtLeastOnce;
+    let first = log(&[(&["f"], NOWHERE, alo), (&["f"], NOWHERE, alo), (&["f"], fixed("out"), EO)]);
+    assert_eq!(decide(&first, &[], &fixed("out"), false, &[]), resume(1), "the log decided until then");
+    assert_eq!(decide(&first, &[], &NOWHERE, false, &[]), resume(1), "and does again");
+    assert_eq!(decide(&first, &[marked("out", &first[2])], &fixed("out"), false, &[]), resume(2));
+    let later = log(&[(&["f"], NOWHERE, alo), (&["f"], fixed("out"), EO), (&["f"], fixed("out"), EO)]);
+    let gone = decide(&later, &[], &fixed("out"), false, &[]);
+    assert!(matches!(gone, Err(Refusal::MarkerGone { .. })), "a second record needs a first commit: {gone:?}");
+    // An older marker than all that the log decided since, of a record that is trimmed.
+    let old = log(&[(&["f"], fixed("out"), EO), (&["f"], NOWHERE, alo), (&["f"], fixed("out"), EO)]);
+    assert_eq!(decide(&old[1..], &[marked("out", &old[0])], &fixed("out"), false, &[]), resume(0));
+}
+
+#[test]
+fn a_container_may_drop_a_source_and_start_again() {
+    let made = log(&[(&["a", "b"], SPLITS, EO), (&["a"], SPLITS, EO)]);
+    let committed = [marked("a", &made[1]), marked("b", &made[0])];
+    let facts = |committed| {
+        let (job, shard, delivery) = (Box::leak(Box::new(job())), ShardId(0), EO);
+        Facts { job, shard, log: &[], committed, place: &SPLITS, delivery, stateless: true }
+    };
+    let start_of = |dropped: &'static str| {
+        start(facts(&committed), &Since { certain: false, dropped: &|s| &*s.split.topic == dropped })
+    };
+    assert!(matches!(start_of("b"), Ok(Start::FromMarker { positions, .. }) if positions.len() == 1));
+    assert!(matches!(start_of("other"), Err(Refusal::Torn { .. })));
+}
+
+#[test]
 fn nothing_has_changed() {
     let log = log(&[(&["in"], SPLITS, EO), (&["in"], SPLITS, EO)]);
     assert_eq!(decide(&[], &[], &SPLITS, false, &[]), Ok(Start::First));

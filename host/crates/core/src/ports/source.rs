@@ -17,7 +17,7 @@ pub trait SourceConnector: Send + Sync {
     /// A first start: start positions and bounds, resolved once. The manifest keeps them from here on.
     fn resolve(&self) -> Result<Vec<SplitState>, PortError>;
 
-    /// Where a first start is asked to begin, in the user's words; empty where there is no choice.
+    /// What a first start is asked to read, and from where, in the user's words; empty where there is no choice.
     fn start(&self) -> String {
         String::new()
     }

@@ -51,10 +51,11 @@ impl Gate {
         }
     }
 
-    /// Asks until there is an answer; `None` when nobody wants it any more.
+    /// Asks until there is an answer; `None` when nobody wants it any more. A failure of another thread of the source is no
+    /// reason to stop: the reader may be waiting for this answer, and sees that failure only when it polls again.
     fn verify(&self, asked: &Questions) -> Option<Result<(), Error>> {
         let (mut patience, mut was_absent) = (PATIENCE_MIN, false);
-        while !self.handover.is_closed() {
+        while !self.handover.is_left() {
             let error = match self.ask(asked, patience) {
                 Ok(()) => return Some(Ok(())),
                 Err(error) => error,
@@ -82,7 +83,7 @@ impl Gate {
     fn ask(&self, asked: &Questions, patience: Duration) -> Result<(), Error> {
         let named = |(broker, topics): (&Option<i32>, &_)| (*broker, names(topics));
         let questions: Vec<_> = asked.iter().map(named).collect();
-        let answers = self.admin.topics_at(&questions, patience, || !self.handover.is_closed())?;
+        let answers = self.admin.topics_at(&questions, patience, || !self.handover.is_left())?;
         for (topics, found) in asked.values().zip(answers) {
             for (topic, expected) in topics {
                 same_topic(topic, expected.as_deref(), found.iter().find(|t| t.name == *topic))?;

@@ -39,7 +39,10 @@ struct State {
     appeared: Vec<SplitState>,
     failure: Option<Error>,
     has_failed: bool,
+    /// Nothing more is handed over.
     is_closed: bool,
+    /// The reader is gone.
+    is_left: bool,
 }
 
 /// See the module's head.
@@ -133,8 +136,15 @@ impl Handover {
 
     /// The reader wants no more.
     pub(super) fn close(&self) {
-        self.lock().is_closed = true;
+        let mut state = self.lock();
+        (state.is_closed, state.is_left) = (true, true);
+        drop(state);
         self.drained.notify_all();
+    }
+
+    /// Whether the reader is gone.
+    pub(super) fn is_left(&self) -> bool {
+        self.lock().is_left
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -222,6 +232,9 @@ mod tests {
         assert!(handover.pop(soon()).unwrap().is_some());
         assert!(matches!(handover.pop(soon()), Err(Error::TopicMissing { .. })));
         assert!(handover.pop(soon()).is_err(), "it stays failed");
+        assert!(handover.is_closed() && !handover.is_left(), "the reader may still wait for an answer");
+        handover.close();
+        assert!(handover.is_left());
     }
 
     #[test]

@@ -114,9 +114,9 @@ fn first_again(heritage: &Heritage<'_>, watch: Watch<'_>, has_begun: bool) -> Re
     }
     info!("first start again: nothing was committed yet; the recorded start positions are kept");
     match heritage.splits(&recorded) {
-        Ok((splits, _)) => Ok(splits),
-        // Nothing was ever read of the source that the pipeline had then.
-        Err(_) => resolve(),
+        Ok((splits, _)) if !splits.is_empty() || recorded.is_empty() => Ok(splits),
+        // Nothing was ever read of the source that the pipeline had then, whether its user gave leave to drop it or not.
+        _ => resolve(),
     }
 }
 

@@ -79,7 +79,7 @@ fn wire(stages: &[Stage]) -> Wiring {
         for _ in 0..tasks(to) {
             let (input, ends) = inbox(&credits);
             // Until its reader says how many it can take: it may start later than its senders.
-            input.limit_records(FIRST_RECORDS, tasks(from));
+            input.limit_records(FIRST_RECORDS / tasks(from).max(1));
             inputs.push(Some(input));
             outlets.iter_mut().zip(ends).for_each(|(sender, end)| sender.push(end));
         }

@@ -187,9 +187,9 @@ impl Inbox {
         Closer { shared: Arc::clone(&self.shared) }
     }
 
-    /// From now on all senders together may have about so many records under way, and each at least one.
-    pub(crate) fn limit_records(&self, records: usize, inputs: usize) {
-        self.shared.records_max.store((records / inputs.max(1)).max(1), Ordering::Relaxed);
+    /// From now on each sender may have about so many records under way, and at least one.
+    pub(crate) fn limit_records(&self, records: usize) {
+        self.shared.records_max.store(records.max(1), Ordering::Relaxed);
     }
 
     /// How many inputs.
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_slow_reader_has_few_records_before_a_barrier_and_all_of_them_in_order() {
         let (inbox, mut outlets) = inbox_of(1, 1 << 20);
-        inbox.limit_records(7, 1);
+        inbox.limit_records(7);
         let mut writer = FrameWriter::new(vec![]);
         let origins: Vec<_> = (0..100).map(|offset| Origin { split: 0, offset }).collect();
         let record = RecordView { timestamp_ms: 0, source: 0, key: None, value: None, headers: &[] };

@@ -44,7 +44,9 @@ impl OperatorTask {
 
     fn work(&mut self) -> Result<(), Stopped> {
         let mut open = self.inbox.inputs();
-        let (inputs, mut pace) = (open, Pace::default());
+        // Each sender's share of the time, not of the records: their number has to be able to grow.
+        let share = QUEUED_TIME / u32::try_from(open.max(1)).unwrap_or(u32::MAX);
+        let mut pace = Pace::default();
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
             self.chain.note_committed(self.signals.committed());
@@ -62,7 +64,7 @@ impl OperatorTask {
                     self.chain.process(batch)?;
                     // With the time that it waited for the next task: whoever feeds this one waits for that, too.
                     pace.took(records, began.elapsed());
-                    self.inbox.limit_records(pace.records_in(QUEUED_TIME), inputs);
+                    self.inbox.limit_records(pace.records_in(share));
                 }
                 Received::Element(input, Element::Barrier(epoch)) => {
                     if aligner.barrier(input, epoch).is_some() {

@@ -97,6 +97,18 @@ mod tests {
     }
 
     #[test]
+    fn a_share_of_the_time_grows_however_many_share_it() {
+        for inputs in [1, 4, 16, 64] {
+            let (mut pace, mut each) = (Pace::default(), (FIRST_RECORDS / inputs).max(1));
+            for _ in 0..8 {
+                pace.took(each, Duration::from_micros(1));
+                each = pace.records_in(Duration::from_millis(500) / inputs as u32);
+            }
+            assert!(each >= 1_024, "{inputs} inputs: {each} records each");
+        }
+    }
+
+    #[test]
     fn a_plugin_that_becomes_slow_is_cut_off_once() {
         let mut pace = Pace::default();
         (0..100).for_each(|_| pace.took(1_024, Duration::from_millis(1)));
