@@ -218,13 +218,21 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Lets the client's own events (logs, errors) wait in a queue of their own, away from the messages.
+/// Lets the client's own events (logs, errors) wait in a queue of their own, away from the messages. Those that came before,
+/// warnings about its configuration mostly, are heard here: whoever takes messages would have them written to stderr, past
+/// the log, and stand still where nobody reads that.
 pub(crate) fn separate_events(consumer: &Consumer) {
-    // SAFETY: the client is alive; the reference to its main queue is destroyed again.
+    let client = consumer.client();
+    // SAFETY: the client is alive; the references to its queues are destroyed again.
     unsafe {
-        let main = sys::rd_kafka_queue_get_main(consumer.client().native_ptr());
+        let main = sys::rd_kafka_queue_get_main(client.native_ptr());
         sys::rd_kafka_queue_forward(main, std::ptr::null_mut());
         sys::rd_kafka_queue_destroy(main);
+        let messages = sys::rd_kafka_queue_get_consumer(client.native_ptr());
+        if !messages.is_null() {
+            serve_queue(messages, client.context());
+            sys::rd_kafka_queue_destroy(messages);
+        }
     }
 }
 
@@ -234,31 +242,50 @@ pub(crate) fn serve_events(consumer: &Consumer) {
 }
 
 fn serve(client: &Client<Context>) {
-    let context = client.context();
-    // SAFETY: the client is alive; each event is destroyed once, after its texts were used.
+    // SAFETY: the client is alive; the reference to its main queue is destroyed again.
     unsafe {
         let main = sys::rd_kafka_queue_get_main(client.native_ptr());
+        serve_queue(main, client.context());
+        sys::rd_kafka_queue_destroy(main);
+    }
+}
+
+/// # Safety
+/// `queue` is alive.
+unsafe fn serve_queue(queue: *mut sys::rd_kafka_queue_t, context: &Context) {
+    // SAFETY: each event is destroyed once, after its texts were used.
+    unsafe {
         loop {
-            let event = sys::rd_kafka_queue_poll(main, 0);
+            let event = sys::rd_kafka_queue_poll(queue, 0);
             if event.is_null() {
                 break;
             }
-            match sys::rd_kafka_event_type(event) {
-                sys::RD_KAFKA_EVENT_LOG => {
-                    let (mut facility, mut message, mut level) = (std::ptr::null(), std::ptr::null(), 0);
-                    if sys::rd_kafka_event_log(event, &mut facility, &mut message, &mut level) == 0 {
-                        context.log(log_level(level), &text(facility), &text(message));
-                    }
-                }
-                sys::RD_KAFKA_EVENT_ERROR => {
-                    let code = sys::rd_kafka_event_error(event).into();
-                    context.error(KafkaError::Global(code), &text(sys::rd_kafka_event_error_string(event)));
-                }
-                _ => {}
-            }
+            hear(event, context);
             sys::rd_kafka_event_destroy(event);
         }
-        sys::rd_kafka_queue_destroy(main);
+    }
+}
+
+/// Tells `context` what a client has to say: a line of its log, or an error.
+///
+/// # Safety
+/// `event` is alive.
+unsafe fn hear(event: *mut sys::rd_kafka_event_t, context: &Context) {
+    // SAFETY: the texts live as long as the event.
+    unsafe {
+        match sys::rd_kafka_event_type(event) {
+            sys::RD_KAFKA_EVENT_LOG => {
+                let (mut facility, mut message, mut level) = (std::ptr::null(), std::ptr::null(), 0);
+                if sys::rd_kafka_event_log(event, &mut facility, &mut message, &mut level) == 0 {
+                    context.log(log_level(level), text(facility).trim(), text(message).trim());
+                }
+            }
+            sys::RD_KAFKA_EVENT_ERROR => {
+                let code = sys::rd_kafka_event_error(event).into();
+                context.error(KafkaError::Global(code), text(sys::rd_kafka_event_error_string(event)).trim());
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! All offsets that a group has committed, whatever their topics: rdkafka only asks for partitions that are known.
 
 use std::ffi::CString;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
@@ -12,6 +12,11 @@ use weir_core::ports::Committed;
 use super::{Each, Request, text};
 use crate::client::Context;
 
+/// The request's own time-out, which must never come: librdkafka 2.12.1 frees an admin request twice that timed out before
+/// its coordinator was found (`rd_kafka_admin_coord_request`, then `rd_kafka_admin_coord_response_parse`), and aborts. Whoever
+/// asks stops waiting long before; a late answer is dropped.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// What `group` has committed; each split has its own error, or `NoError`. Waits for no transaction.
 pub(crate) fn list_group_offsets(
     client: &Client<Context>,
@@ -19,13 +24,13 @@ pub(crate) fn list_group_offsets(
     timeout: Duration,
 ) -> Result<Each<Committed>, RDKafkaErrorCode> {
     let group = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
-    let request = Request::new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
+    let request = Request::new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, NEVER);
     // SAFETY: the question is ours; the call copies it; no partitions means all of them.
     let event = unsafe {
         let mut asked = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), std::ptr::null());
         sys::rd_kafka_ListConsumerGroupOffsets(request.client, &mut asked, 1, request.options, request.queue);
         sys::rd_kafka_ListConsumerGroupOffsets_destroy(asked);
-        request.answer(timeout)?
+        request.answer_by(Instant::now() + timeout, || true)?
     };
     let mut count = 0;
     // SAFETY: the result lives as long as the event; the type of the event is that of the request.

@@ -2,7 +2,7 @@
 //! record, delivery reports counted without a call per record, raw offset metadata, and commits with an error per
 //! partition.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use rdkafka::bindings::rd_kafka_vtype_t::{
     RD_KAFKA_VTYPE_END, RD_KAFKA_VTYPE_HEADERS, RD_KAFKA_VTYPE_KEY, RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_VTYPE_OPAQUE,
     RD_KAFKA_VTYPE_PARTITION, RD_KAFKA_VTYPE_RKT, RD_KAFKA_VTYPE_TIMESTAMP, RD_KAFKA_VTYPE_VALUE,
 };
-use rdkafka::client::{Client, ClientContext};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::client::Client;
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{IsError, KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaType;
@@ -183,9 +183,7 @@ impl NativeProducer {
             unsafe {
                 match sys::rd_kafka_event_type(event) {
                     sys::RD_KAFKA_EVENT_DR => count_deliveries(event, reports),
-                    sys::RD_KAFKA_EVENT_LOG => pass_log(event, self.client.context()),
-                    sys::RD_KAFKA_EVENT_ERROR => pass_error(event, self.client.context()),
-                    _ => {}
+                    _ => super::hear(event, self.client.context()),
                 }
                 sys::rd_kafka_event_destroy(event);
             }
@@ -290,34 +288,6 @@ unsafe fn failure(message: &sys::rd_kafka_message_t) -> Failure {
         let said = super::text(sys::rd_kafka_message_errstr(message));
         let said = format!("{topic}[{}]: {said}", message.partition);
         Failure { topic, code: message.err.into(), said }
-    }
-}
-
-/// # Safety
-/// `event` is a log event that is alive.
-unsafe fn pass_log(event: *mut sys::rd_kafka_event_t, context: &Context) {
-    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
-    unsafe {
-        if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0 {
-            let level = match level {
-                ..=3 => RDKafkaLogLevel::Error,
-                4 => RDKafkaLogLevel::Warning,
-                5 | 6 => RDKafkaLogLevel::Info,
-                _ => RDKafkaLogLevel::Debug,
-            };
-            let facility = CStr::from_ptr(facility).to_string_lossy();
-            context.log(level, facility.trim(), CStr::from_ptr(text).to_string_lossy().trim());
-        }
-    }
-}
-
-/// # Safety
-/// `event` is an error event that is alive.
-unsafe fn pass_error(event: *mut sys::rd_kafka_event_t, context: &Context) {
-    unsafe {
-        let code: RDKafkaErrorCode = sys::rd_kafka_event_error(event).into();
-        let reason = CStr::from_ptr(sys::rd_kafka_event_error_string(event)).to_string_lossy();
-        context.error(KafkaError::Global(code), reason.trim());
     }
 }
 
