@@ -45,7 +45,7 @@ pub(crate) fn close(pool: &Pool, fenced: &mut Fenced) -> Result<bool, Error> {
         return Ok(false);
     }
     let shown: BTreeSet<String> = hung.iter().map(SplitId::to_string).collect();
-    debug!(partitions = ?shown, "a transaction is open: aborting whatever is this job's");
+    info!(partitions = ?shown, "a transaction is open: aborting whatever is this job's");
     fenced.first.abort_on(&hung)?;
     fenced.second.abort_on(&hung)?;
     let left = unsettled(&admin, hung)?;
