@@ -41,13 +41,14 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     let screen = telemetry::start(args.log_format)?;
     let plan = args.pipeline.plan()?;
     let signals = Signals::listen().context("failed to listen for signals")?;
-    // What the plugins refuse is refused before anything is touched.
-    let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
     // The port is taken, and answers, before the job is touched: an address that cannot be had changes nothing, and
     // whoever asks meanwhile is told that the job is starting.
     let api = serve::start(&plan, &screen)?;
     announce(&plan, &api);
     signals.leave_until_there_is_a_job(plan.source.is_bounded());
+    // Plugins may take long to compile, so only now; but what they refuse is refused before a directory or Kafka is
+    // touched.
+    let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
     if let Some(savepoint) = &args.from_savepoint {
         let mut copying = Copying::start(&screen);
         compose::savepoint::restore(&plan, savepoint, &mut |done, total| copying.show(done, total))?;

@@ -1,5 +1,5 @@
 //! A job's operators: loaded, described, opened once with their configuration, and joined by their outputs. All that a
-//! plugin can have against a pipeline comes out here, before a port, a directory or a broker is touched.
+//! plugin can have against a pipeline comes out here, before a directory or a broker is touched.
 
 use std::path::Path;
 use std::sync::Arc;
