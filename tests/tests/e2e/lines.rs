@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use rdkafka::producer::BaseRecord;
 use tempfile::TempDir;
 use weir_tests::host::{plugin, run, run_with_input};
 use weir_tests::machine;
+use weir_tests::topics::Writer;
+
+use crate::scene::Scene;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -94,6 +98,30 @@ fn lines_that_are_no_records_are_left_out_by_policy() -> Result<()> {
         ended.says(&["record dropped", "format=key-value wants KEY"])?;
         let ended = run_with_input(&args, input.as_bytes(), PATIENCE)?.expect(1)?;
         ended.says(&["it can be dropped with --on-error skip"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_record_that_no_line_holds_is_named_and_goes_by_policy() -> Result<()> {
+    let _machine = machine::shared();
+    for (more, code) in [(&["--on-error", "skip"][..], 0), (&[], 1)] {
+        let scene = Scene::new("no-line")?;
+        let home = TempDir::new()?;
+        let path = home.path().join("out");
+        let writer = Writer::new(scene.broker)?;
+        for (key, value) in [(&b"a"[..], &b"x"[..]), (b"b\tc", b"y"), (b"d", b"z")] {
+            writer.send(BaseRecord::to(&scene.input).partition(0).key(key).payload(value))?;
+        }
+        writer.flush()?;
+        let output = format!("file:{}?format=key-value", path.display());
+        let scene = Scene { output, ..scene };
+        let record = format!("{}[0] offset 1", scene.input);
+        let ended = scene.run("uppercase", more)?.expect(code)?;
+        ended.says(&[&record, "the key holds the separator", &path.display().to_string()])?;
+        let lines = std::fs::read_to_string(&path)?;
+        let wanted = if code == 0 { lines == "a\tX\nd\tZ\n" } else { "a\tX\n".starts_with(&lines) };
+        ensure!(wanted, "exit {code}: {lines:?}");
     }
     Ok(())
 }

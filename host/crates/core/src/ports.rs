@@ -16,7 +16,7 @@ pub mod source;
 /// Keyed state of one shard, and the log of its epochs.
 pub mod state;
 
-pub use limit::{RecordLimit, TimestampLimit, Unfit};
+pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
     Call, CallError, Effects, Operator, OperatorFactory, PluginDescription, TableDescription, TableKind,
 };

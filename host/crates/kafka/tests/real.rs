@@ -18,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Headers;
 use rdkafka::{Offset, TopicPartitionList};
 use weir_core::frame::{NO_SOURCE, NO_TIMESTAMP, encode_headers};
-use weir_core::ports::{Commit, MarkerRead, SinkConnector};
+use weir_core::ports::{Commit, MarkerRead, Outputs, RecordCheck, RecordLimit, SinkConnector};
 use weir_core::{Batch, Delivery, Epoch, Fault, FrameWriter, JobName, Origin, RecordView, ShardId, SplitId};
 use weir_kafka::admin::{NewTopic, describe_topics, ensure_topics};
 use weir_kafka::limits::{TopicLimits, topic_limits};
@@ -325,13 +325,20 @@ fn pending_offsets(rival: &rdkafka::producer::BaseProducer<rdkafka::producer::De
 
 type DefaultConsumer = rdkafka::consumer::DefaultConsumerContext;
 
+fn record_limit(outputs: &Outputs) -> RecordLimit {
+    match outputs.sinks[0].record_check() {
+        Some(RecordCheck::Limit(limit)) => limit,
+        other => panic!("a topic has limits, not {other:?}"),
+    }
+}
+
 #[test]
 fn too_large_records_are_the_users_and_never_sent() {
     let Some(job) = Job::new("oversize") else { return };
     let sink = job.sink(Delivery::ExactlyOnce);
     sink.fence().unwrap();
     let mut outputs = sink.open().unwrap();
-    let largest = outputs.sinks[0].record_limit().unwrap().bytes - 1;
+    let largest = record_limit(&outputs).bytes - 1;
     for bytes in [largest - 1, largest] {
         outputs.sinks[0].write(&batch(&[record("k", &vec![1; bytes])])).unwrap();
     }
@@ -367,7 +374,7 @@ fn a_record_that_the_broker_refuses_costs_a_recovery_and_is_then_known() {
         sink.fence().unwrap();
         let mut outputs = sink.open().unwrap();
         outputs.committer.commit(&job.commit(1)).unwrap();
-        assert!(outputs.sinks[0].record_limit().unwrap().check(&bad, now_ms()).is_ok());
+        assert!(record_limit(&outputs).check(&bad, now_ms()).is_ok());
         set_topic(&job, key, value);
         let good = RecordView { timestamp_ms: now_ms(), ..record("k", b"good") };
         let records = [good, bad, good];
@@ -377,7 +384,7 @@ fn a_record_that_the_broker_refuses_costs_a_recovery_and_is_then_known() {
         drop(outputs);
         sink.fence().unwrap();
         let outputs = sink.open().unwrap();
-        let limit = outputs.sinks[0].record_limit().unwrap();
+        let limit = record_limit(&outputs);
         let unfit = limit.check(&bad, now_ms()).unwrap_err().to_string();
         assert!(unfit.contains(&job.output), "{unfit}");
         limit.check(&good, now_ms()).unwrap();
@@ -418,7 +425,7 @@ fn a_clock_that_goes_wrong_costs_one_recovery() {
     let refuse = || {
         sink.fence().unwrap();
         let mut outputs = sink.open().unwrap();
-        let limit = outputs.sinks[0].record_limit().unwrap();
+        let limit = record_limit(&outputs);
         let refused = outputs.sinks[0].write(&batch(&[ahead])).and_then(|()| outputs.sinks[0].flush()).unwrap_err();
         (limit.check(&ahead, now_ms() + 40_000).is_ok(), refused)
     };

@@ -8,7 +8,10 @@
 //!
 //! `value` and `key-value` are for people and their tools; only `json` brings every record back as it was.
 
+use std::sync::Arc;
+
 use weir_core::frame::NO_TIMESTAMP;
+use weir_core::ports::RecordForm;
 use weir_core::{FrameWriter, RecordView};
 
 /// A record as an object on one line.
@@ -54,30 +57,62 @@ impl LineFormat {
         Ok(())
     }
 
-    /// Appends the line that `record` is to `out`, without its end. What could not be told from another record is
-    /// refused, but for null and empty, and for line ends in the format `value`.
+    /// What is to be asked of each record before it is written; `None`: every record has a line.
+    pub(crate) fn form(&self) -> Option<Arc<dyn RecordForm>> {
+        match self {
+            Self::Value => None,
+            Self::KeyValue { .. } | Self::Json => Some(Arc::new(self.clone())),
+        }
+    }
+
+    /// Appends the line that `record` is to `out`, without its end; nothing where it has none ([`RecordForm::check`]).
     pub(crate) fn write(&self, record: RecordView<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+        self.check(&record)?;
         match self {
             Self::Value => out.extend_from_slice(record.value.unwrap_or_default()),
             Self::KeyValue { separator } => {
-                let (begin, key) = (out.len(), record.key.unwrap_or_default());
-                for part in [key, separator, record.value.unwrap_or_default()] {
+                for part in [record.key.unwrap_or_default(), separator, record.value.unwrap_or_default()] {
                     out.extend_from_slice(part);
                 }
-                let line = out.get(begin..).unwrap_or_default();
-                if line.contains(&b'\n') {
+            }
+            Self::Json => json::write(record, out),
+        }
+        Ok(())
+    }
+}
+
+/// A line that could not be told from another record's is none, but for null and empty, and for line ends in the format
+/// `value`.
+impl RecordForm for LineFormat {
+    fn check(&self, record: &RecordView<'_>) -> Result<(), String> {
+        match self {
+            Self::Value => Ok(()),
+            Self::KeyValue { separator } => {
+                let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
+                if key.contains(&b'\n') || value.contains(&b'\n') {
                     return Err("key or value holds a line end; write format=json".to_owned());
                 }
-                if find(line, separator) != Some(key.len()) {
+                if is_cut_early(key, separator) {
                     let separator = String::from_utf8_lossy(separator);
                     return Err(format!(
                         "the key holds the separator {separator:?}; name another one with separator=.., or write format=json"
                     ));
                 }
+                Ok(())
             }
-            Self::Json => json::write(record, out)?,
+            Self::Json => json::check(record),
         }
-        Ok(())
+    }
+}
+
+/// Whether `separator` is found in the line before the end of `key`: in it, or half of it.
+fn is_cut_early(key: &[u8], separator: &[u8]) -> bool {
+    match separator {
+        [byte] => key.contains(byte),
+        separator => {
+            let from = |at| key.iter().skip(at).chain(separator).take(separator.len());
+            (0..key.len()).any(|at| from(at).eq(separator))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use weir_core::ports::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
+use weir_core::ports::{Commit, Committed, Committer, MarkerRead, Outputs, RecordCheck, Sink, SinkConnector};
 use weir_core::{Batch, PortError, SplitId};
 
 use crate::Error;
@@ -165,6 +165,11 @@ impl<T: Target> LineSink<T> {
 }
 
 impl<T: Target> Sink for LineSink<T> {
+    fn record_check(&self) -> Option<RecordCheck> {
+        self.format.form().map(|form| RecordCheck::Form { sink: self.target.name(), form })
+    }
+
+    /// A record without a line was to be found by [`Sink::record_check`]; it is refused here, too.
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
         for record in batch.frame.records() {
             let written = self.format.write(record, &mut self.lines);
@@ -285,6 +290,9 @@ mod tests {
         let error = sink.write(&values(&[Some(b"a"), Some(b"b\nc")])).unwrap_err();
         let wanted = format!("a record does not fit a line of {}: key or value holds a line end", path.display());
         assert!(error.to_string().starts_with(&wanted), "{error}");
+        let unfit = values(&[Some(b"b\nc")]).frame.records().find_map(|r| sink.record_check()?.check(&r, 0).err());
+        let said = unfit.unwrap().to_string();
+        assert!(said.starts_with(&format!("an output record does not fit {}: key or", path.display())), "{said}");
         assert_eq!((error.fault(), fs::read(&path).unwrap()), (weir_core::Fault::User, Vec::new()));
     }
 

@@ -1,9 +1,45 @@
 //! HOT PATH. What a sink takes. It is asked before a record is handed over: a record that the sink's own service would
 //! refuse is then that record's failure, by the policy of the operator that made it, and not the failure of a batch.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use crate::frame::{NO_TIMESTAMP, RecordView};
 
-/// What one sink says of the records it takes.
+/// What is asked of each record before one sink is given it.
+#[derive(Debug, Clone)]
+pub enum RecordCheck {
+    /// Whether it is within these limits.
+    Limit(RecordLimit),
+    /// Whether it can be written at all, in the form that the sink writes.
+    Form {
+        /// The sink, for people, as in `stdout`.
+        sink: String,
+        /// The form.
+        form: Arc<dyn RecordForm>,
+    },
+}
+
+/// A form that some records cannot be written in, without regard to what the sink's service would take.
+pub trait RecordForm: Debug + Send + Sync {
+    /// Whether `record` can be; otherwise what does not fit, and what would.
+    fn check(&self, record: &RecordView<'_>) -> Result<(), String>;
+}
+
+impl RecordCheck {
+    /// Whether the sink takes `record`, at `now_ms` by this machine's clock.
+    #[inline]
+    pub fn check(&self, record: &RecordView<'_>, now_ms: i64) -> Result<(), Unfit> {
+        match self {
+            Self::Limit(limit) => limit.check(record, now_ms),
+            Self::Form { sink, form } => {
+                form.check(record).map_err(|reason| Unfit::NoForm { sink: sink.clone(), reason })
+            }
+        }
+    }
+}
+
+/// What one sink says of the records it takes, by numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordLimit {
     /// The sink, for people, as in `topic "orders"`.
@@ -85,6 +121,14 @@ pub enum Unfit {
         /// The sink.
         sink: String,
     },
+    /// It has no form there.
+    #[error("an output record does not fit {sink}: {reason}")]
+    NoForm {
+        /// The sink.
+        sink: String,
+        /// What does not fit, and what would.
+        reason: String,
+    },
     /// Its timestamp is too far in the future.
     #[error(
         "an output record has the timestamp {timestamp_ms}: {sink} takes none more than {most_ms} ms ahead of the clock \
@@ -153,6 +197,21 @@ mod tests {
             };
             assert!(agrees, "{record:?}: {said:?}, wanted {wanted:?}");
         }
+    }
+
+    #[test]
+    fn a_form_says_itself_what_it_cannot_hold() {
+        #[derive(Debug)]
+        struct Keyed;
+        impl RecordForm for Keyed {
+            fn check(&self, record: &RecordView<'_>) -> Result<(), String> {
+                record.key.map(drop).ok_or_else(|| "it has no key".to_owned())
+            }
+        }
+        let check = RecordCheck::Form { sink: "stdout".to_owned(), form: Arc::new(Keyed) };
+        assert_eq!(check.check(&record(Some(b"k"), b"v", NOW), NOW), Ok(()));
+        let said = check.check(&record(None, b"v", NOW), NOW).unwrap_err().to_string();
+        assert_eq!(said, "an output record does not fit stdout: it has no key");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::fault::PortError;
 use crate::ids::{Epoch, SplitId};
-use crate::ports::RecordLimit;
+use crate::ports::RecordCheck;
 
 /// How to read the marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub trait Sink: Send {
     /// Takes a batch; may block while buffers are full. What was written belongs to the open epoch.
     fn write(&mut self, batch: &Batch) -> Result<(), PortError>;
 
-    /// Which records it takes; `None`: any.
-    fn record_limit(&self) -> Option<RecordLimit> {
+    /// Which records it takes; `None`: any, and nothing is asked of each.
+    fn record_check(&self) -> Option<RecordCheck> {
         None
     }
 

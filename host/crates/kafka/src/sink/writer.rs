@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::error::RDKafkaErrorCode;
-use weir_core::ports::{Commit, Committer, RecordLimit, Sink};
+use weir_core::ports::{Commit, Committer, RecordCheck, RecordLimit, Sink};
 use weir_core::{Batch, PortError, crash_point};
 
 use crate::Error;
@@ -71,8 +71,8 @@ pub(crate) struct TopicSink {
 }
 
 impl Sink for TopicSink {
-    fn record_limit(&self) -> Option<RecordLimit> {
-        Some(self.limit.clone())
+    fn record_check(&self) -> Option<RecordCheck> {
+        Some(RecordCheck::Limit(self.limit.clone()))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {

@@ -125,8 +125,16 @@ fn header_list(raw: &str) -> Result<Vec<u8>, String> {
     Ok(encoded)
 }
 
-/// Appends the object that `record` is to `out`.
-pub(super) fn write(record: RecordView<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+/// Whether there is an object that `record` is: a name in it has no form for bytes that are no text.
+pub(super) fn check(record: &RecordView<'_>) -> Result<(), String> {
+    match record.headers().all(|(name, _)| std::str::from_utf8(name).is_ok()) {
+        true => Ok(()),
+        false => Err("the name of a header is not UTF-8".to_owned()),
+    }
+}
+
+/// Appends the object that `record` is to `out`; only for one that passes [`check`].
+pub(super) fn write(record: RecordView<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"key\":");
     write_bytes(record.key, out);
     out.extend_from_slice(b",\"value\":");
@@ -137,13 +145,11 @@ pub(super) fn write(record: RecordView<'_>, out: &mut Vec<u8>) -> Result<(), Str
     }
     for (index, (name, value)) in record.headers().enumerate() {
         out.extend_from_slice(if index == 0 { b",\"headers\":{" } else { b"," });
-        let name = std::str::from_utf8(name).map_err(|_| "the name of a header is not UTF-8".to_owned())?;
-        write_text(name, out);
+        write_text(&String::from_utf8_lossy(name), out);
         out.push(b':');
         write_bytes(value, out);
     }
     out.extend_from_slice(if record.headers.is_empty() { b"}" } else { b"}}" });
-    Ok(())
 }
 
 fn write_bytes(bytes: Option<&[u8]>, out: &mut Vec<u8>) {

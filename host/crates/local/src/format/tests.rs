@@ -24,7 +24,11 @@ fn written(format: &LineFormat, record: &Whole) -> Result<Vec<u8>, String> {
     let (key, value) = (record.key.as_deref(), record.value.as_deref());
     let mut line = Vec::new();
     let view = RecordView { timestamp_ms: record.timestamp_ms, source: 0, key, value, headers: &headers };
-    format.write(view, &mut line).map(|()| line)
+    let written = format.write(view, &mut line);
+    // Whoever asks before must hear the same, or a record would end the job that a policy speaks of.
+    assert_eq!(format.form().map_or(Ok(()), |form| form.check(&view)), written);
+    assert!(written.is_ok() || line.is_empty(), "half a line");
+    written.map(|()| line)
 }
 
 fn read(format: &LineFormat, line: &[u8]) -> Result<Whole, String> {
@@ -154,6 +158,10 @@ fn what_key_value_cannot_hold_is_refused() {
     assert_eq!(written(&tab, &record("k", "a\tb")).unwrap(), b"k\ta\tb", "the first separator counts");
     assert!(written(&tab, &record("k\t", "v")).unwrap_err().contains("the key holds the separator \"\\t\""));
     assert!(written(&key_value("::"), &record("k:", "v")).unwrap_err().contains("separator"));
+    assert!(written(&key_value("::"), &record(":k", ":v")).is_ok());
+    let named = Whole { headers: vec![(b"h".to_vec(), None), (b"\xff".to_vec(), None)], ..record("k", "v") };
+    assert_eq!(written(&LineFormat::Json, &named).unwrap_err(), "the name of a header is not UTF-8");
+    assert!(written(&tab, &named).is_ok() && LineFormat::Value.form().is_none());
     for (key, value) in [("a\nb", "v"), ("k", "a\nb")] {
         assert!(written(&tab, &record(key, value)).unwrap_err().contains("holds a line end; write format=json"));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use weir_checkpoint::Manifest;
-use weir_core::ports::{Operator, RecordLimit, SourceReader};
+use weir_core::ports::{Operator, RecordCheck, SourceReader};
 use weir_core::{OnError, TableId};
 
 use super::{SinkTask, SourceTask};
@@ -138,8 +138,8 @@ pub(super) fn start(
     // Everything that can fail comes before the first thread.
     let sink = Arc::clone(&job.sink);
     let outputs = watch.port("open the sinks", (job.options.bounds.call, Late::Abandon), move || sink.open())?;
-    let limits = outputs.sinks.iter().map(|sink| sink.record_limit()).collect();
-    let shared = Shared { manifest, metrics, signals, limits };
+    let checks = outputs.sinks.iter().map(|sink| sink.record_check()).collect();
+    let shared = Shared { manifest, metrics, signals, checks };
     let mut chains = Vec::new();
     for (at, stage) in stages.iter().enumerate() {
         for task in 0..stage.parallelism {
@@ -170,12 +170,12 @@ pub(super) fn start(
         let (signals, to) = (Arc::clone(signals), events.clone());
         let thread = match (inbox, reader.take()) {
             (None, Some(reader)) => {
-                let limits = shared.limits_of(job, None, 0);
+                let checks = shared.checks_of(job, None, 0);
                 // The operator that would read the record decides; without one nobody said that it may be missing.
                 let on_error = job.operators.first().map_or(OnError::Fail, |first| first.on_error);
                 let unreadable = UnreadablePolicy::new(on_error, metrics.unreadable.clone());
                 let sealed = manifest.epoch;
-                let task = SourceTask { reader, limits, chain, signals, events: to, unreadable, sealed };
+                let task = SourceTask { reader, checks, chain, signals, events: to, unreadable, sealed };
                 spawn(name, events, move || task.run())?
             }
             (Some(inbox), other) => {
@@ -232,20 +232,20 @@ struct Shared<'a> {
     metrics: &'a JobMetrics,
     signals: &'a Arc<Signals>,
     /// What each sink takes.
-    limits: Vec<Option<RecordLimit>>,
+    checks: Vec<Option<RecordCheck>>,
 }
 
 impl Shared<'_> {
     /// For each output of an operator: what the sinks take that it feeds.
-    fn output_limits(&self, job: &Job, operator: usize, outputs: usize) -> Vec<Vec<RecordLimit>> {
-        (0..outputs).map(|output| self.limits_of(job, Some(operator), output)).collect()
+    fn output_checks(&self, job: &Job, operator: usize, outputs: usize) -> Vec<Vec<RecordCheck>> {
+        (0..outputs).map(|output| self.checks_of(job, Some(operator), output)).collect()
     }
 
     /// What the sinks take that are fed by this output of an operator, or of the source.
-    fn limits_of(&self, job: &Job, operator: Option<usize>, output: usize) -> Vec<RecordLimit> {
-        let sinks = job.sinks.iter().zip(&self.limits);
+    fn checks_of(&self, job: &Job, operator: Option<usize>, output: usize) -> Vec<RecordCheck> {
+        let sinks = job.sinks.iter().zip(&self.checks);
         let fed = sinks.filter(|(sink, _)| sink.operator == operator && sink.output as usize == output);
-        fed.filter_map(|(_, limit)| limit.clone()).collect()
+        fed.filter_map(|(_, check)| check.clone()).collect()
     }
 }
 
@@ -273,7 +273,7 @@ fn runner(
         name: setup.name.clone(),
         key: setup.key.clone(),
         tables,
-        outputs: shared.output_limits(job, index, description.outputs.len().max(1)),
+        outputs: shared.output_checks(job, index, description.outputs.len().max(1)),
         on_error: setup.on_error,
         origin: description.origin,
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_core::frame::NO_SOURCE;
-use weir_core::ports::{Call, CallError, Effects, KeyedState, Operator, RecordLimit};
+use weir_core::ports::{Call, CallError, Effects, KeyedState, Operator, RecordCheck};
 use weir_core::{Batch, KeySpec, OnError, Origin, TableId};
 
 use crate::clock;
@@ -56,7 +56,7 @@ pub(crate) struct RunnerOptions {
     /// Numbers of its tables, in the plugin's order.
     pub tables: Vec<TableId>,
     /// For each output the plugin declares: what its sinks take.
-    pub outputs: Vec<Vec<RecordLimit>>,
+    pub outputs: Vec<Vec<RecordCheck>>,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
     /// Whether it asks for `weir.origin.*` headers.
@@ -266,19 +266,19 @@ fn host_error(failure: CallError, operator: &str) -> Result<CallError, Error> {
 fn trace_origins(
     effects: &mut Effects,
     input: &Batch,
-    outputs: &[Vec<RecordLimit>],
+    outputs: &[Vec<RecordCheck>],
 ) -> Result<Vec<(u32, Batch)>, CallError> {
     let now_ms = clock::now_ms();
     let malformed = |reason: String| CallError::Malformed { what: "frame", reason };
     let mut traced = Vec::with_capacity(effects.outputs.len());
     for (output, mut frame) in effects.outputs.drain(..) {
-        let Some(limits) = outputs.get(output as usize) else {
+        let Some(checks) = outputs.get(output as usize) else {
             return Err(malformed(format!("output {output}; the plugin declares {}", outputs.len())));
         };
         let mut origins: Vec<Origin> = Vec::with_capacity(frame.len());
         let (mut wrong, mut unfit) = (None, None);
         frame.number_sources(|record| {
-            if let Err(why) = limits.iter().try_for_each(|limit| limit.check(record, now_ms)) {
+            if let Err(why) = checks.iter().try_for_each(|check| check.check(record, now_ms)) {
                 unfit.get_or_insert((record.source, why));
             }
             match input.origins.get(record.source as usize) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use weir_core::crash::{Sabotage, sabotaged};
-use weir_core::ports::{Poll, RecordLimit, SourceReader, Unreadable, Verified};
+use weir_core::ports::{Poll, RecordCheck, SourceReader, Unreadable, Verified};
 use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
 
 use super::chain::{Chain, Room, Stopped};
@@ -35,7 +35,7 @@ pub(crate) struct SourceTask {
     /// Where records come from.
     pub reader: Box<dyn SourceReader>,
     /// What the sinks take that no operator stands before.
-    pub limits: Vec<RecordLimit>,
+    pub checks: Vec<RecordCheck>,
     /// The operators on this thread.
     pub chain: Chain,
     /// From the coordinator.
@@ -132,12 +132,12 @@ impl SourceTask {
 
     /// Without an operator there is no policy: a record that a sink does not take ends the job.
     fn check(&self, batch: &Batch) -> Result<(), Error> {
-        if self.limits.is_empty() {
+        if self.checks.is_empty() {
             return Ok(());
         }
         let now_ms = clock::now_ms();
         for (record, origin) in batch.frame.records().zip(&batch.origins) {
-            let fits = self.limits.iter().try_for_each(|limit| limit.check(&record, now_ms));
+            let fits = self.checks.iter().try_for_each(|check| check.check(&record, now_ms));
             fits.map_err(|source| Error::Unfit { record: self.signals.describe(*origin), source })?;
         }
         Ok(())

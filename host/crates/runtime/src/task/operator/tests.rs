@@ -1,6 +1,7 @@
 //! A bad record is found, the policy is applied to it alone, and nothing of a failed call happens.
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use weir_core::ports::{RecordForm, RecordLimit};
 use weir_core::{Frame, FrameWriter, RecordView};
 
 use super::*;
@@ -270,23 +271,38 @@ fn a_call_is_cut_by_time_so_that_slow_plugins_meet_their_deadline() {
     }
 }
 
+/// A form that holds three bytes of value.
+#[derive(Debug)]
+struct Narrow;
+
+impl RecordForm for Narrow {
+    fn check(&self, record: &RecordView<'_>) -> Result<(), String> {
+        let is_wide = record.value.is_some_and(|value| value.len() > 3);
+        if is_wide { Err("it is too wide".to_owned()) } else { Ok(()) }
+    }
+}
+
 #[test]
 fn a_record_that_a_sink_does_not_take_is_found_at_once_and_alone() {
-    let limit = RecordLimit {
+    let limit = RecordCheck::Limit(RecordLimit {
         sink: "topic \"out\"".into(),
         bytes: 3,
         setting: "max.message.bytes = 85".into(),
         needs_key: false,
         timestamps: None,
-    };
-    for (on_error, wanted) in [(OnError::Skip, 3), (OnError::Fail, 1)] {
-        let mut runner = runner(Fussy { names_it: true, calls: 0 }, on_error);
-        runner.options.outputs = vec![vec![limit.clone()]];
-        let (out, outcome) = run(&mut runner, &["a", "long", "b", "c"]);
-        assert_eq!(out.len(), wanted, "{out:?}");
-        if let Err(error) = outcome {
-            let error = crate::error::chain(&error);
-            assert!(error.contains("offset 101") && error.contains("topic \"out\" has max.message.bytes"), "{error}");
+    });
+    let form = RecordCheck::Form { sink: "stdout".into(), form: Arc::new(Narrow) };
+    for (check, says) in [(limit, "topic \"out\" has max.message.bytes"), (form, "does not fit stdout: it is too wide")]
+    {
+        for (on_error, wanted) in [(OnError::Skip, 3), (OnError::Fail, 1)] {
+            let mut runner = runner(Fussy { names_it: true, calls: 0 }, on_error);
+            runner.options.outputs = vec![vec![check.clone()]];
+            let (out, outcome) = run(&mut runner, &["a", "long", "b", "c"]);
+            assert_eq!(out.len(), wanted, "{out:?}");
+            if let Err(error) = outcome {
+                let error = crate::error::chain(&error);
+                assert!(error.contains("offset 101") && error.contains(says), "{error}");
+            }
         }
     }
 }
