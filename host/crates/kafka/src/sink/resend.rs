@@ -4,6 +4,7 @@
 //! TxnOffsetCommit, both with 20 % jitter. A call that took less was sent once; any other leaves its producer in doubt.
 //! Where the way to the broker alone takes that long, every commit would be in doubt, and every epoch would cost an id.
 //! So clients that are opened later wait longer, by what commits took before ([`Ends`]): a multiple of it is no doubt.
+//! Once commits are fast again, clients that wait so long are opened anew ([`is_outdated`]).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,6 +71,12 @@ impl Ends {
     }
 }
 
+/// Whether a client that waits for its turn is better opened anew: one that is opened `now` would wait half as long at
+/// most. Between that and twice as long, as where commits take now more and now less, it would be an id for nothing.
+pub(crate) fn is_outdated(opened: Backoff, now: Backoff) -> bool {
+    opened.is_long() && now.0 <= opened.0 / 2
+}
+
 /// One call, until its outcome was known.
 pub(crate) struct Took {
     pub(crate) time: Duration,
@@ -117,6 +124,20 @@ mod tests {
         assert_eq!(far, Backoff(Duration::from_millis(660)));
         assert_eq!(doubt(&took(330, false), &took(170, false), far), None);
         assert_eq!(doubt(&took(330, false), &took(462, false), far), Some("slow-end"));
+    }
+
+    #[test]
+    fn a_client_that_waits_too_long_is_opened_anew_once_commits_are_fast() {
+        let backoff = |ms| Backoff(Duration::from_millis(ms));
+        assert!(is_outdated(backoff(1_000), backoff(500)) && is_outdated(backoff(1_000), Backoff::default()));
+        assert!(is_outdated(backoff(200), Backoff::default()));
+        assert!(!is_outdated(backoff(1_000), backoff(501)) && !is_outdated(backoff(199), Backoff::default()));
+        assert!(!is_outdated(backoff(500), backoff(1_000)), "slower is the business of a doubt");
+        assert!(!is_outdated(Backoff::default(), Backoff::default()), "there is no shorter one");
+        let recovered: Vec<u64> = [250; 9].into_iter().chain([5; 5]).collect();
+        assert!(
+            !is_outdated(after(&[250; 9]), after(&recovered[..13])) && is_outdated(after(&[250; 9]), after(&recovered))
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::ffi::produce::NativeProducer;
 use crate::ffi::transaction::{GroupMetadata, Outcome};
 use crate::sink::pool::{Background, INIT_BOUND, Pool, Slot};
 use crate::sink::producer::Producer;
-use crate::sink::resend::{Took, doubt};
+use crate::sink::resend::{Took, doubt, is_outdated};
 
 /// Before a call is repeated that the client says may be.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -170,14 +170,30 @@ impl Transactor {
             return Ok(());
         }
         if let Some(reason) = self.doubt.take() {
-            metrics::counter!("weir_sink_rotations_total", "reason" => reason).increment(1);
             let doubted = self.swap()?;
-            self.renew(doubted)?;
+            self.renew(doubted, reason)?;
         } else if self.used && self.is_standby_ready() {
             let rested = self.swap()?;
-            self.standby = Some((rested.0, Standby::Ready(Box::new(rested.1))));
+            self.rest(rested)?;
         }
         self.used = true;
+        Ok(())
+    }
+
+    /// Makes `rested`, which nobody doubts, the standby: as it is, or opened anew where it would wait too long before it
+    /// sends a request again. The active one has just become so, because it was ready; its own turn comes only when this
+    /// one is back.
+    fn rest(&mut self, rested: (Slot, Producer)) -> Result<(), Error> {
+        let (opened, now) = (rested.1.backoff(), self.pool.ends.backoff());
+        if is_outdated(opened, now) {
+            tracing::info!(
+                from_ms = opened.ms(),
+                to_ms = now.ms(),
+                "commits are faster; a client's retry.backoff.ms is cut"
+            );
+            return self.renew(rested, "faster");
+        }
+        self.standby = Some((rested.0, Standby::Ready(Box::new(rested.1))));
         Ok(())
     }
 
@@ -209,10 +225,11 @@ impl Transactor {
         Ok(std::mem::replace(&mut self.active, (slot, producer)))
     }
 
-    /// Initialises the id of `doubted` anew in the background; from then on it is the standby.
-    fn renew(&mut self, doubted: (Slot, Producer)) -> Result<(), Error> {
+    /// Initialises the id of `used` anew in the background, for this `reason`; from then on it is the standby.
+    fn renew(&mut self, used: (Slot, Producer), reason: &'static str) -> Result<(), Error> {
+        metrics::counter!("weir_sink_rotations_total", "reason" => reason).increment(1);
         self.pool.tenure.check("initialise a transactional id")?;
-        let (slot, old) = doubted;
+        let (slot, old) = used;
         let (sender, receiver) = bounded(1);
         let pool = Arc::clone(&self.pool);
         let work = move || {
