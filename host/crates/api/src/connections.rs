@@ -4,10 +4,13 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +19,8 @@ use tokio::task::AbortHandle;
 /// What connections may cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How many are open at most. One more ends the oldest: a crowd of silent ones does not keep a probe out.
+    /// How many are open at most. One more ends the oldest that has asked nothing yet: a crowd of silent ones does not
+    /// keep a probe out, nor cut off one that is answered. If all have asked, it is the one more that is closed.
     pub(crate) connections: usize,
     /// How long the head of a request may take, the silence before it included.
     pub(crate) head_within: Duration,
@@ -46,13 +50,16 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, limits: Limits
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                open.make_room(limits.connections);
-                open.0.push_back(tokio::spawn(converse(stream, router.clone(), limits)).abort_handle());
+                if open.make_room(limits.connections) {
+                    open.add(|asked| converse(stream, router.clone(), limits, asked));
+                }
+                // Whoever has sent a request by now is heard before the next one could push him out.
+                tokio::task::yield_now().await;
             }
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
                 tracing::debug!(%error, "the API cannot accept a connection");
-                open.end_oldest();
+                open.end_oldest_silent();
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -61,20 +68,34 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, limits: Limits
 
 /// The connections, oldest first.
 #[derive(Default)]
-struct Open(VecDeque<AbortHandle>);
+struct Open(VecDeque<Connection>);
+
+/// Set once a connection has sent the head of a request.
+type Asked = Arc<AtomicBool>;
+
+struct Connection {
+    task: AbortHandle,
+    asked: Asked,
+}
 
 impl Open {
-    fn make_room(&mut self, limit: usize) {
-        self.0.retain(|connection| !connection.is_finished());
-        if self.0.len() >= limit {
-            self.end_oldest();
-        }
+    fn add<F: Future<Output = ()> + Send + 'static>(&mut self, converse: impl FnOnce(Asked) -> F) {
+        let asked = Asked::default();
+        let task = tokio::spawn(converse(Arc::clone(&asked))).abort_handle();
+        self.0.push_back(Connection { task, asked });
     }
 
-    fn end_oldest(&mut self) {
-        if let Some(oldest) = self.0.pop_front() {
-            oldest.abort();
-        }
+    /// Whether there is room for one more.
+    fn make_room(&mut self, limit: usize) -> bool {
+        self.0.retain(|connection| !connection.task.is_finished());
+        self.0.len() < limit || self.end_oldest_silent()
+    }
+
+    /// Whether there was one.
+    fn end_oldest_silent(&mut self) -> bool {
+        let oldest = self.0.iter().position(|connection| !connection.asked.load(Ordering::Relaxed));
+        let oldest = oldest.and_then(|at| self.0.remove(at));
+        oldest.map(|connection| connection.task.abort()).is_some()
     }
 }
 
@@ -85,11 +106,16 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 /// One connection, to its end. How it ended is the client's affair.
-async fn converse(stream: TcpStream, router: Router, limits: Limits) {
+async fn converse(stream: TcpStream, router: Router, limits: Limits, asked: Asked) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
     http.max_headers(HEAD_FIELDS).max_buf_size(HEAD_BYTES);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
+        router.call(request)
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
         _ended = connection.as_mut() => return,

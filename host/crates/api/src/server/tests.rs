@@ -215,6 +215,31 @@ async fn a_crowd_of_silent_connections_keeps_nobody_out() {
 }
 
 #[tokio::test]
+async fn a_connection_that_has_asked_is_not_cut_off_by_a_crowd() {
+    let port = limited(Limits { connections: 2, head_within: PATIENCE, ..Limits::default() });
+    let exchange = move || {
+        let mut asking = [connect(port), connect(port)];
+        let mut again = || {
+            for stream in &mut asking {
+                stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"ok\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    answer.extend(byte);
+                }
+            }
+        };
+        again();
+        for _ in 0..100 {
+            assert!(matches!(connect(port).read(&mut [0]), Ok(0) | Err(_)), "one more is closed");
+        }
+        again();
+    };
+    tokio::task::spawn_blocking(exchange).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_address_is_the_one_that_can_be_asked() {
     let listening = bind(&loopback(0, true)).await.unwrap();
     assert_ne!(listening.address.port(), 0);
