@@ -14,17 +14,20 @@ use crate::client::Consumer;
 /// Where librdkafka puts why a topic cannot even be asked for.
 const ERROR_BYTES: usize = 256;
 
-/// Creates `topics`; each has what the broker said, and its own error, or `NoError`.
+/// Creates `topics`; each has what the broker said, and its own error, or `NoError`. One that cannot even be asked for has
+/// what librdkafka said; then none is.
 pub(crate) fn create(
     consumer: &Consumer,
     topics: &[(&String, &NewTopic)],
     timeout: Duration,
 ) -> Result<Each<(String, Option<String>)>, RDKafkaErrorCode> {
-    let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout);
     let mut new = Asked(Vec::new());
     for (name, topic) in topics {
-        new.add(name, topic)?;
+        if let Err((said, code)) = new.add(name, topic) {
+            return Ok(vec![(((*name).clone(), said), code)]);
+        }
     }
+    let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout);
     // SAFETY: the topics are ours and alive; the call copies them.
     let event = unsafe {
         sys::rd_kafka_CreateTopics(request.client, new.0.as_mut_ptr(), new.0.len(), request.options, request.queue);
@@ -45,13 +48,16 @@ pub(crate) fn create(
     }
 }
 
+/// Why a topic cannot be asked for: in librdkafka's words, if it has some.
+type Refusal = (Option<String>, RDKafkaErrorCode);
+
 /// Topics to be asked for.
 struct Asked(Vec<*mut sys::rd_kafka_NewTopic_t>);
 
 impl Asked {
-    fn add(&mut self, name: &str, topic: &NewTopic) -> Result<(), RDKafkaErrorCode> {
-        let text = |text: &str, code| CString::new(text).map_err(|_| code);
-        let name = text(name, RDKafkaErrorCode::InvalidTopic)?;
+    fn add(&mut self, name: &str, topic: &NewTopic) -> Result<(), Refusal> {
+        let c_string = |text: &str, code| CString::new(text).map_err(|_| (None, code));
+        let name = c_string(name, RDKafkaErrorCode::InvalidTopic)?;
         let replication: c_int = topic.replication.unwrap_or(-1);
         let mut error: [c_char; ERROR_BYTES] = [0; ERROR_BYTES];
         // SAFETY: name and buffer outlive the call; a null result is handled.
@@ -59,12 +65,14 @@ impl Asked {
             sys::rd_kafka_NewTopic_new(name.as_ptr(), topic.partitions, replication, error.as_mut_ptr(), error.len())
         };
         if new.is_null() {
-            return Err(RDKafkaErrorCode::InvalidPartitions);
+            // SAFETY: librdkafka ends what it writes there; before, there are zeros.
+            let said = unsafe { text(error.as_ptr()) };
+            return Err((Some(said), RDKafkaErrorCode::InvalidPartitions));
         }
         self.0.push(new);
         for (key, value) in &topic.settings {
             let (key, value) =
-                (text(key, RDKafkaErrorCode::InvalidConfig)?, text(value, RDKafkaErrorCode::InvalidConfig)?);
+                (c_string(key, RDKafkaErrorCode::InvalidConfig)?, c_string(value, RDKafkaErrorCode::InvalidConfig)?);
             // SAFETY: the topic is alive; key and value are copied.
             unsafe { sys::rd_kafka_NewTopic_set_config(new, key.as_ptr(), value.as_ptr()) };
         }
@@ -78,5 +86,21 @@ impl Drop for Asked {
             // SAFETY: made by `add`, destroyed once.
             unsafe { sys::rd_kafka_NewTopic_destroy(topic) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_cannot_be_asked_for_says_why() {
+        let mut asked = Asked(Vec::new());
+        let topic = NewTopic { replication: Some(20_000), ..NewTopic::of(1) };
+        let (said, code) = asked.add("t", &topic).unwrap_err();
+        assert!(said.clone().unwrap_or_default().contains("replication"), "{said:?}");
+        assert_eq!(code, RDKafkaErrorCode::InvalidPartitions);
+        assert_eq!(asked.add("a\0b", &NewTopic::of(1)), Err((None, RDKafkaErrorCode::InvalidTopic)));
+        assert_eq!(asked.add("t", &NewTopic::of(1)), Ok(()));
     }
 }
