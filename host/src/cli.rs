@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::builder::StyledStr;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use weir_core::PortError;
 
@@ -126,7 +126,7 @@ pub fn read() -> Result<Cli, ExitCode> {
         if wants_json {
             telemetry::choose(telemetry::Format::Json);
         }
-        let usage = hint_at_run(error).render();
+        let usage = hint_at_run(without_values(error)).render();
         let is_colored = !wants_json && telemetry::has_colors();
         let usage = if is_colored { usage.ansi().to_string() } else { usage.to_string() };
         exit::report_usage(&usage, exit::USAGE)
@@ -143,6 +143,27 @@ fn wants_json(args: impl Iterator<Item = OsString>) -> bool {
         }
     }
     false
+}
+
+/// A KEY=VALUE that clap does not expect may be a secret that a --kafka was forgotten before, and where its `=` is says
+/// nothing (base64 ends with it): so none of it is repeated, nor what clap would suggest, which repeats it. Of a flag that
+/// it does not know clap itself shows the name only.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let place = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => return error,
+    };
+    let Some(ContextValue::String(word)) = error.get(place) else { return error };
+    if !word.contains('=') {
+        return error;
+    }
+    let tip = StyledStr::from("each KEY=VALUE needs its own flag, as in --kafka KEY=VALUE".to_owned());
+    error.insert(place, ContextValue::String("KEY=VALUE".to_owned()));
+    error.remove(ContextKind::SuggestedArg);
+    error.remove(ContextKind::SuggestedSubcommand);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    error
 }
 
 /// `host count.wasm` and `host orders.toml` lack a verb.
@@ -198,6 +219,34 @@ mod tests {
             assert_eq!(shown.contains("tip:"), tip.is_some(), "{shown}");
             assert!(shown.contains(tip.unwrap_or_default()), "{shown}");
         }
+    }
+
+    #[test]
+    fn of_a_word_that_is_not_expected_no_value_is_repeated() {
+        for line in [
+            "host run p.toml --kafka sasl.username=u sasl.password=hunter2",
+            "host run a=hunter2 sasl.password=hunter2",
+            "host run p.toml --sasl.password=hunter2",
+            "host run p.toml -psasl.password=hunter2",
+            "host run p.toml c2VjcmV0hunter2==",
+            "host txn abort --job a --brokers b --kafka sasl.username=u sasl.password=hunter2",
+            "host txn sasl.password=hunter2",
+            "host reset --job a --brokers b --kafka sasl.username=u sasl.password=hunter2",
+            "host inspect a --brokers b --kafka sasl.username=u sasl.password=hunter2",
+            "host savepoint a b --brokers b --kafka sasl.username=u sasl.password=hunter2",
+            "host sasl.password=hunter2",
+        ] {
+            let error = hint_at_run(without_values(Cli::try_parse_from(line.split(' ')).unwrap_err()));
+            let shown = format!("{error} {}", error.render().ansi());
+            assert!(!shown.contains("hunter2"), "{line}: {shown}");
+            assert_eq!(
+                shown.contains("as in --kafka KEY=VALUE"),
+                !line.contains(" -p") && !line.contains("--sasl"),
+                "{shown}"
+            );
+        }
+        let error = Cli::try_parse_from(["host", "run", "--plugn", "x"]).unwrap_err();
+        assert!(without_values(error).to_string().contains("similar argument exists: '--plugin'"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use weir_core::{Fault, PortError, Secret};
-use weir_kafka::properties::canonical;
+use weir_kafka::properties::{canonical, is_name};
 
 /// One property as it was given. It is judged later: what is wrong with an argument is told with the whole argument.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ impl FromStr for KafkaArg {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        let parts = text.split_once('=').filter(|(key, _)| !key.trim().is_empty());
+        let parts = text.split_once('=').filter(|(key, _)| is_name(key.trim()));
         Ok(Self(parts.map(|(key, value)| (key.trim().to_owned(), Secret::new(value)))))
     }
 }
@@ -49,7 +49,10 @@ mod tests {
 
     #[test]
     fn what_is_no_property_is_not_repeated() {
-        let error = given(&["sasl.password hunter2"]).unwrap_err();
-        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        // Where the `=` was forgotten, the first one may be in the value.
+        for text in ["sasl.password hunter2", "sasl.password hunter2==", "sasl.password:hunter2=", "=hunter2"] {
+            let error = given(&[text]).unwrap_err();
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 }

@@ -104,6 +104,9 @@ fn a_secret_is_shown_nowhere() -> Result<()> {
         ("security.protocol=hunter2", "security.protocol"),
         ("plugin.library.paths=/tmp/hunter2", "plugin.library.paths"),
         ("sasl.password hunter2", "--kafka takes KEY=VALUE"),
+        // The first `=` is in the secret.
+        ("sasl.password hunter2==", "--kafka takes KEY=VALUE"),
+        ("debug=broker,hunter2", "debug"),
     ];
     for (property, word) in cases {
         for verb in ["run", "validate"] {
@@ -116,7 +119,18 @@ fn a_secret_is_shown_nowhere() -> Result<()> {
     let text = "version = 1\n[kafka]\nproperties = \"sasl.password=hunter2\"\n";
     let ended = file(text)?.expect(2)?;
     ensure!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
-    let ended = run(&[&["run"][..], &given, &["sasl.password=hunter2"]].concat(), PATIENCE)?.expect(2)?;
-    ensure!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    let kafka = ["--brokers", "127.0.0.1:1", "--kafka", "sasl.username=u"];
+    for (verb, stray) in [
+        (&[&["run"][..], &given].concat()[..], &["sasl.password=hunter2"][..]),
+        (&["run", "p.toml", "--kafka", "sasl.username=u"], &["sasl.password=hunter2"]),
+        (&["run"], &["sasl.username=hunter2", "sasl.password=hunter2"]),
+        (&[&["txn", "abort", "--job", "a"][..], &kafka].concat(), &["sasl.password=hunter2"]),
+        (&[&["reset", "--job", "a"][..], &kafka].concat(), &["sasl.password=hunter2"]),
+        (&[&["inspect", "a"][..], &kafka].concat(), &["sasl.password=hunter2"]),
+        (&[], &["sasl.password=hunter2"]),
+    ] {
+        let ended = run(&[verb, stray].concat(), PATIENCE)?.expect(2)?.says(&["KEY=VALUE"])?;
+        ensure!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
     Ok(())
 }

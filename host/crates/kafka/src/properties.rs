@@ -26,6 +26,10 @@ impl Properties {
     pub fn new(given: &BTreeMap<String, Secret>) -> Result<Self, Error> {
         let mut checked = BTreeMap::<String, Secret>::new();
         for (key, value) in given {
+            if !is_name(key) {
+                let reason = "a name has only the characters a-z A-Z 0-9 . _ - (the one that was given is not shown)";
+                return Err(Error::property("?", reason));
+            }
             refused::check(key, value)?;
             let known = known(key)?;
             refused::check(known, value)?;
@@ -72,6 +76,11 @@ const TELLING: usize = 12;
 
 fn is_secret(key: &str) -> bool {
     ["password", "secret", "pem", "username", "config", "key"].iter().any(|word| key.contains(word))
+}
+
+/// Whether `key` could name a property. What could not may be a name with its value, and is not to be shown.
+pub fn is_name(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// librdkafka's own name of a property that it knows by several; any other name as it is.
@@ -149,8 +158,9 @@ fn check_value(key: &str, value: &Secret) -> Result<(), Error> {
     let reason = match ClientConfig::new().set(key, value.expose()).create_native_config() {
         Ok(_) => return Ok(()),
         Err(KafkaError::ClientConfig(_, said, ..)) => {
-            // A value of many words may be repeated in part.
-            let is_plain = value.expose().len() <= 40 && !value.expose().contains(char::is_whitespace);
+            // A value of many words, or a list, may be repeated in part.
+            let is_plain =
+                value.expose().len() <= 40 && !value.expose().contains(|c: char| c.is_whitespace() || c == ',');
             let said = is_plain.then(|| value.remove_from(&said));
             said.map_or_else(|| "its value is not one that it takes".to_owned(), |said| said.trim().to_owned())
         }

@@ -28,6 +28,7 @@ fn a_property_that_is_wrong_is_named_and_its_value_never_shown() {
         ("sasl.passwort", "hunter2", "did you mean \"sasl.password\"?"),
         ("security.protocol", "hunter2", "security.protocol"),
         ("security.protocol", jaas, "its value"),
+        ("debug", "broker,hunter2", "its value is not one that it takes"),
         ("fetch.wait.max.ms", "hunter2", "fetch.wait.max.ms"),
         ("sasl.password", "hunter2\0", "its value is not text"),
         ("gibberish.altogether", "hunter2", "CONFIGURATION.md"),
@@ -52,6 +53,16 @@ fn a_property_that_is_wrong_is_named_and_its_value_never_shown() {
         let error = properties(&[(canonical, "x")]).unwrap_err();
         assert!(shown(&error).contains(key), "{canonical}, as the command line calls {key}: {error}");
     }
+}
+
+#[test]
+fn what_is_no_name_is_not_shown() {
+    for key in ["sasl.password hunter2", "sasl.password:hunter2", "hunter2=", "hunter2\n", ""] {
+        let error = properties(&[(key, "=")]).unwrap_err();
+        let shown = shown(&error);
+        assert!(!shown.contains("hunter2") && shown.contains("a name has only"), "{shown}");
+    }
+    assert!(table().keys().all(|name| is_name(name)));
 }
 
 #[test]
