@@ -35,6 +35,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use weir_core::PortError;
+use weir_core::text::printable_json;
 
 use crate::compose::operators::{CodeCache, LoadOperator};
 use crate::{exit, telemetry};
@@ -183,6 +184,11 @@ fn hint_at_run(mut error: clap::Error) -> clap::Error {
 /// Prints a result (not a log line) to standard output.
 fn print(text: &str) -> Result<()> {
     Ok(stdout()?.write_all(text.as_bytes()).map_err(stdout_failed)?)
+}
+
+/// Prints JSON, which may hold the words of others and is read on a terminal, too.
+fn print_json(json: &str) -> Result<()> {
+    print(&(printable_json(json) + "\n"))
 }
 
 /// The descriptor itself: `io::stdout` takes one that cannot be written to for one that swallows everything.

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
+use weir_core::text::printable_json;
 use weir_core::{Fault, PortError};
 
 use super::cluster::ClusterArgs;
@@ -56,20 +57,23 @@ pub(super) fn execute(args: &Args) -> Result<ExitCode> {
         return entries(args);
     }
     let survey = Survey::of(&args.what, brokers.as_ref())?;
-    let text = if args.json { format!("{:#}\n", state::json(&survey)) } else { state::text(&survey) };
-    super::print(&text)?;
+    if args.json {
+        super::print_json(&format!("{:#}", state::json(&survey)))?;
+    } else {
+        super::print(&state::text(&survey))?;
+    }
     Ok(state::code(&survey))
 }
 
 /// A plugin that this host refuses is shown all the same, with the reason, and the exit code says so.
 fn plugin(args: &Args) -> Result<ExitCode> {
     let inspection = WasmOperators::new(&args.engine.cache())?.inspect(&args.what)?;
-    let text = if args.json {
-        serde_json::to_string_pretty(&inspection).map_err(|error| PortError::new(Fault::Bug, error))? + "\n"
+    if args.json {
+        let json = serde_json::to_string_pretty(&inspection).map_err(|error| PortError::new(Fault::Bug, error))?;
+        super::print_json(&json)?;
     } else {
-        inspection.to_string()
-    };
-    super::print(&text)?;
+        super::print(&inspection.to_string())?;
+    }
     Ok(if inspection.refused.is_none() { ExitCode::SUCCESS } else { exit::USAGE.into() })
 }
 
@@ -79,7 +83,8 @@ fn entries(args: &Args) -> Result<ExitCode> {
         let NamedEntry { operator, table, schema, key, value } = entry;
         let line =
             json!({"operator": operator, "table": table, "key": typed::any(key), "value": typed::value(schema, value)});
-        Ok(writeln!(stdout, "{line}").map_err(super::stdout_failed)?)
+        let line = line.to_string();
+        Ok(writeln!(stdout, "{}", printable_json(&line)).map_err(super::stdout_failed)?)
     })?;
     stdout.flush().map_err(super::stdout_failed)?;
     Ok(ExitCode::SUCCESS)

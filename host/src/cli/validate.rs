@@ -55,11 +55,11 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     compose::check_clients(&plan)?;
     telemetry::start(telemetry::Format::Text)?;
     let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
-    let text = match (args.dot, args.json) {
-        (true, _) => show::dot(&plan),
-        (_, true) => json(&plan, &loaded)?,
-        _ => warned(&plan, &loaded),
-    };
+    if args.json {
+        super::print_json(&json(&plan, &loaded)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = if args.dot { show::dot(&plan) } else { warned(&plan, &loaded) };
     // The file may be somebody else's, and this is read on a terminal.
     super::print(&printable_lines(&text, ""))?;
     Ok(ExitCode::SUCCESS)
@@ -78,6 +78,5 @@ fn json(plan: &Plan, loaded: &Loaded) -> Result<String> {
     });
     let validated =
         Validated { plan: show::PlanView::of(plan), plugins: plugins.collect(), warnings: loaded.warnings(plan) };
-    let text = serde_json::to_string_pretty(&validated).map_err(|error| PortError::new(Fault::Bug, error))?;
-    Ok(text + "\n")
+    Ok(serde_json::to_string_pretty(&validated).map_err(|error| PortError::new(Fault::Bug, error))?)
 }

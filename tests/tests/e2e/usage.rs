@@ -90,6 +90,18 @@ fn an_api_port_that_is_taken_is_refused_when_asked_for() -> Result<()> {
     refused(&["run", "--plugin", &plugin("uppercase")?, "--api", &address], &[&address])
 }
 
+#[test]
+fn json_stays_json_whatever_a_name_holds() -> Result<()> {
+    let _machine = machine::shared();
+    let to = "file:a\u{200d}b\u{202e}\u{9b}\u{e0041}";
+    let ended = run(&["validate", "--json", "--plugin", &plugin("uppercase")?, "--to", to], PATIENCE)?.expect(0)?;
+    let text = String::from_utf8(ended.stdout)?;
+    ensure!(text.contains("a\\u200db\\u202e\\u009b\\udb40\\udc41"), "{text}");
+    let plan: serde_json::Value = serde_json::from_str(&text)?;
+    ensure!(plan.to_string().contains("a\u{200d}b\u{202e}\u{9b}\u{e0041}"), "{plan}");
+    Ok(())
+}
+
 /// A property that the client does not know may hold a password all the same: the name and why, never the value.
 #[test]
 fn a_secret_is_shown_nowhere() -> Result<()> {

@@ -21,6 +21,26 @@ pub fn printable_lines<'a>(text: &'a str, indent: &str) -> Cow<'a, str> {
     }
 }
 
+/// `json` as it may be printed, and still means the same: what acts on a terminal is escaped as JSON escapes it. Line
+/// breaks and tabs stay, since in JSON they only stand between values.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    let acts = |c: char| is_unprintable(c) && !['\n', '\t'].contains(&c);
+    if !json.contains(acts) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if acts(c) {
+            // Above the basic plane: a pair of surrogates.
+            let units = c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            out.push_str(&units);
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// What is written through it comes out as [`printable_lines`] would show it.
 #[derive(Debug)]
 pub struct Printing<'a, W> {
@@ -124,6 +144,18 @@ mod tests {
         write!(Printing::indented(&mut shown, "  "), "{first}: {second}").unwrap();
         Printing::on_one_line(&mut shown).write_char('\n').unwrap();
         assert_eq!(shown, "a\n  b: \\u{202e}\\n");
+    }
+
+    #[test]
+    fn json_is_escaped_as_json() {
+        for (json, wanted) in [
+            ("{\n\t\"Größe\": \"🦀\\n\"\n}", "{\n\t\"Größe\": \"🦀\\n\"\n}"),
+            ("[\"a\u{200d}b\u{9b}31m\u{7f}\"]", "[\"a\\u200db\\u009b31m\\u007f\"]"),
+            ("[\"\u{202e}\u{e0041}\"]", "[\"\\u202e\\udb40\\udc41\"]"),
+        ] {
+            assert_eq!(printable_json(json), wanted, "{json:?}");
+        }
+        assert!(matches!(printable_json("{}\n"), Cow::Borrowed(_)));
     }
 
     proptest! {
