@@ -20,13 +20,22 @@ const SKEW_MS: i64 = 60_000;
 pub(crate) struct Skew(Arc<AtomicBool>);
 
 impl Skew {
+    /// What every limit of a timestamp is narrowed by.
     fn margin_ms(&self) -> i64 {
         if self.0.load(Ordering::Relaxed) { SKEW_MS } else { 0 }
     }
 
-    /// True the first time.
+    /// True the first time, which is said once: it narrows what every later attempt of this process takes.
     fn note(&self) -> bool {
-        !self.0.swap(true, Ordering::Relaxed)
+        let is_new = !self.0.swap(true, Ordering::Relaxed);
+        if is_new {
+            tracing::warn!(
+                margin_ms = SKEW_MS,
+                "a broker refused a timestamp that is within its limits by this machine's clock; until this process ends, \
+                 the timestamp limits of all topics of the job are taken to be narrower by the margin"
+            );
+        }
+        is_new
     }
 }
 
