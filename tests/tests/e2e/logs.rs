@@ -20,6 +20,8 @@ use weir_tests::host::{Host, get, plugin, program, run};
 use weir_tests::machine;
 use weir_tests::process::{Process, exit_code};
 
+use crate::scene::Scene;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A stop has nothing to do here but one commit to a file; how long a process waits for a log that nobody reads is
 /// bounded.
@@ -221,6 +223,18 @@ fn a_json_log_is_json_to_its_last_line() -> Result<()> {
     let line = |message: &str| lines.iter().find(|line| line["message"] == message).context("a line is missing");
     ensure!(line("running")?["epoch"].is_u64() && line("running")?["took_ms"].is_u64(), "{lines:?}");
     ensure!(line("done")?["seconds"].is_number(), "{lines:?}");
+    Ok(())
+}
+
+/// librdkafka warns about properties when a client is made, before anybody listens: on stderr itself, if it may.
+#[test]
+fn no_line_of_the_kafka_client_goes_past_the_log() -> Result<()> {
+    let scene = Scene::new("past-the-log")?;
+    scene.fill(100, 10)?;
+    let odd = ["--kafka", "linger.ms=7", "--kafka", "sasl.mechanism=hunter2", "--log-format", "json"];
+    let ended = scene.run("uppercase", &odd)?.expect(0)?;
+    json_lines(&ended.stderr)?;
+    ensure!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! What rotation does on a real Kafka (`KAFKA_BOOTSTRAP=HOST:PORT`; without the variable, tests that need one end at once).
+//! What rotation does on a real Kafka (`KAFKA_BOOTSTRAP=HOST:PORT`; without the variable, tests that need one end at
+//! once).
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
