@@ -8,11 +8,12 @@ pub mod cluster;
 mod jars;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -250,9 +251,15 @@ fn free_ports() -> Result<settings::Ports> {
     Ok(settings::Ports { clients, controller, internal, proxied: Vec::new() })
 }
 
-/// A port that nothing listens on now.
+/// A port that nothing listens on now, and that nobody else here was given: until its server starts it is free for all.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return Ok(port);
+        }
+    }
 }
 
 fn java_command(home: &Path, heap: &str) -> Result<Command> {

@@ -2,8 +2,6 @@
 //! schedule is exact with every rule kept. `no-rotation` needs a network that delivers a request late, and is tested
 //! where there is one.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use weir_tests::broker::Broker;
@@ -78,7 +76,8 @@ fn a_marker_that_is_read_before_fencing_is_seen() -> Result<()> {
         predecessor.signal(Signal::SIGCONT)?;
         match rule {
             Some(_) => predecessor.wait_until("output", PATIENCE, |_| Ok(output.stable()? > before + 50))?,
-            None => std::thread::sleep(Duration::from_secs(1)),
+            // Before it has waited its random time and tries again, which would fence the heir in turn.
+            None => predecessor.wait_for_log("fenced", PATIENCE)?,
         }
         predecessor.kill()?;
         heir.signal(Signal::SIGCONT)?;
