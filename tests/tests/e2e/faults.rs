@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use weir_tests::broker::{Broker, USER, credentials};
 use weir_tests::host::{Host, crash_program, plugin, run};
 use weir_tests::machine;
@@ -73,13 +73,25 @@ fn a_broker_that_is_killed_and_away_for_longer_than_a_transaction_lasts_costs_no
     Ok(())
 }
 
-/// The same, with the offsets of the transaction pending, too: whoever waits for stable ones would wait for ever.
+/// The same, with the offsets of the transaction pending, too: whoever waits for stable ones would wait for ever. Whether
+/// Kafka leaves them so depends on what it learns first when it is back: mostly it does, and it is asked until it has.
 #[test]
 fn host_and_broker_killed_before_the_end_of_a_transaction_cost_nothing() -> Result<()> {
+    const TRIES: usize = 5;
     let _machine = machine::shared();
     let mut broker = Broker::start_own()?;
+    for _ in 0..TRIES {
+        if is_hanging_transaction_closed(&mut broker)? {
+            return Ok(());
+        }
+    }
+    bail!("in none of {TRIES} tries Kafka left a transaction hanging")
+}
+
+/// One try, exact in any case. False where Kafka had ended the transaction, or its offsets, before the job came back.
+fn is_hanging_transaction_closed(broker: &mut Broker) -> Result<bool> {
     let (args, _state, input, output) = {
-        let scene = Scene::on(&broker, "pending")?;
+        let scene = Scene::on(broker, "pending")?;
         scene.fill(20_000, 1_000)?;
         let more = ["--until", "latest", "--max-rate", "1000", "--transaction-timeout", "4s"];
         (scene.args("count", &more)?, scene.state, scene.input, scene.output)
@@ -89,9 +101,14 @@ fn host_and_broker_killed_before_the_end_of_a_transaction_cost_nothing() -> Resu
     broker.kill()?;
     std::thread::sleep(Duration::from_secs(6));
     broker.restart()?;
-    start("")?.wait(LONG)?.expect(0)?.says(&["a transaction is open", "offsets are pending"])?;
-    weir_tests::judge::judge_count(&broker, &input, &output)?.expect_exact()?;
-    Ok(())
+    // The time-out was over when the broker came back: what is open after its coordinator's next look hangs for ever.
+    std::thread::sleep(Duration::from_secs(2));
+    let is_hanging = Observer::new(broker, &output)?.open_transactions()? > 0;
+    let ended = start("")?.wait(LONG)?.expect(0)?;
+    weir_tests::judge::judge_count(broker, &input, &output)?.expect_exact()?;
+    let ended = if is_hanging { ended.says(&["a transaction is open"])? } else { ended };
+    // The offsets hang or do not for themselves, and only the job looks at them.
+    Ok(is_hanging && ended.stderr.contains("offsets are pending"))
 }
 
 #[test]
