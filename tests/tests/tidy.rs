@@ -9,16 +9,17 @@ use regex::Regex;
 use weir_tests::host::checkout;
 
 /// Which crates of this workspace each crate may use. `host` puts everything together, and may use all.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("weir-core", &[]),
-    ("weir-checkpoint", &["weir-core"]),
-    ("weir-pipeline", &["weir-core"]),
+    ("weir-plan", &["weir-core"]),
+    ("weir-checkpoint", &["weir-core", "weir-plan"]),
+    ("weir-pipeline", &["weir-core", "weir-plan"]),
     ("weir-kafka", &["weir-core"]),
     ("weir-local", &["weir-core"]),
     ("weir-state", &["weir-core"]),
     ("weir-plugin", &["weir-core"]),
-    ("weir-runtime", &["weir-core", "weir-checkpoint"]),
-    ("weir-api", &["weir-core"]),
+    ("weir-runtime", &["weir-core", "weir-plan", "weir-checkpoint"]),
+    ("weir-api", &["weir-core", "weir-plan"]),
 ];
 
 /// Where each heavy dependency may be used.
