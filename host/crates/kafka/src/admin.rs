@@ -18,7 +18,8 @@ use weir_core::SplitId;
 use crate::client::{self, Consumer, Context};
 use crate::error::{Error, is_refusal};
 use crate::ffi::topics::TopicDescription;
-use crate::ffi::{self, Each, Isolation, Which};
+use crate::ffi::admin::{Isolation, Which};
+use crate::ffi::{self, Each};
 use crate::options::ClientOptions;
 
 /// How long one call may take before it counts as failed.
@@ -134,7 +135,7 @@ impl Admin {
     /// One offset of each split, in their order.
     pub(crate) fn offsets(&self, splits: &[SplitId], which: Which, isolation: Isolation) -> Result<Vec<i64>, Error> {
         let asked: Vec<_> = splits.iter().map(|s| (s.clone(), which)).collect();
-        let answer = ffi::list_offsets(&self.consumer, &asked, isolation, CALL_TIMEOUT);
+        let answer = ffi::admin::list_offsets(&self.consumer, &asked, isolation, CALL_TIMEOUT);
         self.heard(answer.is_ok());
         let mut found = BTreeMap::new();
         for ((split, offset), code) in answer.map_err(|code| self.explain("ask for offsets", code))? {
@@ -159,7 +160,7 @@ impl Admin {
 
     /// Those of `keys` that each topic has, with its own error, or `NoError`.
     pub(crate) fn topic_settings(&self, topics: &[String], keys: &[&str]) -> Result<Vec<TopicSettings>, Error> {
-        let answer = ffi::topic_config(&self.consumer, topics, keys, CALL_TIMEOUT);
+        let answer = ffi::admin::topic_config(&self.consumer, topics, keys, CALL_TIMEOUT);
         self.heard(answer.is_ok());
         let answer = answer.map_err(|code| self.explain("read the topics' configuration", code))?;
         Ok(answer.into_iter().map(|((topic, settings), code)| (topic, settings, code)).collect())

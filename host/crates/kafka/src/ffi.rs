@@ -4,11 +4,10 @@
 //! Ownership: a `Queue` owns the messages it took until `release`, and keeps its client alive. Admin results are
 //! copied out before their event is destroyed. librdkafka itself is thread safe.
 
-use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
@@ -22,6 +21,8 @@ use weir_core::frame::NO_TIMESTAMP;
 use crate::client::{Consumer, Context};
 use headers::Headers;
 
+/// Settings and offsets of topics.
+pub(crate) mod admin;
 /// What can be configured.
 pub(crate) mod conf;
 /// Creating topics.
@@ -34,16 +35,13 @@ pub(crate) mod group;
 mod headers;
 /// Producing, and what belongs to a commit.
 pub(crate) mod produce;
+/// Admin requests.
+mod request;
 /// What topics are.
 pub(crate) mod topics;
 /// The calls that make a transaction.
 pub(crate) mod transaction;
 
-/// While an answer is waited for: how often the client's own events are heard.
-const LISTEN_EVERY: Duration = Duration::from_millis(100);
-
-/// A request's own time-out comes before the wait for it ends, unless the client hangs.
-const GRACE: Duration = Duration::from_secs(1);
 const OK: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
 
 /// A queue of messages, and the messages last taken from it.
@@ -302,213 +300,23 @@ fn log_level(level: c_int) -> RDKafkaLogLevel {
 /// A topic's or partition's own result.
 pub(crate) type Each<T> = Vec<(T, RDKafkaErrorCode)>;
 
-/// The settings of a topic, by name.
-pub(crate) type Settings = BTreeMap<String, String>;
-
-/// Those of `keys` that the configuration of topics has; each has its own error, or `NoError`. (rdkafka drops the error
-/// and shows a configuration without entries.)
-pub(crate) fn topic_config(
-    consumer: &Consumer,
-    names: &[String],
-    keys: &[&str],
-    timeout: Duration,
-) -> Result<Each<(String, Settings)>, RDKafkaErrorCode> {
-    let names: Vec<CString> = names
-        .iter()
-        .map(|n| CString::new(n.as_str()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-    let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout);
-    let topic = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
-    // SAFETY: the resources are ours; the call copies them; names outlive the call.
-    let event = unsafe {
-        let mut asked: Vec<_> = names.iter().map(|n| sys::rd_kafka_ConfigResource_new(topic, n.as_ptr())).collect();
-        sys::rd_kafka_DescribeConfigs(request.client, asked.as_mut_ptr(), asked.len(), request.options, request.queue);
-        asked.iter().for_each(|&resource| sys::rd_kafka_ConfigResource_destroy(resource));
-        request.answer(timeout)?
-    };
-    let mut count = 0;
-    // SAFETY: the result lives as long as the event; the type of the event is that of the request.
-    unsafe {
-        let result = sys::rd_kafka_event_DescribeConfigs_result(event.0);
-        let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
-        let one = |i| {
-            let resource = *resources.add(i);
-            let name = text(sys::rd_kafka_ConfigResource_name(resource));
-            let code = sys::rd_kafka_ConfigResource_error(resource).into();
-            ((name, settings(resource, keys)), code)
-        };
-        Ok((0..count).map(one).collect())
-    }
-}
-
-/// # Safety
-/// `resource` must be a live result.
-unsafe fn settings(resource: *const sys::rd_kafka_ConfigResource_t, keys: &[&str]) -> Settings {
-    let mut count = 0;
-    // SAFETY: entries live as long as the result.
-    unsafe {
-        let entries = sys::rd_kafka_ConfigResource_configs(resource, &mut count);
-        let setting = |entry| {
-            let name = text(sys::rd_kafka_ConfigEntry_name(entry));
-            let value = sys::rd_kafka_ConfigEntry_value(entry);
-            (keys.contains(&name.as_str()) && !value.is_null()).then(|| (name, text(value)))
-        };
-        (0..count).filter_map(|i| setting(*entries.add(i))).collect()
-    }
-}
-
-/// Which offset of a partition is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Which {
-    /// The first that exists.
-    Earliest,
-    /// The one after the last.
-    Latest,
-    /// The first at or after this moment; answered with -1 where there is none.
-    At(i64),
-}
-
-/// Up to where a partition is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Isolation {
-    /// Up to the high watermark.
-    Uncommitted,
-    /// Up to the last stable offset.
-    Committed,
-}
-
-/// Asks for one offset of each split; each has its own error, or `NoError`.
-pub(crate) fn list_offsets(
-    consumer: &Consumer,
-    splits: &[(SplitId, Which)],
-    isolation: Isolation,
-    timeout: Duration,
-) -> Result<Each<(SplitId, i64)>, RDKafkaErrorCode> {
-    if splits.is_empty() {
-        return Ok(Vec::new());
-    }
-    let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
-    let names: Vec<CString> = splits
-        .iter()
-        .map(|(s, _)| CString::new(&*s.topic))
-        .collect::<Result<_, _>>()
-        .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-    // SAFETY: the list is ours; the call copies it; names outlive the call.
-    let event = unsafe {
-        let list = sys::rd_kafka_topic_partition_list_new(c_int::try_from(splits.len()).unwrap_or(c_int::MAX));
-        for ((split, which), name) in splits.iter().zip(&names) {
-            let entry = sys::rd_kafka_topic_partition_list_add(list, name.as_ptr(), split.partition);
-            (*entry).offset = match which {
-                Which::Earliest => -2,
-                Which::Latest => -1,
-                Which::At(ms) => (*ms).max(0),
-            };
-        }
-        request.set_isolation(isolation);
-        sys::rd_kafka_ListOffsets(request.client, list, request.options, request.queue);
-        sys::rd_kafka_topic_partition_list_destroy(list);
-        request.answer(timeout)?
-    };
-    let mut count = 0;
-    // SAFETY: the result lives as long as the event; the type of the event is that of the request.
-    unsafe {
-        let result = sys::rd_kafka_event_ListOffsets_result(event.0);
-        let found = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
-        let one = |i| {
-            let entry = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*found.add(i));
-            ((SplitId::new(text(entry.topic), entry.partition), entry.offset), entry.err.into())
-        };
-        Ok((0..count).map(one).collect())
-    }
-}
-
-/// An admin request on its way: options and the queue for its answer. Any client can ask; a producer only before it has
-/// written anything, since its reports would be taken for events.
-struct Request<'a> {
-    owner: &'a Client<Context>,
-    client: *mut sys::rd_kafka_t,
-    options: *mut sys::rd_kafka_AdminOptions_t,
-    queue: *mut sys::rd_kafka_queue_t,
-}
-
-impl<'a> Request<'a> {
-    fn new(owner: &'a Client<Context>, kind: sys::rd_kafka_admin_op_t, timeout: Duration) -> Self {
-        let client = owner.native_ptr();
-        // SAFETY: the client is alive and outlives the request, which borrows no longer than the caller does.
-        unsafe {
-            let options = sys::rd_kafka_AdminOptions_new(client, kind);
-            // A time-out out of librdkafka's range leaves its default.
-            sys::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds(timeout), std::ptr::null_mut(), 0);
-            Self { owner, client, options, queue: sys::rd_kafka_queue_new(client) }
-        }
-    }
-
-    fn set_isolation(&self, isolation: Isolation) {
-        let level = match isolation {
-            Isolation::Uncommitted => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
-            Isolation::Committed => sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
-        };
-        // SAFETY: the options are alive; an error would be ours to destroy, and destroying null is allowed.
-        unsafe { sys::rd_kafka_error_destroy(sys::rd_kafka_AdminOptions_set_isolation_level(self.options, level)) };
-    }
-
-    /// Asks this broker, and no other.
-    fn set_broker(&self, broker: i32) {
-        // SAFETY: the options are alive. A number out of range leaves the default; brokers have none.
-        unsafe { sys::rd_kafka_AdminOptions_set_broker(self.options, broker, std::ptr::null_mut(), 0) };
-    }
-
-    /// Waits for the answer; the request's own time-out comes first unless the client hangs.
-    fn answer(&self, timeout: Duration) -> Result<Event, RDKafkaErrorCode> {
-        self.answer_by(Instant::now() + timeout + GRACE, || true)
-    }
-
-    /// Waits for the answer until then, and as long as it `is_wanted`. What the client has to say meanwhile is heard at
-    /// once: why it waits, say.
-    fn answer_by(&self, until: Instant, is_wanted: impl Fn() -> bool) -> Result<Event, RDKafkaErrorCode> {
-        loop {
-            let wait = until.saturating_duration_since(Instant::now()).min(LISTEN_EVERY);
-            // SAFETY: the queue is alive; the event is owned by the result.
-            let event = unsafe { sys::rd_kafka_queue_poll(self.queue, milliseconds(wait)) };
-            if event.is_null() {
-                serve(self.owner);
-                if Instant::now() >= until || !is_wanted() {
-                    return Err(RDKafkaErrorCode::OperationTimedOut);
-                }
-                continue;
-            }
-            let event = Event(event);
-            // SAFETY: the event is alive.
-            return match unsafe { sys::rd_kafka_event_error(event.0) } {
-                OK => Ok(event),
-                code => Err(code.into()),
-            };
-        }
-    }
-}
-
-impl Drop for Request<'_> {
-    fn drop(&mut self) {
-        // SAFETY: both made by `new`, destroyed once. A late answer is dropped with the queue.
-        unsafe {
-            sys::rd_kafka_AdminOptions_destroy(self.options);
-            sys::rd_kafka_queue_destroy(self.queue);
-        }
-    }
-}
-
-struct Event(*mut sys::rd_kafka_event_t);
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: owned, destroyed once.
-        unsafe { sys::rd_kafka_event_destroy(self.0) };
-    }
-}
-
 fn milliseconds(duration: Duration) -> c_int {
     c_int::try_from(duration.as_millis()).unwrap_or(c_int::MAX)
+}
+
+/// What a list holds.
+///
+/// # Safety
+/// `list` must be null, or alive and unchanged as long as the result is used.
+unsafe fn elements<'a>(list: *const sys::rd_kafka_topic_partition_list_t) -> &'a [sys::rd_kafka_topic_partition_t] {
+    // SAFETY: the caller's promise; a list holds `cnt` elements.
+    unsafe {
+        let Some(list) = list.as_ref() else { return &[] };
+        match usize::try_from(list.cnt) {
+            Ok(count) if count > 0 => std::slice::from_raw_parts(list.elems, count),
+            _ => &[],
+        }
+    }
 }
 
 /// # Safety

@@ -10,7 +10,8 @@ use weir_core::{Delivery, PortError, SplitId, SplitState};
 
 use crate::admin::{self, Admin, CALL_TIMEOUT};
 use crate::error::Error;
-use crate::ffi::{self, Isolation, Which};
+use crate::ffi;
+use crate::ffi::admin::{Isolation, Which};
 use crate::options::{ClientOptions, GROUP_PREFIX};
 use crate::sink::{GLANCE_BOUND, KafkaSink, SinkSideOptions, insist};
 use crate::source;

@@ -7,7 +7,8 @@ use rdkafka::bindings as sys;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Each, Request, text};
+use super::request::Request;
+use super::{Each, text};
 use crate::admin::NewTopic;
 use crate::client::Consumer;
 

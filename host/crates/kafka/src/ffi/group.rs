@@ -9,7 +9,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use weir_core::SplitId;
 use weir_core::ports::Committed;
 
-use super::{Each, Request, text};
+use super::request::Request;
+use super::{Each, text};
 use crate::client::Context;
 
 /// The request's own time-out, which must never come: librdkafka 2.12.1 frees an admin request twice that timed out before
@@ -52,18 +53,13 @@ pub(crate) fn list_group_offsets(
 /// # Safety
 /// `list` must be null or a live list.
 unsafe fn each(list: *const sys::rd_kafka_topic_partition_list_t) -> Each<Committed> {
-    // SAFETY: a list holds `cnt` elements; metadata is null or `metadata_size` bytes; all live as long as the list.
+    // SAFETY: metadata is null or `metadata_size` bytes; all live as long as the list.
     unsafe {
-        let Some(list) = list.as_ref() else { return Vec::new() };
-        let elements = match usize::try_from(list.cnt) {
-            Ok(count) if count > 0 => std::slice::from_raw_parts(list.elems, count),
-            _ => &[],
-        };
         let one = |e: &sys::rd_kafka_topic_partition_t| {
             let metadata = super::slice(e.metadata.cast::<u8>().cast_const(), e.metadata_size).unwrap_or_default();
             let split = SplitId::new(text(e.topic), e.partition);
             (Committed { split, position: e.offset, metadata: metadata.to_vec() }, e.err.into())
         };
-        elements.iter().map(one).collect()
+        super::elements(list).iter().map(one).collect()
     }
 }

@@ -294,20 +294,13 @@ unsafe fn failure(message: &sys::rd_kafka_message_t) -> Failure {
 /// The metadata beside each offset of `list`, in its order, as the broker sent it (rdkafka's own reader panics on what
 /// is not UTF-8, and anyone may write there).
 pub(crate) fn offset_metadata(list: &TopicPartitionList) -> Vec<Vec<u8>> {
-    let size = |count: i32| usize::try_from(count).unwrap_or(0);
-    // SAFETY: a list holds `cnt` elements; metadata is null or `metadata_size` bytes; both live as long as the list,
-    // which is borrowed.
+    // SAFETY: metadata is null or `metadata_size` bytes; they live as long as the list, which is borrowed.
     unsafe {
-        let native = &*list.ptr();
-        if native.cnt <= 0 {
-            return Vec::new();
-        }
-        let elements = std::slice::from_raw_parts(native.elems, size(native.cnt));
-        let bytes = |e: &sys::rd_kafka_topic_partition_t| match e.metadata.is_null() || e.metadata_size == 0 {
-            true => Vec::new(),
-            false => std::slice::from_raw_parts(e.metadata.cast::<u8>(), e.metadata_size).to_vec(),
+        let bytes = |e: &sys::rd_kafka_topic_partition_t| {
+            let metadata = super::slice(e.metadata.cast::<u8>().cast_const(), e.metadata_size);
+            metadata.unwrap_or_default().to_vec()
         };
-        elements.iter().map(bytes).collect()
+        super::elements(list.ptr()).iter().map(bytes).collect()
     }
 }
 
@@ -347,11 +340,7 @@ unsafe fn commit_outcome(event: *mut sys::rd_kafka_event_t) -> Result<(), RDKafk
         if whole.is_error() {
             return Err(whole.into());
         }
-        let Some(list) = sys::rd_kafka_event_topic_partition_list(event).as_ref() else { return Ok(()) };
-        let elements = match usize::try_from(list.cnt) {
-            Ok(count) if count > 0 => std::slice::from_raw_parts(list.elems, count),
-            _ => &[],
-        };
-        elements.iter().find(|e| e.err.is_error()).map_or(Ok(()), |e| Err(e.err.into()))
+        let list = sys::rd_kafka_event_topic_partition_list(event);
+        super::elements(list).iter().find(|e| e.err.is_error()).map_or(Ok(()), |e| Err(e.err.into()))
     }
 }

@@ -7,7 +7,8 @@ use rdkafka::bindings as sys;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Each, Event, GRACE, Request, text};
+use super::request::{Event, GRACE, Request};
+use super::{Each, text};
 use crate::client::Consumer;
 
 /// What the broker says about a topic.

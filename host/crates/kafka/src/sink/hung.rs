@@ -17,7 +17,7 @@ use weir_core::SplitId;
 
 use crate::Error;
 use crate::admin::{Admin, Topic};
-use crate::ffi::{Isolation, Which};
+use crate::ffi::admin::{Isolation, Which};
 use crate::sink::marker::Group;
 use crate::sink::pool::Pool;
 use crate::sink::transactor::Fenced;

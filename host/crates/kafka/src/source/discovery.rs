@@ -15,7 +15,7 @@ use super::offsets;
 use super::pulse::Pulse;
 use crate::admin::{Admin, Topic};
 use crate::error::Error;
-use crate::ffi::{Isolation, Which};
+use crate::ffi::admin::{Isolation, Which};
 
 /// How often the thread looks at its clocks; also the pause before a failed look is tried again.
 const TICK: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use weir_core::{SplitId, SplitState, Start, Until};
 use crate::admin::{Admin, CALL_TIMEOUT, Range, Topic, settled};
 use crate::client::{consumer_config, open_consumer};
 use crate::error::Error;
-use crate::ffi::{Isolation, Which};
+use crate::ffi::admin::{Isolation, Which};
 use crate::options::ClientOptions;
 
 /// The splits of `topics` at their first readable position.
