@@ -9,6 +9,8 @@ mod scene;
 mod api;
 /// Exact counts: as they are, killed at random moments, with large state, with another parallelism.
 mod count;
+/// A topic that lost its end.
+mod cut;
 /// The disk as an enemy: bits that flip, files that vanish, copies of another time.
 mod enemies;
 /// A broker that hangs, is away, refuses.

@@ -91,7 +91,7 @@ fn without_left(
         marker.is_ok_and(|marker| newest.is_some_and(|newest| marker.epoch < newest.epoch))
     };
     let is_dropped = |c: &Committed| {
-        dropped(&SplitState { split: c.split.clone(), position: c.position, end: None, identity: None })
+        dropped(&SplitState { split: c.split.clone(), position: c.position, end: None, identity: None, term: None })
     };
     committed.iter().filter(|c| !(is_older(c) && is_dropped(c))).cloned().collect()
 }

@@ -84,7 +84,7 @@ mod tests {
 
     fn split(topic: &str, identity: &str) -> SplitState {
         let identity = Some(identity.to_owned());
-        SplitState { split: SplitId::new(topic, 0), position: 5, end: None, identity }
+        SplitState { split: SplitId::new(topic, 0), position: 5, end: None, identity, term: None }
     }
 
     /// Reads topics that begin with `a`.

@@ -18,6 +18,11 @@ pub struct SplitState {
     /// What makes the split itself and not another of the same name: Kafka's topic id. `None` where unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// In which term of whoever leads the split the record before the position was written, or a later one: a leader that
+    /// did not have that record may have put another in its place. Kafka's leader epoch. `None` where no record was read,
+    /// or none stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<i32>,
 }
 
 impl SplitState {

@@ -17,8 +17,8 @@ use weir_core::SplitId;
 
 use crate::client::{self, Consumer, Context};
 use crate::error::{Error, is_refusal};
-use crate::ffi::topics::TopicDescription;
 use crate::ffi::admin::{Isolation, Which};
+use crate::ffi::topics::TopicDescription;
 use crate::ffi::{self, Each};
 use crate::options::ClientOptions;
 

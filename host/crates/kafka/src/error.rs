@@ -110,7 +110,7 @@ pub enum Error {
     },
     /// Records that were read are gone from the end of the partition, and others may stand in their place.
     #[error(
-        "{split}: the partition lost records below offset {position}, which were read (an unclean leader election?), and others may stand in their place; start a new job, or reset this one"
+        "{split}: the partition lost records below offset {position}, which were read (an unclean leader election?), and others may stand in their place; start a new job, or forget this one's state with `host reset`"
     )]
     Truncated {
         /// The partition.

@@ -37,6 +37,8 @@ mod headers;
 pub(crate) mod produce;
 /// Admin requests.
 mod request;
+/// Where to go on reading, once the log is known to be the one that was read.
+pub(crate) mod seek;
 /// What topics are.
 pub(crate) mod topics;
 /// The calls that make a transaction.
@@ -183,6 +185,14 @@ impl<'a> Message<'a> {
     pub(crate) fn broker(&self) -> i32 {
         // SAFETY: valid for a live message, also for one that stands for an event.
         unsafe { sys::rd_kafka_message_broker_id(self.native) }
+    }
+
+    /// The term of the partition's leader in which it was written; `None` where that is not known.
+    #[inline]
+    pub(crate) fn term(&self) -> Option<i32> {
+        // SAFETY: valid for a live message, also for one that stands for an event.
+        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.native) };
+        (epoch >= 0).then_some(epoch)
     }
 
     /// The key; `None` is null.

@@ -55,7 +55,7 @@ impl FileSource {
     /// Everything that the file has now.
     fn whole(&self, Opened { file, size }: &Opened, split: SplitId, position: i64) -> Result<SplitState, Error> {
         let fingerprint = Fingerprint::take(file, *size as u64).map_err(self.failed())?;
-        Ok(SplitState { split, position, end: Some(*size), identity: Some(fingerprint.to_string()) })
+        Ok(SplitState { split, position, end: Some(*size), identity: Some(fingerprint.to_string()), term: None })
     }
 
     /// Refuses a file that is no longer what the state was built from.
@@ -144,7 +144,7 @@ fn line_begin(file: &File, position: u64) -> io::Result<u64> {
 impl SourceConnector for FileSource {
     fn discover(&self) -> Result<Vec<SplitState>, PortError> {
         self.open_file()?;
-        Ok(vec![SplitState { split: self.split.clone(), position: 0, end: None, identity: None }])
+        Ok(vec![SplitState { split: self.split.clone(), position: 0, end: None, identity: None, term: None }])
     }
 
     fn resolve(&self) -> Result<Vec<SplitState>, PortError> {

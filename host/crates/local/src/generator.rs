@@ -59,7 +59,7 @@ impl GeneratorSource {
 
     fn start(&self) -> SplitState {
         let end = self.options.count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-        SplitState { split: self.split.clone(), position: 0, end, identity: None }
+        SplitState { split: self.split.clone(), position: 0, end, identity: None, term: None }
     }
 }
 

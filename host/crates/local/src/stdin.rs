@@ -35,7 +35,7 @@ impl StdinSource {
     }
 
     fn start(&self) -> SplitState {
-        SplitState { split: self.split.clone(), position: 0, end: None, identity: None }
+        SplitState { split: self.split.clone(), position: 0, end: None, identity: None, term: None }
     }
 }
 

@@ -20,7 +20,13 @@ fn log(records: &[(&[&str], MarkerPlace, Delivery)]) -> Vec<(Manifest, Digest)> 
     let mut chain: Vec<(Manifest, Digest)> = Vec::new();
     for (epoch, (topics, marker, delivery)) in (1..).zip(records) {
         let position = i64::try_from(epoch).unwrap() * 10;
-        let split = |topic: &&str| SplitState { split: SplitId::new(*topic, 0), position, end: None, identity: None };
+        let split = |topic: &&str| SplitState {
+            split: SplitId::new(*topic, 0),
+            position,
+            end: None,
+            identity: None,
+            term: None,
+        };
         let manifest = Manifest {
             format: FORMAT,
             job: job(),

@@ -17,7 +17,7 @@ fn log(records: &[(u64, Delivery)]) -> Vec<(Manifest, Digest)> {
     let mut chain: Vec<(Manifest, Digest)> = Vec::new();
     for (epoch, delivery) in records {
         let position = i64::try_from(*epoch).unwrap() * 10;
-        let state = |p| SplitState { split: split(p), position, end: None, identity: None };
+        let state = |p| SplitState { split: split(p), position, end: None, identity: None, term: None };
         let manifest = Manifest {
             format: FORMAT,
             job: job(),

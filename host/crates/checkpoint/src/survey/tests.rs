@@ -22,7 +22,7 @@ fn log(topic: &str, marker: MarkerPlace, delivery: Delivery) -> Vec<(Manifest, D
         delivery,
         marker,
         start: None,
-        splits: vec![SplitState { split: SplitId::new(topic, 0), position: 70, end: None, identity: None }],
+        splits: vec![SplitState { split: SplitId::new(topic, 0), position: 70, end: None, identity: None, term: None }],
         operators: Vec::new(),
         next_operator: 0,
         previous: None,

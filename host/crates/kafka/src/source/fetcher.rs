@@ -10,15 +10,16 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::Offset;
-use weir_core::SplitState;
+use weir_core::{SplitId, SplitState};
 
 use super::handover::{Closed, Delivery};
 use super::intake::Intake;
 use super::pulse::Pulse;
 use super::rate::Bucket;
-use crate::admin::Admin;
+use crate::admin::{Admin, CALL_TIMEOUT};
 use crate::error::Error;
 use crate::ffi::Queue;
+use crate::ffi::seek::seek_in_terms;
 
 /// Messages taken with one call.
 const TAKEN_MAX: usize = 1024;
@@ -103,6 +104,7 @@ impl Fetcher {
 
     fn assign(&mut self, states: Vec<SplitState>) -> Result<(), Error> {
         let mut list = TopicPartitionList::with_capacity(states.len());
+        let mut known = Vec::new();
         let consumer = Arc::clone(self.shared.consumer());
         for state in states {
             let is_finished = state.is_finished();
@@ -111,6 +113,7 @@ impl Fetcher {
             if !is_finished {
                 list.add_partition_offset(&split.topic, split.partition, Offset::Offset(state.position))
                     .map_err(failed)?;
+                known.extend(state.term.map(|term| (split.clone(), state.position, term)));
             }
             if let Some(rate) = self.max_rate {
                 let queue = Queue::of_partition(&consumer, split).ok_or_else(|| {
@@ -123,7 +126,26 @@ impl Fetcher {
         if list.count() == 0 {
             return Ok(());
         }
-        consumer.incremental_assign(&list).map_err(|e| Error::of("assign partitions", e))
+        consumer.incremental_assign(&list).map_err(|e| Error::of("assign partitions", e))?;
+        self.validate(&known)
+    }
+
+    /// Has the client ask whether the partitions still hold what was read before: a log that was cut, while nobody read,
+    /// may hold other records there (KIP-320).
+    fn validate(&self, known: &[(SplitId, i64, i32)]) -> Result<(), Error> {
+        if known.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(known.len());
+        for (split, position, _) in known {
+            let added = list.add_partition_offset(&split.topic, split.partition, Offset::Offset(*position));
+            added.map_err(|e| Error::of(format!("go on in {split}"), e))?;
+        }
+        let terms: Vec<i32> = known.iter().map(|(.., term)| *term).collect();
+        self.pulse.ask();
+        let done = seek_in_terms(self.shared.consumer(), &list, &terms, CALL_TIMEOUT);
+        self.pulse.rest();
+        done.map_err(|code| Error::call("go on where the splits were read to", code))
     }
 
     fn empty_queues(&mut self) {

@@ -26,10 +26,21 @@ pub(super) struct Delivery {
     pub batch: Option<Batch>,
     /// In place of records: one that cannot be given.
     pub unreadable: Option<Unreadable>,
-    /// Positions of splits (by index) after these records.
-    pub moves: Vec<(u32, i64)>,
+    /// Where splits stand after these records.
+    pub moves: Vec<Move>,
     /// Which brokers gave out what moved the positions, by split.
     pub served: Vec<(u32, i32)>,
+}
+
+/// Where a split stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Move {
+    /// Its index.
+    pub split: u32,
+    /// The next offset.
+    pub position: i64,
+    /// The term in which the record before was written; `None` where there is no such record.
+    pub term: Option<i32>,
 }
 
 #[derive(Default)]
@@ -177,7 +188,11 @@ mod tests {
 
     use super::*;
 
-    fn delivery(value: &[u8], moves: &[(u32, i64)]) -> Delivery {
+    fn moved(position: i64) -> Move {
+        Move { split: 0, position, term: None }
+    }
+
+    fn delivery(value: &[u8], moves: &[Move]) -> Delivery {
         let mut writer = FrameWriter::new(Vec::new());
         writer.push(RecordView { timestamp_ms: 0, source: 0, key: None, value: Some(value), headers: &[] });
         let origins = vec![Origin { split: 0, offset: 0 }];
@@ -194,12 +209,12 @@ mod tests {
         let handover = Arc::new(Handover::default());
         let fetcher = thread::spawn({
             let handover = Arc::clone(&handover);
-            move || (0..100).try_for_each(|i| handover.push(delivery(b"v", &[(0, i)])))
+            move || (0..100).try_for_each(|i| handover.push(delivery(b"v", &[moved(i)])))
         });
         let later = || Instant::now() + Duration::from_secs(10);
         for i in 0..100 {
             assert!(handover.lock().queue.len() <= BATCHES_MAX);
-            assert_eq!(handover.pop(later()).unwrap().unwrap().moves, [(0, i)]);
+            assert_eq!(handover.pop(later()).unwrap().unwrap().moves, [moved(i)]);
         }
         fetcher.join().unwrap().unwrap();
         assert_eq!(handover.lock().bytes, 0);
@@ -215,11 +230,11 @@ mod tests {
     #[test]
     fn positions_without_records_ride_along() {
         let handover = Handover::default();
-        handover.push(delivery(b"v", &[(0, 1)])).unwrap();
+        handover.push(delivery(b"v", &[moved(1)])).unwrap();
         for position in 2..50 {
-            handover.push(Delivery { moves: vec![(0, position)], ..Delivery::default() }).unwrap();
+            handover.push(Delivery { moves: vec![moved(position)], ..Delivery::default() }).unwrap();
         }
-        assert_eq!(handover.pop(soon()).unwrap().unwrap().moves.last(), Some(&(0, 49)));
+        assert_eq!(handover.pop(soon()).unwrap().unwrap().moves.last(), Some(&moved(49)));
         assert!(handover.pop(soon()).unwrap().is_none());
     }
 

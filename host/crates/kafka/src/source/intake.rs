@@ -13,7 +13,7 @@ use weir_core::{Batch, Fault, Origin, SplitId, SplitState};
 
 use super::batching::Batching;
 use super::fetcher::Stop;
-use super::handover::{Closed, Delivery, Handover};
+use super::handover::{Closed, Delivery, Handover, Move};
 use super::offsets;
 use crate::admin::Admin;
 use crate::error::{Error, classify};
@@ -34,6 +34,21 @@ struct Split {
 impl Split {
     fn new(state: SplitState) -> Self {
         Self { end: state.end.unwrap_or(i64::MAX), is_moved: false, served: None, is_paused: false, state }
+    }
+}
+
+/// Where what moves a position comes from.
+#[derive(Clone, Copy)]
+struct Fetched {
+    broker: i32,
+    /// Of the record before the position.
+    term: Option<i32>,
+}
+
+impl Fetched {
+    /// No record stands before the position.
+    fn nothing(broker: i32) -> Self {
+        Self { broker, term: None }
     }
 }
 
@@ -88,14 +103,14 @@ impl Intake {
             }
             let index = self.index_of(&message)?;
             let offset = message.offset();
-            let broker = message.broker();
-            if !self.advance(index, offset, broker)? {
+            let from = Fetched { broker: message.broker(), term: message.term() };
+            if !self.advance(index, offset, from)? {
                 continue;
             }
             records += 1;
             let origin = Origin { split: index, offset };
             if let Err(why) = self.take_headers(&message) {
-                self.refuse(Unreadable { origin, why: why.into() }, broker)?;
+                self.refuse(Unreadable { origin, why: why.into() }, from)?;
                 continue;
             }
             let (key, value, time) = (message.key(), message.value(), message.timestamp_ms());
@@ -103,7 +118,7 @@ impl Intake {
             if let Some(batch) = self.batching.push(origin, time, key, value) {
                 self.deliver(Some(batch))?;
             }
-            self.move_to(index, offset + 1, broker);
+            self.move_to(index, offset + 1, from);
             if self.batching.is_full() {
                 self.flush()?;
             }
@@ -120,9 +135,9 @@ impl Intake {
     }
 
     /// Whoever reads decides what becomes of the record; its position goes with the decision, not before it.
-    fn refuse(&mut self, unreadable: Unreadable, broker: i32) -> Result<(), Closed> {
+    fn refuse(&mut self, unreadable: Unreadable, from: Fetched) -> Result<(), Closed> {
         self.flush()?;
-        self.move_to(unreadable.origin.split, unreadable.origin.offset + 1, broker);
+        self.move_to(unreadable.origin.split, unreadable.origin.offset + 1, from);
         let mut delivery = self.delivery(None);
         delivery.unreadable = Some(unreadable);
         self.handover.push(delivery)
@@ -148,7 +163,7 @@ impl Intake {
         let position = |index: u32| {
             let split = splits.get_mut(index as usize)?;
             (split.is_moved, split.served) = (false, None);
-            Some((index, split.state.position))
+            Some(Move { split: index, position: split.state.position, term: split.state.term })
         };
         let moves = self.moved.drain(..).filter_map(position).collect();
         let served = std::mem::take(&mut self.served);
@@ -178,11 +193,11 @@ impl Intake {
 
     /// True if the record at `offset` is to be read: it comes after the position and before the bound.
     #[inline]
-    fn advance(&mut self, index: u32, offset: i64, broker: i32) -> Result<bool, Error> {
+    fn advance(&mut self, index: u32, offset: i64, from: Fetched) -> Result<bool, Error> {
         let Some(split) = self.splits.get_mut(index as usize) else { return Ok(false) };
         if offset >= split.end {
             let end = split.end;
-            self.finish(index, end, broker)?;
+            self.finish(index, end, from.broker)?;
             return Ok(false);
         }
         if offset < split.state.position {
@@ -193,11 +208,11 @@ impl Intake {
     }
 
     #[inline]
-    fn move_to(&mut self, index: u32, position: i64, broker: i32) {
+    fn move_to(&mut self, index: u32, position: i64, from: Fetched) {
         let Some(split) = self.splits.get_mut(index as usize) else { return };
-        split.state.position = position;
-        if split.served.replace(broker) != Some(broker) {
-            self.served.push((index, broker));
+        (split.state.position, split.state.term) = (position, from.term);
+        if split.served.replace(from.broker) != Some(from.broker) {
+            self.served.push((index, from.broker));
         }
         if !split.is_moved {
             split.is_moved = true;
@@ -214,7 +229,7 @@ impl Intake {
         list.add_partition(&id.topic, id.partition);
         self.admin.consumer().pause(&list).map_err(|e| Error::of(format!("stop reading {id}"), e))?;
         if split.state.position < end {
-            self.move_to(index, end, broker);
+            self.move_to(index, end, Fetched::nothing(broker));
         }
         Ok(())
     }
@@ -249,7 +264,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Control records at the tail move the position, too.
+    /// Control records at the tail move the position, too. Nobody tells in which term they were written.
     fn end_of_partition(&mut self, index: u32, offset: i64, broker: i32) -> Result<(), Error> {
         let Some(split) = self.splits.get(index as usize) else { return Ok(()) };
         let end = split.end;
@@ -257,7 +272,7 @@ impl Intake {
             return self.finish(index, end, broker);
         }
         if offset > split.state.position {
-            self.move_to(index, offset, broker);
+            self.move_to(index, offset, Fetched::nothing(broker));
         }
         Ok(())
     }

@@ -214,6 +214,7 @@ fn unplaced(topics: &[Topic]) -> Vec<SplitState> {
             position: 0,
             end: None,
             identity: id.clone(),
+            term: None,
         };
         topic.partitions.iter().map(one).collect::<Vec<_>>()
     };

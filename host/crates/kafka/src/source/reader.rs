@@ -114,9 +114,9 @@ impl SourceReader for Reader {
             };
             self.splits.extend(delivery.added);
             self.served.begin(self.splits.len());
-            for (index, position) in delivery.moves {
-                if let Some(split) = self.splits.get_mut(index as usize) {
-                    split.position = position;
+            for moved in delivery.moves {
+                if let Some(split) = self.splits.get_mut(moved.split as usize) {
+                    (split.position, split.term) = (moved.position, moved.term);
                 }
             }
             for (index, broker) in delivery.served {

@@ -62,6 +62,7 @@ mod tests {
             position: 0,
             end: None,
             identity: Some(format!("id of {topic}")),
+            term: None,
         };
         [("a", 0), ("a", 1), ("b", 0)].map(state).into()
     }

@@ -169,7 +169,7 @@ fn what_cannot_be_read_is_named() {
     assert!(missing.to_string().contains("missing; check its path"), "{missing}");
     let folder = FileSource::new(dir.path(), LineFormat::Value).resolve().unwrap_err();
     assert!(folder.to_string().contains("is no regular file"), "{folder}");
-    let foreign = vec![SplitState { split: SplitId::new("x", 0), position: 0, end: None, identity: None }];
+    let foreign = vec![SplitState { split: SplitId::new("x", 0), position: 0, end: None, identity: None, term: None }];
     let (_dir, source) = source(b"");
     assert_eq!(source.open(foreign).map(drop).unwrap_err().fault(), Fault::Corrupt);
 }

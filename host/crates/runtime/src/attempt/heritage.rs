@@ -137,7 +137,7 @@ impl<'a> Heritage<'a> {
             Start::FromMarker { positions, .. } => {
                 let at = |(split, position): &(SplitId, i64)| {
                     let (split, position) = (split.clone(), *position);
-                    SplitState { split, position, end: None, identity: None }
+                    SplitState { split, position, end: None, identity: None, term: None }
                 };
                 self.splits(&positions.iter().map(at).collect::<Vec<_>>())?;
             }

@@ -144,10 +144,10 @@ fn place(
     let found = of_source(job, watch, LOOK, |source| source.discover())?;
     for (split, position) in positions {
         match splits.iter_mut().find(|s| s.split == split) {
-            Some(state) => state.position = position,
+            Some(state) => (state.position, state.term) = (position, None),
             None => {
                 let identity = found.iter().find(|s| s.split == split).and_then(|s| s.identity.clone());
-                splits.push(SplitState { split, position, end: None, identity });
+                splits.push(SplitState { split, position, end: None, identity, term: None });
             }
         }
     }

@@ -214,7 +214,7 @@ mod tests {
     fn positions_stop_before_what_is_not_processed() {
         let split = |partition, position| {
             let split = SplitId::new("t", partition);
-            SplitState { split, position, end: Some(100), identity: None }
+            SplitState { split, position, end: Some(100), identity: None, term: None }
         };
         // Split 1 ends with a control record behind its last record; split 2 has nothing in the rest.
         let splits = vec![split(0, 13), split(1, 22), split(2, 30)];

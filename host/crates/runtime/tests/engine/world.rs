@@ -148,7 +148,8 @@ impl World {
 
     fn splits(&self) -> Vec<SplitState> {
         let end = Some(self.lock().limit);
-        let state = |p| SplitState { split: SplitId::new("in", p), position: 0, end, identity: Some("id".into()) };
+        let state =
+            |p| SplitState { split: SplitId::new("in", p), position: 0, end, identity: Some("id".into()), term: None };
         (0..self.partitions).map(state).collect()
     }
 }
