@@ -27,7 +27,7 @@ use weir_local::{
     FileSource, GenerateOptions, Generator, GeneratorSource, LineFormat, LocalConnector, LocalSink, StdinSource,
 };
 use weir_pipeline::lines;
-use weir_pipeline::plan::{self, KafkaPlan, Plan, SinkKind, SinkPlan, SourceKind};
+use weir_pipeline::plan::{self, KafkaPlan, Plan, SinkKind, SinkPlan, SourceKind, SourcePlan};
 use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, Summary};
 use weir_state::StateDir;
 
@@ -35,11 +35,13 @@ use operators::Loaded;
 
 /// What Kafka's settings do to the job.
 mod advice;
+/// What runs of a graph today.
+mod chain;
 /// Keyed operators behind lines without keys.
 mod keys;
 /// Other jobs that read the same.
 mod kin;
-/// Which output of a plugin is read by whom.
+/// Outputs that nothing reads.
 mod outputs;
 
 /// A job today is one shard.
@@ -84,16 +86,14 @@ impl Composed {
 /// Makes a job of `plan` and its loaded operators. Takes the state directory, creates topics if asked to. `consent` is
 /// what the user says of state that does not fit.
 pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed> {
-    let Loaded { operators, sinks } = loaded;
+    let Loaded { graph, operators, sinks } = loaded;
     let client = client(plan)?;
-    for unread in outputs::unread(&operators, &sinks) {
+    for unread in outputs::unread(&graph) {
         tracing::warn!(operator = %unread.operator, output = %unread.output, "{unread}");
     }
-    if let Some(keyless) = keys::missing(plan, &operators) {
-        tracing::warn!("{keyless}");
-    }
+    keys::missing(plan, &graph).iter().for_each(|keyless| tracing::warn!("{keyless}"));
     // What can be refused is refused before anything is made.
-    let source = source(plan, client.as_ref())?;
+    let sources = sources(plan, client.as_ref())?;
     let sink = sink(plan, client.clone())?;
     let (dir, temporary) = state_dir(plan)?;
     let log = dir.log().map_err(PortError::from)?;
@@ -101,9 +101,10 @@ pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed
     if let (true, Some(client)) = (plan.create_topics, &client) {
         create_topics(plan, client)?;
     }
-    if let (true, SourceKind::Kafka { .. }, Some(client)) = (dir.is_empty(), &plan.source.kind, &client) {
-        kin::warn_of(client.clone(), Arc::clone(&source));
+    if let (true, Some(client)) = (dir.is_empty() && kafka_sources(plan).next().is_some(), &client) {
+        kin::warn_of(client.clone(), sources.clone());
     }
+    let source = sources.into_iter().next().context("a plan has a source")?;
     let job = Job { options: options(plan, consent), source, sink, operators, sinks, state };
     let handle = job.handle();
     if let Some(client) = client {
@@ -126,10 +127,7 @@ fn client(plan: &Plan) -> Result<Option<ClientOptions>> {
 /// Checks what `plan` says to the Kafka client, without a broker.
 pub fn check_clients(plan: &Plan) -> Result<()> {
     let client = client(plan)?;
-    if let (SourceKind::Kafka { .. }, Some(_)) = (&plan.source.kind, &client) {
-        source(plan, client.as_ref())?;
-    }
-    Ok(())
+    kafka_sources(plan).try_for_each(|kafka| source(kafka, client.as_ref()).map(drop))
 }
 
 /// The consumer group of a job with Kafka.
@@ -157,17 +155,21 @@ fn options(plan: &Plan, consent: Consent) -> JobOptions {
     }
 }
 
-/// Beside the positions of a Kafka source; on partition 0 of the first sink topic for another source that can be read
-/// again; nowhere for stdin, whose positions mean nothing to the next run.
+/// Beside the positions of the Kafka sources; on partition 0 of the first sink topic where all sources are others that can
+/// be read again; nowhere for stdin, whose positions mean nothing to the next run.
 fn marker_place(plan: &Plan) -> MarkerPlace {
-    match &plan.source.kind {
-        SourceKind::Kafka { .. } => MarkerPlace::Splits,
-        SourceKind::Stdin { .. } => MarkerPlace::Nowhere,
-        SourceKind::File { .. } | SourceKind::Generate(_) => match kafka_topics(plan).next() {
-            Some(topic) => MarkerPlace::Fixed(SplitId::new(topic, 0)),
-            None => MarkerPlace::Nowhere,
-        },
+    let from_stdin = plan.sources.iter().any(|source| matches!(source.kind, SourceKind::Stdin { .. }));
+    if kafka_sources(plan).next().is_some() {
+        return MarkerPlace::Splits;
     }
+    match kafka_topics(plan).next().filter(|_| !from_stdin) {
+        Some(topic) => MarkerPlace::Fixed(SplitId::new(topic, 0)),
+        None => MarkerPlace::Nowhere,
+    }
+}
+
+fn kafka_sources(plan: &Plan) -> impl Iterator<Item = &SourcePlan> {
+    plan.sources.iter().filter(|source| matches!(source.kind, SourceKind::Kafka { .. }))
 }
 
 fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
@@ -200,8 +202,12 @@ fn state_dir(plan: &Plan) -> Result<(StateDir, Option<TempDir>)> {
     }
 }
 
-fn source(plan: &Plan, client: Option<&ClientOptions>) -> Result<Arc<dyn SourceConnector>> {
-    let source = &plan.source;
+/// In the order of the plan.
+fn sources(plan: &Plan, client: Option<&ClientOptions>) -> Result<Vec<Arc<dyn SourceConnector>>> {
+    plan.sources.iter().map(|planned| source(planned, client)).collect()
+}
+
+fn source(source: &SourcePlan, client: Option<&ClientOptions>) -> Result<Arc<dyn SourceConnector>> {
     Ok(match &source.kind {
         SourceKind::Kafka { topics, properties } => {
             let client = client.context("a Kafka source needs brokers")?;
@@ -306,10 +312,11 @@ impl SinkConnector for MixedSinks {
 
 /// Creates the sink topics that are missing; a source topic that is, is misspelt, or not there yet.
 fn create_topics(plan: &Plan, client: &ClientOptions) -> Result<()> {
-    let sources: Vec<String> = match &plan.source.kind {
-        SourceKind::Kafka { topics: plan::Topics::Named(names), .. } => names.clone(),
-        _ => Vec::new(),
-    };
+    let named = plan.sources.iter().filter_map(|source| match &source.kind {
+        SourceKind::Kafka { topics: plan::Topics::Named(names), .. } => Some(names.clone()),
+        _ => None,
+    });
+    let sources: Vec<String> = named.flatten().collect();
     let create = || -> Result<Vec<String>, weir_kafka::Error> {
         weir_kafka::admin::check_topics(client, &sources)?;
         // All are there now, so that each counts, whatever a broker that just started knew of them.

@@ -82,10 +82,11 @@ pub(crate) fn fault(error: &anyhow::Error) -> Fault {
 fn fault_of(error: &(dyn StdError + 'static)) -> Option<Fault> {
     let port = error.downcast_ref::<PortError>().map(PortError::fault);
     let pipeline = || error.downcast_ref::<weir_pipeline::Error>().map(weir_pipeline::Error::fault);
+    let mistakes = || error.downcast_ref::<weir_pipeline::Mistakes>().map(weir_pipeline::Mistakes::fault);
     let api = || error.downcast_ref::<weir_api::Error>().map(weir_api::Error::fault);
     let state = || error.downcast_ref::<weir_state::Error>().map(weir_state::Error::fault);
     let runtime = || error.downcast_ref::<weir_runtime::Error>().map(weir_runtime::Error::fault);
-    port.or_else(pipeline).or_else(api).or_else(state).or_else(runtime)
+    port.or_else(pipeline).or_else(mistakes).or_else(api).or_else(state).or_else(runtime)
 }
 
 /// Only of stdout: a pipe that breaks anywhere else (a FIFO that is written to as a file) is a failure.

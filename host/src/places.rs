@@ -28,11 +28,12 @@ struct Used {
 /// Refuses a plan that writes where it reads, twice to one file, into its own state, or over what it is made of:
 /// its plugins and `settings`, the files that describe it.
 pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<()> {
-    let source = match &plan.source.kind {
+    let read = plan.sources.iter().filter_map(|source| match &source.kind {
         SourceKind::File { path, .. } => at(path),
         SourceKind::Stdin { .. } => stream(io::stdin()),
         SourceKind::Kafka { .. } | SourceKind::Generate(_) => None,
-    };
+    });
+    let read: Vec<Place> = read.collect();
     let plugins =
         plan.operators.iter().map(|operator| (format!("operators.{}.plugin", operator.name), &operator.plugin));
     let settings = settings.iter().map(|path| ("a file that describes the job".to_owned(), path));
@@ -50,7 +51,7 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<()> {
             }
         };
         let Some(place) = place else { continue };
-        if source.as_ref() == Some(&place) {
+        if read.contains(&place) {
             return refused(&what, "the source (--from)", "the job would read its own output");
         }
         if let Some(other) = written.iter().find(|other| other.place == place) {

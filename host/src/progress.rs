@@ -24,7 +24,7 @@ impl Progress {
     /// `None` for a read without end, where nobody sees standard error, and where the job's own lines go to a terminal.
     pub(crate) fn start(screen: &Screen, plan: &Plan, job: JobHandle) -> Result<Option<Self>> {
         let to_stdout = plan.sinks.iter().any(|sink| matches!(sink.kind, SinkKind::Stdout { .. }));
-        if !plan.source.is_bounded() || !is_seen() || (to_stdout && std::io::stdout().is_terminal()) {
+        if !plan.is_bounded() || !is_seen() || (to_stdout && std::io::stdout().is_terminal()) {
             return Ok(None);
         }
         let (stop, stopped) = sync_channel(1);

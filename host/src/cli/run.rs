@@ -45,7 +45,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     // whoever asks meanwhile is told that the job is starting.
     let api = serve::start(&plan, &screen)?;
     announce(&plan, &api);
-    signals.leave_until_there_is_a_job(plan.source.is_bounded());
+    signals.leave_until_there_is_a_job(plan.is_bounded());
     // Plugins may take long to compile, so only now; but what they refuse is refused before a directory or Kafka is
     // touched.
     let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
@@ -64,7 +64,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     drop((progress, api));
     let summary = outcome?;
     log_summary(&plan, &summary, began);
-    let code = exit::finished(plan.source.is_bounded() && summary.stopped, signals.first());
+    let code = exit::finished(plan.is_bounded() && summary.stopped, signals.first());
     if !summary.flushed {
         // The disk is slow or hangs: everything is committed, and nothing is waited for.
         exit::leave(code);

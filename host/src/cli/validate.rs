@@ -59,7 +59,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
         super::print_json(&json(&plan, &loaded)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let text = if args.dot { show::dot(&plan) } else { warned(&plan, &loaded) };
+    let text = if args.dot { show::dot(&plan, loaded.graph()) } else { warned(&plan, &loaded) };
     // The file may be somebody else's, and this is read on a terminal.
     super::print(&printable_lines(&text, ""))?;
     Ok(ExitCode::SUCCESS)
@@ -67,7 +67,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
 
 fn warned(plan: &Plan, loaded: &Loaded) -> String {
     let warnings = loaded.warnings(plan).into_iter();
-    warnings.fold(show::text(plan), |text, warning| text + "warning: " + &warning + "\n")
+    warnings.fold(show::text(plan, loaded.graph()), |text, warning| text + "warning: " + &warning + "\n")
 }
 
 fn json(plan: &Plan, loaded: &Loaded) -> Result<String> {
@@ -76,7 +76,10 @@ fn json(plan: &Plan, loaded: &Loaded) -> Result<String> {
         digest: plugin.digest(),
         description: plugin.description(),
     });
-    let validated =
-        Validated { plan: show::PlanView::of(plan), plugins: plugins.collect(), warnings: loaded.warnings(plan) };
+    let validated = Validated {
+        plan: show::PlanView::of(plan, loaded.graph()),
+        plugins: plugins.collect(),
+        warnings: loaded.warnings(plan),
+    };
     Ok(serde_json::to_string_pretty(&validated).map_err(|error| PortError::new(Fault::Bug, error))?)
 }

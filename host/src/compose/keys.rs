@@ -4,13 +4,22 @@
 use weir_core::KeySpec;
 use weir_pipeline::lines::LineFormat;
 use weir_pipeline::plan::{Plan, SourceKind};
-use weir_runtime::OperatorSetup;
+use weir_plan::{Edge, Graph};
 
-/// What to say of a first operator that keeps state by what no line has.
-pub(super) fn missing(plan: &Plan, operators: &[OperatorSetup]) -> Option<String> {
-    let (SourceKind::Stdin { format } | SourceKind::File { format, .. }) = &plan.source.kind else { return None };
-    let first = operators.first().filter(|first| !first.factory.description().tables.is_empty())?;
-    words(format, &first.key, &first.name)
+/// What to say of operators that keep state by what no line has, each behind the source that it reads.
+pub(super) fn missing(plan: &Plan, graph: &Graph) -> Vec<String> {
+    let source_of = |edge: &Edge| plan.sources.iter().find(|source| source.name == graph.name(edge.from.node));
+    let said = graph.edges().iter().filter_map(|edge| {
+        let reader = graph.node(edge.to.node)?;
+        let operator = reader.as_operator().filter(|operator| operator.stateful)?;
+        let (SourceKind::Stdin { format } | SourceKind::File { format, .. }) = &source_of(edge)?.kind else {
+            return None;
+        };
+        words(format, &operator.key, &reader.name)
+    });
+    let mut said: Vec<String> = said.collect();
+    said.dedup();
+    said
 }
 
 fn words(format: &LineFormat, key: &KeySpec, operator: &str) -> Option<String> {

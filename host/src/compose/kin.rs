@@ -10,10 +10,10 @@ use weir_core::{Epoch, JobName};
 use weir_kafka::{ClientOptions, group};
 
 /// On a thread that nobody waits for: what cannot be found out is not told.
-pub(super) fn warn_of(client: ClientOptions, source: Arc<dyn SourceConnector>) {
+pub(super) fn warn_of(client: ClientOptions, sources: Vec<Arc<dyn SourceConnector>>) {
     let look = move || match group::others(&client) {
         Ok(others) => {
-            let is_read = |c: &Committed| source.recognise(&c.split).is_some();
+            let is_read = |c: &Committed| sources.iter().any(|source| source.recognise(&c.split).is_some());
             for (kin, epoch) in others.iter().filter_map(|(name, committed)| kin(name, committed, is_read)) {
                 warn!(
                     "job {kin} reads the same (group weir-{kin}, epoch {epoch}), and job {job} starts from nothing: it writes \

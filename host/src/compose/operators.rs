@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use weir_core::ports::OperatorFactory;
+use weir_core::ports::{OperatorFactory, PluginDescription};
 use weir_core::{Fault, PortError};
 use weir_pipeline::plan::{self, OperatorPlan, Plan, SinkKind, SinkPlan};
+use weir_plan::Graph;
 pub use weir_plugin::CodeCache;
 use weir_plugin::{Inspection, Limits, Runtime};
 use weir_runtime::{OperatorSetup, SinkSetup};
 
-use super::{SHARD, keys, outputs};
+use super::{SHARD, chain, keys, outputs};
 
 /// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
 pub trait LoadOperator {
@@ -43,13 +44,19 @@ impl LoadOperator for WasmOperators {
     }
 }
 
-/// What a job runs: its operators and what reads their outputs.
+/// What a job runs: its graph, and what runs the operators in it.
 pub struct Loaded {
+    pub(super) graph: Graph,
     pub(super) operators: Vec<OperatorSetup>,
     pub(super) sinks: Vec<SinkSetup>,
 }
 
 impl Loaded {
+    /// The graph of the plan that was loaded.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
     /// What the plugin of each operator is, in the order of the plan.
     pub fn plugins(&self) -> impl Iterator<Item = &dyn OperatorFactory> {
         self.operators.iter().map(|operator| &*operator.factory)
@@ -57,24 +64,30 @@ impl Loaded {
 
     /// What a start of `plan` would warn of, as far as its plugins tell.
     pub fn warnings(&self, plan: &Plan) -> Vec<String> {
-        let unread = outputs::unread(&self.operators, &self.sinks).into_iter().map(|unread| unread.named());
-        unread.chain(keys::missing(plan, &self.operators)).collect()
+        let unread = outputs::unread(&self.graph).into_iter().map(|unread| unread.named());
+        unread.chain(keys::missing(plan, &self.graph)).collect()
     }
 }
 
-/// Loads and checks the operators of `plan`.
+/// Loads and checks the operators of `plan`: that they fit its graph, and that they open with their configuration.
 pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
-    let mut operators: Vec<OperatorSetup> = Vec::new();
-    for planned in &plan.operators {
-        // In order: only an operator that is loaded knows its side outputs.
-        let reader = format!("operators.{}", planned.name);
-        let input_output = outputs::index(&planned.input, &operators, &reader)?;
-        let setup = operator(planned, input_output, loader)?;
+    let factories = plan.operators.iter().map(|operator| factory(operator, loader)).collect::<Result<Vec<_>>>()?;
+    let described: Vec<&PluginDescription> = factories.iter().map(|factory| factory.description()).collect();
+    let graph = weir_pipeline::graph(plan, &described)?;
+    chain::check(plan, &graph)?;
+    let operators = plan.operators.iter().zip(factories).map(|(operator, factory)| {
+        let (_, input_output) = chain::input_of(plan, &graph, &operator.name);
+        let setup = setup(operator, factory, input_output);
         check(&setup, plan)?;
-        operators.push(setup);
-    }
-    let sinks = plan.sinks.iter().map(|sink| sink_setup(sink, &operators)).collect::<Result<Vec<_>>>()?;
-    Ok(Loaded { operators, sinks })
+        Ok(setup)
+    });
+    let operators = operators.collect::<Result<Vec<_>>>()?;
+    let sinks = plan.sinks.iter().map(|sink| {
+        let (operator, output) = chain::input_of(plan, &graph, &sink.name);
+        SinkSetup { topic: place_of(sink), operator, output }
+    });
+    let sinks = sinks.collect();
+    Ok(Loaded { graph, operators, sinks })
 }
 
 /// Nothing but configuration and file decides how a plugin opens, so one that does not is wrong usage. Only what the
@@ -88,7 +101,7 @@ fn check(setup: &OperatorSetup, plan: &Plan) -> Result<()> {
     Err(PortError::new(fault, error)).with_context(about)
 }
 
-fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -> Result<OperatorSetup> {
+fn factory(plan: &OperatorPlan, loader: &dyn LoadOperator) -> Result<Arc<dyn OperatorFactory>> {
     let factory = loader.load(plan)?;
     let description = factory.description();
     if description.routes {
@@ -98,7 +111,11 @@ fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -
         );
         return Err(PortError::new(Fault::Config, text).into());
     }
-    Ok(OperatorSetup {
+    Ok(factory)
+}
+
+fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>, input_output: u32) -> OperatorSetup {
+    OperatorSetup {
         name: plan.name.clone(),
         key: plan.key.clone(),
         parallelism: plan.parallelism.get(),
@@ -106,15 +123,14 @@ fn operator(plan: &OperatorPlan, input_output: u32, loader: &dyn LoadOperator) -
         on_error: plan.on_error,
         input_output,
         factory,
-    })
+    }
 }
 
-fn sink_setup(sink: &SinkPlan, operators: &[OperatorSetup]) -> Result<SinkSetup> {
-    let topic = match &sink.kind {
+/// Where a sink writes, for people.
+fn place_of(sink: &SinkPlan) -> String {
+    match &sink.kind {
         SinkKind::Kafka { topic } => topic.clone(),
         SinkKind::Stdout { .. } => "-".to_owned(),
         SinkKind::File { path, .. } => path.display().to_string(),
-    };
-    let output = outputs::index(&sink.input, operators, &outputs::words_of(sink))?;
-    Ok(SinkSetup { topic, operator: sink.input.operator, output })
+    }
 }

@@ -111,11 +111,10 @@ fn addresses(brokers: &str) -> Result<BTreeSet<&str>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::plan::{Plan, SourceKind};
-    use crate::{read, validate};
+    use crate::{Mistakes, read, validate};
 
-    fn plan(kafka: &str, source: &str, sink: &str) -> Result<Plan, Error> {
+    fn plan(kafka: &str, source: &str, sink: &str) -> Result<Plan, Mistakes> {
         let text = format!(
             "version = 1\njob = 'a'\n[kafka]\nbrokers = 'b:1'\n{kafka}\n[sources.s]\nkafka = {{ topic = 't', properties = {{ {source} }} }}\n\
              [operators.o]\nplugin = 'o.wasm'\ninputs = ['s']\n[sinks.k]\ninputs = ['o']\n{sink}"
@@ -124,7 +123,7 @@ mod tests {
     }
 
     fn of_source(plan: &Plan) -> Vec<&str> {
-        match &plan.source.kind {
+        match &plan.sources[0].kind {
             SourceKind::Kafka { properties, .. } => properties.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         }

@@ -1,13 +1,13 @@
-//! Which delivery a source and its sinks allow, and which one is meant when none is named.
+//! Which delivery sources and sinks allow, and which one is meant when none is named.
 
 use weir_core::Delivery;
 
 use crate::error::Error;
-use crate::plan::{SinkKind, SinkPlan, SourceKind};
+use crate::plan::{SinkKind, SinkPlan, SourceKind, SourcePlan};
 
 /// Checks what was asked for; chooses the best that can be kept where nothing was.
-pub(crate) fn choose(asked: Option<Delivery>, source: &SourceKind, sinks: &[SinkPlan]) -> Result<Delivery, Error> {
-    match (asked, obstacle(source, sinks)) {
+pub(crate) fn choose(asked: Option<Delivery>, sources: &[SourcePlan], sinks: &[SinkPlan]) -> Result<Delivery, Error> {
+    match (asked, obstacle(sources, sinks)) {
         (Some(Delivery::ExactlyOnce), Some(reason)) => Err(Error::Delivery { reason: reason.to_owned() }),
         (Some(asked), _) => Ok(asked),
         (None, Some(_)) => Ok(Delivery::AtLeastOnce),
@@ -16,10 +16,10 @@ pub(crate) fn choose(asked: Option<Delivery>, source: &SourceKind, sinks: &[Sink
 }
 
 /// Why exactly-once cannot be kept.
-fn obstacle(source: &SourceKind, sinks: &[SinkPlan]) -> Option<&'static str> {
-    let from_kafka = matches!(source, SourceKind::Kafka { .. });
+fn obstacle(sources: &[SourcePlan], sinks: &[SinkPlan]) -> Option<&'static str> {
+    let from_kafka = sources.iter().any(|source| matches!(source.kind, SourceKind::Kafka { .. }));
     let to_kafka = sinks.iter().any(|sink| matches!(sink.kind, SinkKind::Kafka { .. }));
-    if matches!(source, SourceKind::Stdin { .. }) {
+    if sources.iter().any(|source| matches!(source.kind, SourceKind::Stdin { .. })) {
         Some("stdin cannot be read again after a failure")
     } else if !from_kafka && !to_kafka {
         Some("neither end is Kafka, so there is no transaction that output and position could share")

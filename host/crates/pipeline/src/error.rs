@@ -83,6 +83,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The key that it is about, as `read` numbers lines; empty where it is about no single one.
+    pub(crate) fn place(&self) -> &str {
+        match self {
+            Self::Missing { at, .. } | Self::Invalid { at, .. } | Self::Unknown { at, .. } => at,
+            Self::Conflict { one, .. } => one,
+            Self::NotYet { what, .. } => what,
+            Self::Delivery { .. } => "delivery",
+            Self::Syntax { .. } | Self::Version(_) | Self::Address { .. } => "",
+        }
+    }
+
     /// Who must act: always whoever wrote the description.
     pub fn fault(&self) -> Fault {
         Fault::Config

@@ -1,167 +1,169 @@
-//! The nodes in the order in which records pass them: one source, one chain of operators, sinks anywhere along it.
-//! A file may describe more; what does not run yet is refused by name.
+//! Plan and plugins together: the graph of the job. Only a plugin knows its inputs and outputs, so this is decided once
+//! all are loaded, and before anything starts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use weir_core::ports::PluginDescription;
+use weir_plan::{Edge, Graph, Node, NodeId, OperatorNode, Ship};
 
 use crate::error::{Error, closest};
-use crate::plan::Input;
-use crate::spec::Spec;
+use crate::mistakes::{Found, Mistakes};
+use crate::plan::{Input, OperatorPlan, Plan};
 
-/// Names in order, and what each node reads.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Graph<'a> {
-    /// The source.
-    pub source: &'a str,
-    /// The chain, with what each operator reads.
-    pub operators: Vec<(&'a str, Input)>,
-    /// Every sink, with what it reads.
-    pub sinks: Vec<(&'a str, Input)>,
-}
-
-/// A reference to another node: `node` or `node.side-output`.
-struct Reference<'a> {
-    node: &'a str,
-    output: Option<&'a str>,
-}
-
-/// Orders the nodes of `spec`.
-pub(crate) fn order(spec: &Spec) -> Result<Graph<'_>, Error> {
-    check_names(spec)?;
-    let source = only_source(spec)?;
-    let reads = operator_inputs(spec)?;
-    let mut chain: Vec<&str> = Vec::new();
-    let mut operators = Vec::new();
-    let mut at = source;
-    while let Some((name, input)) = reader_of(at, &reads)? {
-        let output = input.output.map(str::to_owned);
-        operators.push((name, Input { operator: chain.len().checked_sub(1), output }));
-        chain.push(name);
-        at = name;
+/// The graph of `plan`: sources, operators and sinks, each in its order there. `plugins` are what the plugins of its
+/// operators say of themselves, in the order of the plan. What does not fit is told of all nodes at once.
+pub fn graph(plan: &Plan, plugins: &[&PluginDescription]) -> Result<Graph, Mistakes> {
+    let mut found = Found::default();
+    let operators: Vec<Described<'_>> = plan.operators.iter().zip(plugins.iter().copied()).collect();
+    let sources = plan.sources.iter().map(|source| Node::source(&source.name));
+    let nodes = sources.chain(operators.iter().map(node)).chain(plan.sinks.iter().map(|sink| Node::sink(&sink.name)));
+    let nodes: Vec<Node> = nodes.collect();
+    let senders = Senders { nodes: &nodes, operators: &operators };
+    let mut edges = Vec::new();
+    for (operator, plugin) in &operators {
+        let at = format!("operators.{}.inputs", operator.name);
+        let ports = Ports { names: &plugin.inputs, ship: Ship::ByKey(operator.key.clone()) };
+        edges.extend(senders.edges_into(&operator.name, &at, &operator.inputs, &ports, &mut found));
     }
-    if let Some(name) = reads.keys().find(|name| !chain.contains(name)) {
-        let reason = "its inputs lead round in a circle and never to a source";
-        return Err(Error::invalid(format!("operators.{name}"), reason));
-    }
-    let sinks = sink_inputs(spec, &chain)?;
-    if let Some(last) =
-        chain.last().filter(|_| !sinks.iter().any(|(_, input)| input.operator == chain.len().checked_sub(1)))
-    {
-        return Err(Error::invalid(
-            format!("operators.{last}"),
-            "nothing reads its output; name it in a sink's inputs",
-        ));
-    }
-    Ok(Graph { source, operators, sinks })
-}
-
-fn check_names(spec: &Spec) -> Result<(), Error> {
-    let sections = [
-        ("sources", spec.sources.keys().collect::<Vec<_>>()),
-        ("operators", spec.operators.keys().collect()),
-        ("sinks", spec.sinks.keys().collect()),
-    ];
-    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
-    for (section, names) in sections {
-        for name in names {
-            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-                return Err(Error::invalid(format!("{section}.{name:?}"), "a name has the characters a-z A-Z 0-9 _ -"));
-            }
-            if let Some(other) = taken.insert(name, section) {
-                let reason = "every source, operator and sink needs a name of its own";
-                return Err(Error::conflict(format!("{section}.{name}"), format!("{other}.{name}"), reason));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn only_source(spec: &Spec) -> Result<&str, Error> {
-    let names: Vec<&str> = spec.sources.keys().map(String::as_str).collect();
-    match names.as_slice() {
-        [] => Err(Error::missing("[sources.NAME]", "describe where records come from")),
-        [one] => Ok(one),
-        [_, others @ ..] => Err(Error::not_yet(
-            format!("a second source ({})", others.join(", ")),
-            "one source may read several topics: topics = [..] or pattern",
-        )),
-    }
-}
-
-/// What each operator reads, each name checked.
-fn operator_inputs(spec: &Spec) -> Result<BTreeMap<&str, Reference<'_>>, Error> {
-    spec.operators
-        .iter()
-        .map(|(name, operator)| {
-            let at = format!("operators.{name}.inputs");
-            Ok((name.as_str(), only_input(spec, &at, &operator.inputs)?))
-        })
-        .collect()
-}
-
-fn sink_inputs<'a>(spec: &'a Spec, chain: &[&str]) -> Result<Vec<(&'a str, Input)>, Error> {
-    if spec.sinks.is_empty() {
-        return Err(Error::missing("[sinks.NAME]", "describe where records go"));
-    }
-    spec.sinks
-        .iter()
-        .map(|(name, sink)| {
-            let at = format!("sinks.{name}.inputs");
-            let input = only_input(spec, &at, &sink.inputs)?;
-            let operator = chain.iter().position(|operator| *operator == input.node);
-            if operator.is_none() && !chain.is_empty() {
-                let what = format!("{at}: a sink that reads the source beside operators");
-                return Err(Error::not_yet(what, "let it read an operator, or run it as a job of its own"));
-            }
-            Ok((name.as_str(), Input { operator, output: input.output.map(str::to_owned) }))
-        })
-        .collect()
-}
-
-fn only_input<'a>(spec: &'a Spec, at: &str, inputs: &'a [String]) -> Result<Reference<'a>, Error> {
-    match inputs {
-        [] => Err(Error::missing(at, "name the source or the operator that it reads, as in inputs = [\"clicks\"]")),
-        [one] => resolve(spec, at, one),
-        [_, more @ ..] => {
-            for input in inputs {
-                resolve(spec, at, input)?;
-            }
-            Err(Error::not_yet(format!("{at}: a second input ({})", more.join(", ")), "name one input"))
-        }
-    }
-}
-
-fn resolve<'a>(spec: &'a Spec, at: &str, input: &'a str) -> Result<Reference<'a>, Error> {
-    let (node, output) = match input.split_once('.') {
-        Some((node, output)) => (node, Some(output)),
-        None => (input, None),
-    };
-    if spec.sources.contains_key(node) {
-        return match output {
-            None => Ok(Reference { node, output }),
-            Some(_) => Err(Error::invalid(at, format!("{input:?}: a source has no side outputs; name it {node:?}"))),
+    for sink in &plan.sinks {
+        let at = match sink.inputs.as_slice() {
+            [Input { output: Some(output), .. }] => format!("sinks.{}.inputs (--to {output}=ADDR)", sink.name),
+            _ => format!("sinks.{}.inputs (--to)", sink.name),
         };
+        let ports = Ports { names: &[], ship: Ship::Forward };
+        edges.extend(senders.edges_into(&sink.name, &at, &sink.inputs, &ports, &mut found));
     }
-    if spec.operators.contains_key(node) {
-        return Ok(Reference { node, output });
-    }
-    let close = closest(node, spec.sources.keys().chain(spec.operators.keys()).map(String::as_str));
-    Err(Error::Unknown { at: at.to_owned(), kind: "source or operator", name: node.to_owned(), close })
+    let graph = if found.count() == 0 { found.keep(Graph::new(nodes, edges).map_err(no_graph)) } else { None };
+    found.or(graph, &plan.places)
 }
 
-/// The one operator that reads `node`.
-fn reader_of<'a, 'r>(
-    node: &str,
-    reads: &'r BTreeMap<&'a str, Reference<'a>>,
-) -> Result<Option<(&'a str, &'r Reference<'a>)>, Error> {
-    let readers: Vec<_> = reads.iter().filter(|(_, input)| input.node == node).collect();
-    match readers.as_slice() {
-        [] => Ok(None),
-        [(name, input)] => Ok(Some((name, input))),
-        several => {
-            let names: BTreeSet<&str> = several.iter().map(|(name, _)| **name).collect();
-            let names = names.into_iter().collect::<Vec<_>>().join(", ");
-            let what = format!("a branch ({node} is read by the operators {names})");
-            Err(Error::not_yet(what, "let each operator read the one before it; sinks may read any of them"))
+type Described<'a> = (&'a OperatorPlan, &'a PluginDescription);
+
+fn node((operator, plugin): &Described<'_>) -> Node {
+    let shape = OperatorNode {
+        parallelism: operator.parallelism.get(),
+        key: operator.key.clone(),
+        stateful: !plugin.tables.is_empty(),
+        inputs: plugin.inputs.clone(),
+        outputs: plugin.outputs.clone(),
+    };
+    Node::operator(&operator.name, shape)
+}
+
+/// What is left for [`Graph`] to refuse.
+fn no_graph(error: weir_plan::Error) -> Error {
+    Error::invalid("the pipeline", error.to_string())
+}
+
+/// Everything that can be read.
+struct Senders<'a> {
+    nodes: &'a [Node],
+    operators: &'a [Described<'a>],
+}
+
+/// The inputs of one reader.
+struct Ports<'a> {
+    /// Its plugin's names for them; empty is one without a name.
+    names: &'a [String],
+    ship: Ship,
+}
+
+impl Senders<'_> {
+    /// The edges of everything that `reader` reads.
+    fn edges_into(&self, reader: &str, at: &str, inputs: &[Input], ports: &Ports<'_>, found: &mut Found) -> Vec<Edge> {
+        let Some(to) = self.number(reader) else { return Vec::new() };
+        let before = found.count();
+        let numbers = ports.numbers(at, inputs, found);
+        let mut seen = BTreeSet::new();
+        let mut edges = Vec::new();
+        for (input, port) in inputs.iter().zip(numbers) {
+            let from = found.keep(self.output(at, input));
+            let Some(((from, output), port)) = from.zip(port) else { continue };
+            if seen.insert((from, output, port)) {
+                edges.push(Edge::new((from, output), (to, port), ports.ship.clone()));
+            } else {
+                found.add(Error::invalid(at, format!("{:?} is read twice", input.to_string())));
+            }
+        }
+        if found.count() == before {
+            ports.check_all_read(at, &edges, found);
+        }
+        edges
+    }
+
+    fn number(&self, name: &str) -> Option<NodeId> {
+        self.nodes.iter().position(|node| node.name == name).map(NodeId)
+    }
+
+    /// The node and the number of the output that `input` names.
+    fn output(&self, at: &str, input: &Input) -> Result<(NodeId, u32), Error> {
+        let unknown = || Error::invalid(at, format!("there is no {:?}", input.node));
+        let node = self.number(&input.node).ok_or_else(unknown)?;
+        let Some(name) = &input.output else { return Ok((node, 0)) };
+        let outputs = self.operators.iter().find(|(operator, _)| operator.name == input.node).map(|(_, p)| &p.outputs);
+        let outputs = outputs.map_or(&[][..], |outputs| outputs);
+        let number = outputs.iter().position(|output| output == name).and_then(|number| u32::try_from(number).ok());
+        Ok((node, number.ok_or_else(|| Error::invalid(at, unknown_output(&input.node, name, outputs)))?))
+    }
+}
+
+impl Ports<'_> {
+    /// For each of `inputs` the number of the reader's input that it comes into.
+    fn numbers(&self, at: &str, inputs: &[Input], found: &mut Found) -> Vec<Option<u32>> {
+        let listed = inputs.iter().all(|input| input.port.is_none());
+        if let (true, several @ 2..) = (listed, self.names.len()) {
+            if several != inputs.len() {
+                let table = self.names.iter().map(|name| format!("{name} = ..")).collect::<Vec<_>>().join(", ");
+                let reason = format!(
+                    "its plugin has {several} inputs ({}), and {} named here; name one for each, in this order, or \
+                     which reads what: inputs = {{ {table} }}",
+                    self.names.join(", "),
+                    if inputs.len() == 1 { "one is".to_owned() } else { format!("{} are", inputs.len()) },
+                );
+                found.add(Error::invalid(at, reason));
+                return vec![None; inputs.len()];
+            }
+            return (0..).take(inputs.len()).map(Some).collect();
+        }
+        inputs.iter().map(|input| found.keep(self.number(at, input))).collect()
+    }
+
+    fn number(&self, at: &str, input: &Input) -> Result<u32, Error> {
+        let Some(port) = &input.port else { return Ok(0) };
+        let number = self.names.iter().position(|name| name == port).and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| Error::invalid(format!("{at}.{port}"), unknown_input(port, self.names)))
+    }
+
+    fn check_all_read(&self, at: &str, edges: &[Edge], found: &mut Found) {
+        for (name, number) in self.names.iter().zip(0..) {
+            if edges.iter().all(|edge| edge.to.port != number) {
+                let reason = format!("nothing comes into the input {name:?} of its plugin; name what it reads");
+                found.add(Error::invalid(at, reason));
+            }
         }
     }
 }
+
+fn unknown_input(name: &str, known: &[String]) -> String {
+    match known {
+        [] => format!("its plugin has one input, which has no name: write a list instead of {name:?}"),
+        known => format!("its plugin has no input named {name:?}; it has {}", list(name, known)),
+    }
+}
+
+fn unknown_output(operator: &str, name: &str, known: &[String]) -> String {
+    let known = match known {
+        [] => format!("its plugin has one output, which has no name: read {operator:?}"),
+        known => format!("its plugin has the outputs {}", list(name, known)),
+    };
+    format!("operator {operator:?} has no output named {name:?}; {known}")
+}
+
+fn list(name: &str, known: &[String]) -> String {
+    let all = known.iter().map(|known| format!("{known:?}")).collect::<Vec<_>>().join(", ");
+    let close = closest(name, known.iter().map(String::as_str));
+    all + &close.map(|close| format!("; did you mean {close:?}?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

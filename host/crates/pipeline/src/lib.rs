@@ -2,8 +2,8 @@
 //! reads no file and no clock, starts no thread, and knows neither Kafka, RocksDB nor wasmtime.
 //!
 //! ```text
-//! file ─ read ─▶ Spec ─┐
-//!                      ├─ overrides ─▶ Spec ─ validate ─▶ graph ─▶ Plan ─ show ─▶ text, DOT
+//! file ─ read ─▶ Spec ─┐                                 plugins' descriptions ─┐
+//!                      ├─ overrides ─▶ Spec ─ validate ─▶ Plan ──────────────────┴─ graph ─▶ weir_plan::Graph
 //! flags ───────────────┘
 //! ```
 
@@ -15,14 +15,22 @@ mod cluster;
 mod delivery;
 /// What is wrong with a description, and the closest thing that would be right.
 mod error;
-/// The nodes in the order in which records pass them.
+/// Plan and plugins together: the graph of the job.
 mod graph;
+/// What an operator reads, as written.
+pub mod inputs;
 /// How a line and a record become each other.
 pub mod lines;
+/// All that is wrong with a description.
+mod mistakes;
 /// The name of a job that was given none.
 mod name;
+/// Names of nodes, and what they lead to.
+mod names;
 /// Flags, laid over a file or standing alone.
 pub mod overrides;
+/// Which line of a file says what.
+mod places;
 /// A plan that can run.
 pub mod plan;
 /// From the text of a file to a spec.
@@ -40,7 +48,10 @@ mod validate;
 
 pub use address::{SinkAddress, SourceAddress, To};
 pub use error::{Error, closest};
+pub use graph::graph;
+pub use mistakes::Mistakes;
 pub use overrides::Overrides;
+pub use places::Places;
 pub use plan::Plan;
 pub use read::read;
 pub use spec::Spec;

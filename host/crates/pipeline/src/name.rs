@@ -8,12 +8,12 @@ use regex::Regex;
 use weir_core::JobName;
 use weir_core::key_group::key_hash;
 
-use crate::plan::{OperatorPlan, SinkKind, SinkPlan, SourceKind, Topics};
+use crate::plan::{OperatorPlan, SinkKind, SinkPlan, SourceKind, SourcePlan, Topics};
 
 const HASH_CHARS: usize = 8;
 
 /// The default name of a job of these parts.
-pub(crate) fn default_name(source: &SourceKind, operators: &[OperatorPlan], sinks: &[SinkPlan]) -> JobName {
+pub(crate) fn default_name(sources: &[SourcePlan], operators: &[OperatorPlan], sinks: &[SinkPlan]) -> JobName {
     let plugins = match operators {
         [] => "copy".to_owned(),
         some => joined(some.iter().map(|o| {
@@ -21,13 +21,13 @@ pub(crate) fn default_name(source: &SourceKind, operators: &[OperatorPlan], sink
             without_version(&stem).to_owned()
         })),
     };
-    let from = match source {
+    let from = joined(sources.iter().map(|source| match &source.kind {
         SourceKind::Kafka { topics: Topics::Named(topics), .. } => joined(topics.iter().cloned()),
         SourceKind::Kafka { topics: Topics::Pattern(pattern), .. } => pattern.clone(),
         SourceKind::Stdin { .. } => "stdin".to_owned(),
         SourceKind::File { path, .. } => plain(path).to_string_lossy().into_owned(),
         SourceKind::Generate(generate) => generate.generator.name().to_owned(),
-    };
+    }));
     let to = joined(sinks.iter().map(|sink| match &sink.kind {
         SinkKind::Kafka { topic } => topic.clone(),
         SinkKind::Stdout { .. } => "stdout".to_owned(),

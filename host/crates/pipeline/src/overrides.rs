@@ -9,6 +9,7 @@ use weir_core::{Delivery, Secret, Start, Until};
 
 use crate::address::{SinkAddress, SourceAddress, To};
 use crate::error::Error;
+use crate::inputs::InputsSpec;
 use crate::lines::LinesSpec;
 use crate::restart::RestartSpec;
 use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec};
@@ -81,7 +82,8 @@ impl Overrides {
         let mut from = SourceSpec::default();
         SourceAddress::Stdin(LinesSpec::default()).replace(&mut from);
         spec.sinks = sinks(&operator, std::mem::take(&mut self.to))?;
-        spec.operators.insert(operator, OperatorSpec { inputs: vec![source.clone()], ..OperatorSpec::of(plugin) });
+        spec.operators
+            .insert(operator, OperatorSpec { inputs: InputsSpec::one(source.clone()), ..OperatorSpec::of(plugin) });
         spec.sources.insert(source, from);
         self.lay_over(spec)
     }
@@ -166,7 +168,7 @@ impl OperatorSpec {
     fn of(plugin: PathBuf) -> Self {
         Self {
             plugin,
-            inputs: Vec::new(),
+            inputs: InputsSpec::default(),
             key: None,
             parallelism: None,
             config: Config::new(),
@@ -262,9 +264,9 @@ mod tests {
     use super::*;
     use crate::lines::LineFormat;
     use crate::plan::{Plan, SinkKind, SourceKind};
-    use crate::{read, validate};
+    use crate::{Mistakes, read, validate};
 
-    fn plan(flags: Overrides) -> Result<Plan, Error> {
+    fn plan(flags: Overrides) -> Result<Plan, Mistakes> {
         validate(&flags.into_spec()?)
     }
 
@@ -274,7 +276,7 @@ mod tests {
         let plan = plan(flags).unwrap();
         assert_eq!(plan.job.as_str(), "count-stdin-stdout");
         assert_eq!(
-            (plan.source.kind, plan.sinks[0].kind.clone()),
+            (plan.sources[0].kind.clone(), plan.sinks[0].kind.clone()),
             (SourceKind::Stdin { format: LineFormat::Value }, SinkKind::Stdout { format: LineFormat::Value })
         );
         assert_eq!(plan.operators[0].name, "operator");
@@ -342,15 +344,15 @@ mod tests {
         let plan = validate(&flags.lay_over(read(file).unwrap()).unwrap()).unwrap();
         let kafka = plan.kafka.unwrap();
         assert_eq!((plan.job.as_str(), kafka.brokers.as_str()), ("b", "b:1"));
-        let SourceKind::Kafka { properties, .. } = plan.source.kind else { panic!("no Kafka source") };
+        let SourceKind::Kafka { properties, .. } = &plan.sources[0].kind else { panic!("no Kafka source") };
         let set = |all: &BTreeMap<String, Secret>| all.values().map(|v| v.expose().to_owned()).collect::<Vec<_>>();
-        let all: Vec<String> = [&properties, &kafka.properties].into_iter().flat_map(set).collect();
+        let all: Vec<String> = [properties, &kafka.properties].into_iter().flat_map(set).collect();
         assert_eq!(all, ["flag", "flag"], "also over what the source says alone");
         assert_eq!(plan.operators[0].config, serde_json::json!({"x": 1, "y": 3}));
         assert_eq!(plan.operators[0].parallelism.get(), 4);
         assert_eq!(plan.operators[0].limits.memory_bytes, 1 << 30);
         assert_eq!(plan.operators[0].limits.call_deadline.as_secs(), 5);
-        assert_eq!(plan.source.until, Some(Until::Latest), "what no flag speaks of stays");
+        assert_eq!(plan.sources[0].until, Some(Until::Latest), "what no flag speaks of stays");
     }
 
     #[test]
@@ -376,7 +378,7 @@ mod tests {
         let sinks = |flags: &[&str]| {
             let flags = Overrides { plugin: Some("p.wasm".into()), to: to(flags), ..Overrides::default() };
             let plan = plan(flags).unwrap();
-            let words = |sink: &crate::plan::SinkPlan| (sink.input.output.clone(), sink.kind.clone());
+            let words = |sink: &crate::plan::SinkPlan| (sink.inputs[0].output.clone(), sink.kind.clone());
             plan.sinks.iter().map(words).collect::<Vec<_>>()
         };
         let file = |output: Option<&str>, path: &str| {
@@ -403,7 +405,7 @@ mod tests {
             [sinks.a]\ninputs = ['o']\nstdout = {}\n[sinks.b]\ninputs = ['o.late']\nfile = { path = 'b' }";
         let over = |flag: &str| {
             let flags = Overrides { to: to(&[flag]), ..Overrides::default() };
-            validate(&flags.lay_over(read(file).unwrap())?).map(|plan| plan.sinks)
+            Ok::<_, Mistakes>(validate(&flags.lay_over(read(file).unwrap())?)?.sinks)
         };
         let sinks = over("late=file:c?format=json").unwrap();
         assert_eq!(sinks[1].kind, SinkKind::File { path: "c".into(), format: LineFormat::Json });

@@ -1,14 +1,15 @@
 //! A plan that can run: everything checked, every default filled in, no choice left.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use weir_core::key_group::KEY_GROUPS;
 use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Secret, Start, Until};
 
 use crate::lines::LineFormat;
+use crate::places::Places;
 
 /// A job, ready to be composed of adapters.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,9 +18,9 @@ pub struct Plan {
     pub job: JobName,
     /// What it promises.
     pub delivery: Delivery,
-    /// Where records come from.
-    pub source: SourcePlan,
-    /// In the order in which records pass them; may be empty.
+    /// Where records come from: at least one, in order of name.
+    pub sources: Vec<SourcePlan>,
+    /// Each after all that it reads; may be empty.
     pub operators: Vec<OperatorPlan>,
     /// At least one, in order of name.
     pub sinks: Vec<SinkPlan>,
@@ -35,6 +36,8 @@ pub struct Plan {
     pub restart: Restart,
     /// The one cluster of the job; `None` where neither end is Kafka.
     pub kafka: Option<KafkaPlan>,
+    /// Where the pipeline file says what.
+    pub places: Places,
 }
 
 /// A Kafka cluster and how to talk to it.
@@ -135,13 +138,15 @@ impl Generator {
     }
 }
 
-/// Where a node reads: the source or the operator before it, and which of its outputs.
+/// One of the things that a node reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Index in [`Plan::operators`]; `None` is the source.
-    pub operator: Option<usize>,
-    /// Name of a side output; `None` is the first output. Only the plugin knows which it has.
+    /// Name of a source or an operator.
+    pub node: String,
+    /// Name of one of the operator's outputs; `None` is its first. Only the plugin knows which it has.
     pub output: Option<String>,
+    /// Name of the reader's input that it comes into, where the user says it.
+    pub port: Option<String>,
 }
 
 /// One operator.
@@ -151,8 +156,8 @@ pub struct OperatorPlan {
     pub name: String,
     /// Path of its plugin.
     pub plugin: PathBuf,
-    /// What it reads: the node before it.
-    pub input: Input,
+    /// What it reads, at least one.
+    pub inputs: Vec<Input>,
     /// What its state is keyed by.
     pub key: KeySpec,
     /// How many tasks run it; at most one per key group.
@@ -179,8 +184,8 @@ pub struct Limits {
 pub struct SinkPlan {
     /// Its name in the pipeline.
     pub name: String,
-    /// What it takes.
-    pub input: Input,
+    /// What it takes, at least one.
+    pub inputs: Vec<Input>,
     /// What is written.
     pub kind: SinkKind,
     /// How its topic is made where it is not there and may be created.
@@ -277,38 +282,16 @@ impl SourcePlan {
     }
 }
 
-impl OperatorPlan {
-    /// The key groups of each task: first and last.
-    pub fn key_groups(&self) -> impl Iterator<Item = (u16, u16)> {
-        let tasks = u32::from(self.parallelism.get());
-        let first = move |task: u32| (task * u32::from(KEY_GROUPS)).div_ceil(tasks) as u16;
-        (0..tasks).map(move |task| (first(task), first(task + 1) - 1))
+impl Plan {
+    /// True when every read has an end, and so the job.
+    pub fn is_bounded(&self) -> bool {
+        self.sources.iter().all(SourcePlan::is_bounded)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use weir_core::key_group::KeyGroup;
-
-    use super::*;
-
-    #[test]
-    fn key_groups_are_those_of_the_exchange() {
-        for tasks in [1u16, 2, 3, 7, 100, 1024] {
-            let operator = OperatorPlan {
-                name: "o".into(),
-                plugin: "o.wasm".into(),
-                input: Input { operator: None, output: None },
-                key: KeySpec::Key,
-                parallelism: NonZeroU16::new(tasks).unwrap(),
-                config: serde_json::Value::Null,
-                on_error: OnError::Fail,
-                limits: Limits { memory_bytes: 0, call_deadline: Duration::ZERO },
-            };
-            for (task, (first, last)) in operator.key_groups().enumerate() {
-                assert!((first..=last).all(|g| usize::from(KeyGroup(g).task_of(tasks)) == task), "{task} of {tasks}");
-            }
-            assert_eq!(operator.key_groups().map(|(first, last)| last - first + 1).sum::<u16>(), KEY_GROUPS);
-        }
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.node)?;
+        self.output.iter().try_for_each(|output| write!(f, ".{output}"))
     }
 }

@@ -2,11 +2,13 @@
 //! with the closest one that something does.
 
 use crate::error::{Error, closest};
+use crate::places::Places;
 use crate::spec::Spec;
 
 /// Reads the text of a pipeline file.
 pub fn read(text: &str) -> Result<Spec, Error> {
-    let spec: Spec = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+    let mut spec: Spec = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+    spec.places = Places::of(text);
     match spec.version {
         1 => Ok(spec),
         other => Err(Error::Version(other)),

@@ -1,58 +1,30 @@
-//! A plan as text, as DOT and as JSON: its nodes, the tasks that run them, and the edges between.
+//! A plan as text, as DOT and as JSON: its nodes, the threads that run them, and how records get from one to another.
 
+/// For drawings.
+mod dot;
 /// For programs.
 mod view;
 
+pub use dot::dot;
 pub use view::PlanView;
 
 use std::fmt::Write as _;
 
 use weir_core::{KeySpec, OnError};
+use weir_plan::{Graph, Layout, Shown, ShownEdge, key_groups};
 
 use crate::lines::LineFormat;
-use crate::plan::{ApiPlan, Input, OperatorPlan, Plan, SinkKind, SourceKind, StateDir, Topics};
+use crate::plan::{ApiPlan, OperatorPlan, Plan, SinkKind, SourceKind, SourcePlan, StateDir, Topics};
 use crate::units::{Size, Span};
 
-/// How two operators are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Edge {
-    /// They share a thread.
-    Chained,
-    /// By key group, to one of several tasks.
-    KeyGroup,
-    /// All to one task.
-    Gather,
-}
-
-impl Edge {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Chained => "chained",
-            Self::KeyGroup => "exchange by key group",
-            Self::Gather => "gather",
-        }
-    }
-}
-
-/// The edge into operator `index`: neighbours that run as one task share a thread, and the source is one task.
-fn edge_into(plan: &Plan, index: usize) -> Edge {
-    let tasks = |o: &OperatorPlan| o.parallelism.get();
-    let before = index.checked_sub(1).and_then(|i| plan.operators.get(i)).map_or(1, tasks);
-    match (before, plan.operators.get(index).map_or(1, tasks)) {
-        (1, 1) => Edge::Chained,
-        (_, 1) => Edge::Gather,
-        _ => Edge::KeyGroup,
-    }
-}
-
-/// The plan as text.
-pub fn text(plan: &Plan) -> String {
+/// The plan as text; `graph` is its own.
+pub fn text(plan: &Plan, graph: &Graph) -> String {
     let mut out = String::new();
-    write_text(plan, &mut out).expect("a string takes everything");
+    write_text(plan, graph, &mut out).expect("a string takes everything");
     out
 }
 
-fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
+fn write_text(plan: &Plan, graph: &Graph, out: &mut String) -> std::fmt::Result {
     let span = |d| Span(d).to_string();
     writeln!(out, "job {} ({})", plan.job, plan.delivery)?;
     writeln!(out, "  epochs    every {}", span(plan.epochs.interval))?;
@@ -68,16 +40,30 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
     };
     writeln!(out, "  restart   {}", plan.restart)?;
     writeln!(out, "  api       {api}\n")?;
-    write_source(plan, out)?;
-    for (index, operator) in plan.operators.iter().enumerate() {
-        write_operator(plan, index, operator, out)?;
-    }
+    let layout = weir_plan::layout(graph);
+    let shown = Shown::of(graph, &layout);
+    plan.sources.iter().try_for_each(|source| write_source(source, out))?;
+    plan.operators.iter().try_for_each(|operator| write_operator(operator, &shown, out))?;
     for sink in &plan.sinks {
         writeln!(out, "sink {}: {}", sink.name, sink_words(&sink.kind))?;
-        writeln!(out, "  input     {}", input_words(plan, &sink.input))?;
+        sink.inputs.iter().try_for_each(|input| writeln!(out, "  input     {input}"))?;
         if let SinkKind::Stdout { format } | SinkKind::File { format, .. } = &sink.kind {
             write_format(format, out)?;
         }
+    }
+    write_threads(graph, &layout, out)
+}
+
+/// One line a stage; its threads differ by a number.
+fn write_threads(graph: &Graph, layout: &Layout, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "\nthreads")?;
+    let tasks = layout.tasks(graph);
+    for (at, stage) in layout.stages.iter().enumerate() {
+        let mut threads = tasks.iter().filter(|task| task.stage == at).map(|task| task.thread.as_str());
+        let (Some(first), last) = (threads.next(), threads.next_back()) else { continue };
+        let names = last.map_or_else(|| first.to_owned(), |last| format!("{first} .. {last}"));
+        let nodes: Vec<&str> = stage.nodes.iter().map(|id| graph.name(*id)).collect();
+        writeln!(out, "  {names}: {}", nodes.join(", "))?;
     }
     Ok(())
 }
@@ -93,7 +79,7 @@ pub fn state(plan: &Plan) -> String {
 
 /// Where records come from.
 pub fn source(plan: &Plan) -> String {
-    source_words(&plan.source.kind)
+    plan.sources.iter().map(|source| source_words(&source.kind)).collect::<Vec<_>>().join(", ")
 }
 
 /// Where records go.
@@ -101,10 +87,8 @@ pub fn sinks(plan: &Plan) -> String {
     plan.sinks.iter().map(|sink| sink_words(&sink.kind)).collect::<Vec<_>>().join(", ")
 }
 
-fn write_source(plan: &Plan, out: &mut String) -> std::fmt::Result {
-    let source = &plan.source;
+fn write_source(source: &SourcePlan, out: &mut String) -> std::fmt::Result {
     writeln!(out, "source {}: {}", source.name, source_words(&source.kind))?;
-    writeln!(out, "  tasks     1")?;
     if let SourceKind::Stdin { format } | SourceKind::File { format, .. } = &source.kind {
         write_format(format, out)?;
     }
@@ -127,15 +111,22 @@ fn write_format(format: &LineFormat, out: &mut String) -> std::fmt::Result {
     }
 }
 
-fn write_operator(plan: &Plan, index: usize, operator: &OperatorPlan, out: &mut String) -> std::fmt::Result {
+fn write_operator(operator: &OperatorPlan, shown: &Shown, out: &mut String) -> std::fmt::Result {
     writeln!(out, "operator {}: {}", operator.name, operator.plugin.display())?;
-    writeln!(out, "  input     {} ({})", input_words(plan, &operator.input), edge_into(plan, index).words())?;
+    let edges: Vec<&ShownEdge> = shown.edges.iter().filter(|edge| edge.to == operator.name).collect();
+    // An input that nothing stands beside needs no name.
+    let several = edges.iter().any(|edge| edges.iter().any(|other| other.input != edge.input));
+    for (input, edge) in operator.inputs.iter().zip(&edges) {
+        let port = if several { format!(", into {}", edge.input) } else { String::new() };
+        writeln!(out, "  input     {input} ({}{port})", edge.by)?;
+    }
     let key = match &operator.key {
         KeySpec::Key => "the record key".to_owned(),
         KeySpec::Header(name) => format!("header {name}"),
     };
     writeln!(out, "  keyed by  {key}")?;
-    let groups: Vec<String> = operator.key_groups().map(|(first, last)| format!("{first}-{last}")).collect();
+    let groups: Vec<String> =
+        key_groups(operator.parallelism.get()).map(|(first, last)| format!("{first}-{last}")).collect();
     writeln!(out, "  tasks     {} (key groups {})", operator.parallelism, groups.join(", "))?;
     let on_error = match operator.on_error {
         OnError::Fail => "fail",
@@ -148,64 +139,6 @@ fn write_operator(plan: &Plan, index: usize, operator: &OperatorPlan, out: &mut 
         writeln!(out, "  config    {}", operator.config)?;
     }
     Ok(())
-}
-
-/// The plan as DOT, one box a task.
-pub fn dot(plan: &Plan) -> String {
-    let mut out = String::new();
-    write_dot(plan, &mut out).expect("a string takes everything");
-    out
-}
-
-fn write_dot(plan: &Plan, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "digraph {:?} {{", plan.job.as_str())?;
-    writeln!(out, "  rankdir=LR; node [shape=box];")?;
-    let source = &plan.source;
-    writeln!(out, "  {:?} [label={:?}];", source.name, format!("{}\n{}", source.name, source_words(&source.kind)))?;
-    for operator in &plan.operators {
-        for (task, (first, last)) in operator.key_groups().enumerate() {
-            let label = format!("{} {task}\nkey groups {first}-{last}", operator.name);
-            writeln!(out, "  {:?} [label={label:?}];", task_id(operator, task))?;
-        }
-    }
-    for sink in &plan.sinks {
-        writeln!(out, "  {:?} [label={:?}];", sink.name, format!("{}\n{}", sink.name, sink_words(&sink.kind)))?;
-    }
-    for (index, operator) in plan.operators.iter().enumerate() {
-        let words = edge_into(plan, index).words();
-        for (from, to) in product(&tasks_of(plan, operator.input.operator), &tasks_of(plan, Some(index))) {
-            writeln!(out, "  {from:?} -> {to:?} [label={words:?}];")?;
-        }
-    }
-    for sink in &plan.sinks {
-        for from in tasks_of(plan, sink.input.operator) {
-            writeln!(out, "  {from:?} -> {:?};", sink.name)?;
-        }
-    }
-    writeln!(out, "}}")
-}
-
-fn product<'a>(from: &'a [String], to: &'a [String]) -> impl Iterator<Item = (&'a String, &'a String)> {
-    from.iter().flat_map(move |f| to.iter().map(move |t| (f, t)))
-}
-
-fn tasks_of(plan: &Plan, operator: Option<usize>) -> Vec<String> {
-    match operator.and_then(|index| plan.operators.get(index)) {
-        Some(operator) => (0..usize::from(operator.parallelism.get())).map(|task| task_id(operator, task)).collect(),
-        None => vec![plan.source.name.clone()],
-    }
-}
-
-fn task_id(operator: &OperatorPlan, task: usize) -> String {
-    format!("{}/{task}", operator.name)
-}
-
-fn input_words(plan: &Plan, input: &Input) -> String {
-    let node = input.operator.and_then(|i| plan.operators.get(i)).map_or(&plan.source.name, |o| &o.name);
-    match &input.output {
-        Some(output) => format!("{node}.{output}"),
-        None => node.clone(),
-    }
 }
 
 fn source_words(kind: &SourceKind) -> String {

@@ -11,7 +11,9 @@ use serde::{Deserialize, Deserializer};
 use weir_core::{Delivery, KeySpec, Secret, Start, Until};
 
 use crate::error::Error;
+use crate::inputs::InputsSpec;
 use crate::lines::{FormatSpec, LinesSpec};
+use crate::places::Places;
 use crate::restart::RestartSpec;
 use crate::units::{Size, Span, optional_text};
 
@@ -48,6 +50,9 @@ pub struct Spec {
     /// How the job recovers from failures that may pass.
     #[serde(default)]
     pub restart: RestartSpec,
+    /// Which line each key stands in; nothing where flags stand alone.
+    #[serde(skip)]
+    pub places: Places,
 }
 
 /// Defaults for all Kafka sources and sinks.
@@ -156,9 +161,10 @@ pub struct WatermarkSpec {
 pub struct OperatorSpec {
     /// Path of the plugin.
     pub plugin: PathBuf,
-    /// Names of what it reads: a source, an operator, or `operator.side-output`.
+    /// Names of what it reads: a source, an operator, or `operator.side-output`. A plugin with one input reads them all;
+    /// one with several takes one for each, in its order, or a table: `inputs = { left = "a", right = ["b", "c"] }`.
     #[serde(default)]
-    pub inputs: Vec<String>,
+    pub inputs: InputsSpec,
     /// What its state is keyed by: `key` or `header:NAME`. Default: key.
     #[serde(default)]
     pub key: Option<Key>,
@@ -206,7 +212,7 @@ pub struct LimitsSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SinkSpec {
-    /// Names of what it takes: a source, an operator, or `operator.side-output`.
+    /// Names of what it takes, one or several: a source, an operator, or `operator.side-output`.
     #[serde(default)]
     pub inputs: Vec<String>,
     /// A Kafka topic.
@@ -279,6 +285,7 @@ impl Spec {
             epochs: EpochsSpec::default(),
             state: StateSpec::default(),
             restart: RestartSpec::default(),
+            places: Places::default(),
         }
     }
 

@@ -15,7 +15,10 @@ pub mod key_groups;
 pub mod layout;
 /// Nodes in the order in which records pass them.
 pub mod order;
+/// A layout by names.
+pub mod shown;
 
 pub use graph::{Edge, Error, Graph, Kind, Node, NodeId, OperatorNode, Port, Ship};
 pub use key_groups::key_groups;
 pub use layout::{Exchange, Join, Layout, Route, Stage, Task, layout};
+pub use shown::{Shown, ShownEdge, ShownTask};

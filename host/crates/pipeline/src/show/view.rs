@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use weir_core::{Delivery, KeySpec, OnError};
+use weir_core::{Delivery, OnError};
+use weir_plan::{Graph, Shown, key_groups, layout};
 
-use super::{edge_into, input_words, sink_words, source_words};
-use crate::plan::{ApiPlan, OperatorPlan, Plan, SourceKind, StateDir};
+use super::{sink_words, source_words};
+use crate::plan::{ApiPlan, Input, OperatorPlan, Plan, SourceKind, SourcePlan, StateDir};
 
 /// A plan, to be serialised.
 #[derive(Debug, Serialize)]
@@ -22,9 +23,12 @@ pub struct PlanView<'a> {
     restart: String,
     /// `None`: off.
     api: Option<String>,
-    source: SourceView<'a>,
+    sources: Vec<SourceView<'a>>,
     operators: Vec<OperatorView<'a>>,
     sinks: Vec<SinkView<'a>>,
+    /// Which threads there are, and how records get from node to node.
+    #[serde(flatten)]
+    shown: Shown,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,8 +60,7 @@ struct SourceView<'a> {
 struct OperatorView<'a> {
     name: &'a str,
     plugin: String,
-    input: String,
-    edge: &'static str,
+    inputs: Vec<String>,
     key: String,
     parallelism: u16,
     /// First and last of each task.
@@ -76,16 +79,16 @@ struct LimitsView {
 #[derive(Debug, Serialize)]
 struct SinkView<'a> {
     name: &'a str,
-    input: String,
+    inputs: Vec<String>,
     writes: String,
 }
 
 impl<'a> PlanView<'a> {
-    /// What `plan` says.
-    pub fn of(plan: &'a Plan) -> Self {
+    /// What `plan` says; `graph` is its own.
+    pub fn of(plan: &'a Plan, graph: &Graph) -> Self {
         let sinks = plan.sinks.iter().map(|sink| SinkView {
             name: &sink.name,
-            input: input_words(plan, &sink.input),
+            inputs: words(&sink.inputs),
             writes: sink_words(&sink.kind),
         });
         Self {
@@ -103,9 +106,10 @@ impl<'a> PlanView<'a> {
                 ApiPlan::Off => None,
                 ApiPlan::Listen { host, port, .. } => Some(format!("{host}:{port}")),
             },
-            source: source(plan),
-            operators: plan.operators.iter().enumerate().map(|(index, o)| operator(plan, index, o)).collect(),
+            sources: plan.sources.iter().map(source).collect(),
+            operators: plan.operators.iter().map(operator).collect(),
             sinks: sinks.collect(),
+            shown: Shown::of(graph, &layout(graph)),
         }
     }
 }
@@ -119,8 +123,7 @@ fn state(plan: &Plan) -> StateView {
 }
 
 /// Start, end and pace are Kafka's alone.
-fn source(plan: &Plan) -> SourceView<'_> {
-    let source = &plan.source;
+fn source(source: &SourcePlan) -> SourceView<'_> {
     let is_kafka = matches!(source.kind, SourceKind::Kafka { .. });
     SourceView {
         name: &source.name,
@@ -133,18 +136,18 @@ fn source(plan: &Plan) -> SourceView<'_> {
     }
 }
 
-fn operator<'a>(plan: &Plan, index: usize, operator: &'a OperatorPlan) -> OperatorView<'a> {
+fn words(inputs: &[Input]) -> Vec<String> {
+    inputs.iter().map(ToString::to_string).collect()
+}
+
+fn operator(operator: &OperatorPlan) -> OperatorView<'_> {
     OperatorView {
         name: &operator.name,
         plugin: operator.plugin.display().to_string(),
-        input: input_words(plan, &operator.input),
-        edge: edge_into(plan, index).words(),
-        key: match &operator.key {
-            KeySpec::Key => "key".to_owned(),
-            KeySpec::Header(name) => format!("header:{name}"),
-        },
+        inputs: words(&operator.inputs),
+        key: operator.key.to_string(),
         parallelism: operator.parallelism.get(),
-        key_groups: operator.key_groups().collect(),
+        key_groups: key_groups(operator.parallelism.get()).collect(),
         on_error: match operator.on_error {
             OnError::Fail => "fail",
             OnError::Skip => "skip",

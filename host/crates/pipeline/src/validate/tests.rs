@@ -1,8 +1,14 @@
 //! What is refused, message by message, and what the defaults are.
 
-use super::*;
-use crate::{read, show};
-use weir_core::Delivery;
+use std::path::Path;
+use std::time::Duration;
+
+use weir_core::ports::PluginDescription;
+use weir_core::{Delivery, KeySpec, OnError, Start};
+
+use super::validate;
+use crate::plan::{ApiPlan, Input, Limits, Plan, SourceKind, StateDir, Topics};
+use crate::{Mistakes, graph, read, show};
 
 /// A file that is right; the tests change one thing at a time.
 const GOOD: &str = r#"
@@ -21,7 +27,7 @@ inputs = ["count"]
 kafka = { topic = "counts" }
 "#;
 
-fn plan(text: &str) -> Result<Plan, Error> {
+fn plan(text: &str) -> Result<Plan, Mistakes> {
     validate(&read(text)?)
 }
 
@@ -39,13 +45,13 @@ fn defaults_are_as_documented() {
     assert_eq!(plan.state.memory_bytes, 128 << 20);
     assert_eq!(plan.epochs.interval, Duration::from_millis(100));
     assert_eq!(plan.epochs.transaction_timeout, Duration::from_secs(15));
-    assert_eq!(plan.source.start, Start::Earliest);
-    assert_eq!(plan.source.discovery_interval, Duration::from_secs(30));
+    assert_eq!(plan.sources[0].start, Start::Earliest);
+    assert_eq!(plan.sources[0].discovery_interval, Duration::from_secs(30));
     assert_eq!(plan.api, ApiPlan::Listen { host: "127.0.0.1".into(), port: 7070, explicit: false });
     let count = plan.operators.first().unwrap();
     assert_eq!((count.on_error, &count.key), (OnError::Fail, &KeySpec::Key));
     assert_eq!(count.limits, Limits { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1) });
-    assert!(!plan.create_topics && !plan.source.is_bounded());
+    assert!(!plan.create_topics && !plan.is_bounded());
 }
 
 #[test]
@@ -95,19 +101,19 @@ fn every_setting_of_the_contract_is_read() {
     let plan = validate(&spec).unwrap();
     let [a, b] = plan.operators.as_slice() else { panic!("two operators") };
     assert_eq!((a.name.as_str(), b.name.as_str()), ("a", "b"), "in order of the chain");
-    assert_eq!(b.input, Input { operator: Some(0), output: Some("late".into()) });
-    assert_eq!(a.input, Input { operator: None, output: None });
+    assert_eq!(b.inputs, [Input { node: "a".into(), output: Some("late".into()), port: None }]);
+    assert_eq!(a.inputs, [Input { node: "clicks".into(), output: None, port: None }]);
     assert_eq!(a.config, serde_json::json!({"min": 5, "at": "2024-01-01", "list": [1.5, true]}));
     assert_eq!((a.plugin.to_str(), b.plugin.to_str()), (Some("/p/a.wasm"), Some("/etc/weir/b.wasm")));
     assert_eq!(a.key, KeySpec::Header("user".into()));
-    let SourceKind::Kafka { properties, topics } = &plan.source.kind else { panic!("kafka") };
+    let SourceKind::Kafka { properties, topics } = &plan.sources[0].kind else { panic!("kafka") };
     assert_eq!(*topics, Topics::Pattern("^clicks-.*".into()));
     let all = [("fetch.min.bytes", "7"), ("linger.ms", "5"), ("security.protocol", "ssl")];
     assert!(properties.iter().map(|(k, v)| (k.as_str(), v.expose())).eq(all), "{properties:?}");
-    let inputs: Vec<_> = plan.sinks.iter().map(|s| (s.name.as_str(), s.input.operator)).collect();
-    assert_eq!(inputs, [("one", Some(1)), ("two", Some(0))]);
+    let inputs: Vec<_> = plan.sinks.iter().map(|s| (s.name.as_str(), s.inputs[0].to_string())).collect();
+    assert_eq!(inputs, [("one", "b".to_owned()), ("two", "a".to_owned())]);
     assert_eq!(plan.delivery, Delivery::AtLeastOnce);
-    assert!(plan.source.is_bounded() && plan.create_topics && plan.api == ApiPlan::Off);
+    assert!(plan.is_bounded() && plan.create_topics && plan.api == ApiPlan::Off);
 }
 
 /// Checks that each text is refused with the words beside it.
@@ -134,9 +140,10 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed("[\"clicks\"]", "[\"click\"]"), "no source or operator named \"click\"; did you mean \"clicks\"?"),
         (changed("[\"clicks\"]", "[]"), "operators.count.inputs is missing"),
         (changed("[\"clicks\"]", "[\"clicks.late\"]"), "a source has no side outputs"),
-        (changed("[\"clicks\"]", "[\"count\"]"), "operators.count: its inputs lead round in a circle"),
-        (changed("[\"clicks\"]", "[\"clicks\", \"count\"]"), "a second input (count) does not run yet"),
-        (changed("[\"count\"]", "[\"clicks\"]"), "reads the source beside operators does not run yet"),
+        (changed("[\"clicks\"]", "[\"counts\"]"), "\"counts\" is a sink, and nothing comes out of it"),
+        (changed("[\"clicks\"]", "[\"count\"]"), "records would go round in a circle: count -> count"),
+        (changed("[\"clicks\"]", "[\"count\"]"), "line 6: sources.clicks: nothing reads it"),
+        (changed("[\"count\"]", "[\"clicks\"]"), "line 8: operators.count: nothing reads its output"),
         (changed(kafka_in, ""), "sources.clicks is missing; give it one of kafka, file, generate, stdin"),
         (changed(kafka_in, "kafka = {}"), "sources.clicks.kafka is missing; give it one of topic, topics, pattern"),
         (changed(kafka_in, "kafka = { topics = [] }"), "name at least one topic"),
@@ -194,12 +201,8 @@ fn what_is_wrong_with_anything_else_is_said() {
         (more("[epochs]\ninterval = \"100\""), "\"100\" is not a duration"),
         (more("[epochs]\ninterval = \"1ms\"\ntransaction-timeout = \"500ms\""), "at least 1s"),
         (more("[state]\nmemory = \"1MiB\""), "at least 8MiB"),
-        (more("[sources.b]\nstdin = {}"), "a second source (clicks) does not run yet"),
+        (more("[sources.b]\nstdin = {}"), "line 16: sources.b: nothing reads it"),
         (more("[sources.count]\nstdin = {}"), "operators.count conflicts with sources.count"),
-        (
-            more("[operators.b]\nplugin = \"b\"\ninputs = [\"clicks\"]"),
-            "a branch (clicks is read by the operators b, count)",
-        ),
         (more("[operators.b]\nplugin = \"b\"\ninputs = [\"count\"]"), "operators.b: nothing reads its output"),
         (more("[operators.\"a.b\"]\nplugin = \"b\"\ninputs = [\"count\"]"), "a name has the characters"),
         (more("[sinks.x]\ninputs = [\"count\"]\nkafka = { topic = \"x\", properties.a = 1 }"), "share one producer"),
@@ -262,7 +265,17 @@ fn state_is_kept_where_it_can_be_used_again() {
 #[test]
 fn a_plan_can_be_read() {
     let plan = plan(GOOD).unwrap();
-    let text = show::text(&plan);
+    let count = PluginDescription {
+        name: "count".into(),
+        version: "1".into(),
+        inputs: vec![],
+        outputs: vec![],
+        tables: vec![],
+        origin: false,
+        routes: false,
+    };
+    let graph = graph(&plan, &[&count]).unwrap();
+    let text = show::text(&plan, &graph);
     for line in [
         "job orders (exactly-once)",
         "  state     .weir/orders, 128.0 MiB of memory",
@@ -271,11 +284,98 @@ fn a_plan_can_be_read() {
         "  input     clicks (exchange by key group)",
         "  tasks     2 (key groups 0-511, 512-1023)",
         "sink counts: kafka counts",
+        "  weir-count-0 .. weir-count-1: count",
     ] {
         assert!(text.lines().any(|l| l == line), "{line:?} in\n{text}");
     }
-    let dot = show::dot(&plan);
-    for line in ["\"clicks\" -> \"count/1\" [label=\"exchange by key group\"];", "\"count/0\" -> \"counts\";"] {
+    let dot = show::dot(&plan, &graph);
+    for line in [
+        "\"clicks\" -> \"count/1\" [label=\"exchange by key group\"];",
+        "\"count/0\" -> \"counts\" [label=\"gather\"];",
+    ] {
         assert!(dot.lines().any(|l| l.trim() == line), "{line:?} in\n{dot}");
     }
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_line() {
+    let text = r#"version = 1
+job = "Bad"
+delivery = "exactly-once"
+[kafka]
+brokers = "b:1"
+[sources.a]
+kafka = { topic = "t" }
+[sources.b]
+kafka = { topics = ["u", "t"] }
+[sources.idle]
+generate = { name = "click" }
+[operators.one]
+plugin = ""
+inputs = ["two", "clicks"]
+parallelism = 2000
+limits = { memory = 0, call-deadline = "0s" }
+[operators.two]
+plugin = "p.wasm"
+inputs = ["one", "onee", "out"]
+[operators.a]
+plugin = "p.wasm"
+[sinks.out]
+inputs = ["one", "b"]
+kafka = { topic = "t" }
+[epochs]
+interval = "0s"
+[state]
+memory = "1MiB"
+"#;
+    let said = plan(text).unwrap_err().to_string();
+    let wanted = [
+        "19 mistakes",
+        "line 2: job (--job): job name \"Bad\" is not of the form",
+        "line 6: sources.a: nothing reads it",
+        "line 8: sources.b conflicts with sources.a: both read the topic \"t\"",
+        "line 10: sources.idle: nothing reads it",
+        "line 11: sources.idle.generate: no generator is named \"click\"; did you mean \"clicks\"?",
+        "line 13: operators.one.plugin",
+        "line 14: operators.one.inputs: there is no source or operator named \"clicks\"",
+        "line 14: operators.one.inputs: records would go round in a circle: one -> two -> one",
+        "line 15: operators.one.parallelism (--parallelism): 2000 tasks",
+        "line 16: operators.one.limits.call-deadline (--call-deadline): it must be longer",
+        "line 16: operators.one.limits.memory (--memory-limit): a plugin needs some memory",
+        "line 19: operators.two.inputs: \"out\" is a sink",
+        "line 19: operators.two.inputs: there is no source or operator named \"onee\"; did you mean \"one\"?",
+        "line 20: operators.a conflicts with sources.a",
+        "line 20: operators.a.inputs is missing",
+        "line 22: sinks.out conflicts with sources.a: the job would read its own output",
+        "line 22: sinks.out conflicts with sources.b: the job would read its own output",
+        "line 26: epochs.interval (--epoch-interval): an epoch lasts at least 1ms",
+        "line 28: state.memory (--state-memory): caches and overlays need at least 8MiB",
+    ];
+    for wanted in wanted {
+        assert!(said.lines().any(|line| line.starts_with(wanted)), "{wanted}\nis not in\n{said}");
+    }
+    let lines: Vec<usize> =
+        said.lines().filter_map(|l| l.strip_prefix("line ")?.split_once(':')?.0.parse().ok()).collect();
+    assert!(lines.is_sorted(), "in the order of the file: {said}");
+    assert_eq!(said.lines().count(), wanted.len(), "{said}");
+}
+
+#[test]
+fn kafka_sources_do_not_share_a_topic() {
+    let two = |one: &str, other: &str| {
+        let text = format!(
+            "version = 1\n[kafka]\nbrokers = \"b:1\"\n[sources.a]\nkafka = {{ {one} }}\n[sources.b]\nkafka = {{ {other} }}\n\
+             [sinks.o]\ninputs = [\"a\", \"b\"]\nstdout = {{}}"
+        );
+        plan(&text).map(|plan| plan.sources.len()).map_err(|mistakes| mistakes.to_string())
+    };
+    let shared = "line 6: sources.b conflicts with sources.a: both read the topic \"t\", and a job has one position in \
+                  each of its partitions; keep one of the two, and name it in the inputs of everything that reads it";
+    let topic = |name: &str| format!("topic = \"{name}\"");
+    assert_eq!(two(&topic("t"), &topic("t")), Err(shared.to_owned()));
+    assert_eq!(two("pattern = \"t.*\"", &topic("t")), Err(shared.to_owned()));
+    assert_eq!(two(&topic("t"), "pattern = \"t\""), Err(shared.to_owned()));
+    assert!(two("pattern = \"t.*\"", "pattern = \"t.*\"").unwrap_err().contains("both read the topics of the pattern"));
+    assert_eq!(two("pattern = \"t\"", &topic("tt")), Ok(2));
+    assert_eq!(two(&topic("t"), &topic("u")), Ok(2));
 }

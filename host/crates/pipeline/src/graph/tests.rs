@@ -1,0 +1,98 @@
+//! What plugins have against a pipeline, all of it at once and each with its place.
+
+use super::*;
+use crate::{read, validate};
+
+/// Two sources, an operator with side outputs, one with two inputs.
+const TEXT: &str = r#"version = 1
+job = "t"
+[sources.a]
+stdin = {}
+[sources.b]
+file = { path = "b" }
+[operators.words]
+plugin = "words.wasm"
+inputs = ["a", "b"]
+[operators.join]
+plugin = "join.wasm"
+inputs = { left = "words", right = ["words.bad", "b"] }
+parallelism = 2
+key = "header:user"
+[sinks.good]
+inputs = ["join", "words.bad"]
+stdout = {}
+"#;
+
+fn described(inputs: &[&str], outputs: &[&str]) -> PluginDescription {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    PluginDescription {
+        name: "p".into(),
+        version: "1".into(),
+        inputs: names(inputs),
+        outputs: names(outputs),
+        tables: vec![],
+        origin: false,
+        routes: false,
+    }
+}
+
+/// The graph of `text`; `join` and `words` are what the plugins say.
+fn made(text: &str, join: &PluginDescription, words: &PluginDescription) -> Result<Graph, Mistakes> {
+    let plan = validate(&read(text).unwrap()).unwrap();
+    let names: Vec<&str> = plan.operators.iter().map(|operator| operator.name.as_str()).collect();
+    assert_eq!(names, ["words", "join"]);
+    graph(&plan, &[words, join])
+}
+
+#[test]
+fn names_become_numbers() {
+    let (join, words) = (described(&["left", "right"], &[]), described(&[], &["good", "bad"]));
+    let graph = made(TEXT, &join, &words).unwrap();
+    let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "words", "join", "good"]);
+    let edges: Vec<_> = graph.edges().iter().map(|edge| (edge.from.to_string(), edge.to.to_string())).collect();
+    let wanted = [
+        ("0.0", "2.0"),
+        ("1.0", "2.0"),
+        ("2.0", "3.0"),
+        ("2.1", "3.1"),
+        ("1.0", "3.1"),
+        ("3.0", "4.0"),
+        ("2.1", "4.0"),
+    ];
+    assert_eq!(edges, wanted.map(|(from, to)| (from.to_owned(), to.to_owned())));
+    assert_eq!(graph.edges()[2].ship, Ship::ByKey("header:user".parse().unwrap()));
+    assert_eq!(graph.edges()[5].ship, Ship::Forward);
+}
+
+#[test]
+fn what_does_not_fit_is_said_of_all_nodes_at_once() {
+    let (join, words) = (described(&["left", "wright", "third"], &[]), described(&["a", "b", "c"], &["good", "bat"]));
+    let said = made(TEXT, &join, &words).unwrap_err().to_string();
+    let wanted = "4 mistakes\n\
+        line 9: operators.words.inputs: its plugin has 3 inputs (a, b, c), and 2 are named here; name one for each, in \
+        this order, or which reads what: inputs = { a = .., b = .., c = .. }\n\
+        line 12: operators.join.inputs.right: its plugin has no input named \"right\"; it has \"left\", \"wright\", \
+        \"third\"; did you mean \"wright\"?\n\
+        line 12: operators.join.inputs: operator \"words\" has no output named \"bad\"; its plugin has the outputs \
+        \"good\", \"bat\"; did you mean \"bat\"?\n\
+        line 16: sinks.good.inputs (--to): operator \"words\" has no output named \"bad\"; its plugin has the outputs \
+        \"good\", \"bat\"; did you mean \"bat\"?";
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn every_input_is_read_and_none_twice() {
+    let words = described(&[], &["good", "bad"]);
+    let check = |text: &str, join: &PluginDescription, wanted: &str| {
+        let said = made(text, join, &words).unwrap_err().to_string();
+        assert!(said.contains(wanted), "{said}\n  should say: {wanted}");
+    };
+    let three = described(&["left", "right", "third"], &[]);
+    check(TEXT, &three, "line 12: operators.join.inputs: nothing comes into the input \"third\" of its plugin");
+    check(TEXT, &described(&[], &[]), "its plugin has one input, which has no name: write a list instead of \"left\"");
+    let twice = TEXT.replace("[\"a\", \"b\"]", "[\"a\", \"b\", \"a\"]");
+    check(&twice, &described(&["left", "right"], &[]), "line 9: operators.words.inputs: \"a\" is read twice");
+    let twice = TEXT.replace("right = [\"words.bad\", \"b\"]", "right = [\"words.bad\", \"b\", \"words.bad\"]");
+    check(&twice, &described(&["left", "right"], &[]), "\"words.bad\" is read twice");
+}

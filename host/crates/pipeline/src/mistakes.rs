@@ -1,0 +1,102 @@
+//! All that is wrong with a description: whoever corrects it wants to do so once.
+
+use std::fmt;
+
+use weir_core::{Fault, PortError};
+
+use crate::error::Error;
+use crate::places::Places;
+
+/// At least one mistake, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(Vec<Mistake>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mistake {
+    /// Where the file says it, or lacks it.
+    line: Option<usize>,
+    error: Error,
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Found(Vec<Error>);
+
+impl Found {
+    pub(crate) fn add(&mut self, error: Error) {
+        self.0.push(error);
+    }
+
+    /// What is right goes on; what is not is a mistake.
+    pub(crate) fn keep<T>(&mut self, outcome: Result<T, Error>) -> Option<T> {
+        outcome.map_err(|error| self.add(error)).ok()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All of them, in the order in which they were found.
+    pub(crate) fn all(&self) -> &[Error] {
+        &self.0
+    }
+
+    /// `value`, unless something is wrong.
+    pub(crate) fn or<T>(self, value: Option<T>, places: &Places) -> Result<T, Mistakes> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(Mistakes::new(self.0, places)),
+        }
+    }
+}
+
+impl Mistakes {
+    fn new(errors: Vec<Error>, places: &Places) -> Self {
+        let placed = errors.into_iter().map(|error| Mistake { line: places.line(error.place()), error });
+        let mut all: Vec<Mistake> = placed.collect();
+        all.sort_by_key(|mistake| mistake.line);
+        all.dedup();
+        Self(all)
+    }
+
+    /// Who must act: always whoever wrote the description.
+    pub fn fault(&self) -> Fault {
+        Fault::Config
+    }
+}
+
+impl From<Error> for Mistakes {
+    fn from(error: Error) -> Self {
+        Self(vec![Mistake { line: None, error }])
+    }
+}
+
+impl From<Mistakes> for PortError {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::new(mistakes.fault(), mistakes)
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [only] => only.fmt(f),
+            all => {
+                write!(f, "{} mistakes", all.len())?;
+                all.iter().try_for_each(|mistake| write!(f, "\n{mistake}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Mistakes {}

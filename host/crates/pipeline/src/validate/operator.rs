@@ -1,0 +1,65 @@
+//! One operator: its plugin, and how it is run.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use weir_core::key_group::KEY_GROUPS;
+use weir_core::{KeySpec, OnError};
+
+use super::{path, positive};
+use crate::error::Error;
+use crate::mistakes::Found;
+use crate::plan::{Input, Limits, OperatorPlan};
+use crate::spec::{OnErrorSpec, OperatorSpec};
+
+const CALL_DEADLINE: Duration = Duration::from_secs(1);
+const PLUGIN_MEMORY_BYTES: u64 = 64 << 20;
+
+/// `None` where something of it was found wrong.
+pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &mut Found) -> Option<OperatorPlan> {
+    let at = format!("operators.{name}");
+    let on_error = found.keep(on_error(&at, spec));
+    let parallelism = found.keep(parallelism(&at, spec));
+    let limits = limits(&at, spec, found);
+    let plugin = found.keep(path(&format!("{at}.plugin"), &spec.plugin));
+    Some(OperatorPlan {
+        name: name.to_owned(),
+        plugin: plugin?,
+        inputs,
+        key: spec.key.clone().map_or(KeySpec::Key, |key| key.0),
+        parallelism: parallelism?,
+        config: spec.config.clone().into(),
+        on_error: on_error?,
+        limits: limits?,
+    })
+}
+
+fn on_error(at: &str, spec: &OperatorSpec) -> Result<OnError, Error> {
+    match &spec.on_error {
+        None | Some(OnErrorSpec::Fail) => Ok(OnError::Fail),
+        Some(OnErrorSpec::Skip) => Ok(OnError::Skip),
+        Some(OnErrorSpec::DeadLetter(topic)) => {
+            Err(Error::not_yet(format!("{at}.on-error (--on-error) = dead-letter:{topic}"), "use fail or skip"))
+        }
+    }
+}
+
+fn parallelism(at: &str, spec: &OperatorSpec) -> Result<NonZeroU16, Error> {
+    let parallelism = spec.parallelism.unwrap_or(NonZeroU16::MIN);
+    if parallelism.get() > KEY_GROUPS {
+        let reason = format!("{parallelism} tasks are more than the {KEY_GROUPS} key groups there are");
+        return Err(Error::invalid(format!("{at}.parallelism (--parallelism)"), reason));
+    }
+    Ok(parallelism)
+}
+
+fn limits(at: &str, spec: &OperatorSpec, found: &mut Found) -> Option<Limits> {
+    let memory_bytes = spec.limits.memory.map_or(PLUGIN_MEMORY_BYTES, |size| size.0);
+    if memory_bytes == 0 {
+        let at = format!("{at}.limits.memory (--memory-limit)");
+        found.add(Error::invalid(at, "a plugin needs some memory, 64MiB by default"));
+    }
+    let call_deadline = spec.limits.call_deadline.map_or(CALL_DEADLINE, |span| span.0);
+    let call_deadline = positive(&format!("{at}.limits.call-deadline (--call-deadline)"), call_deadline);
+    Some(Limits { memory_bytes, call_deadline: found.keep(call_deadline)? })
+}

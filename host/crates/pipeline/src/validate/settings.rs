@@ -1,0 +1,87 @@
+//! What is said of the job as a whole: epochs, state, API.
+
+use std::path::Path;
+use std::time::Duration;
+
+use weir_core::JobName;
+
+use super::Nodes;
+use crate::error::Error;
+use crate::plan::{ApiPlan, EpochsPlan, SourceKind, StateDir};
+use crate::spec::Spec;
+
+const API: (&str, u16) = ("127.0.0.1", 7070);
+const EPOCH_INTERVAL: Duration = Duration::from_millis(100);
+const EPOCH_INTERVAL_MIN: Duration = Duration::from_millis(1);
+const STATE_MEMORY_BYTES: u64 = 128 << 20;
+/// Below this RocksDB alone does not fit.
+const STATE_MEMORY_BYTES_MIN: u64 = 8 << 20;
+const STATE_ROOT: &str = ".weir";
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+pub(super) fn epochs(spec: &Spec) -> Result<EpochsPlan, Error> {
+    let interval = spec.epochs.interval.map_or(EPOCH_INTERVAL, |span| span.0);
+    let timeout = spec.epochs.transaction_timeout.map_or(TRANSACTION_TIMEOUT, |span| span.0);
+    if interval < EPOCH_INTERVAL_MIN {
+        return Err(Error::invalid(
+            "epochs.interval (--epoch-interval)",
+            "an epoch lasts at least 1ms, 100ms by default",
+        ));
+    }
+    if timeout < TRANSACTION_TIMEOUT_MIN || timeout.as_millis() > i32::MAX as u128 {
+        return Err(Error::invalid(
+            "epochs.transaction-timeout (--transaction-timeout)",
+            "Kafka wants at least 1s and at most 24 days",
+        ));
+    }
+    if interval > timeout / 3 {
+        let [interval, timeout, most] = [interval, timeout, timeout / 3].map(crate::units::Span);
+        let reason = format!("the broker could abort what is not committed in time; an interval may be {most} at most");
+        let (one, other) = (
+            format!("epochs.interval (--epoch-interval) = {interval}"),
+            format!("epochs.transaction-timeout (--transaction-timeout) = {timeout}"),
+        );
+        return Err(Error::conflict(one, other, reason));
+    }
+    Ok(EpochsPlan { interval, transaction_timeout: timeout })
+}
+
+pub(super) fn state_memory(spec: &Spec) -> Result<u64, Error> {
+    match spec.state.memory.map_or(STATE_MEMORY_BYTES, |size| size.0) {
+        ..STATE_MEMORY_BYTES_MIN => {
+            let reason = "caches and overlays need at least 8MiB, 128MiB by default";
+            Err(Error::invalid("state.memory (--state-memory)", reason))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+pub(super) fn state_dir(spec: &Spec, job: &JobName, nodes: &Nodes) -> StateDir {
+    let given = spec.state.dir.clone();
+    let from_stdin = nodes.sources.iter().any(|source| matches!(source.kind, SourceKind::Stdin { .. }));
+    if from_stdin || (given.is_none() && spec.job.is_none() && !nodes.has_kafka()) {
+        // What came from stdin cannot come again: state that outlived the process would belong to nothing.
+        StateDir::Temporary { under: given }
+    } else {
+        StateDir::Kept(given.unwrap_or_else(|| Path::new(STATE_ROOT).join(job.as_str())))
+    }
+}
+
+pub(super) fn api(address: Option<&str>) -> Result<ApiPlan, Error> {
+    let Some(address) = address else {
+        let (host, port) = API;
+        return Ok(ApiPlan::Listen { host: host.to_owned(), port, explicit: false });
+    };
+    if address == "off" {
+        return Ok(ApiPlan::Off);
+    }
+    let parsed = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match parsed {
+        Some((host, port)) if !host.is_empty() => Ok(ApiPlan::Listen { host: host.to_owned(), port, explicit: true }),
+        _ => Err(Error::invalid(
+            "api (--api)",
+            format!("{address:?} is neither HOST:PORT, as in 127.0.0.1:7070, nor off"),
+        )),
+    }
+}

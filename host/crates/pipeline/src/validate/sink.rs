@@ -1,0 +1,41 @@
+//! One sink: what it writes.
+
+use super::{exactly_one, path};
+use crate::address::topic_name;
+use crate::cluster::Clusters;
+use crate::error::Error;
+use crate::mistakes::Found;
+use crate::plan::{Input, SinkKind, SinkPlan, TopicCreation};
+use crate::spec::SinkSpec;
+
+/// `None` where something of it was found wrong.
+pub(super) fn plan(
+    name: &str,
+    spec: &SinkSpec,
+    inputs: Vec<Input>,
+    clusters: &mut Clusters<'_>,
+    found: &mut Found,
+) -> Option<SinkPlan> {
+    let kind = found.keep(kind(&format!("sinks.{name}"), spec, clusters))?;
+    let creation = spec.kafka.as_ref().map(|kafka| TopicCreation {
+        partitions: kafka.partitions,
+        replication: kafka.replication,
+        config: kafka.config.0.clone(),
+    });
+    Some(SinkPlan { name: name.to_owned(), inputs, kind, creation: creation.unwrap_or_default() })
+}
+
+fn kind(at: &str, spec: &SinkSpec, clusters: &mut Clusters<'_>) -> Result<SinkKind, Error> {
+    let kinds = [("kafka", spec.kafka.is_some()), ("file", spec.file.is_some()), ("stdout", spec.stdout.is_some())];
+    exactly_one(at, &kinds)?;
+    Ok(if let Some(kafka) = &spec.kafka {
+        clusters.join_sink(at, kafka.brokers.as_deref(), &kafka.properties)?;
+        let topic = topic_name(&kafka.topic, &kafka.topic);
+        let topic = topic.map_err(|error| Error::invalid(format!("{at}.kafka.topic"), error.to_string()))?;
+        SinkKind::Kafka { topic }
+    } else if let Some(file) = &spec.file {
+        SinkKind::File { path: path(&format!("{at}.file.path"), &file.path)?, format: file.lines().plan(at)? }
+    } else {
+        SinkKind::Stdout { format: spec.stdout.clone().unwrap_or_default().plan(at)? }
+    })
+}

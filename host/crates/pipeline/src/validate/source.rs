@@ -1,0 +1,139 @@
+//! One source: what it reads, and how.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use weir_core::{Start, Until};
+
+use super::{exactly_one, path, positive};
+use crate::address::{GENERATED_BYTES_TOO_MANY, topic_name};
+use crate::cluster::Clusters;
+use crate::error::{Error, closest};
+use crate::mistakes::Found;
+use crate::plan::{GeneratePlan, Generator, SourceKind, SourcePlan, Topics};
+use crate::spec::{GenerateSpec, KafkaSourceSpec, SourceSpec};
+
+const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
+const GENERATOR_KEYS: u64 = 1000;
+/// As much as a line may have.
+const GENERATED_BYTES_MAX: u32 = 64 << 20;
+
+/// `None` where something of it was found wrong.
+pub(super) fn plan(
+    name: &str,
+    spec: &SourceSpec,
+    clusters: &mut Clusters<'_>,
+    found: &mut Found,
+) -> Option<SourcePlan> {
+    let at = format!("sources.{name}");
+    let before = found.count();
+    if spec.watermark.is_some() {
+        found.add(Error::not_yet(format!("{at}.watermark: event time"), "leave it out"));
+    }
+    let kind = found.keep(kind(&at, spec, clusters));
+    if let Some(kind) = &kind {
+        check_kafka_only(&at, spec, kind, found);
+    }
+    let discovery_interval = found.keep(positive(
+        &format!("{at}.discovery-interval (--discovery-interval)"),
+        spec.discovery_interval.map_or(DISCOVERY_INTERVAL, |s| s.0),
+    ));
+    let plan = SourcePlan {
+        name: name.to_owned(),
+        kind: kind?,
+        start: spec.start.clone().unwrap_or_default(),
+        until: spec.until.clone(),
+        max_rate: spec.max_rate,
+        discovery_interval: discovery_interval?,
+    };
+    (found.count() == before).then_some(plan)
+}
+
+fn kind(at: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>) -> Result<SourceKind, Error> {
+    let kinds = [
+        ("kafka", spec.kafka.is_some()),
+        ("file", spec.file.is_some()),
+        ("generate", spec.generate.is_some()),
+        ("stdin", spec.stdin.is_some()),
+    ];
+    exactly_one(at, &kinds)?;
+    Ok(if let Some(kafka) = &spec.kafka {
+        let properties = clusters.join(at, kafka.brokers.as_deref(), &kafka.properties)?;
+        SourceKind::Kafka { topics: topics(at, kafka)?, properties }
+    } else if let Some(file) = &spec.file {
+        SourceKind::File { path: path(&format!("{at}.file.path"), &file.path)?, format: file.lines().plan(at)? }
+    } else if let Some(generate) = &spec.generate {
+        SourceKind::Generate(generate_plan(at, generate)?)
+    } else {
+        SourceKind::Stdin { format: spec.stdin.clone().unwrap_or_default().plan(at)? }
+    })
+}
+
+/// Settings that only a Kafka source has.
+fn check_kafka_only(at: &str, spec: &SourceSpec, kind: &SourceKind, found: &mut Found) {
+    let (what, ends) = match kind {
+        SourceKind::Kafka { .. } => return,
+        SourceKind::Stdin { .. } => ("stdin", "it is read to its end"),
+        SourceKind::File { .. } => ("a file", "it is read to the end that it has at the first start"),
+        SourceKind::Generate(_) => ("a generator", "give it count=N"),
+    };
+    let mut refuse =
+        |key: &str, reason: &str| found.add(Error::conflict(format!("{at}.{key} (--{key})"), what, reason));
+    if spec.start.as_ref().is_some_and(|start| *start != Start::Earliest) {
+        refuse("start", "it is always read from its beginning; only Kafka topics have other starts");
+    }
+    // "To the end it has now" is what a file and stdin do anyway.
+    let generated = matches!(kind, SourceKind::Generate(_));
+    if spec.until.as_ref().is_some_and(|until| generated || *until != Until::Latest) {
+        refuse("until", ends);
+    }
+    if spec.max_rate.is_some() {
+        let cure = if generated { "give it rate=N" } else { "only Kafka sources have a rate" };
+        refuse("max-rate", cure);
+    }
+    if spec.discovery_interval.is_some() {
+        refuse("discovery-interval", "there are no partitions to discover");
+    }
+}
+
+fn topics(at: &str, kafka: &KafkaSourceSpec) -> Result<Topics, Error> {
+    let kinds =
+        [("topic", kafka.topic.is_some()), ("topics", kafka.topics.is_some()), ("pattern", kafka.pattern.is_some())];
+    exactly_one(&format!("{at}.kafka"), &kinds)?;
+    if let Some(pattern) = &kafka.pattern {
+        let at = format!("{at}.kafka.pattern");
+        regex::Regex::new(pattern).map_err(|error| Error::invalid(at, format!("not a regular expression: {error}")))?;
+        return Ok(Topics::Pattern(pattern.clone()));
+    }
+    let mut names = kafka.topics.clone().unwrap_or_default();
+    names.extend(kafka.topic.clone());
+    if names.is_empty() {
+        return Err(Error::missing(format!("{at}.kafka.topics"), "name at least one topic"));
+    }
+    for (index, name) in names.iter().enumerate() {
+        topic_name(name, name).map_err(|error| Error::invalid(format!("{at}.kafka.topics"), error.to_string()))?;
+        if names.iter().skip(index + 1).any(|other| other == name) {
+            return Err(Error::invalid(format!("{at}.kafka.topics"), format!("{name:?} is named twice")));
+        }
+    }
+    Ok(Topics::Named(names))
+}
+
+fn generate_plan(at: &str, spec: &GenerateSpec) -> Result<GeneratePlan, Error> {
+    let Some((_, generator)) = Generator::ALL.into_iter().find(|(name, _)| *name == spec.name) else {
+        let close = closest(&spec.name, Generator::ALL.map(|(name, _)| name));
+        let known = Generator::ALL.map(|(name, _)| name).join(", ");
+        let cure = close.map_or_else(|| format!("known are {known}"), |close| format!("did you mean {close:?}?"));
+        return Err(Error::invalid(format!("{at}.generate"), format!("no generator is named {:?}; {cure}", spec.name)));
+    };
+    let default = NonZeroU64::new(GENERATOR_KEYS).expect("the default is not zero");
+    let keys = spec.keys.unwrap_or(default);
+    let at = format!("{at}.generate");
+    if spec.bytes.is_some_and(|bytes| bytes > GENERATED_BYTES_MAX) {
+        return Err(Error::invalid(at, GENERATED_BYTES_TOO_MANY));
+    }
+    if spec.count.is_some_and(|count| i64::try_from(count).is_err()) {
+        return Err(Error::invalid(at, "count is at most 9223372036854775807, the last offset there is"));
+    }
+    Ok(GeneratePlan { generator, rate: spec.rate, keys, count: spec.count, bytes: spec.bytes })
+}
