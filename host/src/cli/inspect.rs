@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Map, Value};
 use weir_core::text::printable_json;
 use weir_core::{Fault, PortError};
 
@@ -33,8 +33,9 @@ pub(super) struct Args {
     /// Print what is known as JSON
     #[arg(long)]
     json: bool,
-    /// Print the keyed state instead: one line of JSON per value, {"operator", "table", "key", "value"}; a value is what
-    /// its table's schema says, else, like a key, a text, or {"base64"} where it is no UTF-8
+    /// Print the keyed state instead: one line of JSON per value, {"operator", "table", "key", "value"}, of a list also
+    /// its "index", of a map its "entry"; a value is what its table's schema says, else, like a key, a text, or {"base64"}
+    /// where it is no UTF-8
     #[arg(long, conflicts_with = "json")]
     entries: bool,
 }
@@ -80,10 +81,12 @@ fn plugin(args: &Args) -> Result<ExitCode> {
 fn entries(args: &Args) -> Result<ExitCode> {
     let mut stdout = BufWriter::new(super::stdout()?);
     directory::entries(&args.what, args.cluster.brokers()?.as_ref(), |entry| {
-        let NamedEntry { operator, table, schema, key, value } = entry;
-        let line =
-            json!({"operator": operator, "table": table, "key": typed::any(key), "value": typed::value(schema, value)});
-        let line = line.to_string();
+        let NamedEntry { operator, table, schema, kind, key, entry, value } = entry;
+        let facts = [("operator", operator.into()), ("table", table.into()), ("key", typed::any(key))];
+        let which = entry.and_then(|entry| typed::entry(kind, schema, entry));
+        let facts = facts.into_iter().chain(which).chain([("value", typed::value(schema, value))]);
+        let line: Map<String, Value> = facts.map(|(name, fact)| (name.to_owned(), fact)).collect();
+        let line = Value::from(line).to_string();
         Ok(writeln!(stdout, "{}", printable_json(&line)).map_err(super::stdout_failed)?)
     })?;
     stdout.flush().map_err(super::stdout_failed)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use weir_checkpoint::inherit::Numbered;
 use weir_checkpoint::{Manifest, Marker, OperatorEntry, Start, TableEntry, survey};
-use weir_core::ports::{Committed, LogRecord};
+use weir_core::ports::{Committed, LogRecord, TableKind};
 use weir_core::{Digest, Fault, OperatorId, PortError, TableId};
 use weir_state::{LogView, Snapshot, StateEntry, StateView, StoreView};
 
@@ -129,8 +129,12 @@ pub struct NamedEntry<'a> {
     pub table: &'a str,
     /// What its values are, in the plugin's own words.
     pub schema: &'a str,
+    /// What the table holds for each key.
+    pub kind: TableKind,
     /// As the user wrote it.
     pub key: &'a [u8],
+    /// Which of the values under that key, in a list or a map.
+    pub entry: Option<&'a [u8]>,
     /// As the plugin wrote it.
     pub value: &'a [u8],
 }
@@ -144,9 +148,11 @@ pub fn entries(
 ) -> Result<()> {
     let view = StateView::open(path).map_err(PortError::from)?;
     let Some((snapshot, operators)) = view.settled(|| snapshot(path, brokers))? else { return Ok(()) };
-    snapshot.each(|StateEntry { operator, table, key, value }| match named(&operators, operator, table)? {
-        Some((operator, TableEntry { name: table, schema, .. })) => {
-            show(NamedEntry { operator: &operator.name, table, schema, key, value })
+    snapshot.each(|stored: StateEntry<'_>| match named(&operators, stored.operator, stored.table)? {
+        Some((operator, TableEntry { name: table, schema, kind, .. })) => {
+            let (key, entry) = stored.key(*kind).map_err(PortError::from)?;
+            let (operator, kind, value) = (&operator.name, *kind, stored.value);
+            show(NamedEntry { operator, table, schema, kind, key, entry, value })
         }
         None => Ok(()),
     })

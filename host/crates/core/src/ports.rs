@@ -5,6 +5,8 @@
 //! the attempt ends. Calls may block, and a call into a Kafka client may block for ever: the engine calls them on
 //! threads that it watches and can abandon.
 
+/// The state as a call sees it.
+pub mod call_state;
 /// What a sink takes, record by record.
 pub mod limit;
 /// What runs a plugin (or native code) on a batch.
@@ -16,10 +18,13 @@ pub mod source;
 /// Keyed state of one shard, and the log of its epochs.
 pub mod state;
 
+pub use call_state::CallState;
 pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
     Call, CallError, Effects, Operator, OperatorFactory, PluginDescription, TableDescription, TableKind,
 };
 pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
 pub use source::{Poll, SourceConnector, SourceReader, SplitProgress, Unreadable, Verified};
-pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, LogRecord, StateBytes, StateStore};
+pub use state::{
+    Change, Delta, EpochLog, KeyRef, KeyedState, LogRecord, SCAN_BYTES_MAX, StateBytes, StateStore, Table,
+};

@@ -72,7 +72,7 @@ mod tests {
             (r#"{"name":" ","version":"1"}"#, "its name \" \" is empty"),
             (r#"{"name":"n","version":"1","outputs":["a","a"]}"#, "two outputs are named \"a\""),
             (r#"{"name":"n","version":"1","tables":[{"name":"","kind":"value"}]}"#, "one table has no name"),
-            (r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"map"}]}"#, "unknown variant `map`"),
+            (r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"heap"}]}"#, "unknown variant `heap`"),
             (r#"{"name":"n","version":"1","inputs":["\u001b[31m"]}"#, "input \"\\u{1b}[31m\" has control characters"),
         ] {
             let reason = parse(json).unwrap_err();

@@ -1,13 +1,13 @@
 //! HOT PATH. What a guest can call, and what the host keeps of a call until it has ended.
 
 use wasmtime::component::{Linker, WasmList, WasmStr};
-use wasmtime::{Engine, Result, StoreContextMut, format_err};
+use wasmtime::{Engine, Error, Result, StoreContextMut, format_err};
 use weir_core::Frame;
-use weir_core::ports::CallError;
+use weir_core::ports::{CallError, CallState};
 
 use crate::call_log::{CallLog, clip};
 use crate::limits::{Limits, MemoryLimit};
-use crate::trap::{no_frame, no_output, too_much};
+use crate::trap::{no_frame, no_output, no_state, too_much};
 use crate::world;
 
 /// Bytes that one call may hand over: outputs and updates together.
@@ -23,7 +23,9 @@ pub(crate) struct Host {
     effect_bytes: usize,
     /// How many outputs the plugin has; 0 outside of `process`.
     outputs_open: u32,
-    /// Why an emission was refused: the trap that follows is this error.
+    /// The state of the operator, for the time of `process`.
+    state: Option<CallState>,
+    /// Why something was refused: the trap that follows is this error.
     refusal: Option<CallError>,
 }
 
@@ -35,14 +37,16 @@ impl Host {
             outputs: Vec::new(),
             effect_bytes: 0,
             outputs_open: 0,
+            state: None,
             refusal: None,
         }
     }
 
-    /// Begins `process` of a plugin with `outputs_open` outputs; borrows the room of `outputs` until it ends.
+    /// Begins `process` of a plugin with `outputs_open` outputs; borrows the room of `outputs`, and `state`, until it ends.
     #[inline]
-    pub(crate) fn begin(&mut self, outputs_open: u32, outputs: &mut Vec<(u32, Frame)>) {
+    pub(crate) fn begin(&mut self, outputs_open: u32, outputs: &mut Vec<(u32, Frame)>, state: &mut Option<CallState>) {
         std::mem::swap(&mut self.outputs, outputs);
+        std::mem::swap(&mut self.state, state);
         self.outputs_open = outputs_open;
         self.effect_bytes = 0;
     }
@@ -56,7 +60,13 @@ impl Host {
         Ok(())
     }
 
-    /// Why an emission was refused, if one was.
+    /// Gives the state back, however `process` ended.
+    #[inline]
+    pub(crate) fn give_back(&mut self, state: &mut Option<CallState>) {
+        std::mem::swap(&mut self.state, state);
+    }
+
+    /// Why something was refused, if it was.
     pub(crate) fn take_refusal(&mut self) -> Option<CallError> {
         self.refusal.take()
     }
@@ -90,6 +100,9 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     linker.instance(world::OUTPUT)?.func_wrap("emit", emit)?;
     linker.instance(world::LOG)?.func_wrap("log", log)?;
+    let mut state = linker.instance(world::STATE)?;
+    state.func_wrap("get-many", get_many)?;
+    state.func_wrap("scan", scan)?;
     Ok(linker)
 }
 
@@ -100,11 +113,38 @@ fn emit(mut store: StoreContextMut<'_, Host>, (output, frame): (u32, WasmList<u8
         let bytes = frame.as_le_slice(&store).to_vec();
         store.data_mut().push(output, bytes)
     });
-    pushed.map_err(|refusal| {
-        let trap = format_err!("{refusal}");
-        store.data_mut().refusal = Some(refusal);
-        trap
-    })
+    pushed.map_err(|refusal| refuse(store, refusal))
+}
+
+fn get_many(store: StoreContextMut<'_, Host>, (table, wanted): (u32, WasmList<u8>)) -> Result<(Vec<u8>,)> {
+    read(store, |state, store, out| state.get_many(table, wanted.as_le_slice(store), out))
+}
+
+fn scan(
+    store: StoreContextMut<'_, Host>,
+    (table, slot, start, limit): (u32, u32, WasmList<u8>, u32),
+) -> Result<(Vec<u8>,)> {
+    read(store, |state, store, out| state.scan(table, slot, start.as_le_slice(store), limit, out))
+}
+
+/// What a plugin asks for is seen where it lies in its memory, so the state is taken out of the store meanwhile.
+fn read(
+    mut store: StoreContextMut<'_, Host>,
+    ask: impl FnOnce(&mut CallState, &StoreContextMut<'_, Host>, &mut Vec<u8>) -> Result<(), CallError>,
+) -> Result<(Vec<u8>,)> {
+    let Some(mut state) = store.data_mut().state.take() else { return Err(refuse(store, no_state())) };
+    let mut out = Vec::new();
+    let asked = ask(&mut state, &store, &mut out);
+    store.data_mut().state = Some(state);
+    asked.map(|()| (out,)).map_err(|refusal| refuse(store, refusal))
+}
+
+/// The trap that ends the call, which is explained by `refusal`.
+#[cold]
+fn refuse(mut store: StoreContextMut<'_, Host>, refusal: CallError) -> Error {
+    let trap = format_err!("{refusal}");
+    store.data_mut().refusal = Some(refusal);
+    trap
 }
 
 fn log(mut store: StoreContextMut<'_, Host>, (level, message): (u32, WasmStr)) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use weir_core::Digest;
-use weir_core::ports::{OperatorFactory as _, PluginDescription, TableKind};
+use weir_core::ports::{OperatorFactory as _, PluginDescription};
 use weir_core::text::printable_lines;
 
 use crate::artifact::{Artifact, Form};
@@ -94,9 +94,7 @@ fn write_description(f: &mut fmt::Formatter<'_>, description: &PluginDescription
     lines(f, "inputs", &named(&description.inputs))?;
     lines(f, "outputs", &named(&description.outputs))?;
     let tables = description.tables.iter().map(|table| {
-        let kind = match table.kind {
-            TableKind::Value => "value",
-        };
+        let kind = table.kind;
         let schema = if table.schema.is_empty() { String::new() } else { format!(", schema {:?}", table.schema) };
         format!("{} ({kind}{schema})", table.name)
     });

@@ -105,9 +105,11 @@ impl Live {
     #[inline]
     fn call(&mut self, program: &Program, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
         self.store.set_epoch_deadline(program.ticks());
-        self.store.data_mut().begin(program.outputs(), &mut effects.outputs);
+        self.store.data_mut().begin(program.outputs(), &mut effects.outputs, call.state);
         let parameters = (call.input, call.frame.as_bytes(), call.slots, call.values);
-        match self.process.call(&mut self.store, parameters) {
+        let outcome = self.process.call(&mut self.store, parameters);
+        self.store.data_mut().give_back(call.state);
+        match outcome {
             Ok((Ok(updates),)) => {
                 self.store.data_mut().finish(&updates, &mut effects.outputs)?;
                 effects.updates = updates;

@@ -73,6 +73,13 @@ pub(crate) fn no_output(output: u32, open: u32) -> CallError {
     CallError::Malformed { what: "frame", reason }
 }
 
+/// A read of state where there is none.
+#[cold]
+pub(crate) fn no_state() -> CallError {
+    let reason = "state is read outside of process, or by a plugin without tables".to_owned();
+    CallError::Malformed { what: "read", reason }
+}
+
 /// Bytes that are no frame.
 #[cold]
 pub(crate) fn no_frame(error: &FrameError) -> CallError {

@@ -16,6 +16,8 @@ pub(crate) const CONTRACT: &str = "weir:operator@0.1.0";
 pub(crate) const OUTPUT: &str = "weir:operator/output@0.1.0";
 /// Imported: words for people.
 pub(crate) const LOG: &str = "weir:operator/log@0.1.0";
+/// Imported: lists and maps.
+pub(crate) const STATE: &str = "weir:operator/state@0.1.0";
 /// Imported, types only.
 const TYPES: &str = "weir:operator/types@0.1.0";
 /// Exported: what the plugin says of itself.
@@ -26,8 +28,9 @@ const OPERATOR: &str = "weir:operator/operator@0.1.0";
 /// What to do about a plugin that wants WASI.
 pub(crate) const WASI_CURE: &str = "this host grants nothing of WASI; build for wasm32-unknown-unknown, or stub WASI \
                                     out (option --stub-wasi of componentize-py and componentize-qjs, or an adapter)";
-const OTHER_CURE: &str =
-    "this host grants weir:operator/output and weir:operator/log; remove the import from the plugin";
+const OTHER_CURE: &str = "this host grants output, state and log of weir:operator; remove the import from the plugin";
+/// All that is granted.
+const GRANTED: [&str; 4] = [OUTPUT, STATE, LOG, TYPES];
 
 /// The functions that the host calls.
 #[derive(Clone, Copy)]
@@ -85,10 +88,10 @@ fn function(
 fn check_imports(artifact: &Artifact) -> Result<(), Error> {
     let engine = artifact.component.engine();
     for (name, import) in artifact.component.component_type().imports(engine) {
-        if [OUTPUT, LOG, TYPES].iter().any(|granted| fits(name, granted)) || brings_only_types(&import.ty, engine) {
+        if GRANTED.iter().any(|granted| fits(name, granted)) || brings_only_types(&import.ty, engine) {
             continue;
         }
-        if let Some(wanted) = [OUTPUT, LOG, TYPES].iter().find(|granted| base(name) == base(granted)) {
+        if let Some(wanted) = GRANTED.iter().find(|granted| base(name) == base(granted)) {
             return Err(version(artifact, wanted, name));
         }
         let cure = if name.starts_with("wasi:") { WASI_CURE } else { OTHER_CURE };

@@ -1,22 +1,25 @@
 //! What a plugin's call does to its state, and which records it rejects: `{op:u8, table:u32, slot:u32, len:u32, bytes}*`,
 //! little endian, as `wit/FRAME.md` has it. Everything is checked before anything is applied.
 
-use weir_core::TableId;
+use weir_core::PortError;
 use weir_core::frame::NULL;
-use weir_core::ports::{CallError, Change, KeyRef, KeyedState};
+use weir_core::ports::{CallError, CallState, Change, Table, TableKind};
 
 const SET: u8 = 1;
 const CLEAR: u8 = 2;
 const REJECT: u8 = 3;
+const APPEND: u8 = 4;
+const PUT: u8 = 5;
+const DELETE: u8 = 6;
 const HEAD_BYTES: usize = 13;
 /// Bytes of a rejection's message that are kept.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 /// What a call may refer to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Within {
-    /// How many tables the plugin has.
-    pub tables: usize,
+pub(crate) struct Within<'a> {
+    /// The plugin's tables, in its order.
+    pub tables: &'a [Table],
     /// How many distinct keys the call has. A null key has no slot, so nothing can be stored under it.
     pub keys: usize,
     /// How many records the call has.
@@ -48,20 +51,23 @@ enum Update<'a> {
 }
 
 /// Checks `updates` against what the call has; returns how many records are rejected.
-pub(crate) fn check(updates: &[u8], within: Within) -> Result<usize, CallError> {
+pub(crate) fn check(updates: &[u8], within: Within<'_>) -> Result<usize, CallError> {
     let malformed = |reason: String| CallError::Malformed { what: "updates", reason };
     let (mut rest, mut rejected, mut reject_next) = (updates, 0, 0);
     while !rest.is_empty() {
         let at = updates.len() - rest.len();
         let (update, after) = next(rest).map_err(|reason| malformed(format!("{reason} at byte {at}")))?;
         let wrong = match update {
-            Update::Change { table, .. } if table as usize >= within.tables => {
-                Some(format!("table {table} at byte {at}; the plugin declares {}", within.tables))
-            }
             Update::Change { slot, .. } if slot as usize >= within.keys => {
                 Some(format!("slot {slot} at byte {at}; the batch has {} keys", within.keys))
             }
-            Update::Change { .. } => None,
+            Update::Change { table, change, .. } => match within.tables.get(table as usize) {
+                None => Some(format!("table {table} at byte {at}; the plugin declares {}", within.tables.len())),
+                Some(Table { kind, .. }) if !fits(change, *kind) => {
+                    Some(format!("{} of table {table}, which is a {kind}, at byte {at}", name(change)))
+                }
+                Some(_) => None,
+            },
             Update::Reject(Reject { record, .. }) if record as usize >= within.records => {
                 Some(format!("record {record} is rejected at byte {at}; the batch has {}", within.records))
             }
@@ -81,17 +87,38 @@ pub(crate) fn check(updates: &[u8], within: Within) -> Result<usize, CallError> 
     Ok(rejected)
 }
 
-/// Applies the changes of `updates`, which [`check`] has passed.
-pub(crate) fn apply(updates: &[u8], tables: &[TableId], keys: &[KeyRef<'_>], state: &mut dyn KeyedState) {
+/// Whether a table of this kind can change so.
+fn fits(change: Change<'_>, kind: TableKind) -> bool {
+    match change {
+        Change::Clear => true,
+        Change::Set(_) => kind == TableKind::Value,
+        Change::Append(_) => kind == TableKind::List,
+        Change::Put { .. } | Change::Delete(_) => kind == TableKind::Map,
+    }
+}
+
+fn name(change: Change<'_>) -> &'static str {
+    match change {
+        Change::Set(_) => "a set",
+        Change::Clear => "a clear",
+        Change::Append(_) => "an append",
+        Change::Put { .. } => "a put",
+        Change::Delete(_) => "a delete",
+    }
+}
+
+/// Applies the changes of `updates`, which [`check`] has passed, to the state that the call has entered.
+pub(crate) fn apply(updates: &[u8], call: &mut CallState) -> Result<(), PortError> {
     let mut rest = updates;
     while let Ok((update, after)) = next(rest) {
         if let Update::Change { table, slot, change } = update
-            && let (Some(table), Some(key)) = (tables.get(table as usize), keys.get(slot as usize))
+            && let Some(table) = call.tables().get(table as usize).copied()
         {
-            state.change(*table, *key, change);
+            call.state.change(slot, table, change)?;
         }
         rest = after;
     }
+    Ok(())
 }
 
 /// The records that `updates` rejects, which [`check`] has passed: in order, none twice.
@@ -127,15 +154,37 @@ fn next(bytes: &[u8]) -> Result<(Update<'_>, &[u8]), String> {
             let message = str::from_utf8(message).map_err(|_| "a message that is not UTF-8".to_owned())?;
             Ok((Update::Reject(Reject { record: slot, code: table, message }), rest))
         }
+        APPEND | PUT | DELETE if len == NULL => Err("an update without bytes".to_owned()),
+        APPEND | PUT | DELETE => {
+            let (bytes, rest) = rest.split_at_checked(len as usize).ok_or_else(|| "an update is cut".to_owned())?;
+            let change = match op {
+                APPEND => Change::Append(bytes),
+                DELETE => Change::Delete(bytes),
+                _ => put(bytes).ok_or_else(|| "the key of an entry is cut".to_owned())?,
+            };
+            Ok((Update::Change { table, slot, change }, rest))
+        }
         other => Err(format!("unknown op {other}")),
     }
+}
+
+/// `key_len:u32, key, value`.
+fn put(bytes: &[u8]) -> Option<Change<'_>> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (entry, value) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    Some(Change::Put { entry, value })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WITHIN: Within = Within { tables: 1, keys: 2, records: 3 };
+    const TABLES: [Table; 3] = [table(TableKind::Value), table(TableKind::List), table(TableKind::Map)];
+    const WITHIN: Within<'_> = Within { tables: &TABLES, keys: 2, records: 3 };
+
+    const fn table(kind: TableKind) -> Table {
+        Table { id: weir_core::TableId(0), kind }
+    }
 
     fn update(op: u8, table: u32, slot: u32, len: u32, value: &[u8]) -> Vec<u8> {
         [&[op][..], &table.to_le_bytes(), &slot.to_le_bytes(), &len.to_le_bytes(), value].concat()
@@ -147,10 +196,20 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let cases: [(Vec<u8>, &str); 13] = [
+        let cases: [(Vec<u8>, &str); 23] = [
             (update(0, 0, 0, 0, b""), "unknown op 0"),
-            (update(4, 0, 0, 0, b""), "unknown op 4"),
-            (update(SET, 1, 0, 0, b""), "table 1"),
+            (update(7, 0, 0, 0, b""), "unknown op 7"),
+            (update(SET, 3, 0, 0, b""), "table 3 at byte 0; the plugin declares 3"),
+            (update(SET, 1, 0, 0, b""), "a set of table 1, which is a list"),
+            (update(SET, 2, 0, 0, b""), "a set of table 2, which is a map"),
+            (update(APPEND, 0, 0, 0, b""), "an append of table 0, which is a value"),
+            (update(APPEND, 2, 0, 0, b""), "an append of table 2, which is a map"),
+            (update(PUT, 1, 0, 4, &[0; 4]), "a put of table 1, which is a list"),
+            (update(DELETE, 0, 0, 0, b""), "a delete of table 0, which is a value"),
+            (update(APPEND, 1, 0, NULL, b""), "without bytes"),
+            (update(APPEND, 1, 0, 5, b"four"), "cut"),
+            (update(PUT, 2, 0, 3, &[0; 3]), "the key of an entry is cut"),
+            (update(PUT, 2, 0, 5, &[2, 0, 0, 0, 7]), "the key of an entry is cut"),
             (update(SET, 0, 2, 0, b""), "slot 2"),
             (update(SET, 0, NULL, 0, b""), "slot 4294967295"),
             (update(SET, 0, 0, 5, b"four"), "cut"),
@@ -166,6 +225,10 @@ mod tests {
             let error = check(&bytes, WITHIN).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error} should say {wanted}");
         }
+        let lists = [update(APPEND, 1, 0, 1, b"x"), update(CLEAR, 1, 0, 0, b"")].concat();
+        let maps = [update(PUT, 2, 1, 6, b"\x01\0\0\0kv"), update(DELETE, 2, 1, 1, b"k"), update(CLEAR, 2, 1, 0, b"")]
+            .concat();
+        assert_eq!(check(&[lists, maps].concat(), WITHIN).unwrap(), 0);
         let good = [update(SET, 0, 0, 1, b"x"), reject(0), update(CLEAR, 0, 1, 0, b""), reject(2)].concat();
         assert_eq!(check(&good, WITHIN).unwrap(), 2);
         let seen: Vec<_> = rejects(&good).map(|reject| (reject.record, reject.code, reject.message)).collect();

@@ -26,7 +26,7 @@ use weir_core::{Digest, JobName, ShardId};
 use crate::dir::StateDir;
 use crate::error::Error;
 use crate::files;
-use crate::format::{FORMAT, Identity};
+use crate::format::{self, FORMAT, Identity};
 use crate::log;
 use contents::{Contents, Entry};
 
@@ -163,7 +163,8 @@ impl Savepoint {
                 return Err(Error::Savepoint { path: file, reason });
             }
         }
-        // The new directory says itself whose it is.
+        // They become a directory of this format, so that is what they must be. It says itself whose it is.
+        format::read(target)?;
         drop(fs::remove_file(target.join(FORMAT)));
         for folder in ["log", "store"] {
             files::sync_dir(&target.join(folder))?;

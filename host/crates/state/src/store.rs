@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DEFAULT_COLUMN_FAMILY_NAME};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions,
+};
 use weir_core::ports::{Delta, KeyedState, StateBytes, StateStore};
 use weir_core::{Digest, Epoch, OperatorId, PortError, RecordId};
 
@@ -151,6 +153,42 @@ impl Drop for RocksStore {
     }
 }
 
+/// Key and value.
+pub(crate) type Stored<'a> = (&'a [u8], &'a [u8]);
+
+/// A place in the store, as of when it was made.
+pub(crate) struct Cursor<'a> {
+    shared: &'a Shared,
+    entries: DBRawIterator<'a>,
+}
+
+impl Cursor<'_> {
+    /// Key and value here; `None` at the end.
+    pub(crate) fn entry(&self) -> Result<Option<Stored<'_>>, Error> {
+        match self.entries.item() {
+            Some(entry) => Ok(Some(entry)),
+            None => {
+                let ended = self.entries.status();
+                ended.map(|()| None).map_err(|error| self.shared.error(Failure::Rocks("read", error)))
+            }
+        }
+    }
+
+    /// Goes on to the next.
+    pub(crate) fn advance(&mut self) {
+        if self.entries.valid() {
+            self.entries.next();
+        }
+    }
+}
+
+fn between(start: &[u8], end: &[u8]) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(start);
+    options.set_iterate_upper_bound(end);
+    options
+}
+
 impl Shared {
     /// The last epoch that [`Self::read`] sees.
     pub(crate) fn applied(&self) -> u64 {
@@ -164,6 +202,20 @@ impl Shared {
     ) -> Result<Vec<Option<DBPinnableSlice<'_>>>, Error> {
         let values = self.db.batched_multi_get_cf(self.all()?, keys, false);
         values.into_iter().collect::<Result<_, _>>().map_err(|error| self.error(Failure::Rocks("read", error)))
+    }
+
+    /// The entries from `start` on, before `end`.
+    pub(crate) fn cursor(&self, start: &[u8], end: &[u8]) -> Cursor<'_> {
+        let mut entries = self.db.raw_iterator_opt(between(start, end));
+        entries.seek_to_first();
+        Cursor { shared: self, entries }
+    }
+
+    /// The last key from `start` on, before `end`.
+    pub(crate) fn last_key(&self, start: &[u8], end: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut entries = self.db.raw_iterator_opt(between(start, end));
+        entries.seek_to_last();
+        Ok(Cursor { shared: self, entries }.entry()?.map(|(key, _)| key.to_vec()))
     }
 
     fn all(&self) -> Result<&ColumnFamily, Error> {

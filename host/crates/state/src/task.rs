@@ -1,21 +1,32 @@
 //! HOT PATH. The keyed state of one operator in one task: the layers in memory in front of RocksDB.
 //!
 //! Work is per batch: one pass over the keys, one read of RocksDB for those that are missing, one pass to write the
-//! values out. Nothing is allocated for a key that is in memory, unless its value grows.
+//! values out. Nothing is allocated for a key that is in memory, unless its value grows. Lists and maps are read from
+//! RocksDB, and over it what has changed since.
 
+/// The values in memory.
 mod layers;
+/// Reads of lists and maps.
+mod ordered;
+/// What changed in lists and maps.
+mod overlay;
+/// What cannot leave memory.
+mod pinned;
 
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use weir_core::ports::{Change, Delta, KeyRef, KeyedState};
+use weir_core::ports::{Change, Delta, KeyRef, KeyedState, SCAN_BYTES_MAX, Table, TableKind};
 use weir_core::{Epoch, OperatorId, PortError, TableId};
 
 use crate::delta;
 use crate::error::Error;
 use crate::store::Shared;
 use layers::Layers;
+use ordered::Extent;
+use overlay::Overlay;
 
 /// So many values at a time are pinned in the block cache.
 const READ_KEYS_MAX: usize = 256;
@@ -29,18 +40,48 @@ pub(crate) struct TaskState {
     operator: OperatorId,
     budget: u64,
     layers: Layers,
-    /// The entries of the active overlay, each once.
+    /// The entries of the active overlay of `layers`, each once.
     active: Vec<u32>,
+    overlay: Overlay,
     /// The epoch that is sealed and not committed.
     sealed: Option<Epoch>,
     /// The last epoch sealed.
     last: Epoch,
     /// What the store shows of this task's memory.
     used: Arc<AtomicU64>,
-    /// Scratch of `load`: the entry of each value asked for; which of them are missing; their state keys.
+    slots: Slots,
+    /// The tables that were fetched for this call, and the entry of each of their values, slot by slot.
+    fetched: Vec<TableId>,
     found: Vec<u32>,
+    /// Scratch: places in `found` that are missing; state keys.
     missing: Vec<usize>,
     keys: Vec<u8>,
+}
+
+/// The keys of a call, one behind the other.
+#[derive(Default)]
+struct Slots {
+    bytes: Vec<u8>,
+    /// The hash of each, and where it ends.
+    ends: Vec<(u64, usize)>,
+}
+
+impl Slots {
+    fn enter(&mut self, keys: &[KeyRef<'_>]) {
+        self.bytes.clear();
+        self.ends.clear();
+        for key in keys {
+            self.bytes.extend_from_slice(key.bytes);
+            self.ends.push((key.hash, self.bytes.len()));
+        }
+    }
+
+    /// The key of a slot of this call.
+    fn key(&self, slot: usize) -> KeyRef<'_> {
+        let begin = slot.checked_sub(1).map_or(0, |before| self.ends[before].1);
+        let (hash, end) = self.ends[slot];
+        KeyRef { hash, bytes: &self.bytes[begin..end] }
+    }
 }
 
 impl TaskState {
@@ -51,47 +92,201 @@ impl TaskState {
             budget,
             layers: Layers::default(),
             active: Vec::new(),
+            overlay: Overlay::default(),
             sealed: None,
             last: Epoch(0),
             used,
+            slots: Slots::default(),
+            fetched: Vec::new(),
             found: Vec::new(),
             missing: Vec::new(),
             keys: Vec::new(),
         }
     }
 
-    /// Reads what `load` did not find in memory, its absence too.
-    fn read_missing(&mut self, tables: &[TableId], keys: &[KeyRef<'_>]) -> Result<(), Error> {
-        let wanted = |at: usize| (tables[at % tables.len()], keys[at / tables.len()]);
-        for chunk in self.missing.chunks(READ_KEYS_MAX) {
-            self.keys.clear();
+    /// Bytes in memory.
+    fn held(&self) -> u64 {
+        self.layers.bytes() + self.overlay.bytes()
+    }
+
+    /// Reads what `prefetch` did not find in memory, its absence too.
+    fn read_missing(&mut self, tables: &[Table]) -> Result<(), Error> {
+        let Self { shared, operator, layers, slots, found, missing, keys, .. } = self;
+        let wanted = |at: usize| (tables[at % tables.len()], slots.key(at / tables.len()));
+        for chunk in missing.chunks(READ_KEYS_MAX) {
+            keys.clear();
             for (table, key) in chunk.iter().map(|&at| wanted(at)) {
-                delta::push_key(&mut self.keys, self.operator, table, key);
+                delta::push_key(keys, *operator, table, key);
             }
-            let mut rest = self.keys.as_slice();
+            let mut rest = keys.as_slice();
             let state_keys: Vec<&[u8]> = chunk
                 .iter()
                 .map(|&at| rest.split_off(..delta::PREFIX + wanted(at).1.bytes.len()).unwrap_or_default())
                 .collect();
-            let values = self.shared.read(state_keys.iter().copied())?;
+            let values = shared.read(state_keys.iter().copied())?;
             for ((&at, state_key), value) in chunk.iter().zip(state_keys).zip(values) {
                 let (table, key) = wanted(at);
                 // A key may be asked for twice.
-                let entry = self.layers.find(table, key);
-                self.found[at] = entry.unwrap_or_else(|| self.layers.insert(table, state_key, value.as_deref()));
+                let entry = layers.find(table.id, key);
+                found[at] = entry.unwrap_or_else(|| layers.insert(table.id, state_key, value.as_deref()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry of a value: as it was fetched, or else looked for.
+    fn value_entry(&mut self, slot: usize, table: Table) -> u32 {
+        let fetched = self.fetched.iter().position(|id| *id == table.id);
+        let entry = fetched.and_then(|at| self.found.get(slot * self.fetched.len() + at));
+        if let Some(entry) = entry {
+            return *entry;
+        }
+        let key = self.slots.key(slot);
+        self.layers.find(table.id, key).unwrap_or_else(|| {
+            self.keys.clear();
+            delta::push_key(&mut self.keys, self.operator, table, key);
+            self.layers.insert(table.id, &self.keys, None)
+        })
+    }
+
+    fn set(&mut self, slot: usize, table: Table, value: Option<&[u8]>) {
+        let entry = self.value_entry(slot, table);
+        if self.layers.change(entry, value) {
+            self.active.push(entry);
+        }
+    }
+
+    /// All that `slot` has in a list or a map. Whatever is read of it is as young as what the overlay lacks.
+    fn extent(&mut self, slot: usize, table: Table) -> Extent {
+        self.overlay.release(self.shared.applied());
+        self.keys.clear();
+        delta::push_key(&mut self.keys, self.operator, table, self.slots.key(slot));
+        Extent::new(&self.keys)
+    }
+
+    fn clear(&mut self, extent: &Extent) -> Result<(), Error> {
+        let mut entries = Vec::new();
+        ordered::scan((&self.overlay, &self.shared), extent, &[], |entry, _| {
+            entries.push(extent.key(entry));
+            ControlFlow::Continue(())
+        })?;
+        entries.iter().for_each(|key| self.overlay.change(key, None));
+        Ok(())
+    }
+
+    fn try_scan(
+        &mut self,
+        (slot, table): (usize, Table),
+        start: &[u8],
+        limit: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
+        let extent = self.extent(slot, table);
+        let source = (&self.overlay, &*self.shared);
+        // A list is numbered from its first element, whatever numbers were there before it was cleared.
+        let first = if table.kind == TableKind::List { ordered::first_index(source, &extent)? } else { 0 };
+        let list_start = (table.kind == TableKind::List && !start.is_empty())
+            .then(|| first.saturating_add(number_from(start)).to_be_bytes());
+        let start = list_start.as_ref().map_or(start, |start| start);
+        let (begin, mut left, mut has_more) = (out.len(), limit, false);
+        let mut wrong = None;
+        ordered::scan(source, &extent, start, |entry, value| {
+            has_more = left == 0 || out.len() - begin >= SCAN_BYTES_MAX;
+            if has_more {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            match table.kind {
+                TableKind::List => match ordered::index(entry) {
+                    Ok(index) => delta::push_entry(out, &(index - first).to_be_bytes(), Some(value)),
+                    Err(error) => wrong = Some(error),
+                },
+                TableKind::Map | TableKind::Value => delta::push_entry(out, entry, Some(value)),
+            }
+            ControlFlow::Continue(())
+        })?;
+        wrong.map_or(Ok(has_more), Err)
+    }
+
+    fn try_get_many(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.overlay.release(self.shared.applied());
+        for chunk in wanted.chunks(READ_KEYS_MAX) {
+            let key = |(slot, entry): &(u32, &[u8])| {
+                let mut key = Vec::new();
+                delta::push_key(&mut key, self.operator, table, self.slots.key(*slot as usize));
+                key.extend_from_slice(entry);
+                key
+            };
+            let keys: Vec<Vec<u8>> = chunk.iter().map(key).collect();
+            let changed: Vec<Option<Option<&[u8]>>> = keys.iter().map(|key| self.overlay.get(key)).collect();
+            let missing = keys.iter().zip(&changed).filter(|(_, changed)| changed.is_none());
+            let mut stored = self.shared.read(missing.map(|(key, _)| key.as_slice()))?.into_iter();
+            for changed in changed {
+                match changed {
+                    Some(value) => delta::push_value(out, value),
+                    None => delta::push_value(out, stored.next().flatten().as_deref()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn try_change(&mut self, slot: usize, table: Table, change: Change<'_>) -> Result<(), Error> {
+        match change {
+            Change::Set(value) => self.set(slot, table, Some(value)),
+            Change::Clear if table.kind == TableKind::Value => self.set(slot, table, None),
+            Change::Clear => {
+                let extent = self.extent(slot, table);
+                self.clear(&extent)?;
+            }
+            Change::Append(value) => {
+                let extent = self.extent(slot, table);
+                let index = ordered::next_index((&self.overlay, &self.shared), &extent)?;
+                self.overlay.change(&extent.key(&index.to_be_bytes()), Some(value));
+            }
+            Change::Put { entry, value } => {
+                let extent = self.extent(slot, table);
+                self.overlay.change(&extent.key(entry), Some(value));
+            }
+            Change::Delete(entry) => {
+                let extent = self.extent(slot, table);
+                self.overlay.change(&extent.key(entry), None);
             }
         }
         Ok(())
     }
 }
 
+/// The number that `start` stands for: the first whose eight bytes are not below it.
+fn number_from(start: &[u8]) -> u64 {
+    let mut number = [0; 8];
+    for (to, from) in number.iter_mut().zip(start) {
+        *to = *from;
+    }
+    u64::from_be_bytes(number).saturating_add(u64::from(start.len() > number.len()))
+}
+
 impl KeyedState for TaskState {
-    fn load(&mut self, tables: &[TableId], keys: &[KeyRef<'_>], out: &mut Vec<u8>) -> Result<(), PortError> {
+    fn enter(&mut self, keys: &[KeyRef<'_>]) {
+        // Here, because entries that were found stay where they are as long as their call lasts.
+        let applied = self.shared.applied();
+        self.overlay.release(applied);
+        self.layers.evict(applied, self.budget.saturating_sub(self.overlay.bytes()));
+        self.used.store(self.held(), Ordering::Relaxed);
+        self.slots.enter(keys);
+        self.fetched.clear();
         self.found.clear();
+    }
+
+    fn prefetch(&mut self, tables: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError> {
+        let begin = self.found.len();
+        debug_assert_eq!(begin, slots.start as usize * tables.len(), "slots are fetched in order");
+        self.fetched.clear();
+        self.fetched.extend(tables.iter().map(|table| table.id));
         self.missing.clear();
-        for &key in keys {
+        for slot in slots {
             for &table in tables {
-                let entry = self.layers.find(table, key);
+                let entry = self.layers.find(table.id, self.slots.key(slot as usize));
                 if entry.is_none() {
                     self.missing.push(self.found.len());
                 }
@@ -99,29 +294,31 @@ impl KeyedState for TaskState {
             }
         }
         if !self.missing.is_empty() {
-            self.read_missing(tables, keys)?;
+            self.read_missing(tables)?;
         }
-        for &entry in &self.found {
+        for &entry in self.found.get(begin..).unwrap_or_default() {
             delta::push_value(out, self.layers.read(entry).1);
         }
-        self.layers.evict(self.shared.applied(), self.budget);
-        self.used.store(self.layers.bytes(), Ordering::Relaxed);
         Ok(())
     }
 
-    fn change(&mut self, table: TableId, key: KeyRef<'_>, change: Change<'_>) {
-        let value = match change {
-            Change::Set(value) => Some(value),
-            Change::Clear => None,
-        };
-        let entry = self.layers.find(table, key).unwrap_or_else(|| {
-            self.keys.clear();
-            delta::push_key(&mut self.keys, self.operator, table, key);
-            self.layers.insert(table, &self.keys, None)
-        });
-        if self.layers.change(entry, value) {
-            self.active.push(entry);
-        }
+    fn get_many(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), PortError> {
+        Ok(self.try_get_many(table, wanted, out)?)
+    }
+
+    fn scan(
+        &mut self,
+        table: Table,
+        slot: u32,
+        start: &[u8],
+        limit: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, PortError> {
+        Ok(self.try_scan((slot as usize, table), start, limit, out)?)
+    }
+
+    fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {
+        Ok(self.try_change(slot as usize, table, change)?)
     }
 
     fn seal(&mut self, epoch: Epoch) -> Delta {
@@ -132,15 +329,16 @@ impl KeyedState for TaskState {
             let (key, value) = self.layers.read(entry);
             delta::ENTRY_OVERHEAD + key.len() + value.unwrap_or_default().len()
         };
-        let mut payload = Vec::with_capacity(self.active.iter().map(len).sum());
+        let bytes = self.active.iter().map(len).sum::<usize>() + self.overlay.delta_bytes();
+        let mut payload = Vec::with_capacity(bytes);
         for &entry in &self.active {
             let (key, value) = self.layers.read(entry);
             delta::push_entry(&mut payload, key, value);
             self.layers.seal(entry, epoch.0);
         }
         self.layers.seal_active(epoch.0);
-        self.used.store(self.layers.bytes(), Ordering::Relaxed);
-        let entries = self.active.len() as u64;
+        let entries = self.active.len() as u64 + self.overlay.seal(epoch.0, &mut payload);
+        self.used.store(self.held(), Ordering::Relaxed);
         self.active.clear();
         Delta { entries, payload: Bytes::from(payload) }
     }
@@ -151,10 +349,12 @@ impl KeyedState for TaskState {
     }
 
     fn bytes(&self) -> u64 {
-        self.layers.bytes()
+        self.held()
     }
 
     fn is_full(&mut self) -> bool {
-        self.layers.is_full(self.shared.applied(), self.budget)
+        let applied = self.shared.applied();
+        self.overlay.release(applied);
+        self.layers.pinned(applied) + self.overlay.bytes() >= self.budget
     }
 }

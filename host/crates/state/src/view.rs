@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir_core::ports::{Delta, EpochLog as _, LogRecord};
+use weir_core::ports::{Delta, EpochLog as _, LogRecord, TableKind};
 use weir_core::{Epoch, JobName, OperatorId, PortError, RecordId, ShardId, TableId};
 
 use crate::delta;
@@ -49,10 +49,19 @@ pub struct StateEntry<'a> {
     pub operator: OperatorId,
     /// In which table.
     pub table: TableId,
-    /// As the user wrote it.
-    pub key: &'a [u8],
     /// As the plugin wrote it.
     pub value: &'a [u8],
+    /// The key, as a table of its kind has it.
+    key: &'a [u8],
+}
+
+impl<'a> StateEntry<'a> {
+    /// The key as the user wrote it, and where a table of this kind has several entries under it, that of the entry: for
+    /// a list its number, a `u64` in big endian.
+    pub fn key(&self, kind: TableKind) -> Result<(&'a [u8], Option<&'a [u8]>), Error> {
+        let broken = || Error::Invariant(format!("a key of {} bytes in a table of kind {kind}", self.key.len()));
+        delta::parse_rest(kind, self.key).ok_or_else(broken)
+    }
 }
 
 /// The keyed state as an epoch left it: the store, and over it what the log says since.

@@ -3,11 +3,24 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Number, Value, json};
+use weir_core::ports::TableKind;
 
 /// A stored value. Bytes that are not what the schema says are shown as any others.
 pub(super) fn value(schema: &str, bytes: &[u8]) -> Value {
     let kind = schema.split_whitespace().next().unwrap_or_default();
     number(kind, bytes).or_else(|| json_text(kind, bytes)).unwrap_or_else(|| any(bytes))
+}
+
+/// Which of the values of a key: the name of what tells it, and what it is. The keys of a map's entries have the type that
+/// follows the word `by` in the schema; numbers are in big endian there, so that they are in order.
+pub(super) fn entry(kind: TableKind, schema: &str, bytes: &[u8]) -> Option<(&'static str, Value)> {
+    let by = schema.split_whitespace().skip_while(|word| *word != "by").nth(1).unwrap_or_default();
+    let number = |kind| number(kind, &bytes.iter().rev().copied().collect::<Vec<_>>());
+    match kind {
+        TableKind::Value => None,
+        TableKind::List => Some(("index", number("u64").unwrap_or_else(|| any(bytes)))),
+        TableKind::Map => Some(("entry", number(by).unwrap_or_else(|| any(bytes)))),
+    }
 }
 
 /// Text where it is UTF-8.
@@ -60,6 +73,19 @@ mod tests {
             ("bytes", &[0xff], json!({"base64": "/w=="})),
         ] {
             assert_eq!(value(schema, bytes), expected, "{schema}");
+        }
+    }
+
+    #[test]
+    fn which_value_of_a_key_it_is() {
+        for (kind, schema, bytes, expected) in [
+            (TableKind::Value, "u64", &b""[..], None),
+            (TableKind::List, "text", &7u64.to_be_bytes(), Some(("index", json!(7)))),
+            (TableKind::Map, "u64 by text", b"ada", Some(("entry", json!("ada")))),
+            (TableKind::Map, "json by u32 2", &7u32.to_be_bytes(), Some(("entry", json!(7)))),
+            (TableKind::Map, "json", &[0xff], Some(("entry", json!({"base64": "/w=="})))),
+        ] {
+            assert_eq!(entry(kind, schema, bytes), expected, "{kind} {schema}");
         }
     }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::fault::PortError;
 use crate::frame::Frame;
 use crate::ids::Digest;
-use crate::ports::Unfit;
+use crate::ports::{CallState, Unfit};
 
 /// One call: a frame, and the state of its keys.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Call<'a> {
     /// Index of the operator's input.
     pub input: u32,
@@ -20,6 +20,9 @@ pub struct Call<'a> {
     pub slots: &'a [u32],
     /// For each slot, for each prefetched table in order: `len:u32, bytes`; [`crate::frame::NULL`] = absent.
     pub values: &'a [u8],
+    /// The other tables, to be read while the call runs; `None` for an operator without tables. Whoever takes it for the
+    /// time of the call puts it back.
+    pub state: &'a mut Option<CallState>,
 }
 
 /// What a call wants to happen. It happens only if the call returned `Ok`.
@@ -84,7 +87,7 @@ pub enum CallError {
     /// What the plugin handed over is malformed.
     #[error("plugin handed over malformed {what}: {reason}")]
     Malformed {
-        /// `frame` or `updates`.
+        /// `frame`, `updates`, or `read`: what it asked of its state.
         what: &'static str,
         /// Why.
         reason: String,
@@ -180,12 +183,28 @@ pub struct TableDescription {
 pub enum TableKind {
     /// One value per key, prefetched.
     Value,
+    /// Values in the order in which they were appended.
+    List,
+    /// Values under keys of their own, in the order of these.
+    Map,
+}
+
+impl TableKind {
+    /// Whether a call is given the values of its keys; other kinds are read during the call.
+    pub fn is_prefetched(self) -> bool {
+        match self {
+            Self::Value => true,
+            Self::List | Self::Map => false,
+        }
+    }
 }
 
 impl fmt::Display for TableKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Value => "value",
+            Self::List => "list",
+            Self::Map => "map",
         })
     }
 }

@@ -1,9 +1,12 @@
 //! Keyed state of one shard, and the log of its epochs.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::fault::PortError;
 use crate::ids::{Epoch, OperatorId, RecordId, TableId};
+use crate::ports::TableKind;
 
 /// A key and its hash (`key_group::key_hash`), computed once per batch.
 #[derive(Debug, Clone, Copy)]
@@ -14,17 +17,40 @@ pub struct KeyRef<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What happens to a value.
+/// A table of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change<'a> {
-    /// It becomes these bytes.
-    Set(&'a [u8]),
-    /// It goes.
-    Clear,
+pub struct Table {
+    /// Its number within the operator.
+    pub id: TableId,
+    /// What it holds for each key.
+    pub kind: TableKind,
 }
 
+/// What happens to what a key has in a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// A value becomes these bytes.
+    Set(&'a [u8]),
+    /// All of it goes: the value, every element of the list, every entry of the map.
+    Clear,
+    /// A list gets an element at its end.
+    Append(&'a [u8]),
+    /// A map gets an entry, in place of the one with this key.
+    Put {
+        /// The entry's own key.
+        entry: &'a [u8],
+        /// Its value.
+        value: &'a [u8],
+    },
+    /// A map loses the entry with this key, if it has it.
+    Delete(&'a [u8]),
+}
+
+/// A scan reads no further once it has so many bytes of entries.
+pub const SCAN_BYTES_MAX: usize = 1 << 20;
+
 /// The changes one task made in one epoch, ready for the log: `{key_len:u32, key, value_len:u32, value}*`, little
-/// endian, keys complete (key group, operator, table, user key), a length of 0xFFFF_FFFF for a cleared value.
+/// endian, keys complete (key group, operator, table, user key, entry), a length of 0xFFFF_FFFF for what is cleared.
 #[derive(Debug, Clone, Default)]
 pub struct Delta {
     /// How many changes.
@@ -35,12 +61,31 @@ pub struct Delta {
 
 /// The keyed state of one operator in one task. Lives on the task's thread; reads go through active overlay, sealed
 /// overlay, committed layer and cache to the store.
+///
+/// Keys are named once for each call, and from then on by their slots. Values are fetched before a call; lists and maps
+/// are read while it runs, and changed when it has gone well.
 pub trait KeyedState: Send {
-    /// Appends to `out`, for each of `keys`, for each of `tables`: `len:u32, bytes` (0xFFFF_FFFF = absent).
-    fn load(&mut self, tables: &[TableId], keys: &[KeyRef<'_>], out: &mut Vec<u8>) -> Result<(), PortError>;
+    /// Begins a call: `keys[n]` is slot `n`. The slots of the call before are gone.
+    fn enter(&mut self, keys: &[KeyRef<'_>]);
 
-    /// Changes one value in the active overlay.
-    fn change(&mut self, table: TableId, key: KeyRef<'_>, change: Change<'_>);
+    /// Appends to `out`, for each of `slots`, for each of `tables`, all of which hold values: `len:u32, bytes`
+    /// (0xFFFF_FFFF = absent). Slots are fetched in order, from where the fetch before ended, always of the same tables.
+    fn prefetch(&mut self, tables: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError>;
+
+    /// Appends to `out`, for each of `wanted` (a slot, and the key of an entry of its map): `len:u32, bytes`
+    /// (0xFFFF_FFFF = absent).
+    fn get_many(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), PortError>;
+
+    /// Appends to `out` at most `limit` entries of the list or map of `slot`, in the order of their keys, from the first
+    /// whose key is not below `start`: `key_len:u32, key, value_len:u32, value` each; not many more than
+    /// [`SCAN_BYTES_MAX`], and at least one. The key of a list's element is its index, as a `u64` in big endian. True if
+    /// there are more.
+    fn scan(&mut self, table: Table, slot: u32, start: &[u8], limit: u32, out: &mut Vec<u8>)
+    -> Result<bool, PortError>;
+
+    /// Changes what `slot` has in `table`, in the active overlay. The change fits the table's kind. Lists, and maps that
+    /// are cleared, may have to be read for it.
+    fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError>;
 
     /// Ends `epoch`: the active overlay becomes the sealed one. There must be no sealed one yet (I2: at most one epoch
     /// is sealed and unacknowledged).

@@ -41,7 +41,7 @@ fn frame(values: &[&[u8]]) -> Frame {
 fn call(operator: &mut dyn Operator, input: u32) -> Result<Effects, CallError> {
     let mut effects = Effects::default();
     let frame = frame(&[b"one", b"two"]);
-    operator.process(Call { input, frame: &frame, slots: &[], values: &[] }, &mut effects)?;
+    operator.process(Call { input, frame: &frame, slots: &[], values: &[], state: &mut None }, &mut effects)?;
     Ok(effects)
 }
 
@@ -55,7 +55,9 @@ fn frames_come_back_byte_for_byte() {
     let mut operator = operator();
     for values in [&[][..], &[&b"one"[..], b"", b"three"], &[&[0xff; 70_000][..]]] {
         let (frame, mut effects) = (frame(values), Effects::default());
-        operator.process(Call { input: ECHO, frame: &frame, slots: &[], values: &[] }, &mut effects).unwrap();
+        operator
+            .process(Call { input: ECHO, frame: &frame, slots: &[], values: &[], state: &mut None }, &mut effects)
+            .unwrap();
         assert_eq!(effects.outputs, [(0, frame)]);
         assert!(effects.updates.is_empty());
     }
@@ -64,7 +66,8 @@ fn frames_come_back_byte_for_byte() {
 #[test]
 fn slots_and_values_arrive() {
     let (frame, mut effects) = (frame(&[b"a", b"b"]), Effects::default());
-    let call = Call { input: KEYED, frame: &frame, slots: &[0, NULL], values: &[3, 0, 0, 0, 7, 8, 9] };
+    let call =
+        Call { input: KEYED, frame: &frame, slots: &[0, NULL], values: &[3, 0, 0, 0, 7, 8, 9], state: &mut None };
     operator().process(call, &mut effects).unwrap();
     assert_eq!(effects.updates, [3, 0, 0, 0, 7, 8, 9, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
 }
@@ -107,7 +110,9 @@ fn nothing_of_a_failed_call_remains() {
     let mut operator = operator();
     for input in [FAIL, PANIC, ELSEWHERE] {
         let (frame, mut effects) = (frame(&[b"lost"]), Effects::default());
-        operator.process(Call { input, frame: &frame, slots: &[], values: &[] }, &mut effects).unwrap_err();
+        operator
+            .process(Call { input, frame: &frame, slots: &[], values: &[], state: &mut None }, &mut effects)
+            .unwrap_err();
         assert!(effects.outputs.is_empty() && effects.updates.is_empty());
         assert_eq!(call(&mut *operator, ECHO).unwrap().outputs.len(), 1);
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use weir_checkpoint::Manifest;
-use weir_core::ports::{Operator, RecordCheck, SourceReader};
-use weir_core::{OnError, TableId};
+use weir_core::OnError;
+use weir_core::ports::{Operator, RecordCheck, SourceReader, Table};
 
 use super::{SinkTask, SourceTask};
 use crate::error::Error;
@@ -258,8 +258,9 @@ fn runner(
     let setup = job.operators.get(index).ok_or_else(missing)?;
     let entry = shared.manifest.operators.iter().find(|e| e.name == setup.name).ok_or_else(missing)?;
     let description = setup.factory.description();
-    let id = |name: &str| entry.tables.iter().find(|t| t.name == name).map(|t| t.id);
-    let tables: Vec<TableId> = description.tables.iter().filter_map(|t| id(&t.name)).collect();
+    let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
+    let tables = description.tables.iter().filter_map(|t| known(&t.name));
+    let tables: Vec<Table> = tables.map(|t| Table { id: t.id, kind: t.kind }).collect();
     let shares: u32 = job
         .operators
         .iter()

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_core::frame::NO_SOURCE;
-use weir_core::ports::{Call, CallError, Effects, KeyedState, Operator, RecordCheck};
-use weir_core::{Batch, KeySpec, OnError, Origin, TableId};
+use weir_core::ports::{Call, CallError, CallState, Effects, KeyedState, Operator, RecordCheck, Table};
+use weir_core::{Batch, KeySpec, OnError, Origin};
 
 use crate::clock;
 use crate::error::Error;
@@ -53,8 +53,8 @@ pub(crate) struct RunnerOptions {
     pub name: String,
     /// What it is keyed by.
     pub key: KeySpec,
-    /// Numbers of its tables, in the plugin's order.
-    pub tables: Vec<TableId>,
+    /// Its tables, in the plugin's order.
+    pub tables: Vec<Table>,
     /// For each output the plugin declares: what its sinks take.
     pub outputs: Vec<Vec<RecordCheck>>,
     /// What becomes of a record it fails on.
@@ -68,7 +68,9 @@ pub(crate) struct Runner {
     /// How it is set up.
     pub options: RunnerOptions,
     operator: Box<dyn Operator>,
-    state: Option<Box<dyn KeyedState>>,
+    state: Option<CallState>,
+    /// The tables whose values a call is given.
+    prefetched: Vec<Table>,
     slots: Slots,
     values: Vec<u8>,
     /// What the values of a key took when they were last loaded.
@@ -94,10 +96,13 @@ impl Runner {
         assert_eq!(state.is_some(), !options.tables.is_empty(), "state belongs to tables");
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
         let (pace, call_time, skips) = (Pace::default(), CALL_TIME, Skips::default());
+        let state = state.map(|state| CallState::new(state, options.tables.clone()));
+        let prefetched = options.tables.iter().copied().filter(|table| table.kind.is_prefetched()).collect();
         Self {
             options,
             operator,
             state,
+            prefetched,
             slots,
             values,
             value_bytes: 0,
@@ -112,7 +117,7 @@ impl Runner {
 
     /// The operator's state, where it has tables.
     pub(crate) fn state(&mut self) -> Option<&mut Box<dyn KeyedState>> {
-        self.state.as_mut()
+        self.state.as_mut().map(|call| &mut call.state)
     }
 
     /// Processes `batch` and hands the output to `emit`, in order.
@@ -143,22 +148,24 @@ impl Runner {
 
     /// One call. Unless it is done, nothing of it happened.
     fn call(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<Outcome, Error> {
-        let tables = self.options.tables.len();
-        let keys = match &self.state {
-            Some(_) => self.slots.assign(&batch.frame, &self.options.key),
-            None => Vec::new(),
-        };
-        let slots = if self.state.is_some() { self.slots.of_record() } else { &[] };
         self.values.clear();
-        if let Some(state) = &mut self.state {
+        let mut keys = 0;
+        if let Some(CallState { state, .. }) = &mut self.state {
+            let names = self.slots.assign(&batch.frame, &self.options.key);
+            state.enter(&names);
+            keys = names.len() as u32;
             let room = CALL_BYTES_MAX.saturating_sub(batch.frame.as_bytes().len());
-            self.value_bytes =
-                load(state.as_mut(), &self.options.tables, &keys, (room, self.value_bytes), &mut self.values)?;
+            let sizes = (room, self.value_bytes);
+            self.value_bytes = load(state.as_mut(), &self.prefetched, keys, sizes, &mut self.values)?;
         }
+        let slots = if self.state.is_some() { self.slots.of_record() } else { &[] };
         if batch.frame.len() > 1 && self.values.len() + batch.frame.as_bytes().len() > CALL_BYTES_MAX {
-            return Ok(Outcome::TooLarge { fit: fitting(&batch.frame, slots, &self.values, tables) });
+            return Ok(Outcome::TooLarge { fit: fitting(&batch.frame, slots, &self.values, self.prefetched.len()) });
         }
-        let call = Call { input: 0, frame: &batch.frame, slots, values: &self.values };
+        if let Some(state) = &mut self.state {
+            state.begin(keys);
+        }
+        let call = Call { input: 0, frame: &batch.frame, slots, values: &self.values, state: &mut self.state };
         self.effects.clear();
         let began = Instant::now();
         if let Err(failure) = self.operator.process(call, &mut self.effects) {
@@ -166,7 +173,7 @@ impl Runner {
             return host_error(failure, &self.options.name).map(Outcome::Failed);
         }
         self.pace.took(batch.frame.len(), began.elapsed());
-        let within = Within { tables, keys: keys.len(), records: batch.frame.len() };
+        let within = Within { tables: &self.options.tables, keys: keys as usize, records: batch.frame.len() };
         let checked = updates::check(&self.effects.updates, within).and_then(|rejected| {
             check_rejected(&self.effects, rejected, self.options.on_error)?;
             let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs)?;
@@ -180,7 +187,7 @@ impl Runner {
             }
         };
         if let Some(state) = &mut self.state {
-            updates::apply(&self.effects.updates, &self.options.tables, &keys, state.as_mut());
+            updates::apply(&self.effects.updates, state).map_err(Error::port("failed to change state"))?;
         }
         self.metrics.processed(batch.frame.len() - rejected);
         if rejected > 0 {

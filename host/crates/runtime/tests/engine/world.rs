@@ -1,6 +1,7 @@
 //! A broker, a state store and an epoch log in memory, each as strict as the real one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -491,9 +492,9 @@ impl MemoryState {
 
 impl StateStore for MemoryState {
     fn open(&self, operator: OperatorId, _: (u32, u32)) -> Box<dyn KeyedState> {
-        let (active, sealed, joined) = Default::default();
+        let (slots, active, sealed, joined) = Default::default();
         let (stored, settings) = (Arc::clone(&self.stored), Arc::clone(&self.settings));
-        Box::new(MemoryKeyed { operator, stored, settings, active, sealed, joined })
+        Box::new(MemoryKeyed { operator, stored, settings, slots, active, sealed, joined })
     }
     fn apply(&self, record: &RecordId, deltas: Vec<Delta>) -> Result<(), PortError> {
         let mut stored = self.stored();
@@ -543,6 +544,8 @@ struct MemoryKeyed {
     operator: OperatorId,
     stored: Arc<Mutex<Stored>>,
     settings: Arc<Settings>,
+    /// The keys of the call.
+    slots: Vec<Vec<u8>>,
     active: Overlay,
     sealed: Option<(Epoch, Overlay)>,
     /// Committed, and not applied when last looked at; oldest first.
@@ -565,10 +568,13 @@ impl MemoryKeyed {
 }
 
 impl KeyedState for MemoryKeyed {
-    fn load(&mut self, tables: &[TableId], keys: &[KeyRef<'_>], out: &mut Vec<u8>) -> Result<(), PortError> {
-        for key in keys {
+    fn enter(&mut self, keys: &[KeyRef<'_>]) {
+        self.slots = keys.iter().map(|key| key.bytes.to_vec()).collect();
+    }
+    fn prefetch(&mut self, tables: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError> {
+        for slot in slots {
             for table in tables {
-                let full = self.full(*table, key.bytes);
+                let full = self.full(table.id, &self.slots[slot as usize]);
                 let sealed = self.sealed.as_ref().and_then(|(_, s)| s.get(&full));
                 let joined = self.joined.iter().rev().find_map(|(_, overlay)| overlay.get(&full));
                 let stored = || self.stored.lock().unwrap().values.get(&full).cloned();
@@ -579,14 +585,21 @@ impl KeyedState for MemoryKeyed {
         }
         Ok(())
     }
-    fn change(&mut self, table: TableId, key: KeyRef<'_>, change: Change<'_>) {
-        let full = self.full(table, key.bytes);
+    fn get_many(&mut self, _: Table, _: &[(u32, &[u8])], _: &mut Vec<u8>) -> Result<(), PortError> {
+        unreachable!("the counter has no maps")
+    }
+    fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
+        unreachable!("the counter has no lists")
+    }
+    fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {
+        let full = self.full(table.id, &self.slots[slot as usize]);
         let Change::Set(value) = change else { panic!("the counter clears nothing") };
         self.active.insert(full, value.to_vec());
         if self.settings.budget.load(Ordering::Relaxed) > 0 {
             let pinned = self.pinned();
             self.settings.peak.fetch_max(pinned, Ordering::Relaxed);
         }
+        Ok(())
     }
     fn seal(&mut self, epoch: Epoch) -> Delta {
         assert!(self.sealed.is_none(), "one sealed epoch at most");

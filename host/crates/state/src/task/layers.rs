@@ -1,4 +1,4 @@
-//! HOT PATH. The layers of one task's state in one table: overlays, committed layer and cache.
+//! HOT PATH. The layers of one task's values in one table: overlays, committed layer and cache.
 //!
 //! The obvious design reads through four layers in memory. A task only ever wants the youngest value, and nothing of it is ever
 //! undone (recovery throws the task away), so that one entry for each key is enough, with the epoch that changed it:
@@ -9,17 +9,14 @@
 //! epoch <= applied          cache; a value or its absence, both as RocksDB has it   CLOCK
 //! ```
 
-use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use weir_core::TableId;
 use weir_core::ports::KeyRef;
 
+use super::pinned::{ACTIVE, Pinned};
 use crate::delta::PREFIX;
-
-/// The epoch of an entry that changed since the last barrier.
-pub(super) const ACTIVE: u64 = u64::MAX;
 
 /// What an entry costs besides its bytes: itself, its place in the index, the allocator's own.
 const ENTRY_COST: usize = size_of::<Entry>() + 32;
@@ -37,42 +34,6 @@ struct Entry {
     present: bool,
     /// Used since the clock's hand passed.
     used: bool,
-}
-
-/// Bytes that cannot be dropped, by the epoch that changed them.
-#[derive(Default)]
-struct Pinned {
-    active: u64,
-    /// Oldest first; an epoch goes when RocksDB has it.
-    sealed: VecDeque<(u64, u64)>,
-    /// Of all.
-    bytes: u64,
-}
-
-impl Pinned {
-    /// An entry of `epoch` is changed: it belongs to the active overlay now.
-    fn change(&mut self, epoch: u64, before: u64, after: u64) {
-        if epoch == ACTIVE {
-            (self.active, self.bytes) = (self.active - before, self.bytes - before);
-        } else if let Ok(at) = self.sealed.binary_search_by_key(&epoch, |sealed| sealed.0)
-            && let Some(sealed) = self.sealed.get_mut(at)
-        {
-            (sealed.1, self.bytes) = (sealed.1 - before, self.bytes - before);
-        }
-        (self.active, self.bytes) = (self.active + after, self.bytes + after);
-    }
-
-    /// The active overlay becomes that of `epoch`.
-    fn seal(&mut self, epoch: u64) {
-        self.sealed.push_back((epoch, std::mem::take(&mut self.active)));
-    }
-
-    /// RocksDB has everything up to `applied`.
-    fn release(&mut self, applied: u64) {
-        while let Some((_, bytes)) = self.sealed.pop_front_if(|(epoch, _)| *epoch <= applied) {
-            self.bytes -= bytes;
-        }
-    }
 }
 
 /// The entries of one task.
@@ -125,10 +86,10 @@ impl Layers {
         self.seed.hash_one((table.0, key))
     }
 
-    /// Whether what cannot be dropped fills `budget`, where RocksDB has everything up to `applied`.
-    pub(super) fn is_full(&mut self, applied: u64, budget: u64) -> bool {
+    /// Bytes that cannot be dropped, where RocksDB has everything up to `applied`.
+    pub(super) fn pinned(&mut self, applied: u64) -> u64 {
         self.pinned.release(applied);
-        self.pinned.bytes >= budget
+        self.pinned.bytes()
     }
 
     /// The entry of a key.
@@ -205,7 +166,7 @@ impl Layers {
     pub(super) fn evict(&mut self, applied: u64, budget: u64) {
         self.pinned.release(applied);
         let mut steps = 8 * std::mem::take(&mut self.inserted) + 256;
-        while self.bytes > budget && self.bytes > self.pinned.bytes && steps > 0 {
+        while self.bytes > budget && self.bytes > self.pinned.bytes() && steps > 0 {
             steps -= 1;
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
             let Some(entry) = self.entries.get_mut(self.hand) else { return };
@@ -235,6 +196,11 @@ mod tests {
 
     use super::*;
 
+    /// Whether what cannot be dropped fills `budget`.
+    fn is_full(layers: &mut Layers, applied: u64, budget: u64) -> bool {
+        layers.pinned(applied) >= budget
+    }
+
     const TABLE: TableId = TableId(0);
 
     fn change(layers: &mut Layers, key: &[u8], value: &[u8]) -> u32 {
@@ -255,19 +221,25 @@ mod tests {
         let value = [7; 1000];
         let at = [change(&mut layers, b"a", &value), change(&mut layers, b"b", &value)];
         let two = layers.bytes();
-        assert!(layers.is_full(0, two) && !layers.is_full(0, two + 1), "the active overlay is all there is");
+        assert!(
+            is_full(&mut layers, 0, two) && !is_full(&mut layers, 0, two + 1),
+            "the active overlay is all there is"
+        );
         seal(&mut layers, 1, &at);
-        assert!(layers.is_full(0, two), "a sealed epoch stays until it is applied");
+        assert!(is_full(&mut layers, 0, two), "a sealed epoch stays until it is applied");
         change(&mut layers, b"a", &value);
-        assert!(layers.is_full(0, two) && !layers.is_full(0, two + 1), "changed again it is not pinned twice");
-        assert!(!layers.is_full(1, two), "of epoch 1 only b was left, and RocksDB has it");
-        assert!(layers.is_full(1, two / 2), "a is active");
+        assert!(
+            is_full(&mut layers, 0, two) && !is_full(&mut layers, 0, two + 1),
+            "changed again it is not pinned twice"
+        );
+        assert!(!is_full(&mut layers, 1, two), "of epoch 1 only b was left, and RocksDB has it");
+        assert!(is_full(&mut layers, 1, two / 2), "a is active");
         seal(&mut layers, 2, &at[..1]);
         change(&mut layers, b"a", b"");
-        assert!(!layers.is_full(1, two / 2), "a smaller value pins less");
+        assert!(!is_full(&mut layers, 1, two / 2), "a smaller value pins less");
         seal(&mut layers, 3, &at[..1]);
-        assert!(layers.is_full(2, 1) && !layers.is_full(3, 1));
-        assert_eq!(layers.pinned.bytes, 0);
+        assert!(is_full(&mut layers, 2, 1) && !is_full(&mut layers, 3, 1));
+        assert_eq!(layers.pinned(3), 0);
         assert_eq!(layers.bytes(), layers.entries.iter().map(Entry::cost).sum::<u64>());
     }
 
@@ -277,7 +249,7 @@ mod tests {
         for number in 0..100u32 {
             layers.insert(TABLE, &[&[0; PREFIX], &number.to_be_bytes()[..]].concat(), Some(&[1; 100]));
         }
-        assert!(!layers.is_full(9, 1), "all of it can go at any time");
+        assert!(!is_full(&mut layers, 9, 1), "all of it can go at any time");
         layers.evict(9, 0);
         assert_eq!(layers.bytes(), 0);
         for number in 0..100u32 {

@@ -7,7 +7,7 @@ use weir_core::ports::{Change, Delta, EpochLog, KeyRef, StateStore};
 use weir_core::{Epoch, Fault, OperatorId, PortError, RecordId, TableId};
 use weir_state::Error;
 
-use crate::{child_dir, delta, golden, open, record, run_limited};
+use crate::{change, child_dir, delta, golden, open, record, run_limited};
 
 fn segment(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("log/{number:010}.log"))
@@ -41,9 +41,9 @@ fn the_bytes_of_a_record_are_pinned() {
     let store = dir.store(1 << 20).expect("store");
     let (mut three, mut four) = (store.open(OperatorId(3), (1, 2)), store.open(OperatorId(4), (1, 2)));
     let hash = 0x0123_4567_89ab_cdef;
-    three.change(TableId(1), KeyRef { hash, bytes: b"user-1" }, Change::Set(b"42"));
-    three.change(TableId(1), KeyRef { hash: 5, bytes: b"" }, Change::Clear);
-    four.change(TableId(0), KeyRef { hash: 5, bytes: b"\xff\0" }, Change::Set(b""));
+    change(three.as_mut(), TableId(1), KeyRef { hash, bytes: b"user-1" }, Change::Set(b"42"));
+    change(three.as_mut(), TableId(1), KeyRef { hash: 5, bytes: b"" }, Change::Clear);
+    change(four.as_mut(), TableId(0), KeyRef { hash: 5, bytes: b"\xff\0" }, Change::Set(b""));
     let deltas = [three.seal(Epoch(7)), four.seal(Epoch(7))];
     dir.log().expect("log").append(Epoch(7), br#"{"epoch":7}"#, &deltas, true).expect("appends");
     let written = fs::read(segment(temp.path(), 1)).expect("segment");

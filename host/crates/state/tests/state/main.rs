@@ -5,6 +5,7 @@
 mod dir;
 mod log;
 mod model;
+mod ordered;
 mod savepoint;
 mod store;
 mod view;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use weir_core::key_group::key_hash;
-use weir_core::ports::{Delta, KeyRef, KeyedState};
+use weir_core::ports::{Change, Delta, KeyRef, KeyedState, Table, TableKind};
 use weir_core::{Digest, Epoch, JobName, RecordId, ShardId, TableId};
 use weir_state::{Error, StateDir};
 
@@ -30,10 +31,28 @@ fn key(bytes: &[u8]) -> KeyRef<'_> {
     KeyRef { hash: key_hash(bytes), bytes }
 }
 
+/// A table of values.
+fn values(id: TableId) -> Table {
+    Table { id, kind: TableKind::Value }
+}
+
+/// A call that changes a value.
+fn change(state: &mut dyn KeyedState, table: TableId, key: KeyRef<'_>, change: Change<'_>) {
+    state.enter(&[key]);
+    state.change(0, values(table), change).expect("changes");
+}
+
+/// A call that fetches values.
+fn load(state: &mut dyn KeyedState, tables: &[TableId], keys: &[KeyRef<'_>], out: &mut Vec<u8>) {
+    let tables: Vec<Table> = tables.iter().copied().map(values).collect();
+    state.enter(keys);
+    state.prefetch(&tables, 0..keys.len() as u32, out).expect("loads");
+}
+
 /// What `load` says of one key: `None` for absent.
 fn load_one(state: &mut dyn KeyedState, table: u16, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    state.load(&[TableId(table)], &[key(bytes)], &mut out).expect("loads");
+    load(state, &[TableId(table)], &[key(bytes)], &mut out);
     decode_values(&out).remove(0)
 }
 

@@ -12,7 +12,7 @@ use weir_core::ports::{Change, Delta, EpochLog, KeyRef, KeyedState, StateStore};
 use weir_core::{Epoch, OperatorId, TableId};
 use weir_state::{RocksStore, StateDir};
 
-use crate::{copy_dir, decode_values, open};
+use crate::{change, copy_dir, decode_values, load, open};
 
 const TABLES: [TableId; 2] = [TableId(0), TableId(1)];
 const KEYS: u16 = 300;
@@ -142,7 +142,7 @@ impl Shard {
             let keys: Vec<KeyRef<'_>> =
                 mine.iter().map(|name| KeyRef { hash: key_hash(*name), bytes: *name }).collect();
             let mut out = Vec::new();
-            self.tasks[task].load(&TABLES, &keys, &mut out).expect("loads");
+            load(self.tasks[task].as_mut(), &TABLES, &keys, &mut out);
             let expected: Vec<Option<Vec<u8>>> = mine
                 .iter()
                 .flat_map(|name| TABLES.map(|table| self.now.get(&(table.0, u16::from_be_bytes(**name))).cloned()))
@@ -154,8 +154,8 @@ impl Shard {
     fn change(&mut self, table: u16, id: u16, value: Option<Vec<u8>>) {
         let name = id.to_be_bytes();
         let task = self.task_of(&name);
-        let change = value.as_deref().map_or(Change::Clear, Change::Set);
-        self.tasks[task].change(TableId(table), KeyRef { hash: key_hash(&name), bytes: &name }, change);
+        let what = value.as_deref().map_or(Change::Clear, Change::Set);
+        change(self.tasks[task].as_mut(), TableId(table), KeyRef { hash: key_hash(&name), bytes: &name }, what);
         match value {
             Some(value) => self.now.insert((table, id), value),
             None => self.now.remove(&(table, id)),

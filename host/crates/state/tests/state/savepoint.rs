@@ -26,7 +26,26 @@ fn saved() -> Savepoint {
     Savepoint::open(&golden("savepoint")).expect("the golden savepoint")
 }
 
-/// A whole state directory of format 2, as a job left it: `FORMAT`, log, store with its keys, and what the store lacks.
+#[test]
+fn a_savepoint_of_another_format_is_refused() {
+    let (temp, copy) = (tempfile::tempdir().expect("temp dir"), tempfile::tempdir().expect("temp dir"));
+    copy_dir(&golden("savepoint"), copy.path());
+    let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+    let now = fs::read_to_string(copy.path().join("state/FORMAT")).expect("reads");
+    let old = now.replace("version 3", "version 2");
+    fs::write(copy.path().join("state/FORMAT"), &old).expect("writes");
+    let contents = fs::read_to_string(copy.path().join("SAVEPOINT")).expect("reads");
+    let contents = contents.replace(&digest(now.as_bytes()), &digest(old.as_bytes()));
+    let (lines, _) = contents.trim_end().rsplit_once("digest ").expect("its last line");
+    let contents = format!("{lines}digest {}\n", digest(lines.as_bytes()));
+    fs::write(copy.path().join("SAVEPOINT"), contents).expect("writes");
+    let savepoint = Savepoint::open(copy.path()).expect("it can be read");
+    let error = restore(&savepoint, temp.path(), &job()).expect_err("is refused").to_string();
+    assert!(error.contains("has format version 2, and this Weir knows version 3"), "{error}");
+    assert!(!temp.path().join("FORMAT").exists() && !temp.path().join("restoring").exists());
+}
+
+/// A whole state directory of format 3, as a job left it: `FORMAT`, log, store with its keys, and what the store lacks.
 #[test]
 fn the_golden_savepoint_is_restored_with_its_state() {
     let temp = tempfile::tempdir().expect("temp dir");
@@ -227,7 +246,7 @@ fn a_savepoint_is_no_state_directory() {
 
 #[test]
 fn a_reset_cut_short_at_any_step_is_refused_and_finished() {
-    let mark = "weir-state\nversion 2\njob golden\nshard 0\n";
+    let mark = "weir-state\nversion 3\njob golden\nshard 0\n";
     for step in 0..4 {
         let temp = tempfile::tempdir().expect("temp dir");
         finish(&saved(), temp.path());

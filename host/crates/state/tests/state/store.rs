@@ -3,7 +3,7 @@
 use weir_core::ports::{Change, EpochLog, KeyedState, StateBytes, StateStore};
 use weir_core::{Epoch, Fault, OperatorId, TableId};
 
-use crate::{child_dir, copy_dir, delta, key, load_one, open, record, run_limited};
+use crate::{change, child_dir, copy_dir, delta, key, load, load_one, open, record, run_limited};
 
 const OPERATOR: OperatorId = OperatorId(1);
 const TABLE: TableId = TableId(0);
@@ -24,11 +24,11 @@ fn a_task_reads_what_it_wrote_through_every_layer() {
     let store = dir.store(1 << 20).expect("store");
     let mut state = store.open(OPERATOR, (1, 1));
     assert_eq!(load_one(&mut *state, 0, b"k"), None);
-    state.change(TABLE, key(b"k"), Change::Set(b"one"));
+    change(state.as_mut(), TABLE, key(b"k"), Change::Set(b"one"));
     assert_eq!(load_one(&mut *state, 0, b"k"), Some(b"one".to_vec()), "active overlay");
     let delta = state.seal(Epoch(1));
     assert_eq!(load_one(&mut *state, 0, b"k"), Some(b"one".to_vec()), "sealed overlay");
-    state.change(TABLE, key(b"k"), Change::Clear);
+    change(state.as_mut(), TABLE, key(b"k"), Change::Clear);
     assert_eq!(load_one(&mut *state, 0, b"k"), None, "a cleared value hides the sealed one");
     state.commit(Epoch(1));
     store.apply(&record(1), vec![delta]).expect("applies");
@@ -46,7 +46,7 @@ fn a_task_reads_what_it_wrote_through_every_layer() {
     store.apply(&record(2), vec![delta]).expect("applies");
     store.join().expect("joins");
     assert_eq!(load_one(&mut *store.open(OPERATOR, (1, 1)), 0, b"k"), None);
-    state.change(TABLE, key(b"k"), Change::Set(b""));
+    change(state.as_mut(), TABLE, key(b"k"), Change::Set(b""));
     assert_eq!(load_one(&mut *state, 0, b"k"), Some(Vec::new()), "an empty value is a value");
 }
 
@@ -55,11 +55,11 @@ fn values_come_key_by_key_and_table_by_table() {
     let temp = tempfile::tempdir().expect("temp dir");
     let store = open(temp.path()).expect("opens").store(1 << 20).expect("store");
     let mut state = store.open(OPERATOR, (1, 1));
-    state.change(TableId(1), key(b"b"), Change::Set(b"b1"));
-    state.change(TableId(0), key(b"a"), Change::Set(b"a0"));
+    change(state.as_mut(), TableId(1), key(b"b"), Change::Set(b"b1"));
+    change(state.as_mut(), TableId(0), key(b"a"), Change::Set(b"a0"));
     let mut out = b"before".to_vec();
     let keys = [key(b"a"), key(b"b"), key(b"c"), key(b"b")];
-    state.load(&[TableId(1), TableId(0)], &keys, &mut out).expect("loads");
+    load(state.as_mut(), &[TableId(1), TableId(0)], &keys, &mut out);
     let value = |bytes: &[u8]| Some(bytes.to_vec());
     let expected = [None, value(b"a0"), value(b"b1"), None, None, None, value(b"b1"), None];
     assert_eq!(crate::decode_values(out.strip_prefix(b"before").expect("appended")), expected);
@@ -72,7 +72,7 @@ fn a_crash_loses_nothing_that_was_committed_and_a_flush_saves_the_replay() {
     let (mut log, store) = (dir.log().expect("log"), dir.store(1 << 20).expect("store"));
     let mut state = store.open(OPERATOR, (1, 1));
     for number in 1..=4u64 {
-        state.change(TABLE, key(b"k"), Change::Set(&number.to_le_bytes()));
+        change(state.as_mut(), TABLE, key(b"k"), Change::Set(&number.to_le_bytes()));
         epoch(&mut *state, &mut *log, &*store, number);
         if number == 2 {
             store.flush().expect("flushes");
@@ -98,7 +98,7 @@ fn epochs_are_applied_within_a_second_or_so_without_being_asked() {
     let temp = tempfile::tempdir().expect("temp dir");
     let store = open(temp.path()).expect("opens").store(1 << 20).expect("store");
     let mut state = store.open(OPERATOR, (1, 1));
-    state.change(TABLE, key(b"k"), Change::Set(b"v"));
+    change(state.as_mut(), TABLE, key(b"k"), Change::Set(b"v"));
     let delta = state.seal(Epoch(1));
     store.apply(&record(1), vec![delta]).expect("applies");
     let began = std::time::Instant::now();
@@ -114,7 +114,7 @@ fn many_keys_or_epochs_are_flushed_without_being_asked() {
     let store = open(temp.path()).expect("opens").store(16 << 20).expect("store");
     let mut state = store.open(OPERATOR, (1, 1));
     for number in 1..=210_000u32 {
-        state.change(TABLE, key(&number.to_le_bytes()), Change::Set(b"v"));
+        change(state.as_mut(), TABLE, key(&number.to_le_bytes()), Change::Set(b"v"));
     }
     store.apply(&record(1), vec![state.seal(Epoch(1))]).expect("applies");
     store.join().expect("joins");
@@ -159,7 +159,7 @@ fn closing_writes_nothing_for_the_disk_may_hang() {
     let dir = open(temp.path()).expect("opens");
     let store = dir.store(1 << 20).expect("store");
     let mut state = store.open(OPERATOR, (1, 1));
-    state.change(TABLE, key(b"k"), Change::Set(b"v"));
+    change(state.as_mut(), TABLE, key(b"k"), Change::Set(b"v"));
     store.apply(&record(1), vec![state.seal(Epoch(1))]).expect("applies");
     store.join().expect("joins");
     drop((state, store));
@@ -194,7 +194,7 @@ fn a_full_disk_is_fatal_to_the_store() {
                     random.to_le_bytes()
                 })
                 .collect();
-            state.change(TABLE, key(&number.to_le_bytes()), Change::Set(&value));
+            change(state.as_mut(), TABLE, key(&number.to_le_bytes()), Change::Set(&value));
         }
         let failed = store.apply(&record(1), vec![state.seal(Epoch(1))]).and_then(|()| store.flush());
         let error = failed.expect_err("the flush does not fit");
@@ -217,7 +217,7 @@ fn the_size_on_disk_is_known_after_a_restart_without_being_asked_for_twice() {
     let store = dir.store(1 << 20).expect("store");
     let mut state = store.open(OPERATOR, (1, 1));
     for number in 0..20_000u32 {
-        state.change(TABLE, key(&number.to_le_bytes()), Change::Set(&number.to_le_bytes()));
+        change(state.as_mut(), TABLE, key(&number.to_le_bytes()), Change::Set(&number.to_le_bytes()));
     }
     store.apply(&record(1), vec![state.seal(Epoch(1))]).expect("applies");
     store.flush().expect("flushes");
@@ -240,7 +240,7 @@ fn a_task_is_full_of_what_is_not_applied_and_not_of_what_it_read() {
     let mut number = 0u32;
     while !state.is_full() {
         number += 1;
-        state.change(TABLE, key(&number.to_le_bytes()), Change::Set(&[7; 100]));
+        change(state.as_mut(), TABLE, key(&number.to_le_bytes()), Change::Set(&[7; 100]));
         assert!(state.bytes() < 1 << 20, "it says so in time");
     }
     let delta = state.seal(Epoch(1));
@@ -255,7 +255,7 @@ fn a_task_is_full_of_what_is_not_applied_and_not_of_what_it_read() {
     }
     let mut out = Vec::new();
     for id in 1..=number {
-        state.load(&[TABLE], &[key(&id.to_le_bytes())], &mut out).expect("loads");
+        load(state.as_mut(), &[TABLE], &[key(&id.to_le_bytes())], &mut out);
     }
     assert!(state.bytes() > 400 << 10 && !state.is_full(), "the cache is as large as it may be: {}", state.bytes());
 }
@@ -269,13 +269,13 @@ fn memory_stays_within_its_share_when_the_state_does_not() {
     let mut out = Vec::new();
     for (number, batch) in (1..).zip((0..keys).collect::<Vec<_>>().chunks(500)) {
         for id in batch {
-            state.change(TABLE, key(&id.to_le_bytes()), Change::Set(&[id.to_le_bytes(); 25].concat()));
+            change(state.as_mut(), TABLE, key(&id.to_le_bytes()), Change::Set(&[id.to_le_bytes(); 25].concat()));
         }
         let delta = state.seal(Epoch(number));
         state.commit(Epoch(number));
         store.apply(&record(number), vec![delta]).expect("applies");
         store.join().expect("joins");
-        state.load(&[TABLE], &[key(b"absent")], &mut out).expect("loads");
+        load(state.as_mut(), &[TABLE], &[key(b"absent")], &mut out);
     }
     for id in 0..keys {
         assert_eq!(load_one(&mut *state, 0, &id.to_le_bytes()), Some([id.to_le_bytes(); 25].concat()), "key {id}");

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use weir_core::ports::{Change, EpochLog, StateStore};
+use weir_core::ports::{Change, EpochLog, StateStore, TableKind};
 use weir_core::{Epoch, Fault, OperatorId, TableId};
 use weir_state::{Error, StateView};
 
-use crate::{delta, key, open};
+use crate::{change, delta, key, open};
 
 const TABLE: TableId = TableId(0);
 
@@ -35,7 +35,7 @@ pub(crate) fn entries(dir: &Path, index: usize) -> Vec<(u16, String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let snapshot = store.as_of(&log, index).expect("a snapshot");
     let each = |entry: weir_state::StateEntry<'_>| {
-        shown.push((entry.operator.0, text(entry.key), text(entry.value)));
+        shown.push((entry.operator.0, text(entry.key(TableKind::Value)?.0), text(entry.value)));
         Ok::<_, Error>(())
     };
     snapshot.each(each).expect("shows");
@@ -53,11 +53,11 @@ fn four_epochs(dir: &weir_state::StateDir) -> (Box<dyn EpochLog>, std::sync::Arc
     let (mut one, mut two) = (store.open(OperatorId(1), (1, 2)), store.open(OperatorId(2), (1, 2)));
     for epoch in 1..=4u64 {
         let value = epoch.to_string();
-        one.change(TABLE, key(b"counter"), Change::Set(value.as_bytes()));
-        one.change(TABLE, key(format!("only-{epoch}").as_bytes()), Change::Set(b"x"));
+        change(one.as_mut(), TABLE, key(b"counter"), Change::Set(value.as_bytes()));
+        change(one.as_mut(), TABLE, key(format!("only-{epoch}").as_bytes()), Change::Set(b"x"));
         match epoch {
-            1 => two.change(TABLE, key(b"gone"), Change::Set(b"soon")),
-            _ => two.change(TABLE, key(b"gone"), Change::Clear),
+            1 => change(two.as_mut(), TABLE, key(b"gone"), Change::Set(b"soon")),
+            _ => change(two.as_mut(), TABLE, key(b"gone"), Change::Clear),
         }
         let deltas = [one.seal(Epoch(epoch)), two.seal(Epoch(epoch))];
         log.append(Epoch(epoch), b"m", &deltas, true).expect("appends");

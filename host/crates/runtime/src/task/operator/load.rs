@@ -1,29 +1,29 @@
 //! HOT PATH. The state that a call is given. Values are read only as far as a call can take them, so that a batch of
 //! keys with large values needs no more memory than one call.
 
+use weir_core::Frame;
 use weir_core::frame::{HEADER_BYTES, NULL, RECORD_BYTES};
-use weir_core::ports::{KeyRef, KeyedState};
-use weir_core::{Frame, TableId};
+use weir_core::ports::{KeyedState, Table};
 
 use super::CALL_BYTES_MAX;
 use crate::error::Error;
 
-/// Appends the values of `keys` to `values`, in order, and stops once there are more than `room` bytes of them. `each` is
-/// what the values of a key took the last time; returns what they took now.
+/// Appends the values of so many slots to `values`, in order, and stops once there are more than `room` bytes of them.
+/// `each` is what the values of a slot took the last time; returns what they took now.
 pub(super) fn load(
     state: &mut dyn KeyedState,
-    tables: &[TableId],
-    keys: &[KeyRef<'_>],
+    tables: &[Table],
+    slots: u32,
     (room, each): (usize, usize),
     values: &mut Vec<u8>,
 ) -> Result<usize, Error> {
-    let (mut rest, mut each) = (keys, each);
-    while !rest.is_empty() && values.len() <= room {
-        let fit = (room - values.len()) / each.max(1);
-        let (now, later) = rest.split_at(fit.clamp(1, rest.len()));
-        state.load(tables, now, values).map_err(Error::port("failed to read state"))?;
-        rest = later;
-        each = values.len().div_ceil(keys.len() - rest.len());
+    let (mut at, mut each) = (0, each);
+    while !tables.is_empty() && at < slots && values.len() <= room {
+        let fit = u32::try_from((room - values.len()) / each.max(1)).unwrap_or(u32::MAX);
+        let now = at..at + fit.clamp(1, slots - at);
+        at = now.end;
+        state.prefetch(tables, now, values).map_err(Error::port("failed to read state"))?;
+        each = values.len().div_ceil(at as usize);
     }
     Ok(each)
 }
@@ -62,30 +62,47 @@ fn after_value(values: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::ports::{Change, Delta};
-    use weir_core::{Epoch, FrameWriter, PortError, RecordView};
+    use std::ops::Range;
+
+    use weir_core::ports::{Change, Delta, KeyRef, TableKind};
+    use weir_core::{Epoch, FrameWriter, PortError, RecordView, TableId};
 
     use super::*;
+
+    const TABLES: [Table; 1] = [Table { id: TableId(1), kind: TableKind::Value }];
 
     /// Every key has one value, of as many KiB as the key says; counts what is asked for.
     #[derive(Default)]
     struct Large {
+        lens: Vec<usize>,
         keys_read: usize,
         calls: usize,
     }
 
     impl KeyedState for Large {
-        fn load(&mut self, _: &[TableId], keys: &[KeyRef<'_>], out: &mut Vec<u8>) -> Result<(), PortError> {
+        fn enter(&mut self, keys: &[KeyRef<'_>]) {
+            let len = |key: &KeyRef<'_>| std::str::from_utf8(key.bytes).unwrap().parse::<usize>().unwrap() << 10;
+            self.lens = keys.iter().map(len).collect();
+        }
+        fn prefetch(&mut self, _: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError> {
             self.calls += 1;
-            self.keys_read += keys.len();
-            for key in keys {
-                let len = std::str::from_utf8(key.bytes).unwrap().parse::<usize>().unwrap() << 10;
+            self.keys_read += slots.len();
+            for slot in slots {
+                let len = self.lens[slot as usize];
                 out.extend_from_slice(&(len as u32).to_le_bytes());
                 out.resize(out.len() + len, 0);
             }
             Ok(())
         }
-        fn change(&mut self, _: TableId, _: KeyRef<'_>, _: Change<'_>) {}
+        fn get_many(&mut self, _: Table, _: &[(u32, &[u8])], _: &mut Vec<u8>) -> Result<(), PortError> {
+            Ok(())
+        }
+        fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
+            Ok(false)
+        }
+        fn change(&mut self, _: u32, _: Table, _: Change<'_>) -> Result<(), PortError> {
+            Ok(())
+        }
         fn seal(&mut self, _: Epoch) -> Delta {
             Delta { entries: 0, payload: bytes::Bytes::new() }
         }
@@ -107,20 +124,23 @@ mod tests {
         writer.finish()
     }
 
-    fn keys(keys: &[String]) -> Vec<KeyRef<'_>> {
-        keys.iter().map(|key| KeyRef { hash: 0, bytes: key.as_bytes() }).collect()
+    /// Enters `keys` and loads their values.
+    fn load_keys(state: &mut Large, keys: &[String], sizes: (usize, usize), values: &mut Vec<u8>) -> usize {
+        let entered: Vec<_> = keys.iter().map(|key| KeyRef { hash: 0, bytes: key.as_bytes() }).collect();
+        state.enter(&entered);
+        load(state, &TABLES, keys.len() as u32, sizes, values).unwrap()
     }
 
     #[test]
     fn small_values_are_read_at_once_and_large_ones_as_far_as_they_fit() {
         let (mut state, mut values) = (Large::default(), Vec::new());
         let small: Vec<String> = vec!["0".into(); 1_000];
-        let each = load(&mut state, &[TableId(1)], &keys(&small), (1 << 20, 0), &mut values).unwrap();
+        let each = load_keys(&mut state, &small, (1 << 20, 0), &mut values);
         assert_eq!((each, state.calls, values.len()), (4, 1, 4_000));
         let large: Vec<String> = vec!["300".into(); 1_000];
         for _ in 0..3 {
             values.clear();
-            load(&mut state, &[TableId(1)], &keys(&large), (1 << 20, 300 << 10), &mut values).unwrap();
+            load_keys(&mut state, &large, (1 << 20, 300 << 10), &mut values);
             assert_eq!(values.len(), 4 * (4 + (300 << 10)), "three fit, and the fourth shows that no more do");
         }
         assert_eq!(state.keys_read, 1_000 + 3 * 4);
@@ -130,12 +150,12 @@ mod tests {
     fn as_many_records_fit_as_their_values_leave_room_for() {
         let text: Vec<String> = ["300", "300", "5", "300", "200"].map(str::to_owned).to_vec();
         let mut values = Vec::new();
-        load(&mut Large::default(), &[TableId(1)], &keys(&text), (usize::MAX, 0), &mut values).unwrap();
+        load_keys(&mut Large::default(), &text, (usize::MAX, 0), &mut values);
         let distinct = [0, 1, 2, 3, 4];
         assert_eq!(fitting(&frame(&text), &distinct, &values, 1), 4);
         assert_eq!(fitting(&frame(&text), &distinct, &values[..2 * (4 + (300 << 10))], 1), 2, "the rest was not read");
         let (text, mut values) = (vec!["300".to_owned(); 5], Vec::new());
-        load(&mut Large::default(), &[TableId(1)], &keys(&text), (usize::MAX, 0), &mut values).unwrap();
+        load_keys(&mut Large::default(), &text, (usize::MAX, 0), &mut values);
         assert_eq!(fitting(&frame(&text), &distinct, &values, 1), 3);
         assert_eq!(fitting(&frame(&text), &[0, 0, 1, 2, 3], &values, 1), 4, "a slot counts once");
     }
@@ -143,7 +163,7 @@ mod tests {
     #[test]
     fn one_record_always_fits() {
         let (text, mut values) = (vec!["5000".to_owned(); 2], Vec::new());
-        load(&mut Large::default(), &[TableId(1)], &keys(&text), (1 << 20, 0), &mut values).unwrap();
+        load_keys(&mut Large::default(), &text, (1 << 20, 0), &mut values);
         assert_eq!(fitting(&frame(&text), &[0, 1], &values, 1), 1);
     }
 }

@@ -1,0 +1,122 @@
+//! The state as a call sees it: tables by their index in the plugin's description, keys by their slot. Everything that a
+//! plugin asks for is checked here, whatever runs it.
+
+use std::fmt;
+
+use crate::fault::PortError;
+use crate::frame::NULL;
+use crate::ports::{CallError, KeyedState, Table, TableKind};
+
+/// Bytes that one read may give: a plugin that wants more asks again.
+pub const READ_BYTES_MAX: usize = 64 << 20;
+/// So many entries at a time are read before their bytes are counted.
+const READ_ENTRIES: usize = 256;
+
+/// See the module. A call may take it, and puts it back.
+pub struct CallState {
+    /// The state of the task.
+    pub state: Box<dyn KeyedState>,
+    tables: Vec<Table>,
+    slots: u32,
+}
+
+impl fmt::Debug for CallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallState").field("tables", &self.tables).field("slots", &self.slots).finish_non_exhaustive()
+    }
+}
+
+impl CallState {
+    /// The state of an operator with `tables`, in the plugin's order; no slot yet.
+    pub fn new(state: Box<dyn KeyedState>, tables: Vec<Table>) -> Self {
+        Self { state, tables, slots: 0 }
+    }
+
+    /// The tables, in the plugin's order.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// Begins a call with so many slots, which are entered into the state.
+    pub fn begin(&mut self, slots: u32) {
+        self.slots = slots;
+    }
+
+    /// Entries of maps: `wanted` is `{slot:u32, key_len:u32, key}*`; appends `{value_len:u32, value}*` to `out`.
+    pub fn get_many(&mut self, table: u32, wanted: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
+        let table = match self.table(table)? {
+            table if table.kind == TableKind::Map => table,
+            other => return Err(malformed(format!("get-many of table {table}, which is a {}", other.kind))),
+        };
+        let (mut rest, mut entries) = (wanted, Vec::with_capacity(READ_ENTRIES));
+        while !rest.is_empty() {
+            entries.clear();
+            while entries.len() < READ_ENTRIES && !rest.is_empty() {
+                let (slot, key, after) =
+                    entry(rest).ok_or_else(|| malformed("a list of entries that is cut".into()))?;
+                entries.push((self.slot(slot)?, key));
+                rest = after;
+            }
+            self.state.get_many(table, &entries, out).map_err(failed)?;
+            if out.len() > READ_BYTES_MAX {
+                return Err(malformed(format!("one read of more than {READ_BYTES_MAX} bytes")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries of the list or map of one slot, as [`KeyedState::scan`] has them; before them, a byte: 1 if there are more.
+    pub fn scan(
+        &mut self,
+        table: u32,
+        slot: u32,
+        start: &[u8],
+        limit: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CallError> {
+        let table = match self.table(table)? {
+            Table { kind: TableKind::Value, .. } => {
+                return Err(malformed(format!("a scan of table {table}, which holds values")));
+            }
+            table => table,
+        };
+        let slot = self.slot(slot)?;
+        let head = out.len();
+        out.push(0);
+        let has_more = self.state.scan(table, slot, start, limit, out).map_err(failed)?;
+        if let Some(head) = out.get_mut(head) {
+            *head = u8::from(has_more);
+        }
+        Ok(())
+    }
+
+    fn table(&self, index: u32) -> Result<Table, CallError> {
+        let unknown = || malformed(format!("table {index}; the plugin declares {}", self.tables.len()));
+        self.tables.get(index as usize).copied().ok_or_else(unknown)
+    }
+
+    fn slot(&self, slot: u32) -> Result<u32, CallError> {
+        if slot < self.slots {
+            Ok(slot)
+        } else {
+            Err(malformed(format!("slot {slot}; the batch has {} keys", self.slots)))
+        }
+    }
+}
+
+/// The first of `{slot:u32, key_len:u32, key}*`, and the rest.
+fn entry(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+    let (slot, rest) = bytes.split_first_chunk::<4>()?;
+    let (len, rest) = rest.split_first_chunk::<4>()?;
+    let len = u32::from_le_bytes(*len);
+    let (key, rest) = rest.split_at_checked(len as usize).filter(|_| len != NULL)?;
+    Some((u32::from_le_bytes(*slot), key, rest))
+}
+
+fn malformed(reason: String) -> CallError {
+    CallError::Malformed { what: "read", reason }
+}
+
+fn failed(error: PortError) -> CallError {
+    CallError::Host(error)
+}
