@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tracing::info;
 use weir_core::ports::{Committed, EpochLog, MarkerRead, Outputs, Sink, SinkConnector, SourceConnector, StateStore};
-use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SplitId};
+use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SourceName, SplitId};
 use weir_kafka::admin::NewTopic;
 use weir_kafka::advice::Needs;
 use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, Topics};
@@ -28,7 +28,7 @@ use weir_local::{
 };
 use weir_pipeline::lines;
 use weir_pipeline::plan::{self, KafkaPlan, Plan, SinkKind, SinkPlan, SourceKind, SourcePlan};
-use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, Summary};
+use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, SourceSetup, Summary};
 use weir_state::StateDir;
 
 use operators::Loaded;
@@ -104,8 +104,12 @@ pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed
     if let (true, Some(client)) = (dir.is_empty() && kafka_sources(plan).next().is_some(), &client) {
         kin::warn_of(client.clone(), sources.clone());
     }
-    let source = sources.into_iter().next().context("a plan has a source")?;
-    let job = Job { options: options(plan, consent), source, sink, operators, sinks, state };
+    let set_up = |(planned, connector): (&SourcePlan, Arc<dyn SourceConnector>)| {
+        let marked = matches!(planned.kind, SourceKind::Kafka { .. });
+        SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked }
+    };
+    let sources = plan.sources.iter().zip(sources).map(set_up).collect();
+    let job = Job { options: options(plan, consent), sources, sink, operators, sinks, state };
     let handle = job.handle();
     if let Some(client) = client {
         let outputs = kafka_topics(plan).map(str::to_owned).collect();

@@ -116,8 +116,8 @@ fn checked(store: &StoreView, records: &Records, start: &Start, cluster: Option<
     weir_runtime::check_store(store.applied(), records, start)?;
     let Start::Resume { index, .. } = start else { return Ok(()) };
     let Some((manifest, _)) = records.get(*index) else { return Ok(()) };
-    let is_kafka = manifest.splits.iter().any(|split| split.identity.is_some());
-    cluster.filter(|_| is_kafka).map_or(Ok(()), |cluster| cluster.verify(&manifest.splits))
+    let splits: Vec<_> = manifest.splits().map(|(_, split)| split).filter(|s| s.identity.is_some()).cloned().collect();
+    cluster.filter(|_| !splits.is_empty()).map_or(Ok(()), |cluster| cluster.verify(&splits))
 }
 
 /// One value of the keyed state, with names.

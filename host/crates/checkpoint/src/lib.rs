@@ -15,6 +15,8 @@ pub mod marker;
 pub mod place;
 /// Which epoch holds, or why none can be trusted.
 pub mod resolve;
+#[cfg(test)]
+mod samples;
 /// Which recorded splits a start goes on reading.
 pub mod sources;
 /// The same as `resolve` for a directory whose pipeline is not known.
@@ -22,6 +24,6 @@ pub mod survey;
 
 pub use aligner::Aligner;
 pub use coordinator::{Command, Coordinator, Event};
-pub use manifest::{Manifest, OperatorEntry, PluginEntry, TableEntry};
+pub use manifest::{Manifest, OperatorEntry, PluginEntry, SourceEntry, TableEntry};
 pub use marker::Marker;
 pub use resolve::{Facts, Refusal, Start, resolve};

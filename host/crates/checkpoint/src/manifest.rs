@@ -3,12 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 use weir_core::ports::{Delta, TableKind};
-use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, KeySpec, OperatorId, ShardId, SplitState, TableId};
+use weir_core::{
+    AttemptId, Delivery, Digest, Epoch, JobName, KeySpec, OperatorId, ShardId, SourceName, SplitState, TableId,
+};
 
 use crate::resolve::MarkerPlace;
 
-/// The manifest format written and read. 2: key, schema and what was dropped are recorded, and where the marker stands.
-pub const FORMAT: u32 = 2;
+/// The manifest format written and read. 3: every split belongs to a source with a name.
+pub const FORMAT: u32 = 3;
 
 /// What an epoch commits besides state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +35,8 @@ pub struct Manifest {
     pub delivery: Delivery,
     /// Where the marker of this epoch stands, if its commit got that far.
     pub marker: MarkerPlace,
-    /// In the first record of a job: what its user asked it to read, and from where. A start that asks otherwise before anything is
-    /// committed begins there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<String>,
-    /// Every split with its position, bound and identity.
-    pub splits: Vec<SplitState>,
+    /// Every source of the pipeline, with its splits.
+    pub sources: Vec<SourceEntry>,
     /// Every operator of the pipeline.
     pub operators: Vec<OperatorEntry>,
     /// The number of the next new operator: those of operators that are gone are never given again.
@@ -49,6 +47,22 @@ pub struct Manifest {
     pub delta_crc32c: u32,
     /// How many changes the deltas hold.
     pub delta_entries: u64,
+}
+
+/// One source of the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SourceEntry {
+    /// Its name in the pipeline.
+    pub name: SourceName,
+    /// Whether the marker stands beside its positions; the positions of any other source are known here alone.
+    pub marked: bool,
+    /// In the first record of a job: what its user asked it to read, and from where. A start that asks otherwise before
+    /// anything is committed begins there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
+    /// Every split with its position, bound and identity.
+    pub splits: Vec<SplitState>,
 }
 
 /// One operator of the job.
@@ -120,7 +134,19 @@ impl Manifest {
     #[must_use]
     pub fn fork(&self, digest: Digest, job: JobName, attempt: AttemptId) -> Self {
         let (previous, epoch, delta_crc32c) = (Some(digest), self.epoch.next(), delta_crc32c(&[]));
-        Self { job, epoch, attempt, first: true, start: None, previous, delta_crc32c, delta_entries: 0, ..self.clone() }
+        let sources = self.sources.iter().map(|source| SourceEntry { start: None, ..source.clone() }).collect();
+        Self { job, epoch, attempt, first: true, sources, previous, delta_crc32c, delta_entries: 0, ..self.clone() }
+    }
+
+    /// Every split, with the source that it belongs to.
+    pub fn splits(&self) -> impl Iterator<Item = (&SourceName, &SplitState)> {
+        self.sources.iter().flat_map(|source| source.splits.iter().map(|split| (&source.name, split)))
+    }
+
+    /// The splits that carry the marker, if it stands beside positions.
+    pub fn marked(&self) -> impl Iterator<Item = (&SourceName, &SplitState)> {
+        let marked = self.sources.iter().filter(|source| source.marked);
+        marked.flat_map(|source| source.splits.iter().map(|split| (&source.name, split)))
     }
 
     /// Whether it is the first record of a job that began with the state of another.

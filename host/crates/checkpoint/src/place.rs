@@ -3,9 +3,9 @@
 //! the facts here; [`resolve()`] then decides as if nothing had.
 
 use weir_core::ports::Committed;
-use weir_core::{Digest, JobName, ShardId, SplitState};
+use weir_core::{Digest, JobName, ShardId, SourceName, SplitState};
 
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, SourceEntry};
 use crate::marker::Marker;
 use crate::resolve::{Facts, MarkerPlace, Refusal, Start, index_of, resolve};
 
@@ -14,8 +14,11 @@ pub struct Since<'a> {
     /// Whether the last record of the log holds for certain, without a look at Kafka: see [`crate::survey::certain`].
     pub certain: bool,
     /// Whether a recorded split is not read any more, with the user's leave.
-    pub dropped: &'a dyn Fn(&SplitState) -> bool,
+    pub dropped: Dropped<'a>,
 }
+
+/// Asks whether a split of a source (where the source is known) is not read any more, with the user's leave.
+pub type Dropped<'a> = &'a dyn Fn(Option<&SourceName>, &SplitState) -> bool;
 
 /// Whether a committed text is a marker of this job, wherever it stands.
 pub fn is_marked(committed: &Committed, job: &JobName, shard: ShardId) -> bool {
@@ -49,7 +52,7 @@ pub fn start(facts: Facts<'_>, since: &Since<'_>) -> Result<Start, Refusal> {
     let log = without(facts.log, since.dropped);
     // The marker went with the last topic that carried it.
     let has_lost_all = |(left, (was, _)): (&(Manifest, Digest), &(Manifest, Digest))| {
-        left.0.splits.is_empty() && !was.splits.is_empty() && was.marker == MarkerPlace::Splits
+        was.marker == MarkerPlace::Splits && left.0.marked().next().is_none() && was.marked().next().is_some()
     };
     if newest.is_none() && log.last().zip(facts.log.last()).is_some_and(has_lost_all) {
         return if since.certain { Ok(last_of) } else { resolve(Facts { place: &last.marker, ..facts }) };
@@ -81,38 +84,41 @@ fn before_its_first_marker<'a>(
 }
 
 /// Without a log nothing tells where the last epoch put its marker: what its user has dropped keeps an older one.
-fn without_left(
-    committed: &[Committed],
-    newest: Option<&Marker>,
-    dropped: &dyn Fn(&SplitState) -> bool,
-) -> Vec<Committed> {
+fn without_left(committed: &[Committed], newest: Option<&Marker>, dropped: Dropped<'_>) -> Vec<Committed> {
     let is_older = |c: &Committed| {
         let marker = Marker::parse(&c.metadata);
         marker.is_ok_and(|marker| newest.is_some_and(|newest| marker.epoch < newest.epoch))
     };
     let is_dropped = |c: &Committed| {
-        dropped(&SplitState { split: c.split.clone(), position: c.position, end: None, identity: None, term: None })
+        dropped(
+            None,
+            &SplitState { split: c.split.clone(), position: c.position, end: None, identity: None, term: None },
+        )
     };
     committed.iter().filter(|c| !(is_older(c) && is_dropped(c))).cloned().collect()
 }
 
 /// Whether an older marker than that of `held` only stays where the job has not committed since: at a split that it does
 /// not read any more, or at an earlier place of the marker.
-fn is_left(committed: &Committed, held: &Manifest, dropped: &dyn Fn(&SplitState) -> bool) -> bool {
+fn is_left(committed: &Committed, held: &Manifest, dropped: Dropped<'_>) -> bool {
     let is_older = Marker::parse(&committed.metadata).is_ok_and(|marker| marker.epoch < held.epoch);
     is_older
         && match &held.marker {
-            MarkerPlace::Splits => held.splits.iter().all(|s| s.split != committed.split || dropped(s)),
+            MarkerPlace::Splits => held.marked().all(|(name, s)| s.split != committed.split || dropped(Some(name), s)),
             MarkerPlace::Fixed(place) => *place != committed.split,
             MarkerPlace::Nowhere => true,
         }
 }
 
 /// The log as if what was dropped had never been read. The digests stay those of the records.
-fn without(log: &[(Manifest, Digest)], dropped: &dyn Fn(&SplitState) -> bool) -> Vec<(Manifest, Digest)> {
+fn without(log: &[(Manifest, Digest)], dropped: Dropped<'_>) -> Vec<(Manifest, Digest)> {
+    let of_source = |source: &SourceEntry| {
+        let splits = source.splits.iter().filter(|split| !dropped(Some(&source.name), split)).cloned().collect();
+        SourceEntry { splits, ..source.clone() }
+    };
     let strip = |(manifest, digest): &(Manifest, Digest)| {
-        let splits = manifest.splits.iter().filter(|split| !dropped(split)).cloned().collect();
-        (Manifest { splits, ..manifest.clone() }, digest.clone())
+        let sources = manifest.sources.iter().map(of_source).collect();
+        (Manifest { sources, ..manifest.clone() }, digest.clone())
     };
     log.iter().map(strip).collect()
 }

@@ -6,6 +6,8 @@
 //! and for a start that promises no more. Whenever the two cannot be brought together the job refuses to start:
 //! a wrong guess here would lose or repeat records silently.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use weir_core::ports::Committed;
 use weir_core::{Delivery, Digest, Epoch, JobName, ShardId, SplitId, SplitState};
@@ -28,7 +30,8 @@ pub struct Facts<'a> {
     pub place: &'a MarkerPlace,
     /// What the start promises.
     pub delivery: Delivery,
-    /// True when no operator of the job keeps state: the marker alone is then enough to go on.
+    /// True when no operator of the job keeps state and the marker stands beside the positions of every source: the
+    /// marker alone is then enough to go on.
     pub stateless: bool,
 }
 
@@ -36,7 +39,7 @@ pub struct Facts<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MarkerPlace {
-    /// Beside the committed position of every split (a Kafka source).
+    /// Beside the committed position of every split of the sources that have such positions (Kafka).
     Splits,
     /// Beside the offset of one fixed partition (another source, a Kafka sink).
     Fixed(SplitId),
@@ -237,8 +240,8 @@ fn without_marker(facts: &Facts<'_>) -> Result<Start, Refusal> {
         [.., (last, _)] => {
             let split = match facts.place {
                 MarkerPlace::Fixed(split) => split.clone(),
-                _ => match last.splits.first() {
-                    Some(split) => split.split.clone(),
+                _ => match last.marked().next() {
+                    Some((_, split)) => split.split.clone(),
                     // A pattern that matches nothing yet has nothing to commit.
                     None => return Ok(Start::Resume { index: facts.log.len() - 1, ahead: None }),
                 },
@@ -325,7 +328,7 @@ fn ahead(facts: &Facts<'_>, unheld: &[(&Marker, &Committed)]) -> Option<Result<S
 
 fn ends_before(facts: &Facts<'_>, marker: &Marker) -> Refusal {
     let has = facts.log.last().map_or_else(
-        || "is empty, and the job keeps state".to_owned(),
+        || "is empty, and the job keeps state in it, or the position of a source".to_owned(),
         |(last, _)| format!("does not hold it (its last is epoch {} of attempt {})", last.epoch, last.attempt),
     );
     Refusal::LogEndsBefore { job: facts.job.clone(), marker: marker.epoch, has }
@@ -348,16 +351,16 @@ fn check_positions(facts: &Facts<'_>, held: &[(usize, &Committed)], newest: usiz
     }
     for (index, committed) in held {
         let Some((manifest, _)) = facts.log.get(*index) else { continue };
-        let recorded = manifest.splits.iter().find(|recorded| recorded.split == committed.split);
-        if let Some(recorded) = recorded.filter(|recorded| recorded.position != committed.position) {
+        let recorded = manifest.marked().find(|(_, recorded)| recorded.split == committed.split);
+        if let Some((_, recorded)) = recorded.filter(|(_, recorded)| recorded.position != committed.position) {
             let (split, epoch, recorded) = (recorded.split.clone(), manifest.epoch, recorded.position);
             return Err(Refusal::Position { epoch, split, committed: committed.position, recorded });
         }
     }
     let Some((manifest, _)) = facts.log.get(newest).filter(|record| !is_plain(record)) else { return Ok(()) };
-    let is_missing = |recorded: &&SplitState| !held.iter().any(|(_, committed)| committed.split == recorded.split);
-    match manifest.splits.iter().find(is_missing) {
-        Some(SplitState { split, .. }) => {
+    let carry: HashSet<&SplitId> = held.iter().map(|(_, committed)| &committed.split).collect();
+    match manifest.marked().find(|(_, recorded)| !carry.contains(&recorded.split)) {
+        Some((_, SplitState { split, .. })) => {
             Err(Refusal::MarkerGone { job: facts.job.clone(), last: manifest.epoch, split: split.clone() })
         }
         None => Ok(()),

@@ -1,54 +1,104 @@
-//! Which recorded splits a start goes on reading. Nothing is read that the pipeline does not name; nothing that the
-//! state was built from is left unread without the user's word.
+//! Which recorded splits each source of a pipeline goes on reading. Nothing is read that the pipeline does not name;
+//! nothing that the state was built from is left unread without the user's word.
+//!
+//! A split is found again by the name of its source. A source that has another name now is found by what it reads, if
+//! one source alone reads that.
 
 use std::fmt;
 
-use weir_core::{Consent, SplitId, SplitState};
+use weir_core::{Consent, SourceName, SplitId, SplitState};
 
 use crate::inherit::Note;
+use crate::manifest::Manifest;
 
 /// The state was built from these, and the pipeline does not read them any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread(pub Vec<String>);
 
-/// What the source of this pipeline says of recorded splits.
-pub struct Reading<'a> {
+/// A split as a start finds it recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its source; `None` where only Kafka knows of the split.
+    pub source: Option<SourceName>,
+    /// Where it stands.
+    pub split: SplitState,
+}
+
+impl Recorded {
+    /// All of `manifest`.
+    pub fn all(manifest: &Manifest) -> Vec<Self> {
+        let recorded = |(source, split): (&SourceName, &SplitState)| {
+            let (source, split) = (Some(source.clone()), split.clone());
+            Self { source, split }
+        };
+        manifest.splits().map(recorded).collect()
+    }
+}
+
+/// What a source of this pipeline says.
+pub struct Reader<'a> {
+    /// Its name.
+    pub name: &'a SourceName,
     /// Which of its splits a recorded one is; `None`: it does not read it.
     pub recognise: &'a dyn Fn(&SplitId) -> Option<SplitId>,
     /// What there is now, where that was asked.
     pub found: Option<&'a [SplitState]>,
+}
+
+/// The sources of this pipeline, in its order, and what the user said of those it does not have.
+pub struct Reading<'a> {
+    /// The sources.
+    pub readers: Vec<Reader<'a>>,
     /// What the user said.
     pub consent: &'a Consent,
 }
 
+/// What each source goes on reading, in the order of the readers, and what there is to tell.
+pub type GoneOn = (Vec<Vec<SplitState>>, Vec<Note>);
+
 impl Reading<'_> {
     /// Whether `split` is not to be read any more, with the user's leave: the pipeline does not read it, or it is not
     /// there any more as it was.
-    pub fn is_dropped(&self, split: &SplitState) -> bool {
-        let name = &*split.split.topic;
-        if !self.consent.drop_sources.iter().any(|dropped| dropped == name) {
-            return false;
-        }
-        // Who does not know an identity cannot say that it is another one.
-        let is_other = |found: &SplitState| found.identity.is_some() && split.identity.is_some();
-        let is_itself =
-            |found: &SplitState| found.split == split.split && (found.identity == split.identity || !is_other(found));
-        let is_there = self.found.is_none_or(|found| found.iter().any(is_itself));
-        !is_there || (self.recognise)(&split.split).is_none()
+    pub fn is_dropped(&self, source: Option<&SourceName>, split: &SplitState) -> bool {
+        self.dropped_as(source, split).is_some()
+    }
+
+    /// Which source reads `split` now, and as which of its splits.
+    pub fn reader_of(&self, source: Option<&SourceName>, split: &SplitId) -> Option<(usize, SplitId)> {
+        let mut readers = self.readers.iter().enumerate();
+        let recognises = |(at, reader): (usize, &Reader<'_>)| Some((at, (reader.recognise)(split)?));
+        let named = readers.clone().filter(|(_, reader)| Some(reader.name) == source).find_map(recognises);
+        named.or_else(|| {
+            let only = readers.find_map(recognises)?;
+            readers.find_map(recognises).is_none().then_some(only)
+        })
     }
 
     /// The splits to go on with.
-    pub fn go_on(&self, recorded: &[SplitState]) -> Result<(Vec<SplitState>, Vec<Note>), Unread> {
-        let (mut splits, mut notes, mut unread) = (Vec::new(), Vec::new(), Vec::new());
-        for state in recorded {
-            let name = state.split.topic.to_string();
-            let note = Note::SourceDropped(name.clone());
-            match (self.is_dropped(state), (self.recognise)(&state.split)) {
-                (true, _) if notes.contains(&note) => {}
-                (true, _) => notes.push(note),
-                (false, Some(split)) => splits.push(SplitState { split, ..state.clone() }),
-                (false, None) if unread.contains(&name) => {}
-                (false, None) => unread.push(name),
+    pub fn go_on(&self, recorded: &[Recorded]) -> Result<GoneOn, Unread> {
+        let mut splits: Vec<Vec<SplitState>> = self.readers.iter().map(|_| Vec::new()).collect();
+        let (mut notes, mut unread): (Vec<Note>, Vec<String>) = (Vec::new(), Vec::new());
+        // Those that keep their source come first: nobody takes their place.
+        let keeps = |recorded: &&Recorded| {
+            let reader = self.reader_of(recorded.source.as_ref(), &recorded.split.split);
+            let reader = reader.and_then(|(at, _)| self.readers.get(at));
+            reader.is_some_and(|reader| Some(reader.name) == recorded.source.as_ref())
+        };
+        let (kept, moved): (Vec<&Recorded>, Vec<&Recorded>) = recorded.iter().partition(keeps);
+        for Recorded { source, split: state } in kept.into_iter().chain(moved) {
+            if let Some(name) = self.dropped_as(source.as_ref(), state) {
+                let note = Note::SourceDropped(name.to_owned());
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+                continue;
+            }
+            let reader = self.reader_of(source.as_ref(), &state.split);
+            let place = reader.and_then(|(at, split)| Some((splits.get_mut(at)?, split)));
+            match place.filter(|(known, split)| !known.iter().any(|known| known.split == *split)) {
+                Some((known, split)) => known.push(SplitState { split, ..state.clone() }),
+                None if unread.contains(&state.split.topic.to_string()) => {}
+                None => unread.push(state.split.topic.to_string()),
             }
         }
         if !unread.is_empty() {
@@ -60,6 +110,30 @@ impl Reading<'_> {
             }
         }
         Ok((splits, notes))
+    }
+
+    /// The word of the user by which `split` is not read any more: its own name, or that of a source which is no more.
+    fn dropped_as(&self, source: Option<&SourceName>, split: &SplitState) -> Option<&str> {
+        let said = |name: &str| self.consent.drop_sources.iter().find(|said| *said == name).map(String::as_str);
+        let of_source = source.and_then(|source| said(&source.0));
+        if of_source.is_some() && !self.readers.iter().any(|reader| Some(reader.name) == source) {
+            return of_source;
+        }
+        let said = of_source.or_else(|| said(&split.split.topic))?;
+        let reader = self.reader_of(source, &split.split).and_then(|(at, _)| self.readers.get(at));
+        let is_there = reader.is_some_and(|reader| reader.has(split));
+        (!is_there).then_some(said)
+    }
+}
+
+impl Reader<'_> {
+    /// Whether `split` is still there, as far as that is known.
+    fn has(&self, split: &SplitState) -> bool {
+        // Who does not know an identity cannot say that it is another one.
+        let is_other = |found: &SplitState| found.identity.is_some() && split.identity.is_some();
+        let is_itself =
+            |found: &SplitState| found.split == split.split && (found.identity == split.identity || !is_other(found));
+        self.found.is_none_or(|found| found.iter().any(is_itself))
     }
 }
 
@@ -79,51 +153,4 @@ impl fmt::Display for Unread {
 impl std::error::Error for Unread {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn split(topic: &str, identity: &str) -> SplitState {
-        let identity = Some(identity.to_owned());
-        SplitState { split: SplitId::new(topic, 0), position: 5, end: None, identity, term: None }
-    }
-
-    /// Reads topics that begin with `a`.
-    fn go_on(recorded: &[SplitState], found: Option<&[SplitState]>, dropped: &[&str]) -> Result<Vec<String>, Unread> {
-        let recognise = |split: &SplitId| split.topic.starts_with('a').then(|| split.clone());
-        let drop_sources = dropped.iter().map(|name| (*name).to_owned()).collect();
-        let consent = &Consent { drop_sources, ..Consent::default() };
-        let (splits, notes) = Reading { recognise: &recognise, found, consent }.go_on(recorded)?;
-        let splits = splits.iter().map(|s| format!("{} at {}", s.split.topic, s.position));
-        Ok(splits.chain(notes.iter().map(ToString::to_string)).collect())
-    }
-
-    #[test]
-    fn what_the_pipeline_does_not_read_needs_a_word() {
-        let recorded = [split("a1", "x"), split("b", "y"), split("a2", "z")];
-        assert_eq!(go_on(&recorded, None, &[]), Err(Unread(vec!["b".into()])));
-        let refusal = go_on(&recorded, None, &["a1"]).unwrap_err().to_string();
-        assert!(refusal.contains("\"b\"") && refusal.contains("--drop-source b"), "{refusal}");
-        let dropped = "b is not read any more, as --drop-source says";
-        assert_eq!(go_on(&recorded, None, &["b"]), Ok(vec!["a1 at 5".into(), "a2 at 5".into(), dropped.into()]));
-    }
-
-    #[test]
-    fn what_is_read_is_not_dropped() {
-        let idle = |name| format!("--drop-source {name} has nothing to do: what is recorded fits");
-        let recorded = [split("a1", "x")];
-        assert_eq!(go_on(&recorded, Some(&recorded), &["a1"]), Ok(vec!["a1 at 5".into(), idle("a1")]));
-        assert_eq!(go_on(&recorded, None, &["a1", "c"]), Ok(vec!["a1 at 5".into(), idle("a1"), idle("c")]));
-    }
-
-    #[test]
-    fn what_is_gone_or_another_now_may_be_dropped() {
-        let dropped = || Ok(vec!["a1 is not read any more, as --drop-source says".to_owned()]);
-        assert_eq!(go_on(&[split("a1", "x")], Some(&[]), &["a1"]), dropped());
-        assert_eq!(go_on(&[split("a1", "x")], Some(&[split("a1", "new")]), &["a1"]), dropped());
-        assert_eq!(go_on(&[split("a1", "x")], Some(&[]), &[]), Ok(vec!["a1 at 5".into()]), "the source will refuse it");
-        let unknown = SplitState { identity: None, ..split("a1", "x") };
-        for (recorded, found) in [(unknown.clone(), split("a1", "new")), (split("a1", "x"), unknown)] {
-            assert_eq!(go_on(&[recorded], Some(&[found]), &["a1"]).map(|said| said[0].clone()), Ok("a1 at 5".into()));
-        }
-    }
-}
+mod tests;

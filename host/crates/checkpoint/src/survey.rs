@@ -29,7 +29,7 @@ pub fn start(
     let place = marker_place(log);
     let is_read = |c: &Committed| match &place {
         _ if log.is_empty() => true,
-        MarkerPlace::Splits => log.iter().any(|(m, _)| m.splits.iter().any(|s| s.split.topic == c.split.topic)),
+        MarkerPlace::Splits => log.iter().any(|(m, _)| m.marked().any(|(_, s)| s.split.topic == c.split.topic)),
         MarkerPlace::Fixed(split) => c.split == *split,
         MarkerPlace::Nowhere => false,
     };
@@ -40,12 +40,15 @@ pub fn start(
     let delivery = log.last().map_or(Delivery::ExactlyOnce, |(last, _)| last.delivery);
     let (committed, place, stateless) = (&committed[..], &place, is_stateless(log));
     let facts = Facts { job, shard, log, committed, place, delivery, stateless };
-    place::start(facts, &Since { certain: certain(log, applied).is_some(), dropped: &|_| false })
+    place::start(facts, &Since { certain: certain(log, applied).is_some(), dropped: &|_, _| false })
 }
 
-/// Whether no operator has a table. Of an empty log nothing is known, and a job is taken to keep state.
+/// Whether no operator has a table, and no source a position that only the log knows. Of an empty log nothing is known,
+/// and a job is taken to keep state.
 fn is_stateless(log: &[(Manifest, Digest)]) -> bool {
-    log.last().is_some_and(|(last, _)| last.operators.iter().all(|operator| operator.tables.is_empty()))
+    log.last().is_some_and(|(last, _)| {
+        last.operators.iter().all(|operator| operator.tables.is_empty()) && last.sources.iter().all(|s| s.marked)
+    })
 }
 
 /// The record that certainly holds without a look at Kafka: the last one, if the store has applied it (it applies only

@@ -136,6 +136,24 @@ impl fmt::Display for RecordId {
     }
 }
 
+/// The name of a source in the pipeline. Connectors do not know theirs; what they read is recorded under it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceName(#[serde(with = "shared_text")] pub Arc<str>);
+
+impl SourceName {
+    /// The source called `name`.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Something that is read in order: a partition of a topic. A file is `(its path, 0)`, a generator `(its name, 0)`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SplitId {

@@ -61,7 +61,7 @@ pub use batch::{Batch, Element, Origin};
 pub use consent::{Consent, Rename, StateName};
 pub use fault::{Fault, PortError};
 pub use frame::{Frame, FrameWriter, RecordView};
-pub use ids::{AttemptId, Digest, Epoch, JobName, OperatorId, RecordId, ShardId, SplitId, TableId};
+pub use ids::{AttemptId, Digest, Epoch, JobName, OperatorId, RecordId, ShardId, SourceName, SplitId, TableId};
 pub use policy::{Delivery, KeySpec, OnError};
 pub use restart::Restart;
 pub use secret::Secret;

@@ -8,14 +8,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{debug, info, warn};
 use weir_checkpoint::inherit::Numbered;
 pub use weir_checkpoint::resolve::MarkerPlace;
-use weir_checkpoint::{Manifest, manifest};
+use weir_checkpoint::{Manifest, SourceEntry, manifest};
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
 use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
 
-use crate::coordinate::Loop;
+use crate::coordinate::{Loop, Shown};
 use crate::error::{Error, chain};
-use crate::job::{Job, JobHandle};
+use crate::job::{Job, JobHandle, SourceSetup};
 use crate::log_writer::LogWriter;
 use crate::metrics::JobMetrics;
 use crate::signals::{Signals, TaskEvent};
@@ -82,20 +82,22 @@ fn on_disk<T: Send + 'static>(
     done.map_err(|source| Error::Waited { what, source })
 }
 
-/// Asks the source, while the clock is watched.
+/// Asks a source, while the clock is watched.
 fn of_source<T: Send + 'static>(
     job: &Job,
+    source: &SourceSetup,
     watch: Watch<'_>,
     what: &'static str,
     ask: impl FnOnce(&dyn SourceConnector) -> Result<T, PortError> + Send + 'static,
 ) -> Result<T, Error> {
-    let source = Arc::clone(&job.source);
+    let source = Arc::clone(&source.connector);
     watch.port(what, (job.options.bounds.call, Late::Abandon), move || ask(source.as_ref()))
 }
 
 /// An attempt that owns the job and has its first record in the log.
 struct Prepared {
-    reader: Box<dyn SourceReader>,
+    /// In the order of the sources.
+    readers: Vec<Box<dyn SourceReader>>,
     plugins: tasks::Plugins,
     manifest: Manifest,
     digest: Digest,
@@ -135,20 +137,26 @@ fn prepare(
     let start = heritage.decide(&committed)?;
     let mut restored = restore(&heritage, watch, log, start, ownership)?;
     if restored.has_old_bounds {
-        let splits = restored.splits;
-        restored.splits = of_source(job, watch, "resolve the bounds", move |source| source.resume(splits))?;
+        for (source, splits) in job.sources.iter().zip(&mut restored.splits) {
+            let old = std::mem::take(splits);
+            *splits = of_source(job, source, watch, "resolve the bounds", move |source| source.resume(old))?;
+        }
     }
     debug!(ms = ms(began.elapsed()), "restored");
     crash_point!("restored")?;
     if !wait_for_split(job, watch, &mut restored.splits)? {
         return Ok(None);
     }
-    let splits = restored.splits.clone();
-    let mut reader = of_source(job, watch, "open the source", move |source| source.open(splits))?;
-    let splits = reader.snapshot();
+    let mut readers = Vec::new();
+    for (source, splits) in job.sources.iter().zip(&mut restored.splits) {
+        let from = std::mem::take(splits);
+        let mut reader = of_source(job, source, watch, "open the source", move |source| source.open(from))?;
+        *splits = reader.snapshot();
+        readers.push(reader);
+    }
     // Before the first record is written: a plugin that does not open leaves no trace of this start's settings.
     let plugins = tasks::Plugins::open(job)?;
-    let (manifest, digest) = first_record(&heritage, watch, log, restored, splits)?;
+    let (manifest, digest) = first_record(&heritage, watch, log, restored)?;
     ownership.uses(manifest.attempt.clone());
     handle.board.change(|status| {
         status.attempt = Some(manifest.attempt.clone());
@@ -156,7 +164,7 @@ fn prepare(
         status.state = JobState::Starting;
     });
     debug!(ms = ms(began.elapsed()), "first record written");
-    Ok(Some(Prepared { reader, plugins, manifest, digest }))
+    Ok(Some(Prepared { readers, plugins, manifest, digest }))
 }
 
 fn read_manifests(log: &Option<Box<dyn EpochLog>>) -> Result<Vec<(Manifest, Digest)>, Error> {
@@ -166,10 +174,14 @@ fn read_manifests(log: &Option<Box<dyn EpochLog>>) -> Result<Vec<(Manifest, Dige
 
 /// A pattern that matches nothing yet has nothing to commit: its first epoch waits for the first split. False when
 /// there will be none.
-fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut Vec<SplitState>) -> Result<bool, Error> {
+fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut [Vec<SplitState>]) -> Result<bool, Error> {
     let mut told = false;
-    while splits.is_empty() && job.options.marker_place == MarkerPlace::Splits {
-        if job.source.is_bounded() || watch.handle.is_stopping() {
+    let carry = |splits: &[Vec<SplitState>]| {
+        job.sources.iter().zip(splits).any(|(source, splits)| source.marked && !splits.is_empty())
+    };
+    while job.options.marker_place == MarkerPlace::Splits && !carry(splits) {
+        let is_bounded = job.sources.iter().all(|source| source.connector.is_bounded());
+        if is_bounded || watch.handle.is_stopping() {
             info!("no topic matches");
             return Ok(false);
         }
@@ -177,7 +189,9 @@ fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut Vec<SplitState>) -> 
             info!("no topic matches yet; waiting for the first");
         }
         std::thread::sleep(FIRST_SPLIT_EVERY);
-        *splits = of_source(job, watch, LOOK, |source| source.discover())?;
+        for (source, splits) in job.sources.iter().zip(&mut *splits).filter(|(source, _)| source.marked) {
+            *splits = of_source(job, source, watch, LOOK, |source| source.discover())?;
+        }
     }
     Ok(true)
 }
@@ -188,11 +202,17 @@ fn first_record(
     watch: Watch<'_>,
     log: &mut Option<Box<dyn EpochLog>>,
     restored: Restored,
-    splits: Vec<SplitState>,
 ) -> Result<(Manifest, Digest), Error> {
     let job = heritage.job;
     let (Numbered { operators, next }, notes) = heritage.operators(&restored.operators)?;
     tell(&notes, watch);
+    let is_first = restored.previous.is_none();
+    let source = |(source, splits): (&SourceSetup, Vec<SplitState>)| SourceEntry {
+        name: source.name.clone(),
+        marked: source.marked,
+        start: is_first.then(|| source.connector.start()),
+        splits,
+    };
     let manifest = Manifest {
         format: manifest::FORMAT,
         job: job.options.name.clone(),
@@ -200,11 +220,10 @@ fn first_record(
         shards: 1,
         epoch: restored.epoch.next(),
         attempt: AttemptId(uuid::Uuid::new_v4().to_string()),
-        first: restored.previous.is_none(),
+        first: is_first,
         delivery: job.options.delivery,
         marker: job.options.marker_place.clone(),
-        start: restored.previous.is_none().then(|| job.source.start()),
-        splits,
+        sources: job.sources.iter().zip(restored.splits).map(source).collect(),
         operators,
         next_operator: next,
         previous: restored.previous,
@@ -238,10 +257,10 @@ fn start(
     prepared: Prepared,
     watch: Watch<'_>,
 ) -> Result<Running, StartFailed> {
-    let Prepared { reader, plugins, manifest, digest } = prepared;
+    let Prepared { readers, plugins, manifest, digest } = prepared;
     let signals = Arc::new(Signals::default());
     let (events, inbox): (Sender<TaskEvent>, _) = bounded(EVENTS_MAX);
-    let started = tasks::start(job, (reader, plugins), &manifest, &signals, &events, watch);
+    let started = tasks::start(job, (readers, plugins), &manifest, &signals, &events, watch);
     let (tasks, log) = match (started, log) {
         (Ok(tasks), Some(log)) => (tasks, log),
         (Ok(tasks), None) => {
@@ -272,6 +291,7 @@ impl Running {
         Watch { handle, metrics }: Watch<'_>,
         stretch: u32,
     ) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
+        let signals = Arc::clone(&self.signals);
         let coordinator = Loop {
             options: &job.options,
             handle,
@@ -285,9 +305,10 @@ impl Running {
             digest: self.digest,
             sealers: self.tasks.sealers,
             stretch,
+            shown: Shown::new(handle, metrics, self.signals, job.sources.iter().map(|s| s.name.clone())),
         };
         let outcome = coordinator.run();
-        self.signals.cancel();
+        signals.cancel();
         let abandoned = self.tasks.leave(LEAVE_WITHIN);
         if !abandoned.is_empty() {
             let names: Vec<_> = abandoned.iter().filter_map(|thread| thread.thread().name()).collect();

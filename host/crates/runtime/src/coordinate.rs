@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::{debug, info};
 use weir_checkpoint::coordinator::Pace;
 use weir_checkpoint::{Command, Coordinator, Event, Manifest, Marker, manifest};
-use weir_core::ports::{Commit, Delta, SplitProgress, StateBytes, StateStore};
-use weir_core::{Delivery, Digest, Epoch, RecordId, SplitId, SplitState};
+use weir_core::ports::{Commit, Delta, StateBytes, StateStore};
+use weir_core::{Delivery, Digest, Epoch, RecordId, SplitId};
 
 use crate::attempt::MarkerPlace;
 use crate::error::Error;
@@ -20,8 +20,12 @@ use crate::job::{JobHandle, JobOptions};
 use crate::log_writer::LogWriter;
 use crate::metrics::JobMetrics;
 use crate::signals::{SealedState, Signals, SinkCommand, TaskEvent};
-use crate::status::{JobState, SplitStatus};
+use crate::status::JobState;
 use crate::watch::{STOP_WITHIN, Wait, Watch, ms};
+
+mod shown;
+
+pub(crate) use shown::Shown;
 
 /// An idle job commits at least this often: offsets and transactional ids expire after 7 days at the earliest.
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
@@ -59,6 +63,8 @@ pub(crate) struct Loop<'a> {
     pub sealers: usize,
     /// How much longer than usual everything may take, after time-outs.
     pub stretch: u32,
+    /// Where the sources stand, for the eye.
+    pub shown: Shown<'a>,
 }
 
 /// What grows while an epoch is under way.
@@ -83,9 +89,9 @@ struct Open<'a> {
 impl<'a> Loop<'a> {
     /// Commits the attempt's first epoch, then runs until the last one holds. `Ok(true)`: stopped on request.
     pub(crate) fn run(mut self) -> Result<bool, Error> {
-        if self.handle.status().splits.is_empty() {
-            // Before anything is read: this is where the process begins.
-            self.show(&self.manifest.splits, &[]);
+        // Before anything is read: this is where the process begins, or goes on.
+        for (source, entry) in self.manifest.sources.iter().enumerate() {
+            self.shown.show(source, &entry.splits, &[]);
         }
         let early = self.commit_first()?;
         let began = Instant::now();
@@ -158,9 +164,11 @@ impl<'a> Loop<'a> {
     /// One event from below.
     fn note(&mut self, event: TaskEvent, machine: &mut Coordinator, open: &mut Open<'a>) -> Result<(), Error> {
         let step = match event {
-            TaskEvent::SourceSealed { epoch, splits, progress, state } => {
-                self.show(&splits, &progress);
-                self.manifest.splits = splits;
+            TaskEvent::SourceSealed { source, epoch, splits, progress, state } => {
+                self.shown.show(source, &splits, &progress);
+                if let Some(entry) = self.manifest.sources.get_mut(source) {
+                    entry.splits = splits;
+                }
                 open.take(state);
                 Event::Sealed(epoch)
             }
@@ -183,8 +191,8 @@ impl<'a> Loop<'a> {
                 open.ended = true;
                 Event::Ended
             }
-            TaskEvent::Progress { splits, progress, silent_since } => {
-                self.show(&splits, &progress);
+            TaskEvent::Progress { source, splits, progress, silent_since } => {
+                self.shown.show(source, &splits, &progress);
                 self.listen(silent_since, open);
                 return Ok(());
             }
@@ -218,7 +226,7 @@ impl<'a> Loop<'a> {
         self.manifest.previous = Some(self.digest.clone());
         self.manifest.epoch = epoch;
         self.manifest.first = false;
-        self.manifest.start = None;
+        self.manifest.sources.iter_mut().for_each(|source| source.start = None);
         self.manifest.delta_crc32c = manifest::delta_crc32c(deltas);
         self.manifest.delta_entries = deltas.iter().map(|d| d.entries).sum();
         let (bytes, digest) = self.manifest.encode();
@@ -232,7 +240,7 @@ impl<'a> Loop<'a> {
         let Manifest { job, shard, epoch, attempt, .. } = self.manifest.clone();
         let digest = self.digest.clone();
         let marker = Marker { job, shard, epoch, attempt, digest }.encode();
-        let positions = commit_positions(&self.options.marker_place, epoch, &self.manifest.splits);
+        let positions = commit_positions(&self.options.marker_place, epoch, &self.manifest);
         // A sink task that is gone has told why.
         drop(self.sink.send(SinkCommand::Commit(Commit { epoch, positions, marker })));
     }
@@ -258,10 +266,8 @@ impl<'a> Loop<'a> {
         }
         self.handle.board.change(|status| {
             status.epoch = epoch;
-            for (shown, held) in status.splits.iter_mut().zip(&self.manifest.splits) {
-                shown.committed = held.position;
-            }
         });
+        self.shown.hold(&self.manifest.sources);
         self.show_state(open);
         Ok(())
     }
@@ -348,33 +354,6 @@ impl<'a> Loop<'a> {
             false => Ok(()),
         }
     }
-
-    fn show(&self, splits: &[SplitState], progress: &[SplitProgress]) {
-        let read = self.signals.records_read.load(Ordering::Relaxed);
-        self.handle.board.change(|status| {
-            let ends = progress.iter().map(|p| p.end).chain(std::iter::repeat(None));
-            for (index, (split, end)) in splits.iter().zip(ends).enumerate() {
-                let end = split.end.or(end);
-                let lag = end.map(|end| (end - split.position).max(0));
-                let SplitId { topic, partition } = split.split.clone();
-                let known = status.splits.get(index);
-                let begin = known.map_or(split.position, |known| known.begin);
-                let committed = known.map_or(split.position, |known| known.committed);
-                if let Some(lag) = lag {
-                    self.metrics.lag(&topic, partition, lag);
-                }
-                let now = SplitStatus { topic, partition, position: split.position, committed, begin, end, lag };
-                match status.splits.get_mut(index) {
-                    Some(known) => *known = now,
-                    None => status.splits.push(now),
-                }
-            }
-            let new = read.saturating_sub(status.records_read_in_attempt);
-            status.records_read_in_attempt = read;
-            status.records_read += new;
-            self.metrics.source_records.increment(new);
-        });
-    }
 }
 
 impl Open<'_> {
@@ -388,10 +367,10 @@ impl Open<'_> {
     }
 }
 
-/// What carries the marker: every split (I10), or the one fixed place, whose offset counts epochs.
-pub(crate) fn commit_positions(place: &MarkerPlace, epoch: Epoch, splits: &[SplitState]) -> Vec<(SplitId, i64)> {
+/// What carries the marker: every split of the marked sources (I10), or the one fixed place, whose offset counts epochs.
+pub(crate) fn commit_positions(place: &MarkerPlace, epoch: Epoch, manifest: &Manifest) -> Vec<(SplitId, i64)> {
     match place {
-        MarkerPlace::Splits => splits.iter().map(|s| (s.split.clone(), s.position)).collect(),
+        MarkerPlace::Splits => manifest.marked().map(|(_, s)| (s.split.clone(), s.position)).collect(),
         MarkerPlace::Fixed(split) => vec![(split.clone(), i64::try_from(epoch.0).unwrap_or(i64::MAX))],
         MarkerPlace::Nowhere => Vec::new(),
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use weir_core::ports::{EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore};
-use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId};
+use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId, SourceName};
 
 use crate::attempt::MarkerPlace;
 use crate::error::Error;
@@ -60,6 +60,17 @@ impl Default for Bounds {
     }
 }
 
+/// One source.
+#[derive(Clone)]
+pub struct SourceSetup {
+    /// Its name in the pipeline: its positions are found by it.
+    pub name: SourceName,
+    /// What is read.
+    pub connector: Arc<dyn SourceConnector>,
+    /// Whether the job's marker stands beside its positions ([`MarkerPlace::Splits`]).
+    pub marked: bool,
+}
+
 /// One operator, in order of the chain.
 pub struct OperatorSetup {
     /// Its name in the pipeline.
@@ -101,8 +112,8 @@ pub struct SinkSetup {
 pub struct Job {
     /// Promises and pace.
     pub options: JobOptions,
-    /// Where records come from.
-    pub source: Arc<dyn SourceConnector>,
+    /// Where records come from; at least one.
+    pub sources: Vec<SourceSetup>,
     /// Where records go and epochs are committed.
     pub sink: Arc<dyn SinkConnector>,
     /// The chain.

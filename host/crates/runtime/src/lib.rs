@@ -50,6 +50,6 @@ mod watch;
 
 pub use attempt::{MarkerPlace, check_store};
 pub use error::Error;
-pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, Summary};
+pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, SourceSetup, Summary};
 pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus, Waiting};
 pub use topology::unread_outputs;

@@ -94,6 +94,8 @@ pub(crate) enum SinkCommand {
 pub(crate) enum TaskEvent {
     /// The source task passed the barrier.
     SourceSealed {
+        /// Which source: its place in the job.
+        source: usize,
         /// The epoch.
         epoch: Epoch,
         /// Every split, as the epoch leaves it.
@@ -112,6 +114,8 @@ pub(crate) enum TaskEvent {
     },
     /// For the eye: where the source stands between barriers.
     Progress {
+        /// Which source: its place in the job.
+        source: usize,
         /// Every split now.
         splits: Vec<SplitState>,
         /// How far each could be read.

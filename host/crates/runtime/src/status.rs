@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId};
+use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId, SourceName};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct JobStatus {
     pub running_since: Option<Instant>,
     /// In order of the chain.
     pub operators: Vec<OperatorStatus>,
-    /// In order of the source's snapshot.
+    /// In the order in which they were seen first.
     pub splits: Vec<SplitStatus>,
     /// In order of the pipeline.
     pub sinks: Vec<SinkStatus>,
@@ -89,6 +89,8 @@ pub struct OperatorStatus {
 /// One split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitStatus {
+    /// The source that reads it.
+    pub source: SourceName,
     /// Topic, file or generator.
     pub topic: Arc<str>,
     /// Partition.

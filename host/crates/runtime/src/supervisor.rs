@@ -96,7 +96,7 @@ pub(crate) fn supervise(
             status.last_error = Some(chain(&error));
         });
         let error = judge(job, watch, &ownership, error, began)?;
-        let left_behind = metrics.left_behind() + job.source.left_behind();
+        let left_behind = metrics.left_behind() + job.sources.iter().map(|s| s.connector.left_behind()).sum::<usize>();
         if left_behind >= LEFT_BEHIND_MAX {
             return Err(Error::LeftBehind(left_behind, Box::new(error)));
         }
@@ -198,7 +198,7 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
         }
         Fault::Transient => {}
     }
-    if !job.source.is_replayable() && status.attempt.is_some() {
+    if !job.sources.iter().all(|s| s.connector.is_replayable()) && status.attempt.is_some() {
         let last = status.splits.first().map_or(0, |s| s.committed);
         return Err(Error::NotReplayable(format!("line {last} was the last one committed"), Box::new(error)));
     }
@@ -217,9 +217,11 @@ fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<()
             let shown =
                 watch.handle.status().splits.into_iter().map(|s| SplitId { topic: s.topic, partition: s.partition });
             // A broker that does not answer says nothing about a rival.
-            let source = Arc::clone(&job.source);
-            let found = watch.port("look at the source", bound, move || source.discover()).unwrap_or_default();
-            let found = found.into_iter().map(|s| s.split);
+            let found = job.sources.iter().filter(|source| source.marked).flat_map(|source| {
+                let connector = Arc::clone(&source.connector);
+                watch.port("look at the source", bound, move || connector.discover()).unwrap_or_default()
+            });
+            let found = found.map(|s| s.split);
             found.chain(shown).collect::<BTreeSet<_>>().into_iter().collect()
         }
         attempt::MarkerPlace::Fixed(split) => vec![split.clone()],

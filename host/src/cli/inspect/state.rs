@@ -76,10 +76,14 @@ fn log_lines(lines: &mut Lines, survey: &Survey) {
     }
     lines.add("last", format_args!("epoch {}, {}", last.epoch, last.delivery));
     lines.add("digest", format_args!("blake3 {digest}"));
-    for split in &last.splits {
+    for source in &last.sources {
+        let marked = if source.marked { "its positions carry the marker" } else { "its positions are in this log" };
+        lines.add("source", format_args!("{}: {marked}", source.name));
+    }
+    for (source, split) in last.splits() {
         let end = split.end.map(|end| format!(" of {end}")).unwrap_or_default();
         let id = split.identity.as_ref().map(|id| format!(", topic id {id}")).unwrap_or_default();
-        lines.add("split", format_args!("{} at {}{end}{id}", split.split, split.position));
+        lines.add("split", format_args!("{} of {source} at {}{end}{id}", split.split, split.position));
     }
     for operator in &last.operators {
         let plugin = &operator.plugin;

@@ -11,7 +11,10 @@ fn the_golden_manifest_reads_back_to_the_byte() {
     let operator = &manifest.operators[0];
     assert_eq!((&operator.key, operator.next_table), (&KeySpec::Header("user".into()), 3));
     assert_eq!((operator.tables[0].kind, operator.tables[0].schema.as_str()), (TableKind::Value, "u64"));
-    let split = &manifest.splits[0];
+    let [clicks, made_up] = &manifest.sources[..] else { panic!("two sources") };
+    assert_eq!((&*clicks.name.0, clicks.marked, &*made_up.name.0, made_up.marked), ("clicks", true, "made-up", false));
+    assert_eq!((manifest.marked().count(), manifest.splits().count()), (2, 3));
+    let split = &clicks.splits[0];
     assert_eq!(
         (split.position, split.end, split.identity.as_deref()),
         (1000, Some(2000), Some("2CgXeYzvQsmYhY7tLXvcaA"))

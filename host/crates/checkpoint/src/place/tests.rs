@@ -1,15 +1,11 @@
 //! Starts whose pipeline is another one than before.
-use weir_core::{AttemptId, Delivery, Epoch, SplitId};
+use weir_core::{Delivery, Epoch, SplitId};
 
 use super::*;
-use crate::manifest::FORMAT;
+use crate::samples::{follow, job, split};
 
 const EO: Delivery = Delivery::ExactlyOnce;
 const ALO: Delivery = Delivery::AtLeastOnce;
-
-fn job() -> JobName {
-    JobName::new("orders").unwrap()
-}
 
 fn fixed(topic: &str) -> MarkerPlace {
     MarkerPlace::Fixed(SplitId::new(topic, 0))
@@ -20,33 +16,8 @@ fn log(records: &[(&[&str], MarkerPlace, Delivery)]) -> Vec<(Manifest, Digest)> 
     let mut chain: Vec<(Manifest, Digest)> = Vec::new();
     for (epoch, (topics, marker, delivery)) in (1..).zip(records) {
         let position = i64::try_from(epoch).unwrap() * 10;
-        let split = |topic: &&str| SplitState {
-            split: SplitId::new(*topic, 0),
-            position,
-            end: None,
-            identity: None,
-            term: None,
-        };
-        let manifest = Manifest {
-            format: FORMAT,
-            job: job(),
-            shard: ShardId(0),
-            shards: 1,
-            epoch: Epoch(epoch),
-            attempt: AttemptId("a1".into()),
-            first: epoch == 1,
-            delivery: *delivery,
-            marker: marker.clone(),
-            start: None,
-            splits: topics.iter().map(split).collect(),
-            operators: Vec::new(),
-            next_operator: 0,
-            previous: chain.last().map(|(_, d)| d.clone()),
-            delta_crc32c: 0,
-            delta_entries: 0,
-        };
-        let (_, digest) = manifest.encode();
-        chain.push((manifest, digest));
+        let splits = topics.iter().map(|topic| split(topic, 0, position)).collect();
+        follow(&mut chain, epoch, splits, (marker.clone(), *delivery));
     }
     chain
 }
@@ -76,7 +47,7 @@ fn decide(
         delivery: Delivery::ExactlyOnce,
         stateless: false,
     };
-    start(facts, &Since { certain, dropped: &|s| dropped.contains(&&*s.split.topic) })
+    start(facts, &Since { certain, dropped: &|_, s| dropped.contains(&&*s.split.topic) })
 }
 
 fn resume(index: usize) -> Result<Start, Refusal> {
@@ -110,7 +81,7 @@ fn a_container_may_drop_a_source_and_start_again() {
         Facts { job, shard, log: &[], committed, place: &SPLITS, delivery, stateless: true }
     };
     let start_of = |dropped: &'static str| {
-        start(facts(&committed), &Since { certain: false, dropped: &|s| &*s.split.topic == dropped })
+        start(facts(&committed), &Since { certain: false, dropped: &|_, s| &*s.split.topic == dropped })
     };
     assert!(matches!(start_of("b"), Ok(Start::FromMarker { positions, .. }) if positions.len() == 1));
     assert!(matches!(start_of("other"), Err(Refusal::Torn { .. })));

@@ -2,11 +2,7 @@
 use weir_core::AttemptId;
 
 use super::*;
-use crate::manifest::FORMAT;
-
-fn job() -> JobName {
-    JobName::new("orders").unwrap()
-}
+use crate::samples::{self, follow, job};
 
 fn split(partition: i32) -> SplitId {
     SplitId::new("in", partition)
@@ -17,27 +13,8 @@ fn log(records: &[(u64, Delivery)]) -> Vec<(Manifest, Digest)> {
     let mut chain: Vec<(Manifest, Digest)> = Vec::new();
     for (epoch, delivery) in records {
         let position = i64::try_from(*epoch).unwrap() * 10;
-        let state = |p| SplitState { split: split(p), position, end: None, identity: None, term: None };
-        let manifest = Manifest {
-            format: FORMAT,
-            job: job(),
-            shard: ShardId(0),
-            shards: 1,
-            epoch: Epoch(*epoch),
-            attempt: AttemptId("a1".into()),
-            first: chain.is_empty() && *epoch == 1,
-            delivery: *delivery,
-            marker: MarkerPlace::Splits,
-            start: None,
-            splits: vec![state(0), state(1)],
-            operators: Vec::new(),
-            next_operator: 0,
-            previous: chain.last().map(|(_, d)| d.clone()),
-            delta_crc32c: 0,
-            delta_entries: 0,
-        };
-        let (_, digest) = manifest.encode();
-        chain.push((manifest, digest));
+        let splits = vec![samples::split("in", 0, position), samples::split("in", 1, position)];
+        follow(&mut chain, *epoch, splits, (MarkerPlace::Splits, *delivery));
     }
     chain
 }
@@ -56,7 +33,7 @@ fn marker_of(record: &(Manifest, Digest)) -> Marker {
 fn committed(record: &(Manifest, Digest)) -> Vec<Committed> {
     let metadata = marker_of(record).encode().into_bytes();
     let at = |s: &SplitState| Committed { split: s.split.clone(), position: s.position, metadata: metadata.clone() };
-    record.0.splits.iter().map(at).collect()
+    record.0.marked().map(|(_, s)| at(s)).collect()
 }
 
 fn decide(log: &[(Manifest, Digest)], committed: &[Committed], stateless: bool) -> Result<Start, Refusal> {

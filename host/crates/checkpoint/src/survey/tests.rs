@@ -1,36 +1,15 @@
 //! What is made of a directory without its pipeline.
-use weir_core::{AttemptId, Epoch, SplitId, SplitState};
+use weir_core::{Epoch, SplitId};
 
 use super::*;
-use crate::manifest::FORMAT;
 use crate::marker::Marker;
-
-fn job() -> JobName {
-    JobName::new("orders").unwrap()
-}
+use crate::samples::{follow, job, split};
 
 /// One record of a job that reads `topic` and keeps its marker at `marker`.
 fn log(topic: &str, marker: MarkerPlace, delivery: Delivery) -> Vec<(Manifest, Digest)> {
-    let manifest = Manifest {
-        format: FORMAT,
-        job: job(),
-        shard: ShardId(0),
-        shards: 1,
-        epoch: Epoch(7),
-        attempt: AttemptId("a".into()),
-        first: false,
-        delivery,
-        marker,
-        start: None,
-        splits: vec![SplitState { split: SplitId::new(topic, 0), position: 70, end: None, identity: None, term: None }],
-        operators: Vec::new(),
-        next_operator: 0,
-        previous: None,
-        delta_crc32c: 0,
-        delta_entries: 0,
-    };
-    let (_, digest) = manifest.encode();
-    vec![(manifest, digest)]
+    let mut chain = Vec::new();
+    follow(&mut chain, 7, vec![split(topic, 0, 70)], (marker, delivery));
+    chain
 }
 
 fn committed(log: &[(Manifest, Digest)], split: SplitId, position: i64) -> Committed {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 use weir_checkpoint::inherit::{Declared, DeclaredTable, Note, Numbered, inherit};
 use weir_checkpoint::place::{self, Since, is_marked};
-use weir_checkpoint::sources::{Reading, Unread};
+use weir_checkpoint::sources::{GoneOn, Reader, Reading, Recorded, Unread};
 use weir_checkpoint::{Facts, Manifest, PluginEntry, Start, survey};
 use weir_core::ports::{Committed, MarkerRead};
 use weir_core::{Digest, Fault, SplitId, SplitState};
@@ -25,30 +25,32 @@ pub(super) struct Heritage<'a> {
     pub(super) log: &'a [(Manifest, Digest)],
     /// Every split that may carry a marker.
     marked: BTreeSet<SplitId>,
-    /// The splits that there are now, where that was asked.
-    found: Option<Vec<SplitState>>,
+    /// For each source the splits that there are now, where that was asked.
+    found: Vec<Option<Vec<SplitState>>>,
 }
 
 impl<'a> Heritage<'a> {
-    /// Looks at the source: splits that may carry a marker are those of the log, and those that exist now.
+    /// Looks at the sources: splits that may carry a marker are those of the log, and those that exist now.
     pub(super) fn look(job: &'a Job, watch: Watch<'_>, log: &'a [(Manifest, Digest)]) -> Result<Self, Error> {
-        let mut heritage = Self { job, log, marked: BTreeSet::new(), found: None };
+        let mut heritage = Self { job, log, marked: BTreeSet::new(), found: vec![None; job.sources.len()] };
         match &job.options.marker_place {
             MarkerPlace::Nowhere => {}
             MarkerPlace::Fixed(split) => drop(heritage.marked.insert(split.clone())),
             MarkerPlace::Splits => {
-                let recorded = log.iter().filter(|(manifest, _)| manifest.marker == MarkerPlace::Splits);
-                heritage.marked = recorded.flat_map(|(m, _)| m.splits.iter().map(|s| s.split.clone())).collect();
-                match of_source(job, watch, LOOK, |source| source.discover()) {
-                    Ok(found) => {
-                        heritage.marked.extend(found.iter().map(|s| s.split.clone()));
-                        heritage.found = Some(found);
+                heritage.marked = log.iter().flat_map(|(m, _)| m.marked().map(|(_, s)| s.split.clone())).collect();
+                let is_known = !heritage.marked.is_empty();
+                for (source, found) in job.sources.iter().zip(&mut heritage.found).filter(|(source, _)| source.marked) {
+                    match of_source(job, source, watch, LOOK, |source| source.discover()) {
+                        Ok(splits) => {
+                            heritage.marked.extend(splits.iter().map(|s| s.split.clone()));
+                            *found = Some(splits);
+                        }
+                        // A topic that is gone: what the log knows is enough to say that it is the job's, and what to do.
+                        Err(error) if error.fault() == Fault::Config && is_known => {
+                            debug!(source = %source.name, error = %chain(&error), "the splits of the log have to do");
+                        }
+                        Err(error) => return Err(error),
                     }
-                    // A topic that is gone: what the log knows is enough to say that it is the job's, and what to do.
-                    Err(error) if error.fault() == Fault::Config && !heritage.marked.is_empty() => {
-                        debug!(error = %chain(&error), "the splits of the log have to do");
-                    }
-                    Err(error) => return Err(error),
                 }
             }
         }
@@ -68,8 +70,8 @@ impl<'a> Heritage<'a> {
         let (name, shard) = (&job.options.name, job.options.shard);
         committed.retain(|c| self.marked.contains(&c.split) || is_marked(c, name, shard));
         // A list leaves out what this user may not see; asked for by name, that is an error.
-        let missing: Vec<SplitId> =
-            self.recorded().filter(|s| !committed.iter().any(|c| c.split == **s)).cloned().collect();
+        let known: BTreeSet<&SplitId> = committed.iter().map(|c| &c.split).collect();
+        let missing: Vec<SplitId> = self.recorded().filter(|s| !known.contains(s)).cloned().collect();
         if !missing.is_empty() {
             let sink = Arc::clone(&job.sink);
             let read = move || sink.read_marker(&missing, MarkerRead::Glance);
@@ -82,10 +84,13 @@ impl<'a> Heritage<'a> {
 
     /// With a topic its offsets go. One that has offsets and was not found is only not seen yet: nobody drops it.
     fn find(&mut self, committed: &[Committed]) {
-        if let (Some(found), Some((last, _))) = (&mut self.found, self.log.last()) {
-            let is_there = |split: &&SplitState| committed.iter().any(|c| c.split == split.split);
-            for split in last.splits.iter().filter(is_there) {
-                if !found.iter().any(|other| other.split == split.split) {
+        let Some((last, _)) = self.log.last() else { return };
+        let committed: BTreeSet<&SplitId> = committed.iter().map(|c| &c.split).collect();
+        let found: BTreeSet<SplitId> = self.found.iter().flatten().flatten().map(|s| s.split.clone()).collect();
+        for (name, split) in last.marked() {
+            if committed.contains(&split.split) && !found.contains(&split.split) {
+                let reader = self.read(|reading| reading.reader_of(Some(name), &split.split));
+                if let Some(Some(found)) = reader.and_then(|(at, _)| self.found.get_mut(at)) {
                     found.push(split.clone());
                 }
             }
@@ -95,12 +100,11 @@ impl<'a> Heritage<'a> {
     /// Where the last epoch of the log put its marker.
     fn recorded(&self) -> impl Iterator<Item = &SplitId> {
         let last = self.log.last().map(|(last, _)| last);
-        let (splits, fixed) = match last.map(|last| (&last.marker, &last.splits)) {
-            Some((MarkerPlace::Splits, splits)) => (splits.as_slice(), None),
-            Some((MarkerPlace::Fixed(place), _)) => (&[][..], Some(place)),
-            Some((MarkerPlace::Nowhere, _)) | None => (&[][..], None),
-        };
-        splits.iter().map(|s| &s.split).chain(fixed)
+        let fixed = last.and_then(|last| match &last.marker {
+            MarkerPlace::Fixed(place) => Some(place),
+            MarkerPlace::Splits | MarkerPlace::Nowhere => None,
+        });
+        last.into_iter().flat_map(|last| last.marked().map(|(_, s)| &s.split)).chain(fixed)
     }
 
     /// The same for good: nothing of this job is pending any more.
@@ -116,18 +120,19 @@ impl<'a> Heritage<'a> {
     /// Which epoch holds, and that this pipeline can go on from it.
     pub(super) fn decide(&self, committed: &[Committed]) -> Result<Start, Error> {
         let (job, options) = (self.job, &self.job.options);
-        let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty());
+        let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty())
+            && job.sources.iter().all(|source| source.marked);
         let start = self.read(|reading| {
             let (name, shard, place, delivery) =
                 (&options.name, options.shard, &options.marker_place, options.delivery);
             let facts = Facts { job: name, shard, log: self.log, committed, place, delivery, stateless };
             let certain = survey::certain(self.log, job.state.applied().as_ref()).is_some();
-            place::start(facts, &Since { certain, dropped: &|split| reading.is_dropped(split) })
+            place::start(facts, &Since { certain, dropped: &|source, split| reading.is_dropped(source, split) })
         });
         let start = start.or_else(|refusal| {
             // A source that the pipeline does not name is why nothing fits.
             if let Some((last, _)) = self.log.last().filter(|(last, _)| !last.first) {
-                self.splits(&last.splits)?;
+                self.splits(&Recorded::all(last))?;
             }
             Err(Error::from(refusal))
         })?;
@@ -137,13 +142,16 @@ impl<'a> Heritage<'a> {
             Start::FromMarker { positions, .. } => {
                 let at = |(split, position): &(SplitId, i64)| {
                     let (split, position) = (split.clone(), *position);
-                    SplitState { split, position, end: None, identity: None, term: None }
+                    Recorded {
+                        source: None,
+                        split: SplitState { split, position, end: None, identity: None, term: None },
+                    }
                 };
                 self.splits(&positions.iter().map(at).collect::<Vec<_>>())?;
             }
             Start::Resume { index, .. } => {
                 if let Some((manifest, _)) = self.log.get(*index) {
-                    self.splits(&manifest.splits)?;
+                    self.splits(&Recorded::all(manifest))?;
                     self.operators(&Numbered::of(manifest))?;
                 }
             }
@@ -151,8 +159,8 @@ impl<'a> Heritage<'a> {
         Ok(start)
     }
 
-    /// The recorded splits that this pipeline goes on reading.
-    pub(super) fn splits(&self, recorded: &[SplitState]) -> Result<(Vec<SplitState>, Vec<Note>), Unread> {
+    /// The recorded splits that each source of this pipeline goes on reading.
+    pub(super) fn splits(&self, recorded: &[Recorded]) -> Result<GoneOn, Unread> {
         self.read(|reading| reading.go_on(recorded))
     }
 
@@ -162,8 +170,14 @@ impl<'a> Heritage<'a> {
     }
 
     fn read<T>(&self, ask: impl FnOnce(Reading<'_>) -> T) -> T {
-        let recognise = |split: &SplitId| self.job.source.recognise(split);
-        ask(Reading { recognise: &recognise, found: self.found.as_deref(), consent: &self.job.options.consent })
+        let sources = &self.job.sources;
+        let recognise: Vec<_> =
+            sources.iter().map(|source| |split: &SplitId| source.connector.recognise(split)).collect();
+        let readers = sources.iter().zip(&recognise).zip(&self.found);
+        let readers = readers
+            .map(|((source, recognise), found)| Reader { name: &source.name, recognise, found: found.as_deref() })
+            .collect();
+        ask(Reading { readers, consent: &self.job.options.consent })
     }
 }
 

@@ -3,21 +3,22 @@
 
 use tracing::info;
 use weir_checkpoint::inherit::Numbered;
-use weir_checkpoint::{Manifest, Marker, Start};
+use weir_checkpoint::sources::Recorded;
+use weir_checkpoint::{Manifest, Marker, SourceEntry, Start};
 use weir_core::ports::EpochLog;
 use weir_core::{Digest, Epoch, RecordId, SplitId, SplitState, crash_point};
 
 use super::heritage::{Heritage, tell};
 use super::{LOOK, of_source, on_disk};
 use crate::error::Error;
-use crate::job::Job;
+use crate::job::{Job, SourceSetup};
 use crate::supervisor::Ownership;
 use crate::watch::Watch;
 
 /// What an attempt starts from.
 pub(super) struct Restored {
-    /// The splits, where reading goes on.
-    pub splits: Vec<SplitState>,
+    /// The splits of each source, where reading goes on.
+    pub splits: Vec<Vec<SplitState>>,
     /// The epoch that holds; 0 before the first.
     pub epoch: Epoch,
     /// Digest of its manifest.
@@ -67,8 +68,8 @@ pub(super) fn restore(
     let (has_run, has_begun) = (status.epoch > Epoch::default(), status.attempt.is_some());
     match start {
         Start::First => {
-            let splits = of_source(job, watch, "resolve the start positions", |source| source.resolve())?;
-            info!(splits = splits.len(), "first start");
+            let splits: Vec<_> = job.sources.iter().map(|s| resolve(job, s, watch)).collect::<Result<_, _>>()?;
+            info!(splits = splits.iter().map(Vec::len).sum::<usize>(), "first start");
             let (epoch, operators) = (Epoch::default(), Numbered::default());
             Ok(Restored { splits, epoch, previous: None, operators, first: true, has_old_bounds: false })
         }
@@ -79,7 +80,7 @@ pub(super) fn restore(
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
-            let splits = read_on(heritage, watch, &place(job, watch, Vec::new(), positions)?)?;
+            let splits = read_on(heritage, watch, &[], place(job, watch, Vec::new(), positions)?)?;
             info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
             let (previous, operators) = (Some(digest), Numbered::default());
             Ok(Restored { splits, epoch, previous, operators, first: true, has_old_bounds: !has_run })
@@ -87,8 +88,8 @@ pub(super) fn restore(
         Start::Resume { index, ahead } => {
             let Some((manifest, digest)) = known.get(index) else { return Err(Error::Panicked("resolve".into())) };
             replay(job, watch, log, index)?;
-            let splits = place(job, watch, manifest.splits.clone(), ahead.unwrap_or_default())?;
-            let splits = read_on(heritage, watch, &splits)?;
+            let recorded = place(job, watch, Recorded::all(manifest), ahead.unwrap_or_default())?;
+            let splits = read_on(heritage, watch, &manifest.sources, recorded)?;
             info!(epoch = manifest.epoch.0, attempt = %manifest.attempt, "restored");
             let (epoch, operators) = (manifest.epoch, Numbered::of(manifest));
             let previous = Some(digest.clone());
@@ -97,61 +98,83 @@ pub(super) fn restore(
     }
 }
 
+fn resolve(job: &Job, source: &SourceSetup, watch: Watch<'_>) -> Result<Vec<SplitState>, Error> {
+    of_source(job, source, watch, "resolve the start positions", |source| source.resolve())
+}
+
 /// Where a start begins that finds a first record and no commit: where that one began, so that a crash before the first
 /// commit moves no `latest`; or where this process is asked to, if that is somewhere else.
-fn first_again(heritage: &Heritage<'_>, watch: Watch<'_>, has_begun: bool) -> Result<Vec<SplitState>, Error> {
-    let job = heritage.job;
-    let resolve = || of_source(job, watch, "resolve the start positions", |source| source.resolve());
-    let Some((first, _)) = heritage.log.first() else { return resolve() };
-    let mut recorded = first.splits.clone();
-    if !has_begun {
-        if first.start != Some(job.source.start()) {
-            info!("first start again: nothing was committed yet, and it is asked to begin somewhere else");
-            return resolve();
+fn first_again(heritage: &Heritage<'_>, watch: Watch<'_>, has_begun: bool) -> Result<Vec<Vec<SplitState>>, Error> {
+    let Some((first, _)) = heritage.log.first() else { return Err(Error::Panicked("resolve".into())) };
+    let again = |(at, source): (usize, &SourceSetup)| {
+        let entry = first.sources.iter().find(|entry| entry.name == source.name);
+        let is_asked = |entry: &&SourceEntry| has_begun || entry.start == Some(source.connector.start());
+        let Some(entry) = entry.filter(is_asked) else {
+            info!(source = %source.name, "nothing was committed yet, and it is asked to begin somewhere else");
+            return resolve(heritage.job, source, watch);
+        };
+        let recorded = entry.splits.iter().map(|split| {
+            // Nothing was read up to its bound yet: this process's own bounds count.
+            let end = split.end.filter(|_| has_begun);
+            Recorded { source: Some(entry.name.clone()), split: SplitState { end, ..split.clone() } }
+        });
+        match heritage.splits(&recorded.collect::<Vec<_>>()).map(|(splits, _)| splits.into_iter().nth(at)) {
+            Ok(Some(splits)) if !splits.is_empty() || entry.splits.is_empty() => Ok(splits),
+            // Nothing was ever read of what it was then, whether its user gave leave to drop it or not.
+            _ => resolve(heritage.job, source, watch),
         }
-        // Nothing was read up to them yet: this process's own bounds count.
-        recorded.iter_mut().for_each(|split| split.end = None);
-    }
+    };
     info!("first start again: nothing was committed yet; the recorded start positions are kept");
-    match heritage.splits(&recorded) {
-        Ok((splits, _)) if !splits.is_empty() || recorded.is_empty() => Ok(splits),
-        // Nothing was ever read of the source that the pipeline had then, whether its user gave leave to drop it or not.
-        _ => resolve(),
-    }
+    heritage.job.sources.iter().enumerate().map(again).collect()
 }
 
-/// The recorded splits that this pipeline goes on reading. Where none of them is left, its source is a new one.
-fn read_on(heritage: &Heritage<'_>, watch: Watch<'_>, recorded: &[SplitState]) -> Result<Vec<SplitState>, Error> {
-    let (splits, notes) = heritage.splits(recorded)?;
+/// The recorded splits that each source goes on reading. One that has none of them left is new: it had something of its
+/// name before, or nothing; `known` tells one that found nothing to read so far.
+fn read_on(
+    heritage: &Heritage<'_>,
+    watch: Watch<'_>,
+    known: &[SourceEntry],
+    recorded: Vec<Recorded>,
+) -> Result<Vec<Vec<SplitState>>, Error> {
+    let (splits, notes) = heritage.splits(&recorded)?;
     tell(&notes, watch);
-    match splits.is_empty() && !recorded.is_empty() {
-        true => of_source(heritage.job, watch, "resolve the start positions", |source| source.resolve()),
-        false => Ok(splits),
-    }
+    let sources = heritage.job.sources.iter().zip(splits);
+    sources
+        .map(|(source, splits)| {
+            let found_nothing = |entry: &SourceEntry| entry.name == source.name && entry.splits.is_empty();
+            match splits.is_empty() && !known.iter().any(found_nothing) {
+                true => resolve(heritage.job, source, watch),
+                false => Ok(splits),
+            }
+        })
+        .collect()
 }
 
-/// Puts splits at positions that Kafka has; one that no manifest knows gets its identity from the source.
+/// Puts splits at positions that Kafka has; one that no manifest knows gets its identity from its source.
 fn place(
     job: &Job,
     watch: Watch<'_>,
-    known: Vec<SplitState>,
+    mut recorded: Vec<Recorded>,
     positions: Vec<(SplitId, i64)>,
-) -> Result<Vec<SplitState>, Error> {
-    let mut splits = known;
+) -> Result<Vec<Recorded>, Error> {
     if positions.is_empty() {
-        return Ok(splits);
+        return Ok(recorded);
     }
-    let found = of_source(job, watch, LOOK, |source| source.discover())?;
+    let mut found = Vec::new();
+    for source in job.sources.iter().filter(|source| source.marked) {
+        found.extend(of_source(job, source, watch, LOOK, |source| source.discover())?);
+    }
     for (split, position) in positions {
-        match splits.iter_mut().find(|s| s.split == split) {
-            Some(state) => (state.position, state.term) = (position, None),
+        match recorded.iter_mut().find(|known| known.split.split == split) {
+            Some(known) => (known.split.position, known.split.term) = (position, None),
             None => {
                 let identity = found.iter().find(|s| s.split == split).and_then(|s| s.identity.clone());
-                splits.push(SplitState { split, position, end: None, identity, term: None });
+                let split = SplitState { split, position, end: None, identity, term: None };
+                recorded.push(Recorded { source: None, split });
             }
         }
     }
-    Ok(splits)
+    Ok(recorded)
 }
 
 /// Cuts the log back to the restored record and brings the store up to it: redo only.

@@ -124,7 +124,7 @@ fn open_plugin(job: &Job, setup: &OperatorSetup, task: u16) -> Result<Box<dyn Op
 /// Starts every task; the sink task waits for its first commit, the source reads at once, into bounded channels.
 pub(super) fn start(
     job: &Job,
-    (reader, mut plugins): (Box<dyn SourceReader>, Plugins),
+    (readers, mut plugins): (Vec<Box<dyn SourceReader>>, Plugins),
     manifest: &Manifest,
     signals: &Arc<Signals>,
     events: &Sender<TaskEvent>,
@@ -165,7 +165,7 @@ pub(super) fn start(
         events: events.clone(),
     };
     let mut threads = vec![spawn("weir-sink".into(), events, move || sink.run())?];
-    let mut reader = Some(reader);
+    let mut reader = readers.into_iter().next();
     for (name, inbox, chain) in chains {
         let (signals, to) = (Arc::clone(signals), events.clone());
         let thread = match (inbox, reader.take()) {
@@ -175,7 +175,7 @@ pub(super) fn start(
                 let on_error = job.operators.first().map_or(OnError::Fail, |first| first.on_error);
                 let unreadable = UnreadablePolicy::new(on_error, metrics.unreadable.clone());
                 let sealed = manifest.epoch;
-                let task = SourceTask { reader, checks, chain, signals, events: to, unreadable, sealed };
+                let task = SourceTask { source: 0, reader, checks, chain, signals, events: to, unreadable, sealed };
                 spawn(name, events, move || task.run())?
             }
             (Some(inbox), other) => {

@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The source task's own things.
 pub(crate) struct SourceTask {
+    /// Its place in the job.
+    pub source: usize,
     /// Where records come from.
     pub reader: Box<dyn SourceReader>,
     /// What the sinks take that no operator stands before.
@@ -106,7 +108,7 @@ impl SourceTask {
                 let (splits, progress) = (before(self.reader.snapshot(), rest.as_ref()), self.reader.progress());
                 self.signals.name_splits(&splits);
                 let silent_since = self.reader.silent_since();
-                self.tell(TaskEvent::Progress { splits, progress, silent_since })?;
+                self.tell(TaskEvent::Progress { source: self.source, splits, progress, silent_since })?;
             }
         }
         Ok(())
@@ -168,7 +170,7 @@ impl SourceTask {
         let state = self.chain.seal(epoch)?;
         let (splits, progress) = (before(self.reader.snapshot(), rest), self.reader.progress());
         self.signals.name_splits(&splits);
-        self.tell(TaskEvent::SourceSealed { epoch, splits, progress, state })?;
+        self.tell(TaskEvent::SourceSealed { source: self.source, epoch, splits, progress, state })?;
         self.chain.broadcast(|| Element::Barrier(epoch))?;
         Ok(crash_point!("barrier-injected").map_err(Error::from)?)
     }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_core::ports::{Call, CallError, Effects, Operator, OperatorFactory, PluginDescription};
-use weir_core::{Consent, Delivery, Digest, JobName, KeySpec, OnError, PortError, Restart, ShardId};
-use weir_runtime::{Bounds, Job, JobOptions, MarkerPlace, OperatorSetup, SinkSetup};
+use weir_core::{Consent, Delivery, Digest, JobName, KeySpec, OnError, PortError, Restart, ShardId, SourceName};
+use weir_runtime::{Bounds, Job, JobOptions, MarkerPlace, OperatorSetup, SinkSetup, SourceSetup};
 use world::{CountFactory, Failure, MemoryLog, MemoryState, SinkSide, World};
 
 const PARTITIONS: i32 = 3;
@@ -58,7 +58,7 @@ fn job(world: &Arc<World>, parallelism: u16) -> Job {
             },
             consent: Consent::default(),
         },
-        source: Arc::clone(world) as _,
+        sources: vec![SourceSetup { name: SourceName::new("in"), connector: Arc::clone(world) as _, marked: true }],
         sink: Arc::new(SinkSide(Arc::clone(world))),
         operators: vec![operator("count", parallelism)],
         sinks: vec![SinkSetup { topic: "out".into(), operator: Some(0), output: 0 }],

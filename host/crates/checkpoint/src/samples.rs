@@ -1,0 +1,45 @@
+//! Manifests for the tests of this crate.
+
+use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId, SourceName, SplitId, SplitState};
+
+use crate::manifest::{FORMAT, Manifest, SourceEntry};
+use crate::resolve::MarkerPlace;
+
+/// The job of all of them.
+pub(crate) fn job() -> JobName {
+    JobName::new("orders").unwrap()
+}
+
+/// A split at a position.
+pub(crate) fn split(topic: &str, partition: i32, position: i64) -> SplitState {
+    SplitState { split: SplitId::new(topic, partition), position, end: None, identity: None, term: None }
+}
+
+/// A record without changes, of one source that reads `splits`; it follows the last of `chain`.
+pub(crate) fn follow(
+    chain: &mut Vec<(Manifest, Digest)>,
+    epoch: u64,
+    splits: Vec<SplitState>,
+    (marker, delivery): (MarkerPlace, Delivery),
+) {
+    let marked = marker == MarkerPlace::Splits;
+    let manifest = Manifest {
+        format: FORMAT,
+        job: job(),
+        shard: ShardId(0),
+        shards: 1,
+        epoch: Epoch(epoch),
+        attempt: AttemptId("a1".into()),
+        first: chain.is_empty() && epoch == 1,
+        delivery,
+        marker,
+        sources: vec![SourceEntry { name: SourceName::new("in"), marked, start: None, splits }],
+        operators: Vec::new(),
+        next_operator: 0,
+        previous: chain.last().map(|(_, digest)| digest.clone()),
+        delta_crc32c: 0,
+        delta_entries: 0,
+    };
+    let (_, digest) = manifest.encode();
+    chain.push((manifest, digest));
+}

@@ -1,0 +1,85 @@
+//! Where every source stands, as the job's status and its metrics show it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use weir_checkpoint::SourceEntry;
+use weir_core::ports::SplitProgress;
+use weir_core::{SourceName, SplitId, SplitState};
+
+use crate::job::JobHandle;
+use crate::metrics::JobMetrics;
+use crate::signals::Signals;
+use crate::status::{JobStatus, SplitStatus};
+
+/// The splits of each source and their places in the status, which outlives the attempt.
+pub(crate) struct Shown<'a> {
+    handle: &'a JobHandle,
+    metrics: &'a JobMetrics,
+    signals: Arc<Signals>,
+    sources: Vec<(SourceName, Vec<usize>)>,
+}
+
+impl<'a> Shown<'a> {
+    /// Of an attempt that begins.
+    pub(crate) fn new(
+        handle: &'a JobHandle,
+        metrics: &'a JobMetrics,
+        signals: Arc<Signals>,
+        sources: impl Iterator<Item = SourceName>,
+    ) -> Self {
+        Self { handle, metrics, signals, sources: sources.map(|name| (name, Vec::new())).collect() }
+    }
+
+    /// Source number `source` stands at `splits`, in an order in which new ones come last.
+    pub(crate) fn show(&mut self, source: usize, splits: &[SplitState], progress: &[SplitProgress]) {
+        let read = self.signals.records_read.load(Ordering::Relaxed);
+        let Some((name, places)) = self.sources.get_mut(source) else { return };
+        self.handle.board.change(|status| {
+            let ends = progress.iter().map(|p| p.end).chain(std::iter::repeat(None));
+            for (index, (split, end)) in splits.iter().zip(ends).enumerate() {
+                let end = split.end.or(end);
+                let lag = end.map(|end| (end - split.position).max(0));
+                if let Some(lag) = lag {
+                    self.metrics.lag(&split.split.topic, split.split.partition, lag);
+                }
+                if index == places.len() {
+                    places.push(place(status, name, split));
+                }
+                let shown = places.get(index).and_then(|place| status.splits.get_mut(*place));
+                if let Some(shown) = shown {
+                    (shown.position, shown.end, shown.lag) = (split.position, end, lag);
+                }
+            }
+            let new = read.saturating_sub(status.records_read_in_attempt);
+            status.records_read_in_attempt = read;
+            status.records_read += new;
+            self.metrics.source_records.increment(new);
+        });
+    }
+
+    /// An epoch with these positions holds.
+    pub(crate) fn hold(&self, sources: &[SourceEntry]) {
+        self.handle.board.change(|status| {
+            for ((_, places), held) in self.sources.iter().zip(sources) {
+                for (place, held) in places.iter().zip(&held.splits) {
+                    if let Some(shown) = status.splits.get_mut(*place) {
+                        shown.committed = held.position;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Where the status shows `split`; shown from now on if it was not yet.
+fn place(status: &mut JobStatus, source: &SourceName, split: &SplitState) -> usize {
+    let SplitId { topic, partition } = split.split.clone();
+    let is_it = |shown: &SplitStatus| shown.partition == partition && shown.topic == topic && shown.source == *source;
+    status.splits.iter().position(is_it).unwrap_or_else(|| {
+        let (source, position) = (source.clone(), split.position);
+        let (begin, committed, end, lag) = (position, position, None, None);
+        status.splits.push(SplitStatus { source, topic, partition, position, committed, begin, end, lag });
+        status.splits.len() - 1
+    })
+}
