@@ -16,20 +16,28 @@ pub use generated::exports;
 pub use generated::exports::weir::operator::{operator, plugin};
 pub use generated::weir::operator::types::Failure;
 
-use generated::weir::operator::{log, output};
+use generated::weir::operator::{log, output, state};
 
-use crate::{Host, Instance, Level, Operator};
+use crate::{Instance, Level, Operator};
 
-/// The host behind the plugin's imports.
-struct Imports;
+/// The host behind the plugin's imports: what [`crate::Host`] is natively.
+pub struct Imports;
 
-impl Host for Imports {
-    fn emit(&mut self, output: u32, frame: &[u8]) {
+impl Imports {
+    pub(crate) fn emit(&mut self, output: u32, frame: &[u8]) {
         output::emit(output, frame);
     }
 
-    fn log(&mut self, level: Level, message: &str) {
+    pub(crate) fn log(&mut self, level: Level, message: &str) {
         log::log(level as u32, message);
+    }
+
+    pub(crate) fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8> {
+        state::get_many(table, wanted)
+    }
+
+    pub(crate) fn scan(&mut self, table: u32, slot: u32, start: &[u8], limit: u32) -> Vec<u8> {
+        state::scan(table, slot, start, limit)
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 
-use crate::description::Table;
+use crate::description::{Table, TableKind};
 use crate::failure::{self, Failure};
 use crate::frame::{FrameWriter, NULL};
-use crate::instance::Host;
+use crate::instance::HostRef;
 use crate::record::Record;
-use crate::state::{Cells, Value, ValueTable};
+use crate::state::{Cells, Collection, Collections, List, ListTable, Map, MapTable, Value, ValueTable};
 
 /// How much a line of the log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,13 +37,14 @@ pub struct Context<'a> {
     pub(crate) slot: u32,
     pub(crate) tables: &'a [Table],
     pub(crate) cells: &'a mut Cells,
+    pub(crate) collections: &'a mut Collections,
     pub(crate) values: &'a [u8],
     pub(crate) outputs: &'a mut [FrameWriter],
     /// The first thing that went wrong where nothing could be returned.
     pub(crate) failure: Option<Failure>,
     /// The last record of which the host has output already, while it was under way.
     pub(crate) spilled: u32,
-    pub(crate) host: &'a mut dyn Host,
+    pub(crate) host: HostRef<'a>,
 }
 
 impl Context<'_> {
@@ -58,15 +60,35 @@ impl Context<'_> {
         self.cells.value(table, index, self.values)
     }
 
+    /// The list of the record's key in `table`: `ctx.list(SEEN).push(&v)?`, `.all()?`, `.first(10)?`, `.clear()?`.
+    pub fn list<T>(&mut self, table: ListTable<T>) -> List<'_, T> {
+        List { list: self.collection(table.name(), TableKind::List), value: PhantomData }
+    }
+
+    /// The map of the record's key in `table`: `ctx.map(BY_PAGE).get(&k)?`, `.put(&k, &v)?`, `.remove(&k)?`,
+    /// `.scan(Some(&k), 10)?`, `.all()?`, `.clear()?`.
+    pub fn map<K, V>(&mut self, table: MapTable<K, V>) -> Map<'_, K, V> {
+        Map { map: self.collection(table.name(), TableKind::Map), entry: PhantomData }
+    }
+
+    /// The place of a value among those that were handed over: they are of the tables of values alone.
     #[inline]
     fn cell_index(&self, table: &str) -> Result<usize, Failure> {
-        let Some(index) = self.tables.iter().position(|t| t.name == table) else {
-            return Err(undeclared(format_args!("table `{table}` is not in the plugin's description")));
-        };
-        if self.slot == NULL {
-            return Err(no_key());
-        }
-        Ok((self.slot as usize).saturating_mul(self.tables.len()).saturating_add(index))
+        let values = || self.tables.iter().filter(|t| t.kind == TableKind::Value);
+        let index = values().position(|t| t.name == table).ok_or_else(|| no_table(table))?;
+        let slot = self.slot()?;
+        Ok((slot as usize).saturating_mul(values().count()).saturating_add(index))
+    }
+
+    fn collection(&mut self, name: &'static str, kind: TableKind) -> Result<Collection<'_>, Failure> {
+        let index = self.tables.iter().position(|t| t.name == name && t.kind == kind).ok_or_else(|| no_table(name))?;
+        let place = (self.slot()?, index as u32);
+        Ok(Collection { name, place, collections: self.collections, host: &mut *self.host })
+    }
+
+    #[inline]
+    fn slot(&self) -> Result<u32, Failure> {
+        if self.slot == NULL { Err(no_key()) } else { Ok(self.slot) }
     }
 
     /// Emits a record. It counts as made from the current one.
@@ -104,7 +126,8 @@ impl Context<'_> {
     pub(crate) fn undo(&mut self) -> bool {
         let source = self.source;
         self.outputs.iter_mut().for_each(|writer| writer.undo(source));
-        self.cells.undo(self.slot, self.tables.len());
+        self.cells.undo(self.slot, self.tables.iter().filter(|t| t.kind == TableKind::Value).count());
+        self.collections.undo();
         self.spilled != source
     }
 
@@ -130,6 +153,11 @@ impl Context<'_> {
             }
         }
     }
+}
+
+#[cold]
+fn no_table(name: &str) -> Failure {
+    undeclared(format_args!("table `{name}` is not in the plugin's description, or of another kind there"))
 }
 
 #[cold]

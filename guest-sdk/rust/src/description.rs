@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::state::{StateValue, ValueTable};
+use crate::state::{ListTable, MapKey, MapTable, StateValue, ValueTable};
 
 /// What a plugin says of itself; the host reads it before anything else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,8 +25,41 @@ pub struct Description {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Table {
     pub(crate) name: &'static str,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: TableKind,
     pub(crate) schema: String,
+}
+
+/// What a table holds for each key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TableKind {
+    Value,
+    List,
+    Map,
+}
+
+/// What [`Description::table`] takes: [`ValueTable`], [`ListTable`] and [`MapTable`].
+pub trait Declare {
+    /// Adds the table to `description`.
+    fn declare(self, description: &mut Description);
+}
+
+impl<T: StateValue> Declare for ValueTable<T> {
+    fn declare(self, description: &mut Description) {
+        description.push(self.name(), TableKind::Value, self.schema());
+    }
+}
+
+impl<T: StateValue> Declare for ListTable<T> {
+    fn declare(self, description: &mut Description) {
+        description.push(self.name(), TableKind::List, self.schema());
+    }
+}
+
+impl<K: MapKey, V: StateValue> Declare for MapTable<K, V> {
+    fn declare(self, description: &mut Description) {
+        description.push(self.name(), TableKind::Map, self.schema());
+    }
 }
 
 impl Description {
@@ -38,9 +71,19 @@ impl Description {
     }
 
     /// Adds a table.
-    pub fn table<T: StateValue>(mut self, table: ValueTable<T>) -> Self {
-        self.tables.push(Table { name: table.name(), kind: "value", schema: table.schema() });
+    pub fn table(mut self, table: impl Declare) -> Self {
+        table.declare(&mut self);
         self
+    }
+
+    fn push(&mut self, name: &'static str, kind: TableKind, schema: String) {
+        self.tables.push(Table { name, kind, schema });
+    }
+
+    /// The indexes of the tables whose values the host hands over with a batch.
+    pub(crate) fn value_tables(&self) -> Vec<u32> {
+        let tables = (0..).zip(&self.tables);
+        tables.filter(|(_, table)| table.kind == TableKind::Value).map(|(index, _)| index).collect()
     }
 
     /// Names the inputs, in the order of their indexes.

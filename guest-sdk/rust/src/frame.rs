@@ -36,7 +36,6 @@ impl<'a> Cursor<'a> {
         Some(out)
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array().map(|[byte]| byte)
     }

@@ -1,29 +1,48 @@
 //! HOT PATH. One instance of an operator: from the bytes of a call to typed records and back.
 
 use crate::Operator;
-use crate::context::{Context, Level};
+use crate::context::Context;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::context::Level;
 use crate::description::Description;
 use crate::failure::{self, Failure};
 use crate::frame::{Frame, FrameWriter, NULL, malformed};
-use crate::state::Cells;
+use crate::state::{Cells, Collections};
 use crate::update::push_reject;
 
-/// What an instance asks of whoever runs it: the imports of the contract.
+/// What an instance asks of whoever runs it natively: the imports of the contract.
+#[cfg(not(target_arch = "wasm32"))]
 pub trait Host {
     /// Takes a frame for one output.
     fn emit(&mut self, output: u32, frame: &[u8]);
 
     /// Takes a line for the log.
     fn log(&mut self, level: Level, message: &str);
+
+    /// Entries of maps, as `state.get-many` of `wit/` has them.
+    fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8>;
+
+    /// Entries of a list or a map, as `state.scan` of `wit/` has them.
+    fn scan(&mut self, table: u32, slot: u32, start: &[u8], limit: u32) -> Vec<u8>;
 }
+
+/// The host of a call. In wasm there is one, and a plugin imports only what it calls of it.
+#[cfg(target_arch = "wasm32")]
+pub type HostRef<'a> = &'a mut crate::bindings::Imports;
+/// The host of a call.
+#[cfg(not(target_arch = "wasm32"))]
+pub type HostRef<'a> = &'a mut dyn Host;
 
 /// An operator, and the buffers it keeps from batch to batch.
 pub struct Instance<Op> {
     operator: Op,
     description: Description,
+    /// The indexes of the tables whose values come with a batch.
+    value_tables: Vec<u32>,
     cells: Cells,
+    collections: Collections,
     outputs: Vec<FrameWriter>,
-    /// Updates that reject the records of this batch which failed.
+    /// Updates that reject the records of this batch which failed; at its end, also those of lists and maps.
     rejects: Vec<u8>,
 }
 
@@ -34,7 +53,8 @@ impl<Op: Operator> Instance<Op> {
         let operator = Op::open(serde_json::from_str(config).map_err(wrong)?)?;
         let description = Op::describe();
         let outputs = (0..description.output_count()).map(|_| FrameWriter::default()).collect();
-        Ok(Self { operator, description, cells: Cells::default(), outputs, rejects: Vec::new() })
+        let (value_tables, cells, collections) = (description.value_tables(), Cells::default(), Collections::default());
+        Ok(Self { operator, description, value_tables, cells, collections, outputs, rejects: Vec::new() })
     }
 
     /// Processes one batch: the arguments and the result are those of `operator.process` in `wit/`. A record that fails
@@ -45,11 +65,12 @@ impl<Op: Operator> Instance<Op> {
         batch: &[u8],
         slots: &[u32],
         values: &[u8],
-        host: &mut dyn Host,
+        host: HostRef<'_>,
     ) -> Result<Vec<u8>, Failure> {
         self.outputs.iter_mut().for_each(FrameWriter::clear);
         self.rejects.clear();
-        self.cells.load(values, self.description.tables.len())?;
+        self.collections.clear();
+        self.cells.load(values, self.value_tables.len())?;
         let mut frame = Frame::new(batch)?;
         let keyed = !self.description.tables.is_empty();
         if keyed && slots.len() != frame.len() {
@@ -61,11 +82,12 @@ impl<Op: Operator> Instance<Op> {
             slot: NULL,
             tables: &self.description.tables,
             cells: &mut self.cells,
+            collections: &mut self.collections,
             values,
             outputs: &mut self.outputs,
             failure: None,
             spilled: NULL,
-            host,
+            host: &mut *host,
         };
         while let Some(record) = frame.next()? {
             ctx.slot = slots.get(ctx.source as usize).copied().unwrap_or(NULL);
@@ -80,12 +102,14 @@ impl<Op: Operator> Instance<Op> {
             }
             ctx.source += 1;
             ctx.cells.next_record();
+            ctx.collections.next_record();
         }
         self.flush(host);
-        Ok(self.cells.updates(self.description.tables.len(), &self.rejects))
+        self.collections.push_updates(&mut self.rejects);
+        Ok(self.cells.updates(&self.value_tables, &self.rejects))
     }
 
-    fn flush(&mut self, host: &mut dyn Host) {
+    fn flush(&mut self, host: HostRef<'_>) {
         for (output, writer) in (0..).zip(&mut self.outputs) {
             if let Some(frame) = writer.finish() {
                 host.emit(output, frame);

@@ -59,18 +59,20 @@ pub mod bindings;
 pub mod testing;
 
 pub use context::{Context, Level, ValueWriter};
-pub use description::Description;
+pub use description::{Declare, Description};
 pub use failure::Failure;
-pub use instance::{Host, Instance};
+#[cfg(not(target_arch = "wasm32"))]
+pub use instance::Host;
+pub use instance::{HostRef, Instance};
 pub use record::{HeaderList, Record};
-pub use state::{Json, StateValue, ValueTable};
+pub use state::{Json, ListTable, MapKey, MapTable, StateValue, ValueTable};
 
 use serde::de::DeserializeOwned;
 
 /// A streaming operator.
 ///
-/// An instance may be replaced by a new one between any two batches: what must last belongs into a [`ValueTable`], not
-/// into `self`. Use `self` for the configuration and for buffers that are worth keeping.
+/// An instance may be replaced by a new one between any two batches: what must last belongs into a table ([`ValueTable`],
+/// [`ListTable`], [`MapTable`]), not into `self`. Use `self` for the configuration and for buffers that are worth keeping.
 pub trait Operator: Sized {
     /// What the user may configure, read from JSON. [`NoConfig`] where there is nothing.
     type Config: DeserializeOwned;

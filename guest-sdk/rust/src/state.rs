@@ -3,6 +3,9 @@
 //! The host hands over the values of a batch's keys with the batch. Changes are kept beside them, so that a later
 //! record of the same key sees them, and go back as one update for each value that changed.
 
+/// Lists and maps.
+mod collections;
+
 use std::any::type_name;
 use std::marker::PhantomData;
 
@@ -12,6 +15,9 @@ use serde::de::DeserializeOwned;
 use crate::failure::{self, Failure};
 use crate::frame::{Cursor, NULL, length, malformed};
 use crate::update::{UPDATE_BYTES, push_update};
+
+pub(crate) use collections::{Collection, Collections};
+pub use collections::{List, ListTable, Map, MapKey, MapTable};
 
 /// A table that holds one `T` for each key. A constant; `describe` must name it.
 #[derive(Debug)]
@@ -43,12 +49,14 @@ impl<T> ValueTable<T> {
 impl<T: StateValue> ValueTable<T> {
     /// What the host compares from version to version, and by which it shows values: their type and their version.
     pub(crate) fn schema(&self) -> String {
-        match (T::TYPE, self.version) {
-            (kind, "") => kind.to_owned(),
-            ("", version) => version.to_owned(),
-            (kind, version) => format!("{kind} {version}"),
-        }
+        schema(&[T::TYPE], self.version)
     }
+}
+
+/// The words of a type, and the version behind them.
+fn schema(types: &[&str], version: &str) -> String {
+    let words = types.iter().copied().chain([version]);
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 impl<T> Clone for ValueTable<T> {
@@ -312,7 +320,8 @@ impl Cells {
         used.iter_mut().skip(first).take(tables).for_each(|cell| cell.undo(record));
     }
 
-    /// A handle to the value with this index: slot times the number of tables, plus table. `loaded` is what was loaded.
+    /// A handle to the value with this index: slot times the number of tables that are handed over, plus the table's
+    /// place among them. `loaded` is what was loaded.
     #[inline]
     pub(crate) fn value<'a, T>(
         &'a mut self,
@@ -326,8 +335,9 @@ impl Cells {
         Value { table, cell, loaded, record }
     }
 
-    /// One update for each changed value, for the host, and `more` updates behind them.
-    pub(crate) fn updates(&self, tables: usize, more: &[u8]) -> Vec<u8> {
+    /// One update for each changed value, for the host, and `more` updates behind them. `tables` are the indexes of the
+    /// tables that are handed over.
+    pub(crate) fn updates(&self, tables: &[u32], more: &[u8]) -> Vec<u8> {
         let changed = || {
             let cells = self.cells.iter().take(self.used).enumerate();
             cells.filter(|(_, cell)| cell.change != Change::Unchanged)
@@ -340,7 +350,8 @@ impl Cells {
                 Change::Set => (OP_SET, cell.bytes.as_slice()),
                 _ => (OP_CLEAR, &[][..]),
             };
-            push_update(&mut out, op, (index % tables) as u32, (index / tables) as u32, bytes);
+            let table = tables.get(index % tables.len()).copied().unwrap_or(NULL);
+            push_update(&mut out, op, table, (index / tables.len()) as u32, bytes);
         }
         out.extend_from_slice(more);
         out

@@ -25,36 +25,48 @@
 /// Golden cases: what goes in and must come out, in a file that the host's tests read too.
 pub mod golden;
 mod message;
+mod stored;
 #[cfg(test)]
 pub(crate) mod vectors;
 pub(crate) mod wire;
 
 pub use message::{Message, Output};
 
-use std::collections::HashMap;
 use std::marker::PhantomData;
 
+use crate::description::{Table, TableKind};
 use crate::{Failure, Host, Instance, Level, Operator};
+use stored::{Change, Stored};
 use wire::Update;
 
 /// An operator with the part of the host that it needs.
 pub struct Harness<Op> {
     config: String,
     instance: Option<Instance<Op>>,
-    tables: Vec<String>,
-    state: HashMap<(String, Vec<u8>), Vec<u8>>,
+    tables: Vec<Table>,
+    stored: Stored,
     log: Vec<(Level, String)>,
     operator: PhantomData<Op>,
 }
 
-/// What an instance emits and says in one call.
-#[derive(Default)]
-struct Effects {
+/// What an instance emits and says in one call, and what it can read.
+struct Effects<'a> {
     frames: Vec<(u32, Vec<u8>)>,
     log: Vec<(Level, String)>,
+    tables: &'a [Table],
+    keys: &'a [Vec<u8>],
+    stored: &'a Stored,
 }
 
-impl Host for Effects {
+impl Effects<'_> {
+    /// The table and the key; the host would end a call that reads what is not there.
+    fn place(&self, table: u32, slot: u32) -> (&Table, &[u8]) {
+        let table = self.tables.get(table as usize).expect("a table of the description");
+        (table, self.keys.get(slot as usize).expect("a slot of the batch"))
+    }
+}
+
+impl Host for Effects<'_> {
     fn emit(&mut self, output: u32, frame: &[u8]) {
         self.frames.push((output, frame.to_vec()));
     }
@@ -62,10 +74,28 @@ impl Host for Effects {
     fn log(&mut self, level: Level, message: &str) {
         self.log.push((level, message.to_owned()));
     }
-}
 
-/// A table and a key, and the value that it gets; `None` clears it.
-type Change = ((String, Vec<u8>), Option<Vec<u8>>);
+    fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8> {
+        let get = |slot, entry: &[u8]| {
+            let (table, key) = self.place(table, slot);
+            assert_eq!(table.kind, TableKind::Map, "get-many of table `{}`", table.name);
+            self.stored.map(table.name, key)?.get(entry).map(Vec::as_slice)
+        };
+        wire::get_many(wanted, get).expect("a list of entries")
+    }
+
+    fn scan(&mut self, table: u32, slot: u32, start: &[u8], limit: u32) -> Vec<u8> {
+        let (table, key) = self.place(table, slot);
+        assert_ne!(table.kind, TableKind::Value, "a scan of table `{}`", table.name);
+        // It has one or the other.
+        let elements = (0u64..).zip(self.stored.list(table.name, key));
+        let elements: Vec<_> = elements.map(|(index, value)| (index.to_be_bytes(), value)).collect();
+        let elements = elements.iter().map(|(index, value)| (&index[..], value.as_slice()));
+        let entries = self.stored.map(table.name, key).into_iter().flatten();
+        let entries = entries.map(|(entry, value)| (entry.as_slice(), value.as_slice()));
+        wire::scan(elements.chain(entries).filter(|(entry, _)| *entry >= start), limit)
+    }
+}
 
 /// What one call asks for.
 #[derive(Default)]
@@ -90,10 +120,10 @@ impl Call {
 impl<Op: Operator> Harness<Op> {
     /// Opens the operator with its configuration, a JSON object.
     pub fn new(config: &str) -> Result<Self, Failure> {
-        let tables = Op::describe().tables.iter().map(|t| t.name.to_owned()).collect();
+        let tables = Op::describe().tables;
         let instance = Some(Instance::open(config)?);
-        let (state, log) = (HashMap::new(), Vec::new());
-        Ok(Self { config: config.to_owned(), instance, tables, state, log, operator: PhantomData })
+        let (stored, log) = (Stored::default(), Vec::new());
+        Ok(Self { config: config.to_owned(), instance, tables, stored, log, operator: PhantomData })
     }
 
     /// Hands `batch` to the operator in one call, keyed by the records' keys, and returns what it emitted, output by
@@ -131,47 +161,50 @@ impl<Op: Operator> Harness<Op> {
     /// One call; nothing of it has happened yet.
     fn call(&mut self, instance: &mut Instance<Op>, input: u32, batch: &[Message]) -> Result<Call, Failure> {
         let (slots, keys) = if self.tables.is_empty() { (Vec::new(), Vec::new()) } else { wire::slots(batch) };
-        let values = wire::values(&self.tables, &keys, &self.state);
-        let mut effects = Effects::default();
+        let value_tables = self.tables.iter().filter(|table| table.kind == TableKind::Value);
+        let value_tables: Vec<_> = value_tables.map(|table| table.name).collect();
+        let values = wire::values(&value_tables, &keys, &self.stored);
+        let (frames, log) = (Vec::new(), Vec::new());
+        let mut effects = Effects { frames, log, tables: &self.tables, keys: &keys, stored: &self.stored };
         let updates = instance.process(input, &wire::frame(batch), &slots, &values, &mut effects);
-        self.log.append(&mut effects.log);
+        let (frames, mut log) = (effects.frames, effects.log);
+        self.log.append(&mut log);
         let updates = updates?;
-        let mut call = Call { outputs: wire::outputs(&effects.frames, batch.len())?, ..Call::default() };
+        let mut call = Call { outputs: wire::outputs(&frames, batch.len())?, ..Call::default() };
         for update in wire::updates(&updates)? {
             match update.op {
                 wire::Op::Reject => call.reject(&update, batch.len())?,
-                wire::Op::Set | wire::Op::Clear => call.changes.push(self.change(&update, &keys)?),
+                _ => call.changes.push(Change::new(&update, &self.tables, &keys)?),
             }
         }
         Ok(call)
     }
 
-    fn change(&self, update: &Update<'_>, keys: &[Vec<u8>]) -> Result<Change, Failure> {
-        match (self.tables.get(update.table as usize), keys.get(update.slot as usize)) {
-            (Some(table), Some(key)) => Ok(((table.clone(), key.clone()), update.value.map(<[u8]>::to_vec))),
-            _ => Err(Failure::new(format!("update of table {}, slot {}", update.table, update.slot))),
-        }
-    }
-
     fn happen(&mut self, instance: Instance<Op>, outputs: Vec<Output>, changes: Vec<Change>) -> Vec<Output> {
-        for (place, value) in changes {
-            match value {
-                Some(value) => drop(self.state.insert(place, value)),
-                None => drop(self.state.remove(&place)),
-            }
-        }
+        changes.into_iter().for_each(|change| self.stored.change(change));
         self.instance = Some(instance);
         outputs
     }
 
     /// The stored bytes of a key.
-    pub fn state(&self, table: &str, key: &[u8]) -> Option<&[u8]> {
-        self.state.get(&(table.to_owned(), key.to_vec())).map(Vec::as_slice)
+    pub fn state(&self, table: &'static str, key: &[u8]) -> Option<&[u8]> {
+        self.stored.value(table, key)
+    }
+
+    /// The stored bytes of each element of a key's list.
+    pub fn list(&self, table: &'static str, key: &[u8]) -> &[Vec<u8>] {
+        self.stored.list(table, key)
+    }
+
+    /// The stored bytes of each entry of a key's map: its key and its value, in order.
+    pub fn map(&self, table: &'static str, key: &[u8]) -> Vec<(&[u8], &[u8])> {
+        let entries = self.stored.map(table, key).into_iter().flatten();
+        entries.map(|(entry, value)| (entry.as_slice(), value.as_slice())).collect()
     }
 
     /// Puts bytes under a key, as an earlier version of the plugin may have left them.
-    pub fn put_state(&mut self, table: &str, key: &[u8], value: &[u8]) {
-        self.state.insert((table.to_owned(), key.to_vec()), value.to_vec());
+    pub fn put_state(&mut self, table: &'static str, key: &[u8], value: &[u8]) {
+        self.stored.change(Change::Set((table, key.to_vec()), value.to_vec()));
     }
 
     /// Everything logged so far, also by calls that failed.

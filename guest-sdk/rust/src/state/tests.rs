@@ -71,6 +71,7 @@ struct Update {
     op: String,
     table: u32,
     slot: u32,
+    entry: Option<Hex>,
     value: Option<Hex>,
 }
 
@@ -85,10 +86,14 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 "set" => wire::Op::Set,
                 "clear" => wire::Op::Clear,
                 "reject" => wire::Op::Reject,
+                "append" => wire::Op::Append,
+                "put" => wire::Op::Put,
+                "delete" => wire::Op::Delete,
                 other => panic!("{other}"),
             };
             let (table, slot, value) = (expected.table, expected.slot, expected.value.as_deref());
-            assert_eq!(*seen, wire::Update { op, table, slot, value }, "{}", vector.name);
+            let entry = expected.entry.as_deref();
+            assert_eq!(*seen, wire::Update { op, table, slot, entry, value }, "{}", vector.name);
         }
         // What the SDK writes has one update for each value; two tables and eight slots hold all of the vectors.
         if let [update] = vector.updates.as_slice() {
@@ -100,6 +105,19 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 written += 1;
                 continue;
             }
+            if let "append" | "put" | "delete" = update.op.as_str() {
+                let (mut collections, mut out, place) =
+                    (Collections::default(), Vec::new(), (update.slot, update.table));
+                let value = update.value.as_deref().map(<[u8]>::to_vec);
+                match &update.entry {
+                    Some(entry) => collections.put(place, entry.to_vec(), value),
+                    None => collections.append(place, value.unwrap()),
+                }
+                collections.push_updates(&mut out);
+                assert_eq!(out, *vector.hex, "{}", vector.name);
+                written += 1;
+                continue;
+            }
             let mut cells = Cells::default();
             cells.load(&[0xff; 2 * 8 * 4], 2).unwrap();
             let cell = cells.value(BYTES, Ok(update.slot as usize * 2 + update.table as usize), &[]);
@@ -107,11 +125,11 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 Some(value) => cell.set(&value.to_vec()).unwrap(),
                 None => cell.clear().unwrap(),
             }
-            assert_eq!(cells.updates(2, &[]), *vector.hex, "{}", vector.name);
+            assert_eq!(cells.updates(&[0, 1], &[]), *vector.hex, "{}", vector.name);
             written += 1;
         }
     }
-    assert_eq!(written, 4);
+    assert_eq!(written, 9);
     for vector in read::<Updates>("updates.json").invalid {
         assert!(wire::updates(&vector.hex).is_err(), "{}", vector.name);
     }
@@ -122,11 +140,11 @@ fn a_batch_sees_its_own_changes_and_sends_the_last() {
     let values = [&3u32.to_le_bytes()[..], b"old"].concat();
     let mut cells = Cells::default();
     cells.load(&values, 1).unwrap();
-    assert_eq!(cells.updates(1, &[]), b"");
+    assert_eq!(cells.updates(&[0], &[]), b"");
     let mut value = |change: &dyn Fn(Value<'_, Vec<u8>>)| {
         change(cells.value(BYTES, Ok(0), &values));
         let seen = cells.value(BYTES, Ok(0), &values).get().unwrap();
-        (seen, cells.updates(1, &[]))
+        (seen, cells.updates(&[0], &[]))
     };
     let set = |bytes: &[u8]| [&[1, 0, 0, 0, 0, 0, 0, 0, 0][..], &(bytes.len() as u32).to_le_bytes(), bytes].concat();
     assert_eq!(value(&|v| v.set(&b"one".to_vec()).unwrap()), (Some(b"one".to_vec()), set(b"one")));
@@ -152,7 +170,7 @@ fn what_a_record_changed_is_taken_back_and_nothing_else() {
     cells.value(BYTES, Ok(1), &values).clear().unwrap();
     cells.undo(0, 2);
     assert_eq!((get(&mut cells, 0), get(&mut cells, 1)), (Some(b"old".to_vec()), None));
-    assert_eq!(cells.updates(2, b""), b"");
+    assert_eq!(cells.updates(&[0, 1], b""), b"");
     // What the second one sets stays when the third is undone, and when the fourth, which changed nothing, is.
     cells.next_record();
     set(&mut cells, 0, b"kept");

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::message::{Message, Output};
+use super::stored::Stored;
 use crate::Failure;
 use crate::frame::{Cursor, Frame, FrameWriter, NULL, length};
 use crate::record::HeaderList;
@@ -35,14 +36,10 @@ pub(crate) fn slots(batch: &[Message]) -> (Vec<u32>, Vec<Vec<u8>>) {
 }
 
 /// The values of `tables` for each of `keys`.
-pub(crate) fn values(tables: &[String], keys: &[Vec<u8>], state: &HashMap<(String, Vec<u8>), Vec<u8>>) -> Vec<u8> {
+pub(crate) fn values(tables: &[&'static str], keys: &[Vec<u8>], stored: &Stored) -> Vec<u8> {
     let mut out = Vec::new();
     for key in keys {
-        for table in tables {
-            let value = state.get(&(table.clone(), key.clone())).map(Vec::as_slice);
-            out.extend_from_slice(&length(value).to_le_bytes());
-            out.extend_from_slice(value.unwrap_or_default());
-        }
+        tables.iter().for_each(|table| push_value(&mut out, stored.value(table, key)));
     }
     out
 }
@@ -71,7 +68,9 @@ pub(crate) struct Update<'a> {
     pub(crate) table: u32,
     /// The slot, or the record.
     pub(crate) slot: u32,
-    /// The value, or the message; `None` for a clear.
+    /// The key of a map's entry, for a put or a delete.
+    pub(crate) entry: Option<&'a [u8]>,
+    /// The value, or the message; `None` for a clear or a delete.
     pub(crate) value: Option<&'a [u8]>,
 }
 
@@ -81,6 +80,9 @@ pub(crate) enum Op {
     Set,
     Clear,
     Reject,
+    Append,
+    Put,
+    Delete,
 }
 
 /// Reads updates as strictly as the host does.
@@ -107,12 +109,45 @@ fn update<'a>(cursor: &mut Cursor<'a>) -> Result<Update<'a>, Failure> {
     let table = cursor.u32().ok_or_else(cut)?;
     let slot = cursor.u32().ok_or_else(cut)?;
     let bytes = cursor.sized().ok_or_else(cut)?.ok_or_else(|| Failure::new("update with a null length"))?;
-    match (op, bytes) {
-        (1, value) => Ok(Update { op: Op::Set, table, slot, value: Some(value) }),
-        (2, []) => Ok(Update { op: Op::Clear, table, slot, value: None }),
-        (2, _) => Err(Failure::new("clear with a value")),
-        (3, message) if str::from_utf8(message).is_err() => Err(Failure::new("a message that is not UTF-8")),
-        (3, message) => Ok(Update { op: Op::Reject, table, slot, value: Some(message) }),
-        _ => Err(Failure::new(format!("unknown update {op}"))),
+    let (op, entry, value) = match (op, bytes) {
+        (1, value) => (Op::Set, None, Some(value)),
+        (2, []) => (Op::Clear, None, None),
+        (2, _) => return Err(Failure::new("clear with a value")),
+        (3, message) if str::from_utf8(message).is_err() => return Err(Failure::new("a message that is not UTF-8")),
+        (3, message) => (Op::Reject, None, Some(message)),
+        (4, value) => (Op::Append, None, Some(value)),
+        (5, bytes) => {
+            let mut put = Cursor::new(bytes, 0);
+            let entry = put.sized().flatten().ok_or_else(cut)?;
+            (Op::Put, Some(entry), bytes.get(put.at()..))
+        }
+        (6, entry) => (Op::Delete, Some(entry), None),
+        _ => return Err(Failure::new(format!("unknown update {op}"))),
+    };
+    Ok(Update { op, table, slot, entry, value })
+}
+
+/// The value of each entry that get-many is asked for.
+pub(crate) fn get_many<'a>(wanted: &[u8], mut get: impl FnMut(u32, &[u8]) -> Option<&'a [u8]>) -> Option<Vec<u8>> {
+    let (mut cursor, mut out) = (Cursor::new(wanted, 0), Vec::new());
+    while !cursor.is_at_end() {
+        push_value(&mut out, get(cursor.u32()?, cursor.sized()??));
     }
+    Some(out)
+}
+
+/// The answer of a scan over `entries`, which are in order.
+pub(crate) fn scan<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])>, limit: u32) -> Vec<u8> {
+    let (mut entries, mut answer) = (entries.peekable(), Vec::new());
+    for (key, value) in entries.by_ref().take(limit as usize) {
+        push_value(&mut answer, Some(key));
+        push_value(&mut answer, Some(value));
+    }
+    answer.insert(0, u8::from(entries.peek().is_some()));
+    answer
+}
+
+fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    out.extend_from_slice(&length(value).to_le_bytes());
+    out.extend_from_slice(value.unwrap_or_default());
 }

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use weir_core::ports::{Call, CallError, Effects, Operator, OperatorFactory, PluginDescription};
+use weir_core::ports::{Call, CallError, CallState, Effects, Operator, OperatorFactory, PluginDescription};
 use weir_core::{Digest, Fault, Frame, PortError};
 use weir_sdk::{Host, Instance, Level};
 
@@ -42,34 +42,57 @@ struct Running<Op> {
     instance: Instance<Op>,
 }
 
-/// Frames are checked here too, as those of a guest are: only the sandbox and its copies differ.
-#[derive(Default)]
-struct Emitted {
+/// The host of one call. What it is handed is checked here too, as that of a guest is: only the sandbox and its copies
+/// differ.
+struct Imports<'a> {
     outputs: Vec<(u32, Frame)>,
-    malformed: Option<String>,
+    state: &'a mut Option<CallState>,
+    /// The first thing that a guest would have been stopped for.
+    refusal: Option<CallError>,
 }
 
-impl Host for Emitted {
+impl Imports<'_> {
+    fn read(&mut self, read: impl FnOnce(&mut CallState, &mut Vec<u8>) -> Result<(), CallError>) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(Err(refusal)) = self.state.as_mut().map(|state| read(state, &mut out)) {
+            self.refusal.get_or_insert(refusal);
+        }
+        out
+    }
+}
+
+impl Host for Imports<'_> {
     fn emit(&mut self, output: u32, frame: &[u8]) {
         match Frame::parse(frame.to_vec()) {
             Ok(frame) => self.outputs.push((output, frame)),
-            Err(error) => self.malformed = Some(error.to_string()),
+            Err(error) => {
+                let refusal = CallError::Malformed { what: "frame", reason: error.to_string() };
+                self.refusal.get_or_insert(refusal);
+            }
         }
     }
 
     fn log(&mut self, _: Level, _: &str) {}
+
+    fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8> {
+        self.read(|state, out| state.get_many(table, wanted, out))
+    }
+
+    fn scan(&mut self, table: u32, slot: u32, start: &[u8], limit: u32) -> Vec<u8> {
+        self.read(|state, out| state.scan(table, slot, start, limit, out))
+    }
 }
 
 impl<Op: weir_sdk::Operator + Send> Operator for Running<Op> {
     fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
-        let mut emitted = Emitted::default();
-        let updates = self.instance.process(call.input, call.frame.as_bytes(), call.slots, call.values, &mut emitted);
+        let mut host = Imports { outputs: Vec::new(), state: call.state, refusal: None };
+        let updates = self.instance.process(call.input, call.frame.as_bytes(), call.slots, call.values, &mut host);
+        if let Some(refusal) = host.refusal {
+            return Err(refusal);
+        }
         effects.updates =
             updates.map_err(|f| CallError::Failed { index: f.index, code: f.code, message: f.message })?;
-        if let Some(reason) = emitted.malformed {
-            return Err(CallError::Malformed { what: "frame", reason });
-        }
-        effects.outputs = emitted.outputs;
+        effects.outputs = host.outputs;
         Ok(())
     }
 }

@@ -25,11 +25,11 @@ fn load(limits: Limits) -> Plugin {
     module::runtime().load(&Shelf::new().misbehaving(), limits).unwrap()
 }
 
-fn operator() -> Box<dyn Operator> {
+pub(crate) fn operator() -> Box<dyn Operator> {
     load(Limits::default()).instantiate("{}", "{}").unwrap()
 }
 
-fn frame(values: &[&[u8]]) -> Frame {
+pub(crate) fn frame(values: &[&[u8]]) -> Frame {
     let mut writer = FrameWriter::new(Vec::new());
     for (source, value) in values.iter().enumerate() {
         let source = source as u32;

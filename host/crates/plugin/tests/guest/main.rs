@@ -6,3 +6,4 @@ mod calls;
 mod damage;
 mod module;
 mod refusals;
+mod state;

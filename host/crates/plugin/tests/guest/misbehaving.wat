@@ -3,6 +3,8 @@
 (module
   (import "weir:operator/output@0.1.0" "emit" (func $emit (param i32 i32 i32)))
   (import "weir:operator/log@0.1.0" "log" (func $log (param i32 i32 i32)))
+  (import "weir:operator/state@0.1.0" "scan" (func $scan (param i32 i32 i32 i32 i32 i32)))
+  (import "weir:operator/state@0.1.0" "get-many" (func $get_many (param i32 i32 i32 i32)))
   (memory (export "memory") 2)
   (global $next (mut i32) (i32.const 65536))
   (global $calls (mut i32) (i32.const 0))
@@ -55,9 +57,10 @@
     (param $input i32) (param $batch i32) (param $batch_len i32) (param $slots i32) (param $slots_len i32)
     (param $values i32) (param $values_len i32) (result i32)
     (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
-    (block $keyed (block $flood (block $deep (block $count (block $elsewhere (block $malformed (block $grow
+    (block $get (block $scanned (block $keyed (block $flood (block $deep (block $count (block $elsewhere (block $malformed (block $grow
     (block $spin (block $panic (block $fail (block $echo
-      (br_table $echo $fail $panic $spin $grow $malformed $elsewhere $count $deep $flood $keyed (local.get $input)))
+      (br_table $echo $fail $panic $spin $grow $malformed $elsewhere $count $deep $flood $keyed $scanned $get
+        (local.get $input)))
       ;; 0: what comes in goes out
       (call $emit (i32.const 0) (local.get $batch) (local.get $batch_len))
       (return (call $updates (i32.const 0) (i32.const 0))))
@@ -86,9 +89,16 @@
       (return (call $updates (i32.const 0) (call $recurse (i32.const 0)))))
       ;; 9: output without end
       (loop $again (call $emit (i32.const 1) (local.get $batch) (local.get $batch_len)) (br $again)) unreachable)
-    ;; 10: slots, as bytes, right behind values
+      ;; 10: slots, as bytes, right behind values
     (memory.copy (i32.const 32) (local.get $values) (local.get $values_len))
     (memory.copy (i32.add (i32.const 32) (local.get $values_len)) (local.get $slots)
       (i32.shl (local.get $slots_len) (i32.const 2)))
-    (call $updates (i32.const 32)
+    (return (call $updates (i32.const 32)
       (i32.add (local.get $values_len) (i32.shl (local.get $slots_len) (i32.const 2))))))
+      ;; 11: two entries of the first slot in table 1, from what the values say on
+      (call $scan (i32.const 1) (i32.load (local.get $slots)) (local.get $values) (local.get $values_len) (i32.const 2)
+        (i32.const 32))
+      (return (call $updates (i32.load (i32.const 32)) (i32.load (i32.const 36)))))
+    ;; 12: the entries of table 1 that the values name
+    (call $get_many (i32.const 1) (local.get $values) (local.get $values_len) (i32.const 32))
+    (call $updates (i32.load (i32.const 32)) (i32.load (i32.const 36)))))

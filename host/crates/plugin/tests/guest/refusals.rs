@@ -138,6 +138,7 @@ fn inspection_shows_what_is_there() {
         "exports  weir:operator/plugin@0.1.0\n         weir:operator/operator@0.1.0\n",
         "weir:operator/output@0.1.0\n",
         "weir:operator/log@0.1.0\n",
+        "weir:operator/state@0.1.0\n",
         "name     misbehaving\nversion  1.2.3\ninputs   one, unnamed\noutputs  a\n         b\n",
         "tables   seen (value, schema \"u32\")\n",
     ] {
@@ -161,4 +162,8 @@ const WIT: &str = "package weir:operator@0.1.0;
     }
     interface output { emit: func(output: u32, frame: list<u8>); }
     interface log { log: func(level: u32, message: string); }
-    world operator-packed { import output; import log; export plugin; export operator; }";
+    interface state {
+        get-many: func(table: u32, wanted: list<u8>) -> list<u8>;
+        scan: func(table: u32, slot: u32, start: list<u8>, limit: u32) -> list<u8>;
+    }
+    world operator-packed { import output; import log; import state; export plugin; export operator; }";
