@@ -86,7 +86,7 @@ fn plugins() -> Result<Vec<(PathBuf, String)>> {
             found.push((folder, "tally".to_owned()));
         }
     }
-    ensure!(found.len() >= 4, "only {found:?}");
+    ensure!(found.len() >= 5, "only {found:?}");
     Ok(found)
 }
 

@@ -54,7 +54,7 @@ fn a_plugin_cut_short_or_damaged_is_refused_in_words() -> Result<()> {
     let home = TempDir::new()?;
     let path = home.path().join("cut.wasm");
     let file = path.display().to_string();
-    for name in ["uppercase", "count", "tally", "clickstream", "misbehave"] {
+    for name in ["uppercase", "count", "tally", "clickstream", "journey", "misbehave"] {
         let whole = std::fs::read(plugin(name)?)?;
         // At even steps, and where headers of sections are.
         let steps = (0..24).map(|step| whole.len() * step / 24).chain(0..16);
