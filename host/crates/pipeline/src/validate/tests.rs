@@ -330,7 +330,7 @@ memory = "1MiB"
 "#;
     let said = plan(text).unwrap_err().to_string();
     let wanted = [
-        "19 mistakes",
+        "20 mistakes",
         "line 2: job (--job): job name \"Bad\" is not of the form",
         "line 6: sources.a: nothing reads it",
         "line 8: sources.b conflicts with sources.a: both read the topic \"t\"",
@@ -346,6 +346,7 @@ memory = "1MiB"
         "line 19: operators.two.inputs: there is no source or operator named \"onee\"; did you mean \"one\"?",
         "line 20: operators.a conflicts with sources.a",
         "line 20: operators.a.inputs is missing",
+        "line 20: operators.a: nothing reads its output",
         "line 22: sinks.out conflicts with sources.a: the job would read its own output",
         "line 22: sinks.out conflicts with sources.b: the job would read its own output",
         "line 26: epochs.interval (--epoch-interval): an epoch lasts at least 1ms",
