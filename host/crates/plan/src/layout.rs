@@ -215,4 +215,4 @@ fn thread_name(head: &Node, index: u16) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

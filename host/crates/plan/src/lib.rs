@@ -7,6 +7,8 @@
 //!
 //! Nobody else decides which nodes share a thread: whoever wants to know asks [`layout`].
 
+/// What is different between two graphs.
+pub mod diff;
 /// Nodes, ports and edges.
 pub mod graph;
 /// The key groups of each task.
@@ -18,6 +20,7 @@ pub mod order;
 /// A layout by names.
 pub mod shown;
 
+pub use diff::{Change, diff};
 pub use graph::{Edge, Error, Graph, Kind, Node, NodeId, OperatorNode, Port, Ship};
 pub use key_groups::key_groups;
 pub use layout::{Exchange, Join, Layout, Route, Stage, Task, layout};

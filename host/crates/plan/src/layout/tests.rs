@@ -83,7 +83,7 @@ fn a_union_is_a_stage_and_a_diamond_is_none() {
 type Drawn = (u16, bool, Vec<f64>);
 
 /// Any graph: every operator reads what comes before it, every sink some node, every unread source the first sink.
-fn graphs() -> impl Strategy<Value = Graph> {
+pub(crate) fn graphs() -> impl Strategy<Value = Graph> {
     let operator = (1u16..5, any::<bool>(), prop::collection::vec(0.0..1.0, 1..4));
     (1usize..4, prop::collection::vec(operator, 0..7), prop::collection::vec(0.0..1.0, 1..4)).prop_map(built)
 }
