@@ -177,14 +177,7 @@ fn kafka_sources(plan: &Plan) -> impl Iterator<Item = &SourcePlan> {
 }
 
 fn kafka_topics(plan: &Plan) -> impl Iterator<Item = &str> {
-    plan.sinks.iter().filter_map(kafka_topic)
-}
-
-fn kafka_topic(sink: &SinkPlan) -> Option<&str> {
-    match &sink.kind {
-        SinkKind::Kafka { topic } => Some(topic.as_str()),
-        SinkKind::Stdout { .. } | SinkKind::File { .. } => None,
-    }
+    plan.sinks.iter().flat_map(|sink| sink.kind.topics())
 }
 
 fn state_dir(plan: &Plan) -> Result<(StateDir, Option<TempDir>)> {
@@ -250,7 +243,7 @@ fn sink(plan: &Plan, client: Option<ClientOptions>) -> Result<Arc<dyn SinkConnec
     let local = LocalConnector::new(local);
     let Some(client) = client else { return Ok(Arc::new(local)) };
     let options = SinkSideOptions {
-        topics: kafka_topics(plan).map(str::to_owned).collect(),
+        topics: plan.sinks.iter().filter_map(|sink| sink.kind.topics().next()).map(str::to_owned).collect(),
         delivery: plan.delivery,
         transaction_timeout: plan.epochs.transaction_timeout,
     };
@@ -327,8 +320,9 @@ fn create_topics(plan: &Plan, client: &ClientOptions) -> Result<()> {
         let known = weir_kafka::admin::describe_topics(client, &sources)?;
         let partitions = known.iter().map(|t| t.partitions.len()).max().unwrap_or(1).max(1);
         let partitions = i32::try_from(partitions).unwrap_or(1);
-        let wanted = |sink: &SinkPlan| Some((kafka_topic(sink)?.to_owned(), new_topic(sink, partitions)));
-        weir_kafka::admin::ensure_topics(client, &plan.sinks.iter().filter_map(wanted).collect())
+        let topics = plan.sinks.iter().flat_map(|sink| sink.kind.topics().map(move |topic| (topic, sink)));
+        let wanted = topics.map(|(topic, sink)| (topic.to_owned(), new_topic(sink, partitions)));
+        weir_kafka::admin::ensure_topics(client, &wanted.collect())
     };
     let created = cluster::patiently("create topics", create)?;
     created.iter().for_each(|topic| info!(%topic, "topic created"));

@@ -129,7 +129,7 @@ fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>, input_output: u
 /// Where a sink writes, for people.
 fn place_of(sink: &SinkPlan) -> String {
     match &sink.kind {
-        SinkKind::Kafka { topic } => topic.clone(),
+        SinkKind::Kafka { topic, .. } => topic.clone(),
         SinkKind::Stdout { .. } => "-".to_owned(),
         SinkKind::File { path, .. } => path.display().to_string(),
     }

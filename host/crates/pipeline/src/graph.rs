@@ -8,7 +8,7 @@ use weir_plan::{Edge, Graph, Node, NodeId, OperatorNode, Ship};
 
 use crate::error::{Error, closest};
 use crate::mistakes::{Found, Mistakes};
-use crate::plan::{Input, OperatorPlan, Plan};
+use crate::plan::{Input, OperatorPlan, Plan, SinkPlan};
 
 /// The graph of `plan`: sources, operators and sinks, each in its order there. `plugins` are what the plugins of its
 /// operators say of themselves, in the order of the plan. What does not fit is told of all nodes at once.
@@ -32,9 +32,20 @@ pub fn graph(plan: &Plan, plugins: &[&PluginDescription]) -> Result<Graph, Mista
         };
         let ports = Ports { names: &[], ship: Ship::Forward };
         edges.extend(senders.edges_into(&sink.name, &at, &sink.inputs, &ports, &mut found));
+        found.keep(check_routes(sink, &operators));
     }
     let graph = if found.count() == 0 { found.keep(Graph::new(nodes, edges).map_err(no_graph)) } else { None };
     found.or(graph, &plan.places)
+}
+
+/// Only a plugin that says so routes records: topics that none could name are a mistake.
+fn check_routes(sink: &SinkPlan, operators: &[Described<'_>]) -> Result<(), Error> {
+    let routes = |input: &Input| operators.iter().any(|(operator, p)| operator.name == input.node && p.routes);
+    if sink.kind.topics().count() < 2 || sink.inputs.iter().any(routes) {
+        return Ok(());
+    }
+    let reason = "no plugin that this sink reads says that it routes records (routes in its description)";
+    Err(Error::invalid(format!("sinks.{}.kafka.routes", sink.name), reason))
 }
 
 type Described<'a> = (&'a OperatorPlan, &'a PluginDescription);

@@ -29,7 +29,7 @@ pub(crate) fn default_name(sources: &[SourcePlan], operators: &[OperatorPlan], s
         SourceKind::Generate(generate) => generate.generator.name().to_owned(),
     }));
     let to = joined(sinks.iter().map(|sink| match &sink.kind {
-        SinkKind::Kafka { topic } => topic.clone(),
+        SinkKind::Kafka { topic, .. } => topic.clone(),
         SinkKind::Stdout { .. } => "stdout".to_owned(),
         SinkKind::File { path, .. } => plain(path).to_string_lossy().into_owned(),
     }));

@@ -210,6 +210,8 @@ pub enum SinkKind {
     Kafka {
         /// Its name.
         topic: String,
+        /// Other topics that a record may name instead.
+        routes: Vec<String>,
     },
     /// Lines to standard output.
     Stdout {
@@ -279,6 +281,17 @@ impl SourcePlan {
             SourceKind::Stdin { .. } | SourceKind::File { .. } => true,
             SourceKind::Generate(generate) => generate.count.is_some(),
         }
+    }
+}
+
+impl SinkKind {
+    /// Every topic that may be written, the sink's own first.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        let (own, routes) = match self {
+            Self::Kafka { topic, routes } => (Some(topic), &routes[..]),
+            Self::Stdout { .. } | Self::File { .. } => (None, &[][..]),
+        };
+        own.into_iter().chain(routes).map(String::as_str)
     }
 }
 

@@ -153,7 +153,8 @@ fn source_words(kind: &SourceKind) -> String {
 
 fn sink_words(kind: &SinkKind) -> String {
     match kind {
-        SinkKind::Kafka { topic } => format!("kafka {topic}"),
+        SinkKind::Kafka { topic, routes } if routes.is_empty() => format!("kafka {topic}"),
+        SinkKind::Kafka { topic, routes } => format!("kafka {topic}, or by its records {}", routes.join(", ")),
         SinkKind::Stdout { .. } => "stdout".to_owned(),
         SinkKind::File { path, .. } => format!("file {}", path.display()),
     }

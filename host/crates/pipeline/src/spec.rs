@@ -229,6 +229,9 @@ pub struct SinkSpec {
 pub struct KafkaSinkSpec {
     /// Its name.
     pub topic: String,
+    /// Other topics that the header `weir.route.topic` of a record may name instead, for plugins that declare `routes`.
+    #[serde(default)]
+    pub routes: Vec<String>,
     /// How many partitions it gets where it is created. Default: as many as the source has.
     pub partitions: Option<NonZeroU16>,
     /// How many replicas each partition gets where it is created. Default: as the brokers have it.
@@ -304,7 +307,7 @@ impl KafkaSinkSpec {
     /// A topic with every default.
     pub fn of(topic: String) -> Self {
         let (config, properties) = (Properties::default(), Properties::default());
-        Self { topic, partitions: None, replication: None, config, brokers: None, properties }
+        Self { topic, routes: Vec::new(), partitions: None, replication: None, config, brokers: None, properties }
     }
 }
 

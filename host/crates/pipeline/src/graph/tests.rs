@@ -96,3 +96,15 @@ fn every_input_is_read_and_none_twice() {
     let twice = TEXT.replace("right = [\"words.bad\", \"b\"]", "right = [\"words.bad\", \"b\", \"words.bad\"]");
     check(&twice, &described(&["left", "right"], &[]), "\"words.bad\" is read twice");
 }
+
+#[test]
+fn only_a_plugin_that_says_so_routes() {
+    let text = "version = 1\n[kafka]\nbrokers = \"b:1\"\n[sources.a]\nkafka = { topic = \"t\" }\n[operators.o]\nplugin = \"o.wasm\"\n\
+        inputs = [\"a\"]\n[sinks.s]\ninputs = [\"o\"]\nkafka = { topic = \"u\", routes = [\"v\", \"w\"] }\n";
+    let plan = validate(&read(text).unwrap()).unwrap();
+    assert_eq!(plan.sinks[0].kind.topics().collect::<Vec<_>>(), ["u", "v", "w"]);
+    let silent = described(&[], &[]);
+    let said = graph(&plan, &[&silent]).unwrap_err().to_string();
+    assert!(said.starts_with("line 11: sinks.s.kafka.routes: no plugin that this sink reads says"), "{said}");
+    assert!(graph(&plan, &[&PluginDescription { routes: true, ..silent }]).is_ok());
+}

@@ -30,12 +30,24 @@ fn kind(at: &str, spec: &SinkSpec, clusters: &mut Clusters<'_>) -> Result<SinkKi
     exactly_one(at, &kinds)?;
     Ok(if let Some(kafka) = &spec.kafka {
         clusters.join_sink(at, kafka.brokers.as_deref(), &kafka.properties)?;
-        let topic = topic_name(&kafka.topic, &kafka.topic);
-        let topic = topic.map_err(|error| Error::invalid(format!("{at}.kafka.topic"), error.to_string()))?;
-        SinkKind::Kafka { topic }
+        let topic = topic(&kafka.topic, &format!("{at}.kafka.topic"))?;
+        let at = format!("{at}.kafka.routes");
+        let routes = kafka.routes.iter().map(|route| topic_of_route(route, &topic, &at)).collect::<Result<_, _>>()?;
+        SinkKind::Kafka { topic, routes }
     } else if let Some(file) = &spec.file {
         SinkKind::File { path: path(&format!("{at}.file.path"), &file.path)?, format: file.lines().plan(at)? }
     } else {
         SinkKind::Stdout { format: spec.stdout.clone().unwrap_or_default().plan(at)? }
     })
+}
+
+fn topic(name: &str, at: &str) -> Result<String, Error> {
+    topic_name(name, name).map_err(|error| Error::invalid(at, error.to_string()))
+}
+
+fn topic_of_route(route: &str, own: &str, at: &str) -> Result<String, Error> {
+    if route == own {
+        return Err(Error::invalid(at, format!("{route:?} is the topic of the sink; name others")));
+    }
+    topic(route, at)
 }

@@ -206,6 +206,12 @@ fn what_is_wrong_with_anything_else_is_said() {
         (more("[operators.b]\nplugin = \"b\"\ninputs = [\"count\"]"), "operators.b: nothing reads its output"),
         (more("[operators.\"a.b\"]\nplugin = \"b\"\ninputs = [\"count\"]"), "a name has the characters"),
         (more("[sinks.x]\ninputs = [\"count\"]\nkafka = { topic = \"x\", properties.a = 1 }"), "share one producer"),
+        (changed("topic = \"counts\"", "topic = \"counts\", routes = [\"a b\"]"), "\"a b\" is not an address"),
+        (changed("topic = \"counts\"", "topic = \"counts\", routes = [\"counts\"]"), "is the topic of the sink"),
+        (
+            changed("topic = \"counts\"", "topic = \"counts\", routes = [\"clicks\"]"),
+            "the job would read its own output",
+        ),
         ("version = 1".into(), "[sources.NAME] is missing"),
         ("version = 1\n[sources.a]\nstdin = {}".into(), "[sinks.NAME] is missing"),
         (format!("api = \"7070\"{GOOD}"), "\"7070\" is neither HOST:PORT"),

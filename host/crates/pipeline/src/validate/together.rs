@@ -58,7 +58,7 @@ fn shared(one: &Topics, other: &Topics) -> Option<String> {
 
 fn is_read(source: &SourceKind, sink: &SinkKind) -> bool {
     match (source, sink) {
-        (SourceKind::Kafka { topics, .. }, SinkKind::Kafka { topic }) => topics.select(topic),
+        (SourceKind::Kafka { topics, .. }, SinkKind::Kafka { .. }) => sink.topics().any(|topic| topics.select(topic)),
         (SourceKind::File { path, .. }, SinkKind::File { path: other, .. }) => plain(path) == plain(other),
         _ => false,
     }
