@@ -1,69 +1,60 @@
 //! The life of an epoch as a state machine: events in, commands out, one at a time.
 //!
 //! ```text
-//!            tick, and something to commit            source + every task sealed
+//!            tick, and something to commit            every source and task sealed
 //!   Idle ─────────────────────────────────▶ Sealing ───────────────────────────▶ Persisting
 //!    ▲   ▶ Barrier(N)                                ▶ WriteLog(N)                   │ logged, flushed and verified
 //!    │                                                                               ▼ ▶ Commit(N)
-//!    └───────────────────────── committed ▶ Apply(N) ─────────────────────────── Committing
+//!    └───────────────────────── committed ▶ Apply(N) ─────────────────────────── Committing ◀── an attempt begins here
 //! ```
-//! The sinks' acknowledgements and the source's verification (that what was read came from what the splits say) may come
+//! An attempt begins with a record that is logged already and holds nothing but what was restored: committing it makes
+//! ownership visible before any output.
+//!
+//! The sinks' acknowledgements and each source's verification (that what was read came from what the splits say) may come
 //! in either phase. Where the log alone decides what holds (`log_decides`), its record is written only after both: a
 //! durable record then stands for output that is there, and for records that were what they seemed.
 //!
 //! A barrier comes early where a task is full: what it holds can leave memory only once its epoch holds.
 //!
 //! I1: `Commit(N)` is given only after `Logged(N)`. I2: `Barrier(N+1)` only after `Committed(N)`. I11: `Commit(N)` is given
-//! only after `Verified(N)`. After the last epoch (`stop`, or the source ended) the machine is done.
+//! only after `Verified(N)` of every source. After the last epoch (`stop`, or every source ended) the machine is done.
 
 use std::time::Duration;
 
 use weir_core::Epoch;
 
-/// What happened.
+use crate::epochs::Broken;
+
+/// What happened; see [`crate::epochs::Event`], which says it with its facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Time passed. `active` is true when the epoch has anything to commit.
-    Tick {
-        /// Time since the attempt began.
-        now: Duration,
-        /// Whether anything was read since the last barrier.
-        active: bool,
-    },
-    /// The source (or one task) has passed the barrier of the epoch.
+pub(crate) enum Event {
+    Tick { now: Duration, active: bool },
     Sealed(Epoch),
-    /// Every sink has every acknowledgement of the epoch.
     Flushed(Epoch),
-    /// Everything that the source read up to the epoch's barrier came from what its splits say.
     Verified(Epoch),
-    /// The epoch's log record is as durable as the delivery mode asks.
     Logged(Epoch),
-    /// The outside commit is acknowledged.
     Committed(Epoch),
-    /// A task that has sealed this epoch last has no room for more changes before their epoch holds.
     Full(Epoch),
-    /// The source has nothing more, ever.
     Ended,
-    /// Someone wants the job to stop.
     Stop,
 }
 
-/// What to do.
+/// What to do; see [`crate::epochs::Command`], which says it with what is needed for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Have the source end the epoch; `last` when nothing may follow.
-    Barrier {
-        /// The epoch.
-        epoch: Epoch,
-        /// True for the attempt's final epoch.
-        last: bool,
-    },
-    /// Append the epoch's record.
+pub(crate) enum Command {
+    Barrier { epoch: Epoch, last: bool },
     WriteLog(Epoch),
-    /// Commit outside.
     Commit(Epoch),
-    /// The epoch holds: tell the tasks, apply its deltas.
     Apply(Epoch),
+}
+
+/// Who takes part in an epoch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tasks {
+    /// Tasks that seal it: those of the sources, and every other.
+    pub(crate) sealers: usize,
+    /// Sources, each of which verifies it, and ends.
+    pub(crate) sources: usize,
 }
 
 /// How epochs are paced.
@@ -86,16 +77,18 @@ enum Phase {
     Done,
 }
 
-/// What the outside has answered, in any order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What the outside still has to answer, in any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Outside {
-    flushed: bool,
-    verified: bool,
+    /// The sinks, all at once.
+    unflushed: usize,
+    /// Each source.
+    unverified: usize,
 }
 
 impl Outside {
     fn is_complete(self) -> bool {
-        self.flushed && self.verified
+        self.unflushed == 0 && self.unverified == 0
     }
 }
 
@@ -112,21 +105,26 @@ enum Log {
 #[derive(Debug)]
 pub struct Coordinator {
     pace: Pace,
-    sealers: usize,
+    tasks: Tasks,
     epoch: Epoch,
     phase: Phase,
     last_barrier: Duration,
     last: bool,
     stopping: bool,
+    /// The attempt's first commit is not acknowledged yet.
+    is_opening: bool,
+    /// How many sources may still bring something.
+    unended: usize,
     /// Somebody waits for the next barrier.
     full: bool,
 }
 
 impl Coordinator {
-    /// Starts after `committed`; `sealers` is the source plus every task with state.
-    pub fn new(pace: Pace, committed: Epoch, sealers: usize) -> Self {
-        let (phase, last_barrier) = (Phase::Idle, Duration::ZERO);
-        Self { pace, sealers, epoch: committed, phase, last_barrier, last: false, stopping: false, full: false }
+    /// Begins with the commit of `epoch`, whose record is in the log.
+    pub(crate) fn new(pace: Pace, epoch: Epoch, tasks: Tasks) -> Self {
+        let (phase, last_barrier, unended) = (Phase::Committing, Duration::ZERO, tasks.sources);
+        let (last, stopping, is_opening, full) = (false, false, true, false);
+        Self { pace, tasks, epoch, phase, last_barrier, last, stopping, is_opening, unended, full }
     }
 
     /// When the next tick can have an effect, as time since the attempt began.
@@ -155,46 +153,53 @@ impl Coordinator {
             Phase::Idle | Phase::Done => "nothing",
             Phase::Sealing { .. } => "the barrier to pass every task",
             Phase::Persisting { log: Log::Asked, .. } => "the epoch log",
-            Phase::Persisting { outside: Outside { flushed: false, .. }, .. } => "acknowledgements of the output",
+            Phase::Persisting { outside: Outside { unflushed: 1.., .. }, .. } => "acknowledgements of the output",
             Phase::Persisting { .. } => "the source to verify what was read",
+            Phase::Committing if self.is_opening => "the first commit of the attempt",
             Phase::Committing => "the commit",
         }
     }
 
     /// One event, and what follows from it.
-    pub fn step(&mut self, event: Event) -> Option<Command> {
+    pub(crate) fn step(&mut self, event: Event) -> Result<Option<Command>, Broken> {
         match (event, self.phase) {
-            (_, Phase::Done) => None,
-            (Event::Tick { now, active }, Phase::Idle) => self.tick(now, active),
-            (Event::Tick { .. }, _) => None,
+            (_, Phase::Done) => Ok(None),
+            (Event::Tick { now, active }, Phase::Idle) => Ok(self.tick(now, active)),
+            (Event::Tick { .. }, _) => Ok(None),
             // One that has not sealed the epoch under way gets room by it.
             (Event::Full(sealed), _) => {
                 self.full |= sealed == self.epoch;
-                None
+                Ok(None)
             }
-            (Event::Ended | Event::Stop, _) => {
+            (Event::Ended, _) => {
+                self.unended = self.unended.checked_sub(1).ok_or_else(|| self.broken(event))?;
+                self.stopping |= self.unended == 0;
+                Ok(None)
+            }
+            (Event::Stop, _) => {
                 self.stopping = true;
-                None
+                Ok(None)
             }
             (Event::Sealed(epoch), Phase::Sealing { missing, outside }) => {
-                self.check(epoch);
-                match missing {
+                self.check(epoch, event)?;
+                Ok(match missing {
                     0 | 1 => self.persist(Log::Held, outside),
                     _ => self.wait(Phase::Sealing { missing: missing - 1, outside }),
-                }
+                })
             }
-            (Event::Flushed(epoch), phase) => self.hear(epoch, event, phase, |o| &mut o.flushed),
-            (Event::Verified(epoch), phase) => self.hear(epoch, event, phase, |o| &mut o.verified),
+            (Event::Flushed(epoch), _) => self.hear(epoch, event, |outside| &mut outside.unflushed),
+            (Event::Verified(epoch), _) => self.hear(epoch, event, |outside| &mut outside.unverified),
             (Event::Logged(epoch), Phase::Persisting { log: Log::Asked, outside }) => {
-                self.check(epoch);
-                self.persist(Log::Written, outside)
+                self.check(epoch, event)?;
+                Ok(self.persist(Log::Written, outside))
             }
             (Event::Committed(epoch), Phase::Committing) => {
-                self.check(epoch);
+                self.check(epoch, event)?;
+                self.is_opening = false;
                 self.phase = if self.last { Phase::Done } else { Phase::Idle };
-                Some(Command::Apply(epoch))
+                Ok(Some(Command::Apply(epoch)))
             }
-            (event, phase) => panic_on(event, phase),
+            _ => Err(self.broken(event)),
         }
     }
 
@@ -212,27 +217,34 @@ impl Coordinator {
         self.last_barrier = now;
         (self.last, self.full) = (self.stopping, false);
         self.epoch = self.epoch.next();
-        self.phase = Phase::Sealing { missing: self.sealers, outside: Outside::default() };
+        let outside = Outside { unflushed: 1, unverified: self.tasks.sources };
+        self.phase = Phase::Sealing { missing: self.tasks.sealers, outside };
         Some(Command::Barrier { epoch: self.epoch, last: self.last })
     }
 
-    /// The outside has given one of its answers, which it gives once.
+    /// The outside has given one of its answers, each of which it gives once.
     fn hear(
         &mut self,
         epoch: Epoch,
         event: Event,
-        phase: Phase,
-        answer: fn(&mut Outside) -> &mut bool,
-    ) -> Option<Command> {
-        self.check(epoch);
-        let heard = |mut outside: Outside| match std::mem::replace(answer(&mut outside), true) {
-            true => panic_on(event, phase),
-            false => outside,
+        unanswered: fn(&mut Outside) -> &mut usize,
+    ) -> Result<Option<Command>, Broken> {
+        self.check(epoch, event)?;
+        let heard = |mut outside: Outside| {
+            let unanswered = unanswered(&mut outside);
+            *unanswered = unanswered.checked_sub(1)?;
+            Some(outside)
         };
-        match phase {
-            Phase::Sealing { missing, outside } => self.wait(Phase::Sealing { missing, outside: heard(outside) }),
-            Phase::Persisting { log, outside } => self.persist(log, heard(outside)),
-            Phase::Idle | Phase::Committing | Phase::Done => panic_on(event, phase),
+        match self.phase {
+            Phase::Sealing { missing, outside } => {
+                let outside = heard(outside).ok_or_else(|| self.broken(event))?;
+                Ok(self.wait(Phase::Sealing { missing, outside }))
+            }
+            Phase::Persisting { log, outside } => {
+                let outside = heard(outside).ok_or_else(|| self.broken(event))?;
+                Ok(self.persist(log, outside))
+            }
+            Phase::Idle | Phase::Committing | Phase::Done => Err(self.broken(event)),
         }
     }
 
@@ -255,15 +267,13 @@ impl Coordinator {
         None
     }
 
-    fn check(&self, epoch: Epoch) {
-        assert!(epoch == self.epoch, "an event of epoch {epoch} in epoch {}", self.epoch);
+    fn check(&self, epoch: Epoch, event: Event) -> Result<(), Broken> {
+        if epoch == self.epoch { Ok(()) } else { Err(self.broken(event)) }
     }
-}
 
-/// An event that the drawing above does not have is a bug, and going on could commit what is not durable.
-#[expect(clippy::panic, reason = "a broken invariant of exactly-once must not be survived")]
-fn panic_on(event: Event, phase: Phase) -> ! {
-    panic!("epoch state machine: {event:?} while {phase:?}")
+    fn broken(&self, event: Event) -> Broken {
+        Broken(format!("{event:?} in epoch {} while {:?}", self.epoch, self.phase))
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 pub mod aligner;
 /// The life of an epoch as a state machine.
 pub mod coordinator;
+/// The epochs of an attempt, with all that they write and commit.
+pub mod epochs;
 /// What a pipeline goes on with of recorded state.
 pub mod inherit;
 /// What an epoch commits besides state.
@@ -23,7 +25,7 @@ pub mod sources;
 pub mod survey;
 
 pub use aligner::Aligner;
-pub use coordinator::{Command, Coordinator, Event};
+pub use epochs::{Command, Epochs, Event};
 pub use manifest::{Manifest, OperatorEntry, PluginEntry, SourceEntry, TableEntry};
 pub use marker::Marker;
 pub use resolve::{Facts, Refusal, Start, resolve};

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{debug, info, warn};
-use weir_checkpoint::inherit::Numbered;
+use weir_checkpoint::epochs::{Beginning, Opening};
 pub use weir_checkpoint::resolve::MarkerPlace;
-use weir_checkpoint::{Manifest, SourceEntry, manifest};
+use weir_checkpoint::{Manifest, SourceEntry};
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
 use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
@@ -99,8 +99,7 @@ struct Prepared {
     /// In the order of the sources.
     readers: Vec<Box<dyn SourceReader>>,
     plugins: tasks::Plugins,
-    manifest: Manifest,
-    digest: Digest,
+    opening: Opening,
 }
 
 /// Finds and restores the epoch that holds, and writes the attempt's first record. `None`: there is nothing to run (a
@@ -156,15 +155,16 @@ fn prepare(
     }
     // Before the first record is written: a plugin that does not open leaves no trace of this start's settings.
     let plugins = tasks::Plugins::open(job)?;
-    let (manifest, digest) = first_record(&heritage, watch, log, restored)?;
-    ownership.uses(manifest.attempt.clone());
+    let opening = first_record(&heritage, watch, log, restored)?;
+    let attempt = &opening.manifest().attempt;
+    ownership.uses(attempt.clone());
     handle.board.change(|status| {
-        status.attempt = Some(manifest.attempt.clone());
+        status.attempt = Some(attempt.clone());
         status.records_read_in_attempt = 0;
         status.state = JobState::Starting;
     });
     debug!(ms = ms(began.elapsed()), "first record written");
-    Ok(Some(Prepared { readers, plugins, manifest, digest }))
+    Ok(Some(Prepared { readers, plugins, opening }))
 }
 
 fn read_manifests(log: &Option<Box<dyn EpochLog>>) -> Result<Vec<(Manifest, Digest)>, Error> {
@@ -202,41 +202,33 @@ fn first_record(
     watch: Watch<'_>,
     log: &mut Option<Box<dyn EpochLog>>,
     restored: Restored,
-) -> Result<(Manifest, Digest), Error> {
+) -> Result<Opening, Error> {
     let job = heritage.job;
-    let (Numbered { operators, next }, notes) = heritage.operators(&restored.operators)?;
+    let (operators, notes) = heritage.operators(&restored.operators)?;
     tell(&notes, watch);
-    let is_first = restored.previous.is_none();
+    let is_first = restored.after.is_none();
     let source = |(source, splits): (&SourceSetup, Vec<SplitState>)| SourceEntry {
         name: source.name.clone(),
         marked: source.marked,
         start: is_first.then(|| source.connector.start()),
         splits,
     };
-    let manifest = Manifest {
-        format: manifest::FORMAT,
+    let opening = Opening::new(Beginning {
         job: job.options.name.clone(),
         shard: job.options.shard,
-        shards: 1,
-        epoch: restored.epoch.next(),
         attempt: AttemptId(uuid::Uuid::new_v4().to_string()),
-        first: is_first,
         delivery: job.options.delivery,
         marker: job.options.marker_place.clone(),
+        after: restored.after,
         sources: job.sources.iter().zip(restored.splits).map(source).collect(),
         operators,
-        next_operator: next,
-        previous: restored.previous,
-        delta_crc32c: manifest::delta_crc32c(&[]),
-        delta_entries: 0,
-    };
-    let (bytes, digest) = manifest.encode();
-    let (epoch, first) = (manifest.epoch, restored.first);
+    });
+    let (record, first) = (opening.record().clone(), restored.first);
     on_disk(job, watch, log, "write the first record of the attempt", move |log, _| match first {
-        true => log.replace(epoch, &bytes),
-        false => log.append(epoch, &bytes, &[], true),
+        true => log.replace(record.id.epoch, &record.manifest),
+        false => log.append(record.id.epoch, &record.manifest, &[], true),
     })?;
-    Ok((manifest, digest))
+    Ok(opening)
 }
 
 /// Threads of a running attempt.
@@ -245,8 +237,7 @@ struct Running {
     log: LogWriter,
     signals: Arc<Signals>,
     events: Receiver<TaskEvent>,
-    manifest: Manifest,
-    digest: Digest,
+    opening: Opening,
 }
 
 type StartFailed = (Option<Box<dyn EpochLog>>, Error);
@@ -257,10 +248,10 @@ fn start(
     prepared: Prepared,
     watch: Watch<'_>,
 ) -> Result<Running, StartFailed> {
-    let Prepared { readers, plugins, manifest, digest } = prepared;
+    let Prepared { readers, plugins, opening } = prepared;
     let signals = Arc::new(Signals::default());
     let (events, inbox): (Sender<TaskEvent>, _) = bounded(EVENTS_MAX);
-    let started = tasks::start(job, (readers, plugins), &manifest, &signals, &events, watch);
+    let started = tasks::start(job, (readers, plugins), opening.manifest(), &signals, &events, watch);
     let (tasks, log) = match (started, log) {
         (Ok(tasks), Some(log)) => (tasks, log),
         (Ok(tasks), None) => {
@@ -275,7 +266,7 @@ fn start(
         }
     };
     match LogWriter::start(log, events, watch.metrics.log_bytes.clone()) {
-        Ok(log) => Ok(Running { tasks, log, signals, events: inbox, manifest, digest }),
+        Ok(log) => Ok(Running { tasks, log, signals, events: inbox, opening }),
         Err(error) => {
             signals.cancel();
             drop(tasks.leave(LEAVE_WITHIN));
@@ -301,13 +292,11 @@ impl Running {
             sink: self.tasks.sink_commands.clone(),
             log: &self.log,
             state: job.state.as_ref(),
-            manifest: self.manifest,
-            digest: self.digest,
             sealers: self.tasks.sealers,
             stretch,
             shown: Shown::new(handle, metrics, self.signals, job.sources.iter().map(|s| s.name.clone())),
         };
-        let outcome = coordinator.run();
+        let outcome = coordinator.run(self.opening);
         signals.cancel();
         let abandoned = self.tasks.leave(LEAVE_WITHIN);
         if !abandoned.is_empty() {

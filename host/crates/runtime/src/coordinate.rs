@@ -1,5 +1,5 @@
-//! The coordinator loop of a running attempt: one event at a time, decisions by `checkpoint::Coordinator`, and the only
-//! writer of the job's status. It calls nothing that can hang: commits run on the sink task's thread, log writes on the
+//! The coordinator loop of a running attempt: one event at a time, decisions by `checkpoint::Epochs`, and the only writer
+//! of the job's status. It calls nothing that can hang: commits run on the sink task's thread, log writes on the
 //! log thread, and this loop watches the clock over both.
 
 use std::collections::HashMap;
@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::{debug, info};
 use weir_checkpoint::coordinator::Pace;
-use weir_checkpoint::{Command, Coordinator, Event, Manifest, Marker, manifest};
-use weir_core::ports::{Commit, Delta, StateBytes, StateStore};
-use weir_core::{Delivery, Digest, Epoch, RecordId, SplitId};
+use weir_checkpoint::epochs::{Changes, Opening};
+use weir_checkpoint::{Command, Epochs, Event};
+use weir_core::ports::{Delta, StateBytes, StateStore};
+use weir_core::{Delivery, Epoch, RecordId};
 
 use crate::attempt::MarkerPlace;
 use crate::error::Error;
@@ -35,7 +36,6 @@ const TICK: Duration = Duration::from_millis(10);
 const ROOM_POLL: Duration = Duration::from_millis(1);
 
 const SILENCE: &str = "the brokers of the source to answer";
-const FIRST_COMMIT: &str = "the first commit of the attempt";
 
 /// What the loop works with.
 pub(crate) struct Loop<'a> {
@@ -55,10 +55,6 @@ pub(crate) struct Loop<'a> {
     pub log: &'a LogWriter,
     /// Keyed state.
     pub state: &'a dyn StateStore,
-    /// The manifest of the attempt's first epoch, already in the log and not yet committed.
-    pub manifest: Manifest,
-    /// Its digest.
-    pub digest: Digest,
     /// Operators and tasks that seal: the source task and every operator task.
     pub sealers: usize,
     /// How much longer than usual everything may take, after time-outs.
@@ -74,6 +70,8 @@ struct Open<'a> {
     state_bytes: HashMap<usize, u64>,
     began: Option<Instant>,
     read_at_barrier: u64,
+    /// The attempt's first epoch holds.
+    is_running: bool,
     /// When the commit was handed to the sink task.
     commit_sent: Option<Instant>,
     /// The source has nothing more.
@@ -87,95 +85,62 @@ struct Open<'a> {
 }
 
 impl<'a> Loop<'a> {
-    /// Commits the attempt's first epoch, then runs until the last one holds. `Ok(true)`: stopped on request.
-    pub(crate) fn run(mut self) -> Result<bool, Error> {
+    /// Commits the attempt's first epoch, whose record is in the log, then runs until the last one holds. `Ok(true)`:
+    /// stopped on request.
+    pub(crate) fn run(mut self, opening: Opening) -> Result<bool, Error> {
         // Before anything is read: this is where the process begins, or goes on.
-        for (source, entry) in self.manifest.sources.iter().enumerate() {
+        for (source, entry) in opening.manifest().sources.iter().enumerate() {
             self.shown.show(source, &entry.splits, &[]);
         }
-        let early = self.commit_first()?;
         let began = Instant::now();
-        let log_decides =
-            self.options.delivery != Delivery::ExactlyOnce || self.options.marker_place == MarkerPlace::Nowhere;
-        let pace = Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE, log_decides };
-        let mut machine = Coordinator::new(pace, self.manifest.epoch, self.sealers);
-        let mut open = Open::default();
+        let (mut epochs, first) = opening.run(self.pace(), self.sealers);
+        let mut open = Open { began: Some(began), ..Open::default() };
+        self.obey(Some(first), &epochs, &mut open)?;
         let mut is_stopping = false;
-        for event in early {
-            self.note(event, &mut machine, &mut open)?;
-        }
-        while !machine.is_done() {
+        while !epochs.machine().is_done() {
             if !is_stopping && self.handle.is_stopping() {
                 is_stopping = true;
                 self.handle.board.change(|status| status.state = JobState::Stopping);
-                machine.step(Event::Stop);
+                self.step(Event::Stop, &mut epochs, &mut open)?;
             }
             self.check_stop()?;
             let active = self.signals.records_read.load(Ordering::Relaxed) != open.read_at_barrier;
-            let command = machine.step(Event::Tick { now: began.elapsed(), active });
-            self.obey(command, &mut open);
-            self.watch(&machine, &mut open)?;
+            self.step(Event::Tick { now: began.elapsed(), active }, &mut epochs, &mut open)?;
+            self.watch(&epochs, &mut open)?;
+            let machine = epochs.machine();
             let wait = if machine.is_waiting() {
                 TICK
             } else {
                 machine.next_tick().saturating_sub(began.elapsed()).clamp(Duration::from_millis(1), TICK)
             };
             match self.events.recv_timeout(wait) {
-                Ok(event) => self.note(event, &mut machine, &mut open)?,
+                Ok(event) => self.note(event, &mut epochs, &mut open)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("(all tasks)".into())),
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::Invariant("every task is gone".into())),
             }
         }
         Ok(is_stopping && !open.ended)
     }
 
-    /// Returns what came meanwhile: the source reads from the start, and a short one may have ended by now.
-    fn commit_first(&mut self) -> Result<Vec<TaskEvent>, Error> {
-        let mut early = Vec::new();
-        let epoch = self.manifest.epoch;
-        let began = Instant::now();
-        let mut wait = Wait::since(self.watcher(), "for", FIRST_COMMIT, began);
-        self.send_commit();
-        loop {
-            wait.look();
-            match self.events.recv_timeout(TICK) {
-                Ok(TaskEvent::Committed { .. }) => break,
-                Ok(TaskEvent::Failed(error)) => return Err(error),
-                Ok(event) => early.push(event),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::Panicked("weir-sink".into())),
-            }
-            self.check_stall(epoch, began, FIRST_COMMIT)?;
-            self.check_stop()?;
-        }
-        drop(wait);
-        self.signals.set_committed(epoch);
-        self.wait_for_room(epoch)?;
-        self.state.apply(&self.record(), Vec::new()).map_err(Error::port("failed to apply an epoch"))?;
-        info!(epoch = epoch.0, attempt = %self.manifest.attempt, took_ms = ms(began.elapsed()), "running");
-        self.handle.board.change(|status| {
-            status.state = JobState::Running;
-            status.epoch = epoch;
-            status.running_since = Some(Instant::now());
-        });
-        Ok(early)
+    fn pace(&self) -> Pace {
+        let log_decides =
+            self.options.delivery != Delivery::ExactlyOnce || self.options.marker_place == MarkerPlace::Nowhere;
+        Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE, log_decides }
+    }
+
+    fn step(&mut self, event: Event, epochs: &mut Epochs, open: &mut Open<'a>) -> Result<(), Error> {
+        let command = epochs.step(event)?;
+        self.obey(command, epochs, open)
     }
 
     /// One event from below.
-    fn note(&mut self, event: TaskEvent, machine: &mut Coordinator, open: &mut Open<'a>) -> Result<(), Error> {
-        let step = match event {
+    fn note(&mut self, event: TaskEvent, epochs: &mut Epochs, open: &mut Open<'a>) -> Result<(), Error> {
+        let event = match event {
             TaskEvent::SourceSealed { source, epoch, splits, progress, state } => {
                 self.shown.show(source, &splits, &progress);
-                if let Some(entry) = self.manifest.sources.get_mut(source) {
-                    entry.splits = splits;
-                }
-                open.take(state);
-                Event::Sealed(epoch)
+                Event::SourceSealed { epoch, source, splits, changes: open.take(state) }
             }
-            TaskEvent::Sealed { epoch, state } => {
-                open.take(state);
-                Event::Sealed(epoch)
-            }
+            TaskEvent::Sealed { epoch, state } => Event::Sealed { epoch, changes: open.take(state) },
             TaskEvent::Full(sealed) => {
                 open.pressed = true;
                 Event::Full(sealed)
@@ -198,84 +163,66 @@ impl<'a> Loop<'a> {
             }
             TaskEvent::Failed(error) => return Err(error),
         };
-        let command = machine.step(step);
-        if let Some(Command::Apply(epoch)) = command {
-            return self.apply(epoch, open);
-        }
-        self.obey(command, open);
-        Ok(())
+        self.step(event, epochs, open)
     }
 
-    fn obey(&mut self, command: Option<Command>, open: &mut Open<'a>) {
+    fn obey(&mut self, command: Option<Command>, epochs: &Epochs, open: &mut Open<'a>) -> Result<(), Error> {
         match command {
             Some(Command::Barrier { epoch, last }) => {
                 open.began = Some(Instant::now());
                 open.read_at_barrier = self.signals.records_read.load(Ordering::Relaxed);
                 self.signals.ask_barrier(epoch, last);
             }
-            Some(Command::WriteLog(epoch)) => self.write_log(epoch, &open.deltas),
-            Some(Command::Commit(_)) => {
-                open.commit_sent = Some(Instant::now());
-                self.send_commit();
+            Some(Command::WriteLog(record)) => {
+                let sync = self.options.delivery != Delivery::None;
+                self.log.append(record, open.deltas.clone(), sync);
             }
-            Some(Command::Apply(_)) | None => {}
+            Some(Command::Commit(commit)) => {
+                open.commit_sent = Some(Instant::now());
+                // A sink task that is gone has told why.
+                drop(self.sink.send(SinkCommand::Commit(commit)));
+            }
+            Some(Command::Apply(record)) => self.apply(&record, epochs, open)?,
+            None => {}
         }
+        Ok(())
     }
 
-    fn write_log(&mut self, epoch: Epoch, deltas: &[Delta]) {
-        self.manifest.previous = Some(self.digest.clone());
-        self.manifest.epoch = epoch;
-        self.manifest.first = false;
-        self.manifest.sources.iter_mut().for_each(|source| source.start = None);
-        self.manifest.delta_crc32c = manifest::delta_crc32c(deltas);
-        self.manifest.delta_entries = deltas.iter().map(|d| d.entries).sum();
-        let (bytes, digest) = self.manifest.encode();
-        self.digest = digest;
-        let sync = self.options.delivery != Delivery::None;
-        self.log.append(epoch, bytes, deltas.to_vec(), sync);
-    }
-
-    /// The commit of the epoch whose record was written last.
-    fn send_commit(&self) {
-        let Manifest { job, shard, epoch, attempt, .. } = self.manifest.clone();
-        let digest = self.digest.clone();
-        let marker = Marker { job, shard, epoch, attempt, digest }.encode();
-        let positions = commit_positions(&self.options.marker_place, epoch, &self.manifest);
-        // A sink task that is gone has told why.
-        drop(self.sink.send(SinkCommand::Commit(Commit { epoch, positions, marker })));
-    }
-
-    /// The record written last.
-    fn record(&self) -> RecordId {
-        RecordId { epoch: self.manifest.epoch, digest: self.digest.clone() }
-    }
-
-    fn apply(&mut self, epoch: Epoch, open: &mut Open<'a>) -> Result<(), Error> {
+    fn apply(&mut self, record: &RecordId, epochs: &Epochs, open: &mut Open<'a>) -> Result<(), Error> {
+        let epoch = record.epoch;
         open.wait = None;
         self.signals.set_committed(epoch);
         let deltas = std::mem::take(&mut open.deltas);
         self.wait_for_room(epoch)?;
-        self.state.apply(&self.record(), deltas).map_err(Error::port("failed to apply an epoch"))?;
+        self.state.apply(record, deltas).map_err(Error::port("failed to apply an epoch"))?;
         if std::mem::take(&mut open.pressed) {
             self.state.hurry();
         }
         self.log.trim(self.state.durable());
         self.metrics.epoch_committed.set(epoch.0 as f64);
-        if let Some(began) = open.began.take() {
-            self.metrics.epoch_commit_seconds.record(began.elapsed().as_secs_f64());
+        let took = open.began.take().map_or(Duration::ZERO, |began| began.elapsed());
+        self.shown.hold(&epochs.manifest().sources);
+        self.handle.board.change(|status| status.epoch = epoch);
+        if std::mem::replace(&mut open.is_running, true) {
+            self.metrics.epoch_commit_seconds.record(took.as_secs_f64());
+        } else {
+            info!(epoch = epoch.0, attempt = %epochs.manifest().attempt, took_ms = ms(took), "running");
+            self.handle.board.change(|status| {
+                // A stop that came first is shown.
+                if !self.handle.is_stopping() {
+                    status.state = JobState::Running;
+                }
+                status.running_since = Some(Instant::now());
+            });
         }
-        self.handle.board.change(|status| {
-            status.epoch = epoch;
-        });
-        self.shown.hold(&self.manifest.sources);
-        self.show_state(open);
+        self.show_state(epochs, open);
         Ok(())
     }
 
     /// What each operator keeps: in memory, as its tasks said when they sealed, and on disk.
-    fn show_state(&self, open: &mut Open<'_>) {
-        let numbers =
-            |name: &str| self.manifest.operators.iter().find(|entry| entry.name == name).map(|entry| entry.id);
+    fn show_state(&self, epochs: &Epochs, open: &mut Open<'_>) {
+        let operators = &epochs.manifest().operators;
+        let numbers = |name: &str| operators.iter().find(|entry| entry.name == name).map(|entry| entry.id);
         self.handle.board.change(|status| {
             for (operator, memory) in open.state_bytes.drain() {
                 let Some(operator) = status.operators.get_mut(operator) else { continue };
@@ -288,7 +235,8 @@ impl<'a> Loop<'a> {
 
     /// A client call may hang for ever; the epoch under way tells. Whoever reads a pipe may take all the time in the
     /// world; a commit may not.
-    fn watch(&self, machine: &Coordinator, open: &mut Open<'a>) -> Result<(), Error> {
+    fn watch(&self, epochs: &Epochs, open: &mut Open<'a>) -> Result<(), Error> {
+        let machine = epochs.machine();
         let since = match (machine.is_committing(), machine.is_waiting()) {
             (true, _) => open.commit_sent,
             (false, true) if !self.options.has_patient_sink => open.began,
@@ -357,21 +305,15 @@ impl<'a> Loop<'a> {
 }
 
 impl Open<'_> {
-    fn take(&mut self, state: Vec<SealedState>) {
+    /// Keeps what a task has sealed, and says what it adds to the epoch's record.
+    fn take(&mut self, state: Vec<SealedState>) -> Changes {
+        let from = self.deltas.len();
         for SealedState { operator, delta, bytes } in state {
             *self.state_bytes.entry(operator).or_default() += bytes;
             if delta.entries > 0 {
                 self.deltas.push(delta);
             }
         }
-    }
-}
-
-/// What carries the marker: every split of the marked sources (I10), or the one fixed place, whose offset counts epochs.
-pub(crate) fn commit_positions(place: &MarkerPlace, epoch: Epoch, manifest: &Manifest) -> Vec<(SplitId, i64)> {
-    match place {
-        MarkerPlace::Splits => manifest.marked().map(|(_, s)| (s.split.clone(), s.position)).collect(),
-        MarkerPlace::Fixed(split) => vec![(split.clone(), i64::try_from(epoch.0).unwrap_or(i64::MAX))],
-        MarkerPlace::Nowhere => Vec::new(),
+        Changes::of(self.deltas.get(from..).unwrap_or_default())
     }
 }

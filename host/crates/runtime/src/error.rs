@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weir_checkpoint::epochs::Broken;
 use weir_checkpoint::inherit::Mismatch;
 use weir_checkpoint::sources::Unread;
 use weir_checkpoint::{Refusal, manifest};
@@ -155,6 +156,9 @@ pub enum Error {
     /// A task's thread panicked.
     #[error("task {0} panicked; please report this as a bug")]
     Panicked(String),
+    /// Something that cannot happen did: going on could break a promise.
+    #[error("{0}; please report this as a bug")]
+    Invariant(String),
     /// A step failed because a test said so.
     #[error(transparent)]
     Injected(#[from] Injected),
@@ -165,6 +169,12 @@ fn the_one(holds: Epoch) -> String {
     match holds {
         Epoch(0) => "nothing was ever committed".to_owned(),
         holds => format!("epoch {holds} is the one that holds"),
+    }
+}
+
+impl From<Broken> for Error {
+    fn from(broken: Broken) -> Self {
+        Self::Invariant(broken.to_string())
     }
 }
 
@@ -197,7 +207,7 @@ impl Error {
             | Self::StoreForeign { .. } => Fault::Corrupt,
             Self::Rival(_) => Fault::Fenced,
             Self::Stalled { .. } | Self::Hung { .. } | Self::Thread(_) | Self::Injected(_) => Fault::Transient,
-            Self::Panicked(_) => Fault::Bug,
+            Self::Panicked(_) | Self::Invariant(_) => Fault::Bug,
         }
     }
 }

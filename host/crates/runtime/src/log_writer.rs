@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use metrics::Gauge;
+use weir_checkpoint::epochs::Record;
 use weir_core::ports::{Delta, EpochLog};
 use weir_core::{Epoch, crash_point};
 
@@ -18,7 +19,7 @@ const COMMANDS_MAX: usize = 4;
 const FINISH_POLL: Duration = Duration::from_millis(1);
 
 enum Command {
-    Append { epoch: Epoch, manifest: Vec<u8>, deltas: Vec<Delta>, sync: bool },
+    Append { record: Record, deltas: Vec<Delta>, sync: bool },
     Trim(Epoch),
 }
 
@@ -35,10 +36,11 @@ impl LogWriter {
         let thread = std::thread::Builder::new().name("weir-log".into()).spawn(move || {
             for command in inbox {
                 let event = match command {
-                    Command::Append { epoch, manifest, deltas, sync } => {
+                    Command::Append { record, deltas, sync } => {
+                        let epoch = record.id.epoch;
                         let appended = crash_point!("delta-serialised").map_err(Error::from).and_then(|()| {
                             let failed = Error::port("failed to write the epoch log");
-                            log.append(epoch, &manifest, &deltas, sync).map_err(failed)
+                            log.append(epoch, &record.manifest, &deltas, sync).map_err(failed)
                         });
                         appended.map_or_else(TaskEvent::Failed, |()| TaskEvent::Logged(epoch))
                     }
@@ -60,9 +62,9 @@ impl LogWriter {
     }
 
     /// Appends; the answer is [`TaskEvent::Logged`].
-    pub(crate) fn append(&self, epoch: Epoch, manifest: Vec<u8>, deltas: Vec<Delta>, sync: bool) {
+    pub(crate) fn append(&self, record: Record, deltas: Vec<Delta>, sync: bool) {
         // A thread that is gone has told why.
-        drop(self.commands.send(Command::Append { epoch, manifest, deltas, sync }));
+        drop(self.commands.send(Command::Append { record, deltas, sync }));
     }
 
     /// Drops what is no longer needed.

@@ -19,10 +19,8 @@ use crate::watch::Watch;
 pub(super) struct Restored {
     /// The splits of each source, where reading goes on.
     pub splits: Vec<Vec<SplitState>>,
-    /// The epoch that holds; 0 before the first.
-    pub epoch: Epoch,
-    /// Digest of its manifest.
-    pub previous: Option<Digest>,
+    /// The record that holds; `None` before the first.
+    pub after: Option<RecordId>,
     /// The operators that it knows.
     pub operators: Numbered,
     /// How the first record gets into the log: it replaces it, or is appended.
@@ -70,20 +68,20 @@ pub(super) fn restore(
         Start::First => {
             let splits: Vec<_> = job.sources.iter().map(|s| resolve(job, s, watch)).collect::<Result<_, _>>()?;
             info!(splits = splits.iter().map(Vec::len).sum::<usize>(), "first start");
-            let (epoch, operators) = (Epoch::default(), Numbered::default());
-            Ok(Restored { splits, epoch, previous: None, operators, first: true, has_old_bounds: false })
+            let operators = Numbered::default();
+            Ok(Restored { splits, after: None, operators, first: true, has_old_bounds: false })
         }
         Start::FirstAgain => {
             let splits = first_again(heritage, watch, has_begun)?;
-            let (epoch, operators) = (Epoch::default(), Numbered::default());
-            Ok(Restored { splits, epoch, previous: None, operators, first: true, has_old_bounds: !has_begun })
+            let operators = Numbered::default();
+            Ok(Restored { splits, after: None, operators, first: true, has_old_bounds: !has_begun })
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
             let splits = read_on(heritage, watch, &[], place(job, watch, Vec::new(), positions)?)?;
             info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
-            let (previous, operators) = (Some(digest), Numbered::default());
-            Ok(Restored { splits, epoch, previous, operators, first: true, has_old_bounds: !has_run })
+            let (after, operators) = (Some(RecordId { epoch, digest }), Numbered::default());
+            Ok(Restored { splits, after, operators, first: true, has_old_bounds: !has_run })
         }
         Start::Resume { index, ahead } => {
             let Some((manifest, digest)) = known.get(index) else { return Err(Error::Panicked("resolve".into())) };
@@ -91,9 +89,9 @@ pub(super) fn restore(
             let recorded = place(job, watch, Recorded::all(manifest), ahead.unwrap_or_default())?;
             let splits = read_on(heritage, watch, &manifest.sources, recorded)?;
             info!(epoch = manifest.epoch.0, attempt = %manifest.attempt, "restored");
-            let (epoch, operators) = (manifest.epoch, Numbered::of(manifest));
-            let previous = Some(digest.clone());
-            Ok(Restored { splits, epoch, previous, operators, first: false, has_old_bounds: !has_run })
+            let after = Some(RecordId { epoch: manifest.epoch, digest: digest.clone() });
+            let operators = Numbered::of(manifest);
+            Ok(Restored { splits, after, operators, first: false, has_old_bounds: !has_run })
         }
     }
 }

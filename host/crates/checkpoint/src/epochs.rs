@@ -1,0 +1,314 @@
+//! The epochs of one attempt: when each ends, what its record says, what it commits. Facts in, bytes out, one at a time;
+//! whoever drives it does what it says, and nothing else.
+//!
+//! An attempt begins with an [`Opening`]: its first record, which is empty and commits the restored positions under the
+//! new attempt. Once that is in the log, [`Opening::run`] gives the machine, which is committing it, and everything else
+//! follows from events. The digest chain, the marker and the positions of every source live here alone, so that these
+//! hold whatever the order of events: I1, I2, I3, I11 (see [`Coordinator`]), I5 and I6 (one marker, of the record just
+//! logged, beside the positions that the record says), I10 (every split of every source that carries it, each sealed in
+//! this epoch).
+
+use weir_core::ports::{Commit, Delta};
+use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, RecordId, ShardId, SplitState};
+
+use crate::coordinator::{self, Coordinator, Pace, Tasks};
+use crate::inherit::Numbered;
+use crate::manifest::{FORMAT, Manifest, SourceEntry};
+use crate::marker::Marker;
+use crate::resolve::MarkerPlace;
+
+/// An event that the drawing of [`Coordinator`] does not have, or a fact that contradicts one before it. A bug: going on
+/// could commit what is not durable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("epochs: {0}")]
+pub struct Broken(pub String);
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Time passed.
+    Tick {
+        /// Time since the attempt began.
+        now: std::time::Duration,
+        /// Whether anything was read since the last barrier.
+        active: bool,
+    },
+    /// A source task has passed the barrier of the epoch.
+    SourceSealed {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Which source.
+        source: usize,
+        /// All its splits; those that were known keep their places.
+        splits: Vec<SplitState>,
+        /// What its operators changed.
+        changes: Changes,
+    },
+    /// Another task has.
+    Sealed {
+        /// Its epoch.
+        epoch: Epoch,
+        /// What its operators changed.
+        changes: Changes,
+    },
+    /// Every sink has every acknowledgement of the epoch.
+    Flushed(Epoch),
+    /// Everything that one source read up to the epoch's barrier came from what its splits say.
+    Verified(Epoch),
+    /// The epoch's log record is as durable as the delivery mode asks.
+    Logged(Epoch),
+    /// The outside commit is acknowledged.
+    Committed(Epoch),
+    /// A task that has sealed this epoch last has no room for more changes before their epoch holds.
+    Full(Epoch),
+    /// One source has nothing more, ever.
+    Ended,
+    /// Someone wants the job to stop.
+    Stop,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Have the sources end the epoch; `last` when nothing may follow.
+    Barrier {
+        /// The epoch.
+        epoch: Epoch,
+        /// True for the attempt's final epoch.
+        last: bool,
+    },
+    /// Append this record, with the deltas of the epoch in the order in which they were told of.
+    WriteLog(Record),
+    /// Commit this outside.
+    Commit(Commit),
+    /// The epoch of this record holds: tell the tasks, apply its deltas.
+    Apply(RecordId),
+}
+
+/// A record of the epoch log, without its deltas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What it is told by.
+    pub id: RecordId,
+    /// The manifest's bytes.
+    pub manifest: Vec<u8>,
+}
+
+/// What the deltas of a task add to an epoch's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
+    entries: u64,
+    bytes: usize,
+    crc32c: u32,
+}
+
+impl Changes {
+    /// Of these, in this order.
+    pub fn of(deltas: &[Delta]) -> Self {
+        deltas.iter().fold(Self::default(), |sum, delta| {
+            let crc32c = crc32c::crc32c_append(sum.crc32c, &delta.payload);
+            Self { entries: sum.entries + delta.entries, bytes: sum.bytes + delta.payload.len(), crc32c }
+        })
+    }
+
+    /// These, and `after` them those.
+    fn then(self, after: Self) -> Self {
+        let crc32c = crc32c::crc32c_combine(self.crc32c, after.crc32c, after.bytes);
+        Self { entries: self.entries + after.entries, bytes: self.bytes + after.bytes, crc32c }
+    }
+}
+
+/// What an attempt begins with.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// The job.
+    pub job: JobName,
+    /// Its shard.
+    pub shard: ShardId,
+    /// The attempt's own name.
+    pub attempt: AttemptId,
+    /// What it promises.
+    pub delivery: Delivery,
+    /// Where its marker stands.
+    pub marker: MarkerPlace,
+    /// The record that holds; `None` before the first.
+    pub after: Option<RecordId>,
+    /// Every source, where it goes on.
+    pub sources: Vec<SourceEntry>,
+    /// Every operator.
+    pub operators: Numbered,
+}
+
+/// The first record of an attempt, which is to be logged.
+#[derive(Debug)]
+pub struct Opening {
+    manifest: Manifest,
+    record: Record,
+}
+
+impl Opening {
+    /// The first epoch after the one that holds.
+    pub fn new(beginning: Beginning) -> Self {
+        let Beginning { job, shard, attempt, delivery, marker, after, sources, operators } = beginning;
+        let (held, previous) = after.map_or((Epoch::default(), None), |held| (held.epoch, Some(held.digest)));
+        let Changes { entries: delta_entries, crc32c: delta_crc32c, .. } = Changes::default();
+        let manifest = Manifest {
+            format: FORMAT,
+            job,
+            shard,
+            shards: 1,
+            epoch: held.next(),
+            attempt,
+            first: previous.is_none(),
+            delivery,
+            marker,
+            sources,
+            operators: operators.operators,
+            next_operator: operators.next,
+            previous,
+            delta_crc32c,
+            delta_entries,
+        };
+        let record = Record::of(&manifest);
+        Self { manifest, record }
+    }
+
+    /// What it says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// To be logged before [`Opening::run`].
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The record is in the log: the machine, and its first command.
+    pub fn run(self, pace: Pace, sealers: usize) -> (Epochs, Command) {
+        let Self { manifest, record } = self;
+        let tasks = Tasks { sealers, sources: manifest.sources.len() };
+        let machine = Coordinator::new(pace, manifest.epoch, tasks);
+        let sealed = vec![true; manifest.sources.len()];
+        let epochs = Epochs { machine, manifest, id: record.id, sealed, changes: Changes::default() };
+        let commit = Command::Commit(epochs.commit());
+        (epochs, commit)
+    }
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Epochs {
+    machine: Coordinator,
+    /// Of the epoch under way, as far as it is known.
+    manifest: Manifest,
+    /// The record written last.
+    id: RecordId,
+    /// Which sources have sealed the epoch under way.
+    sealed: Vec<bool>,
+    changes: Changes,
+}
+
+impl Epochs {
+    /// The state as a machine without content: what waits for what.
+    pub fn machine(&self) -> &Coordinator {
+        &self.machine
+    }
+
+    /// What the epoch under way, or the last that holds, says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// One event, and what follows from it.
+    pub fn step(&mut self, event: Event) -> Result<Option<Command>, Broken> {
+        let event = match event {
+            Event::SourceSealed { epoch, source, splits, changes } => {
+                self.take(source, splits)?;
+                self.changes = self.changes.then(changes);
+                coordinator::Event::Sealed(epoch)
+            }
+            Event::Sealed { epoch, changes } => {
+                self.changes = self.changes.then(changes);
+                coordinator::Event::Sealed(epoch)
+            }
+            Event::Tick { now, active } => coordinator::Event::Tick { now, active },
+            Event::Flushed(epoch) => coordinator::Event::Flushed(epoch),
+            Event::Verified(epoch) => coordinator::Event::Verified(epoch),
+            Event::Logged(epoch) => coordinator::Event::Logged(epoch),
+            Event::Committed(epoch) => coordinator::Event::Committed(epoch),
+            Event::Full(epoch) => coordinator::Event::Full(epoch),
+            Event::Ended => coordinator::Event::Ended,
+            Event::Stop => coordinator::Event::Stop,
+        };
+        match self.machine.step(event)? {
+            None => Ok(None),
+            Some(coordinator::Command::Barrier { epoch, last }) => {
+                self.changes = Changes::default();
+                self.sealed.fill(false);
+                Ok(Some(Command::Barrier { epoch, last }))
+            }
+            Some(coordinator::Command::WriteLog(epoch)) => Ok(Some(Command::WriteLog(self.write(epoch)?))),
+            Some(coordinator::Command::Commit(_)) => Ok(Some(Command::Commit(self.commit()))),
+            Some(coordinator::Command::Apply(_)) => Ok(Some(Command::Apply(self.id.clone()))),
+        }
+    }
+
+    /// The positions of a source at the end of the epoch under way. A split is never forgotten (I10).
+    fn take(&mut self, source: usize, splits: Vec<SplitState>) -> Result<(), Broken> {
+        let (Some(entry), Some(sealed)) = (self.manifest.sources.get_mut(source), self.sealed.get_mut(source)) else {
+            return Err(Broken(format!("source {source} sealed, and there is no such source")));
+        };
+        let keeps = entry.splits.len() <= splits.len()
+            && entry.splits.iter().zip(&splits).all(|(known, now)| known.split == now.split);
+        if !keeps || std::mem::replace(sealed, true) {
+            return Err(Broken(format!("source {} sealed twice, or lost a split", entry.name)));
+        }
+        entry.splits = splits;
+        Ok(())
+    }
+
+    fn write(&mut self, epoch: Epoch) -> Result<Record, Broken> {
+        if let Some(missing) = self.sealed.iter().position(|sealed| !sealed) {
+            return Err(Broken(format!("epoch {epoch} is to be written, and source {missing} has not sealed it")));
+        }
+        let previous = Some(self.id.digest.clone());
+        let Changes { entries, crc32c, .. } = self.changes;
+        let manifest = &mut self.manifest;
+        (manifest.epoch, manifest.previous, manifest.first) = (epoch, previous, false);
+        (manifest.delta_entries, manifest.delta_crc32c) = (entries, crc32c);
+        manifest.sources.iter_mut().for_each(|source| source.start = None);
+        let record = Record::of(manifest);
+        self.id = record.id.clone();
+        Ok(record)
+    }
+
+    /// The commit of the record written last.
+    fn commit(&self) -> Commit {
+        let Manifest { job, shard, epoch, attempt, .. } = &self.manifest;
+        let (job, shard, epoch, attempt) = (job.clone(), *shard, *epoch, attempt.clone());
+        let marker = Marker { job, shard, epoch, attempt, digest: self.id.digest.clone() }.encode();
+        Commit { epoch, positions: self.positions(), marker }
+    }
+
+    /// What carries the marker: every split of the sources that do (I10), or the one fixed place, whose offset counts
+    /// epochs.
+    fn positions(&self) -> Vec<(weir_core::SplitId, i64)> {
+        let manifest = &self.manifest;
+        match &manifest.marker {
+            MarkerPlace::Splits => manifest.marked().map(|(_, s)| (s.split.clone(), s.position)).collect(),
+            MarkerPlace::Fixed(split) => vec![(split.clone(), i64::try_from(manifest.epoch.0).unwrap_or(i64::MAX))],
+            MarkerPlace::Nowhere => Vec::new(),
+        }
+    }
+}
+
+impl Record {
+    fn of(manifest: &Manifest) -> Self {
+        let (bytes, digest) = manifest.encode();
+        let digest: Digest = digest;
+        Self { id: RecordId { epoch: manifest.epoch, digest }, manifest: bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests;
