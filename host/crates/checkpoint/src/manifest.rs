@@ -57,8 +57,7 @@ pub struct SourceEntry {
     pub name: SourceName,
     /// Whether the marker stands beside its positions; the positions of any other source are known here alone.
     pub marked: bool,
-    /// In the first record of a job: what its user asked it to read, and from where. A start that asks otherwise before
-    /// anything is committed begins there.
+    /// Until a record is read: what the user asked to read, and from where. A start that asks otherwise begins there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     /// Every split with its position, bound and identity.

@@ -206,11 +206,11 @@ fn first_record(
     let job = heritage.job;
     let (operators, notes) = heritage.operators(&restored.operators)?;
     tell(&notes, watch);
-    let is_first = restored.after.is_none();
+    let is_unread = restored.is_unread;
     let source = |(source, splits): (&SourceSetup, Vec<SplitState>)| SourceEntry {
         name: source.name.clone(),
         marked: source.marked,
-        start: is_first.then(|| source.connector.start()),
+        start: is_unread.then(|| source.connector.start()),
         splits,
     };
     let opening = Opening::new(Beginning {

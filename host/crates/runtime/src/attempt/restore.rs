@@ -25,6 +25,8 @@ pub(super) struct Restored {
     pub operators: Numbered,
     /// How the first record gets into the log: it replaces it, or is appended.
     pub first: bool,
+    /// Whether nothing was read yet, so that where it begins decides nothing.
+    pub is_unread: bool,
     /// Whether the splits still have the bounds of another process, which had other settings perhaps.
     pub has_old_bounds: bool,
 }
@@ -69,29 +71,35 @@ pub(super) fn restore(
             let splits: Vec<_> = job.sources.iter().map(|s| resolve(job, s, watch)).collect::<Result<_, _>>()?;
             info!(splits = splits.iter().map(Vec::len).sum::<usize>(), "first start");
             let operators = Numbered::default();
-            Ok(Restored { splits, after: None, operators, first: true, has_old_bounds: false })
+            Ok(Restored { splits, after: None, operators, first: true, is_unread: true, has_old_bounds: false })
         }
         Start::FirstAgain => {
-            let splits = first_again(heritage, watch, has_begun)?;
+            let Some((recorded, _)) = known.first() else { return Err(Error::Panicked("resolve".into())) };
+            let splits = begin(heritage, watch, recorded)?;
             let operators = Numbered::default();
-            Ok(Restored { splits, after: None, operators, first: true, has_old_bounds: !has_begun })
+            Ok(Restored { splits, after: None, operators, first: true, is_unread: true, has_old_bounds: !has_begun })
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
             let splits = read_on(heritage, watch, &[], place(job, watch, Vec::new(), positions)?)?;
             info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
             let (after, operators) = (Some(RecordId { epoch, digest }), Numbered::default());
-            Ok(Restored { splits, after, operators, first: true, has_old_bounds: !has_run })
+            Ok(Restored { splits, after, operators, first: true, is_unread: false, has_old_bounds: !has_run })
         }
         Start::Resume { index, ahead } => {
             let Some((manifest, digest)) = known.get(index) else { return Err(Error::Panicked("resolve".into())) };
             replay(job, watch, log, index)?;
+            // The record says itself whether anything was read up to it, whatever is committed.
+            let is_unread = ahead.is_none() && manifest.sources.iter().any(|source| source.start.is_some());
             let recorded = place(job, watch, Recorded::all(manifest), ahead.unwrap_or_default())?;
-            let splits = read_on(heritage, watch, &manifest.sources, recorded)?;
+            let mut splits = read_on(heritage, watch, &manifest.sources, recorded)?;
+            if is_unread && !has_begun {
+                splits = begin_again(heritage, watch, manifest, splits)?;
+            }
             info!(epoch = manifest.epoch.0, attempt = %manifest.attempt, "restored");
             let after = Some(RecordId { epoch: manifest.epoch, digest: digest.clone() });
             let operators = Numbered::of(manifest);
-            Ok(Restored { splits, after, operators, first: false, has_old_bounds: !has_run })
+            Ok(Restored { splits, after, operators, first: false, is_unread, has_old_bounds: !has_run })
         }
     }
 }
@@ -100,15 +108,15 @@ fn resolve(job: &Job, source: &SourceSetup, watch: Watch<'_>) -> Result<Vec<Spli
     of_source(job, source, watch, "resolve the start positions", |source| source.resolve())
 }
 
-/// Where a start begins that finds a first record and no commit: where that one began, so that a crash before the first
-/// commit moves no `latest`; or where this process is asked to, if that is somewhere else.
-fn first_again(heritage: &Heritage<'_>, watch: Watch<'_>, has_begun: bool) -> Result<Vec<Vec<SplitState>>, Error> {
-    let Some((first, _)) = heritage.log.first() else { return Err(Error::Panicked("resolve".into())) };
-    let again = |(at, source): (usize, &SourceSetup)| {
-        let entry = first.sources.iter().find(|entry| entry.name == source.name);
+/// Where a start begins of which nothing was read yet: where the recorded one began, so that a crash moves no `latest`; or
+/// where this process is asked to, if that is somewhere else.
+fn begin(heritage: &Heritage<'_>, watch: Watch<'_>, recorded: &Manifest) -> Result<Vec<Vec<SplitState>>, Error> {
+    let has_begun = watch.handle.status().attempt.is_some();
+    let begin = |(at, source): (usize, &SourceSetup)| {
+        let entry = recorded.sources.iter().find(|entry| entry.name == source.name);
         let is_asked = |entry: &&SourceEntry| has_begun || entry.start == Some(source.connector.start());
         let Some(entry) = entry.filter(is_asked) else {
-            info!(source = %source.name, "nothing was committed yet, and it is asked to begin somewhere else");
+            info!(source = %source.name, "nothing was read yet, and it is asked to begin somewhere else");
             return resolve(heritage.job, source, watch);
         };
         let recorded = entry.splits.iter().map(|split| {
@@ -122,8 +130,20 @@ fn first_again(heritage: &Heritage<'_>, watch: Watch<'_>, has_begun: bool) -> Re
             _ => resolve(heritage.job, source, watch),
         }
     };
-    info!("first start again: nothing was committed yet; the recorded start positions are kept");
-    heritage.job.sources.iter().enumerate().map(again).collect()
+    info!("nothing was read yet: where the job was asked to begin before, it begins");
+    heritage.job.sources.iter().enumerate().map(begin).collect()
+}
+
+/// The same where the start is committed: no split of the `known` may be left out, whatever the sources find now.
+fn begin_again(
+    heritage: &Heritage<'_>,
+    watch: Watch<'_>,
+    recorded: &Manifest,
+    known: Vec<Vec<SplitState>>,
+) -> Result<Vec<Vec<SplitState>>, Error> {
+    let begun = begin(heritage, watch, recorded)?;
+    let is_begun = |known: &SplitState| begun.iter().flatten().any(|s| s.split == known.split);
+    Ok(if known.iter().flatten().all(is_begun) { begun } else { known })
 }
 
 /// The recorded splits that each source goes on reading. One that has none of them left is new: it had something of its

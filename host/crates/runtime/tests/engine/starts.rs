@@ -39,6 +39,36 @@ fn a_first_start_that_committed_nothing_does_not_fix_the_bounds_of_the_next() {
 }
 
 #[test]
+fn a_first_start_that_read_nothing_does_not_fix_where_the_next_begins() {
+    // The first epoch, which is empty, is committed; the one with the first records fails, twice.
+    let failures = [(1, Failure::User), (3, Failure::User)];
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &failures));
+    let log = MemoryLog::default();
+    for begin in [RECORDS / 2, RECORDS / 3] {
+        world.begin_at(begin);
+        let failing = job(&world, 1);
+        let error = failing.run(Box::new(log.clone().reopened()), &failing.handle()).unwrap_err();
+        assert_eq!(error.fault(), Fault::User, "{error}");
+    }
+    world.begin_at(0);
+    let last = job(&world, 1);
+    last.run(Box::new(log.reopened()), &last.handle()).unwrap();
+    world.assert_exact();
+}
+
+#[test]
+fn what_was_read_fixes_where_the_next_begins() {
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[(3, Failure::User)]));
+    let log = MemoryLog::default();
+    let failing = job(&world, 1);
+    failing.run(Box::new(log.clone()), &failing.handle()).unwrap_err();
+    world.begin_at(RECORDS);
+    let last = job(&world, 1);
+    last.run(Box::new(log.reopened()), &last.handle()).unwrap();
+    world.assert_exact();
+}
+
+#[test]
 fn a_store_that_holds_what_the_log_does_not_is_refused_however_the_job_would_start() {
     let record = |epoch| RecordId { epoch: Epoch(epoch), digest: weir_core::Digest("d".repeat(64)) };
     // A first start, over the state of something else.

@@ -65,6 +65,8 @@ struct Broker {
     commits: u64,
     failures: Vec<(u64, Failure)>,
     limit: i64,
+    /// Where whoever starts first asks to begin.
+    begin: i64,
     /// Without transactions output is there as soon as it is acknowledged.
     is_plain: bool,
     /// Calls that hang, and how many go well before.
@@ -130,6 +132,11 @@ impl World {
         self.lock().limit = records;
     }
 
+    /// Who starts from now on asks to begin at `offset`.
+    pub(crate) fn begin_at(&self, offset: i64) {
+        self.lock().begin = offset;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Broker> {
         self.broker.lock().unwrap()
     }
@@ -148,9 +155,12 @@ impl World {
     }
 
     fn splits(&self) -> Vec<SplitState> {
-        let end = Some(self.lock().limit);
+        let (position, end) = {
+            let broker = self.lock();
+            (broker.begin, Some(broker.limit))
+        };
         let state =
-            |p| SplitState { split: SplitId::new("in", p), position: 0, end, identity: Some("id".into()), term: None };
+            |p| SplitState { split: SplitId::new("in", p), position, end, identity: Some("id".into()), term: None };
         (0..self.partitions).map(state).collect()
     }
 }
@@ -162,6 +172,9 @@ impl SourceConnector for World {
     }
     fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
         Ok(self.splits())
+    }
+    fn start(&self) -> String {
+        format!("from {}", self.lock().begin)
     }
     fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
         splits.iter_mut().for_each(|s| s.end = Some(self.lock().limit));
