@@ -114,6 +114,22 @@ pub enum Refusal {
         /// A split without a committed offset.
         split: SplitId,
     },
+    /// The marker went with the topic that carried it.
+    #[error(
+        "topic {topic:?}, which the state of job {job} was built from (up to epoch {last}), is not there, and what group \
+         weir-{job} had committed for it went with it; {}, or begin anew with `host reset` or another --job",
+        without(topic, *.is_named)
+    )]
+    SourceGone {
+        /// The job.
+        job: JobName,
+        /// The newest epoch of the log.
+        last: Epoch,
+        /// The topic.
+        topic: String,
+        /// Whether the pipeline names it, and not only once matched it.
+        is_named: bool,
+    },
     /// Somebody else committed into the job's group.
     #[error(
         "the committed offset {position} of {split} in group weir-{job} is not this job's: {reason}; somebody reset \
@@ -173,6 +189,18 @@ pub enum Refusal {
     /// The log belongs to another job or shard, or does not hang together.
     #[error("the epoch log is not this job's: {0}")]
     Log(String),
+}
+
+/// How to go on without a topic that is gone.
+fn without(topic: &str, is_named: bool) -> String {
+    let flag = format!("give --drop-source {topic} to go on without what is lost of it");
+    match is_named {
+        true => format!(
+            "take it out of --from (or the sources of the file) and {flag}; or create it again, to be read from its \
+             beginning, and give that flag"
+        ),
+        false => flag,
+    }
 }
 
 /// Decides. See the module's head.

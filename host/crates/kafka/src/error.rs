@@ -73,9 +73,15 @@ pub enum Error {
         said: String,
     },
     /// A topic was deleted, or deleted and created again: its offsets mean something else now.
-    #[error("topic {topic:?} {}: the state was built from topic id {expected}; start a new job, or reset this one", match found {
-        Some(found) => format!("was created anew with topic id {found}"),
-        None => "was deleted".to_owned(),
+    #[error("topic {topic:?} {}; or start a new job, or reset this one", match found {
+        Some(found) => format!(
+            "was created anew with topic id {found}: the state was built from topic id {expected}; --drop-source {topic} \
+             goes on with the state and reads the new topic from its beginning"
+        ),
+        None => format!(
+            "was deleted: the state was built from topic id {expected}; to go on without it take it out of what the job \
+             reads, where that names it, and give --drop-source {topic}"
+        ),
     })]
     TopicReplaced {
         /// Its name.

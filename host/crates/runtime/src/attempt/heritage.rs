@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 use weir_checkpoint::inherit::{Declared, DeclaredTable, Note, Numbered, inherit};
 use weir_checkpoint::place::{self, Since, is_marked};
+use weir_checkpoint::resolve::Refusal;
 use weir_checkpoint::sources::{GoneOn, Reader, Reading, Recorded, Unread};
 use weir_checkpoint::{Facts, Manifest, PluginEntry, Start, survey};
 use weir_core::ports::{Committed, MarkerRead};
@@ -134,7 +135,7 @@ impl<'a> Heritage<'a> {
             if let Some((last, _)) = self.log.last().filter(|(last, _)| !last.first) {
                 self.splits(&Recorded::all(last))?;
             }
-            Err(Error::from(refusal))
+            Err(Error::from(self.because(refusal)))
         })?;
         check_store(job.state.applied().as_ref(), self.log, &start)?;
         match &start {
@@ -157,6 +158,22 @@ impl<'a> Heritage<'a> {
             }
         }
         Ok(start)
+    }
+
+    /// A marker that is gone with its topic is no matter of offsets that somebody deleted. Where the look at a source
+    /// failed, a topic that the pipeline names is not there.
+    fn because(&self, refusal: Refusal) -> Refusal {
+        let is_there = |topic: &str| self.found.iter().flatten().flatten().any(|state| &*state.split.topic == topic);
+        match refusal {
+            Refusal::MarkerGone { job, last, split }
+                if self.job.options.marker_place == MarkerPlace::Splits && !is_there(&split.topic) =>
+            {
+                let looked = self.job.sources.iter().zip(&self.found).filter(|(source, _)| source.marked);
+                let is_named = looked.into_iter().any(|(_, found)| found.is_none());
+                Refusal::SourceGone { job, last, topic: split.topic.to_string(), is_named }
+            }
+            refusal => refusal,
+        }
     }
 
     /// The recorded splits that each source of this pipeline goes on reading.
