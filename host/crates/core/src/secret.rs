@@ -9,6 +9,8 @@ pub struct Secret(String);
 
 /// What is shown instead.
 const HIDDEN: &str = "(hidden)";
+/// A text of so many bytes is no part of a word by chance.
+const TELLING: usize = 8;
 
 impl Secret {
     /// Hides `text`.
@@ -21,12 +23,26 @@ impl Secret {
         &self.0
     }
 
-    /// `said` without this text in it, in case that somebody repeats what they were told.
+    /// `said` without this text in it, in case that somebody repeats what they were told. A short one, which may be part of
+    /// any word, is hidden where it is a word of its own.
     pub fn remove_from(&self, said: &str) -> String {
-        match self.0.is_empty() {
-            true => said.to_owned(),
-            false => said.replace(&self.0, HIDDEN),
+        if self.0.is_empty() {
+            return said.to_owned();
         }
+        let is_word = |next: Option<char>| next.is_some_and(char::is_alphanumeric);
+        let (mut left, mut end) = (String::with_capacity(said.len()), 0);
+        for (at, found) in said.match_indices(&self.0) {
+            let (before, after) =
+                (said.get(..at).unwrap_or_default(), said.get(at + found.len()..).unwrap_or_default());
+            let is_part = is_word(before.chars().next_back()) || is_word(after.chars().next());
+            if self.0.len() >= TELLING || !is_part {
+                left.push_str(said.get(end..at).unwrap_or_default());
+                left.push_str(HIDDEN);
+                end = at + found.len();
+            }
+        }
+        left.push_str(said.get(end..).unwrap_or_default());
+        left
     }
 }
 
@@ -54,5 +70,8 @@ mod tests {
         assert_eq!(secret.expose(), "hunter2");
         assert_eq!(secret.remove_from("no hunter2 here"), "no (hidden) here");
         assert_eq!(Secret::new("").remove_from("as it was"), "as it was");
+        let short = Secret::new("u");
+        assert_eq!(short.remove_from("u: user \"u\" but you, u"), "(hidden): user \"(hidden)\" but you, (hidden)");
+        assert_eq!(Secret::new("correct-horse").remove_from("xcorrect-horsex"), "x(hidden)x");
     }
 }
