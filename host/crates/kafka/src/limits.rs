@@ -85,7 +85,10 @@ impl TopicLimits {
         RecordLimit {
             sink: format!("topic {topic:?}"),
             bytes: self.message_bytes.saturating_sub(WIRE_BYTES),
-            setting: format!("{MESSAGE_BYTES} = {}", self.message_bytes),
+            setting: format!(
+                "{MESSAGE_BYTES} = {}, of which {WIRE_BYTES} go to what surrounds a record",
+                self.message_bytes
+            ),
             needs_key: self.needs_key,
             timestamps: self
                 .timestamps
