@@ -1,5 +1,6 @@
 //! How clients are set up, and what they tell besides the results of calls.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -172,10 +173,10 @@ impl ClientContext for Context {
         let message = self.properties.hide_in(message);
         // Why a connection failed, which becomes an error only in grave cases. Whoever is told of the failure is told why.
         if facility == "FAIL" {
-            let reason = without_thread(&message);
-            self.note(RDKafkaErrorCode::BrokerTransportFailure, reason);
+            let reason = corrected(without_thread(&message));
+            self.note(RDKafkaErrorCode::BrokerTransportFailure, &reason);
             tracing::debug!(target: "librdkafka", facility, "{message}");
-            return crate::said::once_a_minute(reason, |reason| tracing::warn!("no connection to Kafka: {reason}"));
+            return crate::said::once_a_minute(&reason, |reason| tracing::warn!("no connection to Kafka: {reason}"));
         }
         // Errors come as events, too. What the client thinks of its settings it says once for each client of a job.
         if matches!(facility, "ERROR" | "CONFWARN") {
@@ -193,7 +194,23 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let reason = self.properties.hide_in(reason);
         tracing::debug!(target: "librdkafka", %error, "{reason}");
-        self.note(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), &reason);
+        self.note(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), &corrected(&reason));
+    }
+}
+
+/// The size of an answer that begins with the letters `HTTP`.
+const HTTP_SIZE: &str = "1213486160";
+
+/// Who speaks HTTP is taken for a broker with a huge answer, and a larger bound for it is no cure.
+fn corrected(reason: &str) -> Cow<'_, str> {
+    match reason.contains(HTTP_SIZE) {
+        true => {
+            let broker = reason.split(": ").next().unwrap_or_default();
+            Cow::Owned(format!(
+                "{broker}: a web server answers there (HTTP), and no Kafka broker; give the broker's own port"
+            ))
+        }
+        false => Cow::Borrowed(reason),
     }
 }
 
@@ -268,6 +285,19 @@ mod tests {
         let error = context.explain("list topics", RDKafkaErrorCode::OperationTimedOut);
         assert_eq!(error.fault(), Fault::Transient);
         assert!(error.to_string().contains("127.0.0.1:9") && error.to_string().contains("Connection refused"));
+    }
+
+    #[test]
+    fn a_web_server_is_called_so() {
+        let context = Context::new(&options(&[]));
+        let said = "[thrd:b:80/bootstrap]: b:80/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000): \
+                    increase receive.message.max.bytes (after 3ms in state APIVERSION_QUERY)";
+        context.log(RDKafkaLogLevel::Error, "FAIL", said);
+        let error = context.explain("list topics", RDKafkaErrorCode::OperationTimedOut).to_string();
+        assert!(
+            error.contains("b:80/bootstrap: a web server answers there") && !error.contains("max.bytes"),
+            "{error}"
+        );
     }
 
     #[test]
