@@ -14,6 +14,8 @@ use crate::spec::{OnErrorSpec, OperatorSpec};
 
 const CALL_DEADLINE: Duration = Duration::from_secs(1);
 const PLUGIN_MEMORY_BYTES: u64 = 64 << 20;
+/// What the memories of a 32-bit module hold.
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// `None` where something of it was found wrong.
 pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &mut Found) -> Option<OperatorPlan> {
@@ -55,9 +57,10 @@ fn parallelism(at: &str, spec: &OperatorSpec) -> Result<NonZeroU16, Error> {
 
 fn limits(at: &str, spec: &OperatorSpec, found: &mut Found) -> Option<Limits> {
     let memory_bytes = spec.limits.memory.map_or(PLUGIN_MEMORY_BYTES, |size| size.0);
-    if memory_bytes == 0 {
+    if !(1..=MEMORY_BYTES_MAX).contains(&memory_bytes) {
         let at = format!("{at}.limits.memory (--memory-limit)");
-        found.add(Error::invalid(at, "a plugin needs some memory, 64MiB by default"));
+        let range = "a plugin needs some memory, and at most the 4GiB of a 32-bit module; 64MiB by default";
+        found.add(Error::invalid(at, range));
     }
     let call_deadline = spec.limits.call_deadline.map_or(CALL_DEADLINE, |span| span.0);
     let call_deadline = positive(&format!("{at}.limits.call-deadline (--call-deadline)"), call_deadline);

@@ -192,6 +192,7 @@ fn what_is_wrong_with_anything_else_is_said() {
         (changed("parallelism = 2", "key = \"value\""), "neither key nor header:NAME"),
         (changed("parallelism = 2", "limits = { memory = \"lots\" }"), "\"lots\" is not a size like 64MiB"),
         (changed("parallelism = 2", "limits = { memory = 0 }"), "a plugin needs some memory"),
+        (changed("parallelism = 2", "limits = { memory = \"99999999TiB\" }"), "at most the 4GiB"),
         (changed("parallelism = 2", "limits = { call-deadline = \"0s\" }"), "longer than nothing"),
         (
             more("[epochs]\ninterval = \"6s\""),
