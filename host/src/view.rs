@@ -22,7 +22,7 @@ pub(crate) fn job(status: JobStatus) -> model::Job {
         next_attempt: status.next_attempt.map(moment),
         waiting: status.waiting.map(|waiting| {
             let seconds = waiting.since.elapsed().as_secs_f64();
-            model::Waiting { what: waiting.what, seconds: (seconds * 10.0).round() / 10.0 }
+            model::Waiting { what: waiting.what, seconds: (seconds * 10.0).round() / 10.0, patient: waiting.is_patient }
         }),
         operators: status.operators.into_iter().map(operator).collect(),
         splits: status.splits.into_iter().map(split).collect(),

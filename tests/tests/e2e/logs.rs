@@ -189,6 +189,41 @@ fn only_the_reader_of_stdout_may_go_away() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_reader_of_stdout_may_take_its_time_and_is_seen_to() -> Result<()> {
+    let _machine = machine::shared();
+    let (home, port, plugin) = (TempDir::new()?, free_port()?, plugin("uppercase")?);
+    let (mut reader, stdout) = pipe()?;
+    let mut command = Command::new(program()?);
+    let api = format!("127.0.0.1:{port}");
+    command.args(["run", "--api", &api, "--plugin", &plugin, "--from", "generate:sequence?count=50000&bytes=100"]);
+    let log = File::create(home.path().join("stderr"))?;
+    command.current_dir(home.path()).stdin(Stdio::null()).stdout(stdout).stderr(log);
+    let mut job = Process::spawn(&mut command, None)?;
+    // Else the pipe would never end.
+    drop(command);
+    let deadline = Instant::now() + PATIENCE;
+    let waiting = loop {
+        let shown =
+            get(port, "/v1/job").and_then(|shown| Ok(serde_json::from_str::<Value>(&shown)?)).unwrap_or_default();
+        if !shown["waiting"].is_null() {
+            break shown["waiting"].clone();
+        }
+        ensure!(Instant::now() < deadline, "nothing is waited for: {shown}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    ensure!(waiting["patient"] == true && waiting["what"].to_string().contains("standard output"), "{waiting}");
+    let health = get(port, "/healthz")?;
+    ensure!(health.contains("ok, waiting"), "{health}");
+    let mut lines = String::new();
+    reader.read_to_string(&mut lines)?;
+    ensure!(lines.lines().count() == 50_000, "{} lines", lines.lines().count());
+    ensure!(job.wait(PATIENCE)?.map(exit_code) == Some(0), "it did not end well");
+    let log = std::fs::read_to_string(home.path().join("stderr"))?;
+    ensure!(!log.contains("WARN"), "{log}");
+    Ok(())
+}
+
 /// Reads one line, and goes away.
 fn first_line(from: impl std::io::Read) -> Result<()> {
     let mut line = String::new();

@@ -58,6 +58,8 @@ pub struct Waiting {
     pub what: String,
     /// For how long so far.
     pub seconds: f64,
+    /// Whether that may take any time, as whoever reads a pipe may: the job is well.
+    pub patient: bool,
 }
 
 /// One operator.
@@ -115,11 +117,16 @@ impl Job {
         match (self.state, &self.waiting) {
             (State::Failed, _) => Some(because("failed")),
             (State::Finished, _) => None,
-            (_, Some(Waiting { what, seconds })) => Some(format!("waiting {what} for {seconds} s")),
-            (State::Running | State::Stopping, None) => None,
-            (State::Starting, None) => Some(because("starting")),
-            (State::Recovering, None) => Some(because("recovering")),
+            (_, Some(Waiting { what, seconds, patient: false })) => Some(format!("waiting {what} for {seconds} s")),
+            (State::Running | State::Stopping, _) => None,
+            (State::Starting, _) => Some(because("starting")),
+            (State::Recovering, _) => Some(because("recovering")),
         }
+    }
+
+    /// What a job that is well waits for.
+    pub fn remark(&self) -> Option<String> {
+        self.waiting.as_ref().map(|Waiting { what, seconds, .. }| format!("waiting {what} for {seconds} s"))
     }
 
     /// Why the job does not process records; `None` when it does, however slowly.

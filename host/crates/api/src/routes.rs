@@ -37,18 +37,20 @@ async fn alive() -> &'static str {
 }
 
 async fn ready(State(view): State<JobView>) -> Response {
-    state_of(view().unreadiness())
+    state_of(view().unreadiness(), None)
 }
 
 async fn health(State(view): State<JobView>) -> Response {
-    state_of(view().illness())
+    let job = view();
+    state_of(job.illness(), job.remark())
 }
 
 /// The reason may quote guests and records, and is read on terminals.
-fn state_of(reason: Option<String>) -> Response {
-    match reason {
-        None => (StatusCode::OK, "ok\n").into_response(),
-        Some(reason) => {
+fn state_of(reason: Option<String>, remark: Option<String>) -> Response {
+    match (reason, remark) {
+        (None, None) => (StatusCode::OK, "ok\n").into_response(),
+        (None, Some(remark)) => (StatusCode::OK, format!("ok, {remark}\n")).into_response(),
+        (Some(reason), _) => {
             let text = format!("{}\n", printable_lines(&reason, "    "));
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }

@@ -35,6 +35,8 @@ const TICK: Duration = Duration::from_millis(10);
 /// How often a store without room is looked at.
 const ROOM_POLL: Duration = Duration::from_millis(1);
 
+/// What an epoch of a job that writes to standard output may wait for as long as it takes.
+const READER: &str = "the operators and sinks, or whoever reads standard output";
 const SILENCE: &str = "the brokers of the source to answer";
 
 /// What the loop works with.
@@ -239,21 +241,25 @@ impl<'a> Loop<'a> {
         let machine = epochs.machine();
         let since = match (machine.is_committing(), machine.is_waiting()) {
             (true, _) => open.commit_sent,
-            (false, true) if !self.options.has_patient_sink => open.began,
-            (false, _) => None,
+            (false, true) => open.began,
+            (false, false) => None,
         };
         let Some(since) = since else {
             open.wait = None;
             return Ok(());
         };
-        let what = machine.waiting_for();
+        let is_patient = self.options.has_patient_sink && !machine.is_committing();
+        let what = if is_patient { READER } else { machine.waiting_for() };
         if open.wait.as_ref().is_none_or(|wait| !wait.is(what, since)) {
-            open.wait = Some(Wait::since(self.watcher(), "for", what, since));
+            // The one before is over before the next is shown.
+            open.wait = None;
+            let wait = Wait::since(self.watcher(), "for", what, since);
+            open.wait = Some(if is_patient { wait.patient() } else { wait });
         }
         if let Some(wait) = &mut open.wait {
             wait.look();
         }
-        self.check_stall(machine.epoch(), since, what)
+        if is_patient { Ok(()) } else { self.check_stall(machine.epoch(), since, what) }
     }
 
     /// The source's side of the outside is silent, or speaks. Nothing fails by it: whatever comes of it, an epoch shows.

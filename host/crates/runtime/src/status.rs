@@ -67,6 +67,8 @@ pub struct Waiting {
     pub what: String,
     /// Since when.
     pub since: Instant,
+    /// Whether that may take any time: the job is well.
+    pub is_patient: bool,
 }
 
 /// One operator.

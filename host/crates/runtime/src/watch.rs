@@ -97,13 +97,19 @@ pub(crate) struct Wait<'a> {
     word: &'static str,
     what: &'static str,
     began: Instant,
+    is_patient: bool,
     is_shown: bool,
 }
 
 impl<'a> Wait<'a> {
     /// Since `began`.
     pub(crate) fn since(watch: Watch<'a>, word: &'static str, what: &'static str, began: Instant) -> Self {
-        Self { watch, word, what, began, is_shown: false }
+        Self { watch, word, what, began, is_patient: false, is_shown: false }
+    }
+
+    /// The same for what may take any time: it is shown, and nobody is warned.
+    pub(crate) fn patient(self) -> Self {
+        Self { is_patient: true, ..self }
     }
 
     /// Whether it is this wait.
@@ -116,7 +122,7 @@ impl<'a> Wait<'a> {
         if self.began.elapsed() < SLOW {
             return;
         }
-        if !std::mem::replace(&mut self.is_shown, true) {
+        if !std::mem::replace(&mut self.is_shown, true) && !self.is_patient {
             warn!(waited_s = self.began.elapsed().as_secs(), "still waiting {} {}", self.word, self.what);
             self.watch.metrics.slow.increment(1);
         }
@@ -127,14 +133,17 @@ impl<'a> Wait<'a> {
     }
 
     fn shown(&self) -> Waiting {
-        Waiting { what: format!("{} {}", self.word, self.what), since: self.began }
+        let what = format!("{} {}", self.word, self.what);
+        Waiting { what, since: self.began, is_patient: self.is_patient }
     }
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if self.is_shown {
-            info!(waited_s = self.began.elapsed().as_secs(), "no longer waiting {} {}", self.word, self.what);
+            if !self.is_patient {
+                info!(waited_s = self.began.elapsed().as_secs(), "no longer waiting {} {}", self.word, self.what);
+            }
             let shown = self.shown();
             self.watch.handle.board.change(|status| status.waiting = status.waiting.take().filter(|w| *w != shown));
         }

@@ -104,9 +104,12 @@ async fn everything_is_served() {
     assert!(answer.contains("\nweir_source_records_total 3\n"), "{answer}");
     assert!(get(port, "/").await.starts_with("HTTP/1.1 404"));
 
-    shown.lock().unwrap().waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5 });
+    shown.lock().unwrap().waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5, patient: false });
     let health = get(port, "/healthz").await;
     assert!(health.starts_with("HTTP/1.1 503") && health.ends_with("waiting for the commit for 7.5 s\n"), "{health}");
+    shown.lock().unwrap().waiting = Some(Waiting { what: "for a reader".into(), seconds: 7.5, patient: true });
+    let health = get(port, "/healthz").await;
+    assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("ok, waiting for a reader for 7.5 s\n"), "{health}");
     shown.lock().unwrap().waiting = None;
     shown.lock().unwrap().state = State::Recovering;
     let health = get(port, "/healthz").await;
@@ -124,7 +127,7 @@ async fn alive_ready_and_healthy_are_three_things() {
     let port = listening.address.port();
     let routes = router(Arc::new(move || view.lock().unwrap().clone()), recorder.handle(), Hosts::Any);
     tokio::spawn(serve(listening, routes, recorder.handle(), std::future::pending()));
-    let waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5 });
+    let waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5, patient: false });
     for (state, waiting, ready, healthy) in [
         (State::Starting, None, "503", "503"),
         (State::Running, None, "200", "200"),
