@@ -10,6 +10,8 @@ pub mod operators;
 pub mod reset;
 /// State on the move.
 pub mod savepoint;
+/// What a refused start leaves.
+pub mod traces;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +19,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
-use tracing::info;
 use weir_core::ports::{Committed, EpochLog, MarkerRead, Outputs, Sink, SinkConnector, SourceConnector, StateStore};
 use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SourceName, SplitId};
-use weir_kafka::admin::NewTopic;
+use weir_kafka::admin::{Creation, NewTopic};
 use weir_kafka::advice::Needs;
 use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, Topics};
 use weir_local::{
@@ -75,16 +76,15 @@ impl Composed {
             Ok(_) | Err(Error::Stuck { .. } | Error::StopTimedOut(_) | Error::LeftBehind(..)) => {
                 std::mem::forget((job, temporary));
             }
-            // What is not flushed comes back from the log: no store need be closed but one whose directory goes.
-            Err(_) if temporary.is_none() => std::mem::forget(job),
+            // What is not flushed comes back from the log: no store need be closed but one whose directory goes, or may go.
+            Err(_) if temporary.is_none() && handle.status().attempt.is_some() => std::mem::forget(job),
             Err(_) => drop((job, temporary)),
         }
         outcome
     }
 }
 
-/// Makes a job of `plan` and its loaded operators. Takes the state directory, creates topics if asked to. `consent` is
-/// what the user says of state that does not fit.
+/// Makes a job of `plan` and its loaded operators. Takes the state directory; no topic is created yet. `consent` is what the user says of state that does not fit.
 pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed> {
     let Loaded { graph, operators, sinks } = loaded;
     let client = client(plan)?;
@@ -98,9 +98,6 @@ pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed
     let (dir, temporary) = state_dir(plan)?;
     let log = dir.log().map_err(PortError::from)?;
     let state: Arc<dyn StateStore> = dir.store(plan.state.memory_bytes).map_err(PortError::from)?;
-    if let (true, Some(client)) = (plan.create_topics, &client) {
-        create_topics(plan, client)?;
-    }
     if let (true, Some(client)) = (dir.is_empty() && kafka_sources(plan).next().is_some(), &client) {
         kin::warn_of(client.clone(), sources.clone());
     }
@@ -247,7 +244,10 @@ fn sink(plan: &Plan, client: Option<ClientOptions>) -> Result<Arc<dyn SinkConnec
         delivery: plan.delivery,
         transaction_timeout: plan.epochs.transaction_timeout,
     };
-    let kafka = KafkaSink::new(client, options).map_err(PortError::from)?;
+    let mut kafka = KafkaSink::new(client, options).map_err(PortError::from)?;
+    if plan.create_topics {
+        kafka = kafka.creating(creation(plan));
+    }
     let is_kafka = plan.sinks.iter().map(|s| matches!(s.kind, SinkKind::Kafka { .. })).collect();
     Ok(Arc::new(MixedSinks { kafka, local, is_kafka }))
 }
@@ -307,32 +307,21 @@ impl SinkConnector for MixedSinks {
     }
 }
 
-/// Creates the sink topics that are missing; a source topic that is, is misspelt, or not there yet.
-fn create_topics(plan: &Plan, client: &ClientOptions) -> Result<()> {
+/// The sink topics; those that are read are misspelt, or not there yet, where they are missing.
+fn creation(plan: &Plan) -> Creation {
     let named = plan.sources.iter().filter_map(|source| match &source.kind {
         SourceKind::Kafka { topics: plan::Topics::Named(names), .. } => Some(names.clone()),
         _ => None,
     });
-    let sources: Vec<String> = named.flatten().collect();
-    let create = || -> Result<Vec<String>, weir_kafka::Error> {
-        weir_kafka::admin::check_topics(client, &sources)?;
-        // All are there now, so that each counts, whatever a broker that just started knew of them.
-        let known = weir_kafka::admin::describe_topics(client, &sources)?;
-        let partitions = known.iter().map(|t| t.partitions.len()).max().unwrap_or(1).max(1);
-        let partitions = i32::try_from(partitions).unwrap_or(1);
-        let topics = plan.sinks.iter().flat_map(|sink| sink.kind.topics().map(move |topic| (topic, sink)));
-        let wanted = topics.map(|(topic, sink)| (topic.to_owned(), new_topic(sink, partitions)));
-        weir_kafka::admin::ensure_topics(client, &wanted.collect())
-    };
-    let created = cluster::patiently("create topics", create)?;
-    created.iter().for_each(|topic| info!(%topic, "topic created"));
-    Ok(())
+    let topics = plan.sinks.iter().flat_map(|sink| sink.kind.topics().map(move |topic| (topic, sink)));
+    let wanted = topics.map(|(topic, sink)| (topic.to_owned(), new_topic(sink)));
+    Creation { topics: wanted.collect(), like: named.flatten().collect() }
 }
 
-fn new_topic(sink: &SinkPlan, partitions: i32) -> NewTopic {
+fn new_topic(sink: &SinkPlan) -> NewTopic {
     let plan::TopicCreation { partitions: chosen, replication, config } = &sink.creation;
     NewTopic {
-        partitions: chosen.map_or(partitions, |chosen| chosen.get().into()),
+        partitions: chosen.map(|chosen| chosen.get().into()),
         replication: replication.map(|replication| replication.get().into()),
         settings: config.iter().map(|(key, value)| (key.clone(), value.expose().to_owned())).collect(),
     }

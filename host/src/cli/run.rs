@@ -1,20 +1,24 @@
 //! `host run`: a plan, its surroundings (signals, API, progress), and the job on this thread.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use weir_core::Consent;
 use weir_pipeline::{Plan, show};
 use weir_runtime::Summary;
 
 use super::consent::ConsentArgs;
 use super::engine::{EngineArgs, Loader};
 use super::pipeline::PipelineArgs;
-use crate::compose::{self, operators};
+use crate::compose;
+use crate::compose::operators::{self, Loaded};
+use crate::compose::traces::Traces;
 use crate::progress::{Copying, Progress};
 use crate::serve::{self, Serving};
 use crate::signals::Signals;
+use crate::telemetry::Screen;
 use crate::{exit, telemetry};
 
 /// What `host run` takes.
@@ -49,20 +53,12 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     // Plugins may take long to compile, so only now; but what they refuse is refused before a directory or Kafka is
     // touched.
     let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
-    if let Some(savepoint) = &args.from_savepoint {
-        let mut copying = Copying::start(&screen);
-        compose::savepoint::restore(&plan, savepoint, &mut |done, total| copying.show(done, total))?;
-    }
-    let composed = compose::compose(&plan, args.consent.into(), loaded)?;
-    let handle = composed.handle();
-    api.show(handle.clone());
-    let stop = handle.clone();
-    signals.on_stop(move || stop.stop());
-    let progress = Progress::start(&screen, &plan, handle)?;
+    let mut traces = Traces::before(&plan);
     let began = Instant::now();
-    let outcome = composed.run();
-    drop((progress, api));
-    let summary = outcome?;
+    let from = (args.from_savepoint.as_deref(), args.consent.into());
+    let outcome = start(&plan, from, loaded, (&screen, &signals, &api), &mut traces);
+    drop(api);
+    let summary = outcome.inspect_err(|error| traces.remove(exit::fault(error)))?;
     log_summary(&plan, &summary, began);
     let code = exit::finished(plan.is_bounded() && summary.stopped, signals.first());
     if !summary.flushed {
@@ -70,6 +66,31 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
         exit::leave(code);
     }
     Ok(code.into())
+}
+
+/// Restores what is to be restored, and runs the job to its end.
+fn start(
+    plan: &Plan,
+    (savepoint, consent): (Option<&Path>, Consent),
+    loaded: Loaded,
+    (screen, signals, api): (&Screen, &Signals, &Serving),
+    traces: &mut Traces,
+) -> Result<Summary> {
+    if let Some(savepoint) = savepoint {
+        let mut copying = Copying::start(screen);
+        let mut progress = |done, total| copying.show(done, total);
+        traces.has_restored = compose::savepoint::restore(plan, savepoint, &mut progress)?;
+    }
+    let composed = compose::compose(plan, consent, loaded)?;
+    let handle = composed.handle();
+    api.show(handle.clone());
+    let stop = handle.clone();
+    signals.on_stop(move || stop.stop());
+    let progress = Progress::start(screen, plan, handle.clone())?;
+    let outcome = composed.run();
+    drop(progress);
+    traces.has_begun = handle.status().attempt.is_some();
+    Ok(outcome?)
 }
 
 /// What starts, in one line: with it everybody knows what to pass to `inspect`, `reset` and `txn abort`, and what to

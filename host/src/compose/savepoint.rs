@@ -61,8 +61,8 @@ fn readable(store: StoreView, log: &weir_state::LogView, last: usize) -> Result<
     Ok(())
 }
 
-/// Restores the savepoint in `path` to the state directory of `plan`, unless that went on from it before.
-pub fn restore(plan: &Plan, path: &Path, progress: Progress<'_>) -> Result<()> {
+/// Restores the savepoint in `path` to the state directory of `plan`, unless that went on from it before: then it is false.
+pub fn restore(plan: &Plan, path: &Path, progress: Progress<'_>) -> Result<bool> {
     let PlannedDir::Kept(dir) = &plan.state.dir else {
         let text = "--from-savepoint needs a state directory that is kept: give --state-dir or --job";
         return Err(PortError::new(Fault::Config, text).into());
@@ -79,14 +79,14 @@ pub fn restore(plan: &Plan, path: &Path, progress: Progress<'_>) -> Result<()> {
     }
     let Some(restoring) = savepoint.restore(dir, &plan.job, SHARD, progress).map_err(PortError::from)? else {
         info!(dir = %dir.display(), "the state directory went on from this savepoint before; going on from there");
-        return Ok(());
+        return Ok(false);
     };
     if let Some(held) = held {
         fork(&restoring, held, plan)?;
     }
     restoring.finish().map_err(PortError::from)?;
     info!(dir = %dir.display(), savepoint = %savepoint.digest(), from = %savepoint.job(), "restored from the savepoint");
-    Ok(())
+    Ok(true)
 }
 
 fn uncertain(savepoint: &Savepoint, job: &JobName) -> PortError {

@@ -161,8 +161,15 @@ fn a_topic_that_is_missing_is_named_and_created_only_when_asked() -> Result<()> 
     let ended = scene.run("count", &[])?;
     ensure!([1, 2].contains(&ended.code), "exit code {}: {}", ended.code, ended.stderr);
     ended.says(&[&scene.input])?;
-    let misspelt = scene.run("count", &["--create-topics"])?.expect(2)?.says(&[&scene.input, "does not exist"])?;
-    ensure!(topics::delete(scene.broker, &scene.input).is_err(), "it was created: {}", misspelt.stderr);
+    // Nor does a start that is refused leave anything else.
+    let (misspelt, deep) = (format!("{output}.new"), scene.state_dir().join("deep"));
+    let scene = Scene { output: misspelt, ..scene };
+    let args = scene.args_in(&deep.join("er"), "count", &["--create-topics", "--until", "latest"])?;
+    run(&args, PATIENCE)?.expect(2)?.says(&[&scene.input, "does not exist"])?;
+    for topic in [&scene.input, &scene.output] {
+        ensure!(topics::delete(scene.broker, topic).is_err(), "{topic} was created");
+    }
+    ensure!(!deep.exists(), "a state directory is left");
     let scene = Scene { input, output: format!("{output}.no"), ..scene };
     let ended = scene.run("count", &[])?;
     ensure!([1, 2].contains(&ended.code), "exit code {}: {}", ended.code, ended.stderr);

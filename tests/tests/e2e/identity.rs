@@ -254,7 +254,12 @@ fn a_topic_of_a_pattern_that_was_created_again_can_be_dropped_and_read_anew() ->
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     write(&scene, &goes, "b")?;
-    scene.run("count", &[])?.expect(4)?.says(&[&goes])?;
+    // A start that is refused creates no topic.
+    let other = format!("{}.other", scene.output);
+    let refused = Scene { output: other.clone(), state: scene.state, ..scene };
+    refused.run("count", &["--create-topics"])?.expect(4)?.says(&[&goes])?;
+    ensure!(topics::delete(refused.broker, &other).is_err(), "it was created");
+    let scene = Scene { output: refused.output.replace(".other", ""), ..refused };
     for _ in 0..2 {
         scene.run("count", &["--drop-source", &goes])?.expect(0)?;
     }

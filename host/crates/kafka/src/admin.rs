@@ -196,8 +196,8 @@ pub(crate) fn settled<T>(ask: impl Fn() -> Result<T, Error>) -> Result<T, Error>
 /// A topic as it is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTopic {
-    /// How many partitions.
-    pub partitions: i32,
+    /// How many partitions; `None`: as many as the topics it is made for have.
+    pub partitions: Option<i32>,
     /// How many replicas of each; `None`: as the broker defaults.
     pub replication: Option<i32>,
     /// Settings that are not the broker's defaults.
@@ -207,17 +207,35 @@ pub struct NewTopic {
 impl NewTopic {
     /// With the broker's defaults.
     pub fn of(partitions: i32) -> Self {
-        Self { partitions, replication: None, settings: BTreeMap::new() }
+        Self { partitions: Some(partitions), replication: None, settings: BTreeMap::new() }
     }
 }
 
 /// Topics that are to exist before a job starts, and how one that does not is made.
 pub type Wanted = BTreeMap<String, NewTopic>;
 
-/// Checks that topics to read exist.
-pub fn check_topics(options: &ClientOptions, names: &[String]) -> Result<(), Error> {
-    let admin = Admin::open(options)?;
-    settled(|| missing(&admin, names)?.pop().map_or(Ok(()), |topic| Err(Error::SourceMissing { topic })))
+/// What is created before a job writes.
+#[derive(Debug, Clone, Default)]
+pub struct Creation {
+    /// The topics, as far as they are missing.
+    pub topics: Wanted,
+    /// The topics that are read: what is written to has as many partitions as the largest of them, unless it says so itself.
+    pub like: Vec<String>,
+}
+
+impl Creation {
+    /// Creates what is missing.
+    pub(crate) fn make(&self, options: &ClientOptions) -> Result<(), Error> {
+        let known = Admin::open(options)?.topics(&self.like)?;
+        let largest = known.iter().map(|topic| topic.partitions.len()).max().unwrap_or_default().max(1);
+        let mut wanted = self.topics.clone();
+        for topic in wanted.values_mut() {
+            topic.partitions = topic.partitions.or(i32::try_from(largest).ok());
+        }
+        let created = ensure_topics(options, &wanted)?;
+        created.iter().for_each(|topic| tracing::info!(%topic, "topic created"));
+        Ok(())
+    }
 }
 
 /// Creates those of `wanted` that do not exist. Returns their names, once all can be seen.

@@ -29,6 +29,7 @@ use weir_core::ports::{Committed, Committer, MarkerRead, Outputs, Sink, SinkConn
 use weir_core::{Delivery, Fault, PortError, SplitId, crash_point};
 
 use crate::Error;
+use crate::admin::Creation;
 use crate::options::ClientOptions;
 
 pub(crate) use self::marker::{GLANCE_BOUND, insist};
@@ -61,6 +62,8 @@ pub struct KafkaSink {
 
 struct State {
     transaction_timeout: Duration,
+    /// What the first `fence` creates.
+    creation: Option<Creation>,
     /// Of the attempt that the last `fence` was for.
     tenure: Tenure,
     /// Made by the last `fence`, for the next `open`.
@@ -75,6 +78,7 @@ impl KafkaSink {
         client.check()?;
         let state = State {
             transaction_timeout: options.transaction_timeout,
+            creation: None,
             tenure: Tenure::default(),
             fenced: None,
             unfinished: Unfinished::default(),
@@ -89,6 +93,13 @@ impl KafkaSink {
             initialising: Background::default(),
             closing: Background::default(),
         })
+    }
+
+    /// Creates missing topics before it writes: once a start is decided, so that one that is refused leaves none.
+    #[must_use]
+    pub fn creating(self, creation: Creation) -> Self {
+        self.lock().creation = Some(creation);
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -208,6 +219,10 @@ impl SinkConnector for KafkaSink {
         if !self.initialising.join(INIT_BOUND) {
             let operation = "finish initialising a transactional id in the background".to_owned();
             return Err(Error::Unresponsive { operation, waited: INIT_BOUND }.into());
+        }
+        if let Some(creation) = &state.creation {
+            creation.make(&self.client)?;
+            state.creation = None;
         }
         let mut both = self.initialise_both(&mut state)?;
         match self.delivery {

@@ -2,13 +2,15 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use crate::error::Error;
 
-/// The name of the lock file. It is never removed: a lock on a removed file would exclude nobody.
+/// The name of the lock file. Removed only with its directory, by its owner: a lock on a removed file excludes nobody, so
+/// whoever gets one looks whether it is still the file of that name.
 pub(crate) const LOCK: &str = "LOCK";
 
 /// Somebody who only asks whether there is an owner ([`holder`]) holds the lock for a moment: it is asked for again.
@@ -26,17 +28,16 @@ impl Lock {
     /// Takes the lock of `dir`, without waiting.
     pub(crate) fn take(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(LOCK);
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
+        let open = || {
+            let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+            file.map_err(Error::io("open", &path))
+        };
+        let mut file = open()?;
         let mut tried = 1;
         loop {
             match file.try_lock() {
-                Ok(()) => break,
+                Ok(()) if is_at(&file, &path) => break,
+                Ok(()) => file = open()?,
                 Err(TryLockError::WouldBlock) if tried < TRIES => thread::sleep(TRY_AGAIN_AFTER),
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::Locked { path: dir.to_owned(), pid: owner(&path)? });
@@ -48,6 +49,12 @@ impl Lock {
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(Error::io("write", &path))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Whether `file` is what stands at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let place = |found: fs::Metadata| (found.dev(), found.ino());
+    file.metadata().ok().map(place) == fs::metadata(path).ok().map(place)
 }
 
 /// Who owns `dir` now, if anybody does; nothing is written.

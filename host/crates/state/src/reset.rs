@@ -1,6 +1,7 @@
 //! Making a state directory forget. While `RESETTING` lies in it nothing else in it counts: whatever a crash leaves is
 //! refused by a start, and finished by the next reset.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use weir_core::{JobName, ShardId};
@@ -8,7 +9,7 @@ use weir_core::{JobName, ShardId};
 use crate::error::Error;
 use crate::files;
 use crate::format::{self, FORMAT, Identity, RESETTING, RESTORED, RESTORING};
-use crate::lock::Lock;
+use crate::lock::{LOCK, Lock};
 use crate::view::LogView;
 
 /// A locked state directory that is to forget.
@@ -63,6 +64,18 @@ impl Reset {
 
     /// Removes everything that is Weir's; a first start finds it empty.
     pub fn wipe(self) -> Result<(), Error> {
+        self.empty()
+    }
+
+    /// The same, and the directory itself unless it holds anything else.
+    pub fn remove(self) -> Result<(), Error> {
+        self.empty()?;
+        files::remove_file(&self.path.join(LOCK))?;
+        // What is not empty was not all Weir's, or is another start's by now.
+        fs::remove_dir(&self.path).or(Ok(()))
+    }
+
+    fn empty(&self) -> Result<(), Error> {
         self.mark()?;
         // First, and for good: without it nobody looks at the rest.
         files::remove_file(&self.path.join(FORMAT))?;

@@ -59,11 +59,12 @@ impl Asked {
     fn add(&mut self, name: &str, topic: &NewTopic) -> Result<(), Refusal> {
         let c_string = |text: &str, code| CString::new(text).map_err(|_| (None, code));
         let name = c_string(name, RDKafkaErrorCode::InvalidTopic)?;
-        let replication: c_int = topic.replication.unwrap_or(-1);
+        let (partitions, replication): (c_int, c_int) =
+            (topic.partitions.unwrap_or(1), topic.replication.unwrap_or(-1));
         let mut error: [c_char; ERROR_BYTES] = [0; ERROR_BYTES];
         // SAFETY: name and buffer outlive the call; a null result is handled.
         let new = unsafe {
-            sys::rd_kafka_NewTopic_new(name.as_ptr(), topic.partitions, replication, error.as_mut_ptr(), error.len())
+            sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, error.as_mut_ptr(), error.len())
         };
         if new.is_null() {
             // SAFETY: librdkafka ends what it writes there; before, there are zeros.
