@@ -53,6 +53,13 @@ impl Marker {
     }
 
     /// Reads what the group has beside an offset; anyone may have written it.
+    ///
+    /// ```
+    /// use weir_checkpoint::{Marker, marker::Error};
+    /// let marker = Marker::parse(b"weir;1;orders;0;42;an-attempt;a-digest").unwrap();
+    /// assert_eq!((marker.job.as_str(), marker.epoch.0), ("orders", 42));
+    /// assert_eq!(Marker::parse(b"offsets of another tool"), Err(Error::Foreign));
+    /// ```
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let text = std::str::from_utf8(bytes).map_err(|_| Error::Foreign)?;
         let mut fields = text.split(';');

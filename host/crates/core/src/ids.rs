@@ -20,6 +20,12 @@ impl JobName {
     pub const BYTES_MAX: usize = 64;
 
     /// Checks `name` against the form above.
+    ///
+    /// ```
+    /// use weir_core::JobName;
+    /// assert!(JobName::new("orders-2").is_ok());
+    /// assert!(JobName::new("Orders").is_err() && JobName::new("..").is_err());
+    /// ```
     pub fn new(name: impl Into<String>) -> Result<Self, JobNameError> {
         let name = name.into();
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');

@@ -22,6 +22,11 @@ impl KeyGroup {
     }
 
     /// Which of `parallelism` tasks owns this key group: contiguous ranges of nearly equal size.
+    ///
+    /// ```
+    /// use weir_core::key_group::KeyGroup;
+    /// assert_eq!([0, 341, 342, 1023].map(|group| KeyGroup(group).task_of(3)), [0, 0, 1, 2]);
+    /// ```
     pub fn task_of(self, parallelism: u16) -> u16 {
         (u32::from(self.0) * u32::from(parallelism) / u32::from(KEY_GROUPS)) as u16
     }

@@ -25,6 +25,11 @@ impl Secret {
 
     /// `said` without this text in it, in case that somebody repeats what they were told. A short one, which may be part of
     /// any word, is hidden where it is a word of its own.
+    ///
+    /// ```
+    /// let secret = weir_core::Secret::new("hunter2");
+    /// assert_eq!(secret.remove_from("login failed: hunter2"), "login failed: (hidden)");
+    /// ```
     pub fn remove_from(&self, said: &str) -> String {
         if self.0.is_empty() {
             return said.to_owned();

@@ -32,6 +32,15 @@ impl SplitState {
     }
 
     /// True when a bounded split has been read to its end.
+    ///
+    /// ```
+    /// use weir_core::{SplitId, SplitState};
+    /// let split = SplitId::new("clicks", 0);
+    /// let mut state = SplitState { split, position: 9, end: Some(10), identity: None, term: None };
+    /// assert!(!state.is_finished());
+    /// state.position = 10;
+    /// assert!(state.is_finished());
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.end.is_some_and(|end| self.position >= end)
     }

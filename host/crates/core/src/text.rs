@@ -7,6 +7,10 @@ use std::fmt;
 
 /// `text` on one line: every control character, line breaks among them, and every invisible character that changes
 /// how its neighbours are read is escaped. Copies only if there is one.
+///
+/// ```
+/// assert_eq!(weir_core::text::printable("no\u{1b}[31m red\n"), "no\\u{1b}[31m red\\n");
+/// ```
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_unprintable) { Cow::Owned(escaped(text, Break::Escaped)) } else { Cow::Borrowed(text) }
 }

@@ -6,6 +6,15 @@
 //!                      ├─ overrides ─▶ Spec ─ validate ─▶ Plan ──────────────────┴─ graph ─▶ weir_plan::Graph
 //! flags ───────────────┘
 //! ```
+//! A file says what is read, what is done and what is written; what it leaves out has a default:
+//!
+//! ```
+//! let file = "version = 1\n[sources.lines]\nstdin = {}\n[operators.up]\nplugin = 'up.wasm'\ninputs = ['lines']\n\
+//!             [sinks.out]\ninputs = ['up']\nstdout = {}\n";
+//! let plan = weir_pipeline::validate(&weir_pipeline::read(file)?)?;
+//! assert_eq!(plan.operators[0].limits.memory_bytes, 64 << 20);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 /// Addresses as flags have them.
 pub mod address;

@@ -7,10 +7,20 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A duration, written as `100ms`, `15s`, `2min`.
+///
+/// ```
+/// use weir_pipeline::units::Span;
+/// assert_eq!("2min".parse::<Span>().unwrap().0.as_secs(), 120);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
 /// A number of bytes, written as `64MiB`, `1GB` or plain bytes.
+///
+/// ```
+/// use weir_pipeline::units::Size;
+/// assert_eq!("64MiB".parse::<Size>().unwrap(), Size(64 << 20));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
