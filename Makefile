@@ -54,7 +54,8 @@ demo: build ## show on a real Kafka that kill -9 loses and duplicates nothing
 bench: build ## measure throughput, CPU, latency, memory and restart (QUICK=1: in 5 minutes)
 	@$(tool)/bench
 
-lint: guests ## check format, lints and documentation of host, tests and guests
+lint: guests ## check format, lints, documentation and dependencies of host, tests and guests
+	@tests/check-dependencies
 	@cargo fmt --all --check
 	@$(cargo) clippy --release --workspace --all-targets -- -D warnings
 	@$(cargo) clippy --release --workspace --all-targets --features host/crash-points -- -D warnings
