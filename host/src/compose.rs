@@ -23,7 +23,9 @@ use weir_core::ports::{Committed, EpochLog, MarkerRead, Outputs, Sink, SinkConne
 use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SourceName, SplitId};
 use weir_kafka::admin::{Creation, NewTopic};
 use weir_kafka::advice::Needs;
-use weir_kafka::{ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, Topics};
+use weir_kafka::{
+    ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, TopicOptions, Topics,
+};
 use weir_local::{
     FileSource, GenerateOptions, Generator, GeneratorSource, LineFormat, LocalConnector, LocalSink, StdinSource,
 };
@@ -240,7 +242,7 @@ fn sink(plan: &Plan, client: Option<ClientOptions>) -> Result<Arc<dyn SinkConnec
     let local = LocalConnector::new(local);
     let Some(client) = client else { return Ok(Arc::new(local)) };
     let options = SinkSideOptions {
-        topics: plan.sinks.iter().filter_map(|sink| sink.kind.topics().next()).map(str::to_owned).collect(),
+        sinks: plan.sinks.iter().filter_map(topic_options).collect(),
         delivery: plan.delivery,
         transaction_timeout: plan.epochs.transaction_timeout,
     };
@@ -250,6 +252,13 @@ fn sink(plan: &Plan, client: Option<ClientOptions>) -> Result<Arc<dyn SinkConnec
     }
     let is_kafka = plan.sinks.iter().map(|s| matches!(s.kind, SinkKind::Kafka { .. })).collect();
     Ok(Arc::new(MixedSinks { kafka, local, is_kafka }))
+}
+
+fn topic_options(sink: &SinkPlan) -> Option<TopicOptions> {
+    match &sink.kind {
+        SinkKind::Kafka { topic, routes } => Some(TopicOptions { topic: topic.clone(), routes: routes.clone() }),
+        SinkKind::Stdout { .. } | SinkKind::File { .. } => None,
+    }
 }
 
 fn local_sink(sink: &SinkPlan) -> Option<LocalSink> {

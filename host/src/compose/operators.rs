@@ -71,7 +71,7 @@ impl Loaded {
 
 /// Loads and checks the operators of `plan`: that they fit its graph, and that they open with their configuration.
 pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
-    let factories = plan.operators.iter().map(|operator| factory(operator, loader)).collect::<Result<Vec<_>>>()?;
+    let factories = plan.operators.iter().map(|operator| loader.load(operator)).collect::<Result<Vec<_>>>()?;
     let described: Vec<&PluginDescription> = factories.iter().map(|factory| factory.description()).collect();
     let graph = weir_pipeline::graph(plan, &described)?;
     chain::check(plan, &graph)?;
@@ -99,19 +99,6 @@ fn check(setup: &OperatorSetup, plan: &Plan) -> Result<()> {
     let about =
         || format!("operator {name:?} does not start with its configuration (operators.{name}.config, --config)");
     Err(PortError::new(fault, error)).with_context(about)
-}
-
-fn factory(plan: &OperatorPlan, loader: &dyn LoadOperator) -> Result<Arc<dyn OperatorFactory>> {
-    let factory = loader.load(plan)?;
-    let description = factory.description();
-    if description.routes {
-        let text = format!(
-            "plugin {:?} routes records by weir.route.* headers, which this host does not do yet",
-            description.name
-        );
-        return Err(PortError::new(Fault::Config, text).into());
-    }
-    Ok(factory)
 }
 
 fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>, input_output: u32) -> OperatorSetup {

@@ -11,6 +11,8 @@ pub mod call_state;
 pub mod limit;
 /// What runs a plugin (or native code) on a batch.
 pub mod operator;
+/// Where a record asks to be written.
+pub mod route;
 /// Where records go, and where an epoch is committed.
 pub mod sink;
 /// Where records come from.
@@ -23,6 +25,7 @@ pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
     Call, CallError, Effects, Operator, OperatorFactory, PluginDescription, TableDescription, TableKind,
 };
+pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};
 pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
 pub use source::{Poll, SourceConnector, SourceReader, SplitProgress, Unreadable, Verified};
 pub use state::{

@@ -85,7 +85,7 @@ pub fn first_offsets(options: &ClientOptions, splits: &[SplitId]) -> Result<Vec<
 /// of them is fenced.
 pub fn fence(options: &ClientOptions) -> Result<(), PortError> {
     let sink = SinkSideOptions {
-        topics: Vec::new(),
+        sinks: Vec::new(),
         delivery: Delivery::AtLeastOnce,
         transaction_timeout: TRANSACTION_TIMEOUT,
     };

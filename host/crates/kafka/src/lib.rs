@@ -32,5 +32,5 @@ pub mod source;
 pub use error::Error;
 pub use options::{ClientOptions, SourceOptions, Topics};
 pub use properties::Properties;
-pub use sink::{KafkaSink, SinkSideOptions};
+pub use sink::{KafkaSink, SinkSideOptions, TopicOptions};
 pub use source::KafkaSource;

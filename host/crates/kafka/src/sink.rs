@@ -34,13 +34,13 @@ use crate::options::ClientOptions;
 
 pub(crate) use self::marker::{GLANCE_BOUND, insist};
 use self::marker::{Group, STABLE_BOUND};
-pub use self::options::SinkSideOptions;
+pub use self::options::{SinkSideOptions, TopicOptions};
 use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Unfinished};
 use self::producer::Producer;
 use self::resend::Ends;
 use self::topics::{OutputTopics, Skew};
 use self::transactor::{Fenced, Transactor};
-use self::writer::{Outlet, PlainCommitter, Shared, TopicSink, TransactionCommitter};
+use self::writer::{Outlet, PlainCommitter, RoutingSink, Shared, TopicSink, TransactionCommitter};
 
 /// Offsets that are pending for longer, after fencing, may hang.
 const PENDING_BOUND: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Opens the Kafka sinks of a job and its committer, fences rivals, and reads the marker.
 pub struct KafkaSink {
     client: ClientOptions,
-    topics: Vec<String>,
+    sinks: Vec<TopicOptions>,
     delivery: Delivery,
     state: Mutex<State>,
     skew: Skew,
@@ -86,7 +86,7 @@ impl KafkaSink {
         };
         Ok(Self {
             client,
-            topics: options.topics,
+            sinks: options.sinks,
             delivery: options.delivery,
             state: Mutex::new(state),
             skew: Skew::default(),
@@ -108,7 +108,7 @@ impl KafkaSink {
 
     /// The topics, each once, with their limits as they are now; missing ones are an error that names them.
     fn output_topics(&self) -> Result<Arc<OutputTopics>, Error> {
-        Ok(Arc::new(OutputTopics::read(&self.client, &self.topics, &self.skew)?))
+        Ok(Arc::new(OutputTopics::read(&self.client, &self.sinks, &self.skew)?))
     }
 
     /// After fencing, nothing of this job is pending for long, unless it hangs.
@@ -158,12 +158,17 @@ impl KafkaSink {
     }
 
     fn sinks(&self, shared: &Arc<Shared>, topics: &OutputTopics) -> Result<Vec<Box<dyn Sink>>, Error> {
-        let sink = |name: &String| {
-            let found = topics.find(name);
-            let (topic, limit) = found.ok_or_else(|| Error::TopicMissing { topic: name.clone() })?;
-            Ok(Box::new(TopicSink { shared: Arc::clone(shared), topic, limit }) as Box<dyn Sink>)
+        let sink = |sink: &TopicOptions| {
+            let missing = || Error::TopicMissing { topic: sink.topic.clone() };
+            let shared = Arc::clone(shared);
+            if sink.routes.is_empty() {
+                let (topic, limit) = topics.find(&sink.topic).ok_or_else(missing)?;
+                return Ok(Box::new(TopicSink { shared, topic, limit }) as Box<dyn Sink>);
+            }
+            let (routes, topics) = topics.routes(sink).ok_or_else(missing)?;
+            Ok(Box::new(RoutingSink { shared, topics, routes }) as Box<dyn Sink>)
         };
-        self.topics.iter().map(sink).collect()
+        self.sinks.iter().map(sink).collect()
     }
 
     fn open_transactional(&self) -> Result<Outputs, Error> {

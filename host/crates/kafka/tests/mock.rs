@@ -64,7 +64,7 @@ fn sink(cluster: &Mock, delivery: Delivery) -> KafkaSink {
         shard: ShardId(0),
     };
     // Only offsets: the mock cannot tell a topic's limits, which a sink asks for.
-    let options = SinkSideOptions { topics: Vec::new(), delivery, transaction_timeout: Duration::from_secs(15) };
+    let options = SinkSideOptions { sinks: Vec::new(), delivery, transaction_timeout: Duration::from_secs(15) };
     KafkaSink::new(client, options).unwrap()
 }
 

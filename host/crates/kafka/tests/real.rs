@@ -22,7 +22,7 @@ use weir_core::ports::{Commit, MarkerRead, Outputs, RecordCheck, RecordLimit, Si
 use weir_core::{Batch, Delivery, Epoch, Fault, FrameWriter, JobName, Origin, RecordView, ShardId, SplitId};
 use weir_kafka::admin::{NewTopic, describe_topics, ensure_topics};
 use weir_kafka::limits::{TopicLimits, topic_limits};
-use weir_kafka::{ClientOptions, KafkaSink, Properties, SinkSideOptions};
+use weir_kafka::{ClientOptions, KafkaSink, Properties, SinkSideOptions, TopicOptions};
 
 /// A job of its own on topics of its own.
 struct Job {
@@ -53,7 +53,7 @@ impl Job {
     }
 
     fn sink_with(&self, delivery: Delivery, transaction_timeout: Duration) -> KafkaSink {
-        let options = SinkSideOptions { topics: vec![self.output.clone()], delivery, transaction_timeout };
+        let options = SinkSideOptions { sinks: vec![TopicOptions::new(&self.output)], delivery, transaction_timeout };
         KafkaSink::new(self.client.clone(), options).unwrap()
     }
 
@@ -493,7 +493,7 @@ fn missing_topics_and_wrong_time_outs_are_named() {
     let Some(job) = Job::new("named") else { return };
     for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
         let options = SinkSideOptions {
-            topics: vec!["weir-no-such-topic".to_owned()],
+            sinks: vec![TopicOptions::new("weir-no-such-topic")],
             delivery,
             transaction_timeout: Duration::from_secs(15),
         };
@@ -569,7 +569,7 @@ fn a_source_topic_that_is_gone_is_for_the_next_attempt_to_judge() {
 fn offsets_alone_are_a_transaction_too() {
     let Some(job) = Job::new("offsets") else { return };
     let options = SinkSideOptions {
-        topics: Vec::new(),
+        sinks: Vec::new(),
         delivery: Delivery::ExactlyOnce,
         transaction_timeout: Duration::from_secs(15),
     };
@@ -581,6 +581,49 @@ fn offsets_alone_are_a_transaction_too() {
         outputs.committer.commit(&job.commit(epoch)).unwrap();
     }
     assert_eq!(job.marker(&sink, MarkerRead::Stable), [(30, marker(3)), (30, marker(3))]);
+}
+
+#[test]
+fn a_record_goes_where_it_asks_to_and_says_nothing_of_it() {
+    let Some(job) = Job::new("routes") else { return };
+    let side = format!("{}-side", job.output);
+    ensure_topics(&job.client, &BTreeMap::from([(side.clone(), NewTopic::of(2))])).unwrap();
+    for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
+        let options = SinkSideOptions {
+            sinks: vec![TopicOptions { topic: job.output.clone(), routes: vec![side.clone()] }],
+            delivery,
+            transaction_timeout: Duration::from_secs(15),
+        };
+        let sink = KafkaSink::new(job.client.clone(), options).unwrap();
+        sink.fence().unwrap();
+        let mut outputs = sink.open().unwrap();
+        let headers = |own: &[(&str, &str)]| {
+            let all = own.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())));
+            let mut encoded = Vec::new();
+            encode_headers(all.chain([(&b"kept"[..], Some(&b"1"[..]))]), &mut encoded);
+            encoded
+        };
+        let stays = headers(&[]);
+        let goes = headers(&[("weir.route.topic", side.as_str()), ("weir.route.partition", "1")]);
+        let strays = headers(&[("weir.route.topic", "elsewhere")]);
+        let with = |key, headers| RecordView { headers, ..record(key, b"v") };
+        let Some(RecordCheck::Routes(routes)) = outputs.sinks[0].record_check() else { panic!("no routes") };
+        assert_eq!(routes.find(&with("b", &goes)), Ok((1, Some(1))));
+        let refused = outputs.sinks[0].record_check().unwrap().check(&with("c", &strays), 0).unwrap_err().to_string();
+        assert!(refused.contains("\"elsewhere\""), "{refused}");
+        outputs.sinks[0].write(&batch(&[with("a", &stays), with("b", &goes), record("c", b"v")])).unwrap();
+        outputs.sinks[0].flush().unwrap();
+        outputs.committer.commit(&job.commit(if delivery == Delivery::ExactlyOnce { 1 } else { 2 })).unwrap();
+    }
+    let found = |topic: &str| -> Vec<(String, usize)> {
+        let text = |record: Record| (String::from_utf8(record.key.unwrap()).unwrap(), record.headers.len());
+        read(&job.client.brokers, topic, "read_committed").into_iter().map(text).collect()
+    };
+    let twice = |all: &[(&str, usize)]| -> Vec<(String, usize)> {
+        all.iter().flat_map(|(key, headers)| [((*key).to_owned(), *headers), ((*key).to_owned(), *headers)]).collect()
+    };
+    assert_eq!(found(&job.output), twice(&[("a", 1), ("c", 0)]));
+    assert_eq!(found(&side), twice(&[("b", 1)]));
 }
 
 #[test]
@@ -607,7 +650,7 @@ fn a_broker_that_is_not_there_is_named_in_bounded_time() {
         shard: ShardId(0),
     };
     let options = SinkSideOptions {
-        topics: vec!["any".to_owned()],
+        sinks: vec![TopicOptions::new("any")],
         delivery: Delivery::ExactlyOnce,
         transaction_timeout: Duration::from_secs(15),
     };

@@ -4,13 +4,16 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::route::{Route, RouteTable};
 use crate::frame::{NO_TIMESTAMP, RecordView};
 
 /// What is asked of each record before one sink is given it.
 #[derive(Debug, Clone)]
 pub enum RecordCheck {
-    /// Whether it is within these limits.
+    /// Whether it is within these limits, and asks to go nowhere else.
     Limit(RecordLimit),
+    /// Whether it may go where it asks to.
+    Routes(RouteTable),
     /// Whether it can be written at all, in the form that the sink writes.
     Form {
         /// The sink, for people, as in `stdout`.
@@ -31,7 +34,11 @@ impl RecordCheck {
     #[inline]
     pub fn check(&self, record: &RecordView<'_>, now_ms: i64) -> Result<(), Unfit> {
         match self {
-            Self::Limit(limit) => limit.check(record, now_ms),
+            Self::Limit(limit) => match Route::of(record) {
+                None => limit.check(record, now_ms),
+                Some(_) => Err(Unfit::NoRoutes { sink: limit.sink.clone() }),
+            },
+            Self::Routes(routes) => routes.check(record, now_ms),
             Self::Form { sink, form } => {
                 form.check(record).map_err(|reason| Unfit::NoForm { sink: sink.clone(), reason })
             }
@@ -118,6 +125,23 @@ pub enum Unfit {
     /// It has no key.
     #[error("an output record has no key: {sink} is compacted, and keeps the newest record of each key")]
     NoKey {
+        /// The sink.
+        sink: String,
+    },
+    /// It asks to go where the sink does not let it.
+    #[error("an output record cannot be routed from {sink}: {reason}")]
+    Route {
+        /// The sink.
+        sink: String,
+        /// What it asks for.
+        reason: String,
+    },
+    /// It asks to go somewhere, and the sink has only itself.
+    #[error(
+        "an output record has a header weir.route.*, and {sink} is a sink without `routes`: name the topics there that \
+         its records may go to, or leave the header out"
+    )]
+    NoRoutes {
         /// The sink.
         sink: String,
     },

@@ -42,7 +42,7 @@ pub(crate) struct Failure {
 }
 
 /// Any partition: the client chooses, by the key.
-const BY_KEY: i32 = -1;
+pub(crate) const BY_KEY: i32 = -1;
 
 /// What is waited for at the end, so that the client can free what it gave up.
 const LAST_REPORTS: Duration = Duration::from_millis(500);
@@ -99,13 +99,7 @@ impl NativeProducer {
         self.client.native_ptr()
     }
 
-    /// Hands one record to the client, which copies it and chooses the partition.
-    #[inline]
-    pub(crate) fn produce(&self, topic: usize, record: &RecordView<'_>) -> Result<(), RDKafkaErrorCode> {
-        self.produce_to(topic, BY_KEY, record)
-    }
-
-    /// The same to a partition.
+    /// Hands one record to the client, which copies it; for `partition`, or the one that the client chooses ([`BY_KEY`]).
     #[inline]
     pub(crate) fn produce_to(
         &self,

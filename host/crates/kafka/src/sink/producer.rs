@@ -8,12 +8,13 @@ use rdkafka::TopicPartitionList;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::frame::{NO_SOURCE, NO_TIMESTAMP, encode_headers};
+use weir_core::ports::{ROUTE_PREFIX, RouteTable};
 use weir_core::{Frame, RecordView, SplitId};
 
 use crate::Error;
 use crate::client::{Context, producer_config};
 use crate::error::is_refusal;
-use crate::ffi::produce::{Failure, NativeProducer, Reports};
+use crate::ffi::produce::{BY_KEY, Failure, NativeProducer, Reports};
 use crate::ffi::transaction::{GroupMetadata, Outcome, TransactionError};
 use crate::options::ClientOptions;
 use crate::sink::resend::Backoff;
@@ -89,15 +90,39 @@ impl Producer {
         let lasting = topics.list().get(topic).map(|topic| &topic.lasting);
         for record in frame.records() {
             lasting.map_or(Ok(()), |limit| limit.check(&record, 0))?;
-            self.send(topic, &record)?;
+            self.send(topic, BY_KEY, &record)?;
+        }
+        self.reap()
+    }
+
+    /// The same, each record for the topic (whose numbers are beside the routes) and the partition that it asks for.
+    pub(crate) fn write_routed(
+        &mut self,
+        (routes, numbers): (&RouteTable, &[usize]),
+        frame: &Frame,
+    ) -> Result<(), Error> {
+        let topics = Arc::clone(&self.topics);
+        let mut headers = Vec::new();
+        for mut record in frame.records() {
+            // Nobody hands over what was not checked.
+            let (at, partition) = routes.find(&record).map_err(Error::from)?;
+            let topic = numbers.get(at).copied().unwrap_or(usize::MAX);
+            if !record.headers.is_empty() {
+                let others = record.headers().filter(|(name, _)| !name.starts_with(ROUTE_PREFIX));
+                encode_headers(others, &mut headers);
+                record.headers = &headers;
+            }
+            let lasting = topics.list().get(topic).map(|topic| &topic.lasting);
+            lasting.map_or(Ok(()), |limit| limit.check(&record, 0))?;
+            self.send(topic, partition.unwrap_or(BY_KEY), &record)?;
         }
         self.reap()
     }
 
     #[inline]
-    fn send(&mut self, topic: usize, record: &RecordView<'_>) -> Result<(), Error> {
+    fn send(&mut self, topic: usize, partition: i32, record: &RecordView<'_>) -> Result<(), Error> {
         loop {
-            match self.native.produce(topic, record) {
+            match self.native.produce_to(topic, partition, record) {
                 Ok(()) => {
                     self.sent += 1;
                     return Ok(());

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::Fault;
-use weir_core::ports::RecordLimit;
+use weir_core::ports::{RecordLimit, RouteTable, RouteTopic};
 
 use crate::Error;
+use crate::admin::{Topic, describe_topics};
 use crate::limits::{Limits, TopicLimits, topic_limits};
 use crate::options::ClientOptions;
+use crate::sink::options::TopicOptions;
 
 /// How far clocks may be apart once a broker has refused a timestamp that was good by ours.
 const SKEW_MS: i64 = 60_000;
@@ -44,6 +46,8 @@ impl Skew {
 pub(crate) struct OutputTopic {
     pub(crate) name: String,
     pub(crate) limits: TopicLimits,
+    /// How many partitions it had when the attempt began; 0 where no record is routed.
+    pub(crate) partitions: i32,
     /// What does not change with time, for a last look before a record is handed over.
     pub(crate) lasting: RecordLimit,
 }
@@ -51,7 +55,7 @@ pub(crate) struct OutputTopic {
 impl OutputTopic {
     pub(crate) fn new(name: String, limits: TopicLimits) -> Self {
         let lasting = RecordLimit { timestamps: None, ..limits.record_limit(&name, 0) };
-        Self { name, limits, lasting }
+        Self { name, limits, partitions: 0, lasting }
     }
 }
 
@@ -63,11 +67,17 @@ pub(crate) struct OutputTopics {
 }
 
 impl OutputTopics {
-    /// Asks the broker; missing topics are an error that names them.
-    pub(crate) fn read(options: &ClientOptions, names: &[String], skew: &Skew) -> Result<Self, Error> {
-        let names: Vec<String> = names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    /// Asks the broker about all that `sinks` may write; missing topics are an error that names them.
+    pub(crate) fn read(options: &ClientOptions, sinks: &[TopicOptions], skew: &Skew) -> Result<Self, Error> {
+        let names = each(sinks.iter());
         let limits = if names.is_empty() { Limits::new() } else { topic_limits(options, &names)? };
-        let list = limits.into_iter().map(|(name, limits)| OutputTopic::new(name, limits)).collect();
+        let mut list: Vec<_> = limits.into_iter().map(|(name, limits)| OutputTopic::new(name, limits)).collect();
+        let routed = each(sinks.iter().filter(|sink| !sink.routes.is_empty()));
+        let found = if routed.is_empty() { Vec::new() } else { describe_topics(options, &routed)? };
+        for Topic { name, partitions, .. } in found {
+            let topic = list.iter_mut().find(|topic| topic.name == name);
+            topic.into_iter().for_each(|topic| topic.partitions = i32::try_from(partitions.len()).unwrap_or(i32::MAX));
+        }
         Ok(Self { list, skew: skew.clone() })
     }
 
@@ -79,6 +89,18 @@ impl OutputTopics {
 
     pub(crate) fn list(&self) -> &[OutputTopic] {
         &self.list
+    }
+
+    /// What the records of a sink may be written to, and the numbers of these topics.
+    pub(crate) fn routes(&self, sink: &TopicOptions) -> Option<(RouteTable, Vec<usize>)> {
+        let mut numbers = Vec::new();
+        let mut topics = sink.topics().map(|name| {
+            let (number, limit) = self.find(name)?;
+            numbers.push(number);
+            Some(RouteTopic { name: name.clone(), limit, partitions: self.list.get(number)?.partitions })
+        });
+        let (own, others) = (topics.next()??, topics.collect::<Option<Vec<_>>>()?);
+        Some((RouteTable::new(own, others), numbers))
     }
 
     /// The number of a topic, and what it takes.
@@ -109,6 +131,11 @@ impl OutputTopics {
             None => Error::RecordRefused { said },
         }
     }
+}
+
+/// All topics that `sinks` may write, each once.
+fn each<'a>(sinks: impl Iterator<Item = &'a TopicOptions>) -> Vec<String> {
+    sinks.flat_map(TopicOptions::topics).collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
 /// True where the broker refuses a record, or a batch for the sake of one: it would never be taken.

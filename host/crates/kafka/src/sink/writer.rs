@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::error::RDKafkaErrorCode;
-use weir_core::ports::{Commit, Committer, RecordCheck, RecordLimit, Sink};
+use weir_core::ports::{Commit, Committer, RecordCheck, RecordLimit, RouteTable, Sink};
 use weir_core::{Batch, PortError, crash_point};
 
 use crate::Error;
@@ -47,6 +47,25 @@ impl Shared {
         }
         result
     }
+
+    fn write(&self, write: impl FnOnce(&mut Producer) -> Result<(), Error>) -> Result<(), Error> {
+        self.with(|outlet| match outlet {
+            Outlet::Transactional(transactor) => {
+                write(transactor.producer()?)?;
+                Ok(crash_point!("outputs-half-produced")?)
+            }
+            Outlet::Plain(Some(producer)) => write(producer),
+            Outlet::Plain(None) => Err(Error::call("write without a producer", RDKafkaErrorCode::State)),
+        })
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        self.with(|outlet| match outlet {
+            Outlet::Transactional(transactor) => transactor.drain(),
+            Outlet::Plain(Some(producer)) => producer.drain(),
+            Outlet::Plain(None) => Ok(()),
+        })
+    }
 }
 
 /// Closing may block while a broker is away: a thread of its own does it.
@@ -76,25 +95,33 @@ impl Sink for TopicSink {
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
-        let topic = self.topic;
-        let written = self.shared.with(|outlet| match outlet {
-            Outlet::Transactional(transactor) => {
-                transactor.producer()?.write(topic, &batch.frame)?;
-                Ok(crash_point!("outputs-half-produced")?)
-            }
-            Outlet::Plain(Some(producer)) => producer.write(topic, &batch.frame),
-            Outlet::Plain(None) => Err(Error::call("write without a producer", RDKafkaErrorCode::State)),
-        });
-        Ok(written?)
+        Ok(self.shared.write(|producer| producer.write(self.topic, &batch.frame))?)
     }
 
     fn flush(&mut self) -> Result<(), PortError> {
-        let flushed = self.shared.with(|outlet| match outlet {
-            Outlet::Transactional(transactor) => transactor.drain(),
-            Outlet::Plain(Some(producer)) => producer.drain(),
-            Outlet::Plain(None) => Ok(()),
-        });
-        Ok(flushed?)
+        Ok(self.shared.flush()?)
+    }
+}
+
+/// A sink whose records may choose among topics.
+pub(crate) struct RoutingSink {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) routes: RouteTable,
+    /// The number of each topic of `routes`.
+    pub(crate) topics: Vec<usize>,
+}
+
+impl Sink for RoutingSink {
+    fn record_check(&self) -> Option<RecordCheck> {
+        Some(RecordCheck::Routes(self.routes.clone()))
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
+        Ok(self.shared.write(|producer| producer.write_routed((&self.routes, &self.topics), &batch.frame))?)
+    }
+
+    fn flush(&mut self) -> Result<(), PortError> {
+        Ok(self.shared.flush()?)
     }
 }
 
