@@ -38,8 +38,6 @@ use operators::Loaded;
 
 /// What Kafka's settings do to the job.
 mod advice;
-/// What runs of a graph today.
-mod chain;
 /// Keyed operators behind lines without keys.
 mod keys;
 /// Other jobs that read the same.
@@ -108,7 +106,7 @@ pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed
         SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked }
     };
     let sources = plan.sources.iter().zip(sources).map(set_up).collect();
-    let job = Job { options: options(plan, consent), sources, sink, operators, sinks, state };
+    let job = Job { options: options(plan, consent), sources, sink, graph, operators, sinks, state };
     let handle = job.handle();
     if let Some(client) = client {
         let outputs = kafka_topics(plan).map(str::to_owned).collect();

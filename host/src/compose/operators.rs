@@ -13,7 +13,7 @@ pub use weir_plugin::CodeCache;
 use weir_plugin::{Inspection, Limits, Runtime};
 use weir_runtime::{OperatorSetup, SinkSetup};
 
-use super::{SHARD, chain, keys, outputs};
+use super::{SHARD, keys, outputs};
 
 /// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
 pub trait LoadOperator {
@@ -74,26 +74,20 @@ pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
     let factories = plan.operators.iter().map(|operator| loader.load(operator)).collect::<Result<Vec<_>>>()?;
     let described: Vec<&PluginDescription> = factories.iter().map(|factory| factory.description()).collect();
     let graph = weir_pipeline::graph(plan, &described)?;
-    chain::check(plan, &graph)?;
     let operators = plan.operators.iter().zip(factories).map(|(operator, factory)| {
-        let (_, input_output) = chain::input_of(plan, &graph, &operator.name);
-        let setup = setup(operator, factory, input_output);
-        check(&setup, plan)?;
+        let setup = setup(operator, factory);
+        check(&setup, operator, plan)?;
         Ok(setup)
     });
     let operators = operators.collect::<Result<Vec<_>>>()?;
-    let sinks = plan.sinks.iter().map(|sink| {
-        let (operator, output) = chain::input_of(plan, &graph, &sink.name);
-        SinkSetup { topic: place_of(sink), operator, output }
-    });
-    let sinks = sinks.collect();
+    let sinks = plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), topic: place_of(sink) }).collect();
     Ok(Loaded { graph, operators, sinks })
 }
 
 /// Nothing but configuration and file decides how a plugin opens, so one that does not is wrong usage. Only what the
 /// host has no room for is what it is.
-fn check(setup: &OperatorSetup, plan: &Plan) -> Result<()> {
-    let Err(error) = setup.check(&plan.job, SHARD) else { return Ok(()) };
+fn check(setup: &OperatorSetup, planned: &OperatorPlan, plan: &Plan) -> Result<()> {
+    let Err(error) = setup.check(&plan.job, SHARD, planned.parallelism.get()) else { return Ok(()) };
     let fault = if error.fault() == Fault::User { Fault::Config } else { error.fault() };
     let name = &setup.name;
     let about =
@@ -101,14 +95,11 @@ fn check(setup: &OperatorSetup, plan: &Plan) -> Result<()> {
     Err(PortError::new(fault, error)).with_context(about)
 }
 
-fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>, input_output: u32) -> OperatorSetup {
+fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> OperatorSetup {
     OperatorSetup {
         name: plan.name.clone(),
-        key: plan.key.clone(),
-        parallelism: plan.parallelism.get(),
         config: plan.config.to_string(),
         on_error: plan.on_error,
-        input_output,
         factory,
     }
 }

@@ -1,15 +1,26 @@
 //! A frame with the origin of each record, and what travels between tasks.
 
+use std::sync::Arc;
+
 use crate::frame::Frame;
 use crate::ids::Epoch;
 
-/// Where a record was read: the split (an index into the reader's table of splits) and its offset there.
+/// Where a record was read: the source, the split (an index into its reader's table of splits) and the offset there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
+    /// Index of the source in the job. A reader knows its own splits only and leaves it 0; whoever drives it sets it.
+    pub source: u32,
     /// Index of the split in the source's snapshot order.
     pub split: u32,
     /// Offset of the record in the split: a position from which it would be read again, and all behind it.
     pub offset: i64,
+}
+
+impl Origin {
+    /// A record of one of the reader's own splits.
+    pub const fn new(split: u32, offset: i64) -> Self {
+        Self { source: 0, split, offset }
+    }
 }
 
 /// Records on their way, with the origin of each beside them: `origins.len() == frame.len()`.
@@ -41,12 +52,12 @@ impl Batch {
 /// What travels between tasks, in order.
 #[derive(Debug)]
 pub enum Element {
-    /// Records for one output of the sending operator (0 unless it has side outputs).
+    /// Records for one of the receiver's ports.
     Batch {
-        /// Index of the edge's output at the sender.
-        output: u32,
-        /// The records.
-        batch: Batch,
+        /// What the receiver knows the edge by that they came over.
+        port: u32,
+        /// The records; all who read the same output share them.
+        batch: Arc<Batch>,
     },
     /// The epoch ends here.
     Barrier(Epoch),

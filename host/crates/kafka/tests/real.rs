@@ -129,7 +129,7 @@ fn read(brokers: &str, topic: &str, isolation: &str) -> Vec<Record> {
 fn batch(records: &[RecordView<'_>]) -> Batch {
     let mut writer = FrameWriter::new(Vec::new());
     records.iter().for_each(|r| writer.push(*r));
-    Batch { frame: writer.finish(), origins: vec![Origin { split: 0, offset: 0 }; records.len()] }
+    Batch { frame: writer.finish(), origins: vec![Origin::new(0, 0); records.len()] }
 }
 
 fn record<'a>(key: &'a str, value: &'a [u8]) -> RecordView<'a> {

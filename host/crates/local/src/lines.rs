@@ -151,13 +151,13 @@ impl<R: Read> Lines<R> {
 impl NoRecord {
     /// For whoever decides what becomes of it.
     pub(crate) fn unreadable(self, offset: i64) -> Poll {
-        Poll::Unreadable(Unreadable { origin: Origin { split: 0, offset }, why: self.why.into() })
+        Poll::Unreadable(Unreadable { origin: Origin::new(0, offset), why: self.why.into() })
     }
 }
 
 /// A batch of the only split; `offset` gives the origin of the record at an index.
 pub(crate) fn batch(frame: Frame, offset: impl Fn(usize) -> i64) -> Batch {
-    let origins = (0..frame.len()).map(|index| Origin { split: 0, offset: offset(index) }).collect();
+    let origins = (0..frame.len()).map(|index| Origin::new(0, offset(index))).collect();
     Batch { frame, origins }
 }
 

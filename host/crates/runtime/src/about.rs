@@ -6,15 +6,15 @@ use crate::job::OperatorSetup;
 
 impl OperatorSetup {
     /// Opens an instance as the job's first task will, and drops it: whatever the plugin has against its configuration
-    /// is known before anything starts.
-    pub fn check(&self, job: &JobName, shard: ShardId) -> Result<(), PortError> {
-        self.factory.check(&self.about(job, shard, 0), &self.config)
+    /// is known before anything starts. It will have so many `tasks`.
+    pub fn check(&self, job: &JobName, shard: ShardId, tasks: u16) -> Result<(), PortError> {
+        self.factory.check(&self.about(job, shard, (0, tasks)), &self.config)
     }
 
-    /// The task, as JSON.
-    pub(crate) fn about(&self, job: &JobName, shard: ShardId, task: u16) -> String {
-        let (operator, parallelism) = (quoted(&self.name), self.parallelism);
-        format!(r#"{{"job":"{job}","shard":{shard},"operator":{operator},"index":{task},"parallelism":{parallelism}}}"#)
+    /// The task, of so many, as JSON.
+    pub(crate) fn about(&self, job: &JobName, shard: ShardId, (index, tasks): (u16, u16)) -> String {
+        let operator = quoted(&self.name);
+        format!(r#"{{"job":"{job}","shard":{shard},"operator":{operator},"index":{index},"parallelism":{tasks}}}"#)
     }
 }
 

@@ -27,7 +27,9 @@ use crate::watch::{Late, Watch, ms};
 
 mod heritage;
 mod restore;
+mod runners;
 mod tasks;
+mod wiring;
 
 use heritage::{Heritage, tell};
 pub use restore::check_store;
@@ -98,7 +100,7 @@ fn of_source<T: Send + 'static>(
 struct Prepared {
     /// In the order of the sources.
     readers: Vec<Box<dyn SourceReader>>,
-    plugins: tasks::Plugins,
+    plugins: runners::Plugins,
     opening: Opening,
 }
 
@@ -154,7 +156,7 @@ fn prepare(
         readers.push(reader);
     }
     // Before the first record is written: a plugin that does not open leaves no trace of this start's settings.
-    let plugins = tasks::Plugins::open(job)?;
+    let plugins = runners::Plugins::open(job)?;
     let opening = first_record(&heritage, watch, log, restored)?;
     let attempt = &opening.manifest().attempt;
     ownership.uses(attempt.clone());
@@ -249,7 +251,7 @@ fn start(
     watch: Watch<'_>,
 ) -> Result<Running, StartFailed> {
     let Prepared { readers, plugins, opening } = prepared;
-    let signals = Arc::new(Signals::default());
+    let signals = Arc::new(Signals::new(job.sources.iter().map(|source| source.name.clone())));
     let (events, inbox): (Sender<TaskEvent>, _) = bounded(EVENTS_MAX);
     let started = tasks::start(job, (readers, plugins), opening.manifest(), &signals, &events, watch);
     let (tasks, log) = match (started, log) {

@@ -2,7 +2,7 @@
 //! of the job's status. It calls nothing that can hang: commits run on the sink task's thread, log writes on the
 //! log thread, and this loop watches the clock over both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ pub(crate) struct Loop<'a> {
     pub log: &'a LogWriter,
     /// Keyed state.
     pub state: &'a dyn StateStore,
-    /// Operators and tasks that seal: the source task and every operator task.
+    /// Tasks that seal: those of every source and operator.
     pub sealers: usize,
     /// How much longer than usual everything may take, after time-outs.
     pub stretch: u32,
@@ -76,14 +76,16 @@ struct Open<'a> {
     is_running: bool,
     /// When the commit was handed to the sink task.
     commit_sent: Option<Instant>,
-    /// The source has nothing more.
-    ended: bool,
+    /// How many sources have nothing more.
+    ended: usize,
     /// A task waits for what it holds to get into the store.
     pressed: bool,
     /// What the epoch waits for.
     wait: Option<Wait<'a>>,
-    /// Questions of the source that have no answer; an idle job waits for nothing else.
+    /// Questions of a source that have no answer; an idle job waits for nothing else.
     silence: Option<Wait<'a>>,
+    /// For each source since when its questions have had none.
+    silent: BTreeMap<usize, Instant>,
 }
 
 impl<'a> Loop<'a> {
@@ -121,7 +123,7 @@ impl<'a> Loop<'a> {
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Invariant("every task is gone".into())),
             }
         }
-        Ok(is_stopping && !open.ended)
+        Ok(is_stopping && open.ended < epochs.manifest().sources.len())
     }
 
     fn pace(&self) -> Pace {
@@ -155,12 +157,12 @@ impl<'a> Loop<'a> {
                 Event::Committed(epoch)
             }
             TaskEvent::Ended => {
-                open.ended = true;
+                open.ended += 1;
                 Event::Ended
             }
             TaskEvent::Progress { source, splits, progress, silent_since } => {
                 self.shown.show(source, &splits, &progress);
-                self.listen(silent_since, open);
+                self.listen(source, silent_since, open);
                 return Ok(());
             }
             TaskEvent::Failed(error) => return Err(error),
@@ -262,9 +264,13 @@ impl<'a> Loop<'a> {
         if is_patient { Ok(()) } else { self.check_stall(machine.epoch(), since, what) }
     }
 
-    /// The source's side of the outside is silent, or speaks. Nothing fails by it: whatever comes of it, an epoch shows.
-    fn listen(&self, silent_since: Option<Instant>, open: &mut Open<'a>) {
-        let Some(since) = silent_since else {
+    /// A source's side of the outside is silent, or speaks. Nothing fails by it: whatever comes of it, an epoch shows.
+    fn listen(&self, source: usize, silent_since: Option<Instant>, open: &mut Open<'a>) {
+        match silent_since {
+            Some(since) => drop(open.silent.insert(source, since)),
+            None => drop(open.silent.remove(&source)),
+        }
+        let Some(since) = open.silent.values().min().copied() else {
             open.silence = None;
             return;
         };

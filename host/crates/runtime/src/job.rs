@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use weir_core::ports::{EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore};
 use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId, SourceName};
+use weir_plan::{Graph, Kind, NodeId, Stage};
 
 use crate::attempt::MarkerPlace;
 use crate::error::Error;
@@ -71,41 +72,25 @@ pub struct SourceSetup {
     pub marked: bool,
 }
 
-/// One operator, in order of the chain.
+/// What runs an operator; how many tasks, what it is keyed by and what it reads is in the graph.
 pub struct OperatorSetup {
-    /// Its name in the pipeline.
+    /// Its name in the graph.
     pub name: String,
     /// Its plugin.
     pub factory: Arc<dyn OperatorFactory>,
-    /// What it is keyed by.
-    pub key: KeySpec,
-    /// How many tasks; at least 1.
-    pub parallelism: u16,
     /// JSON for the plugin.
     pub config: String,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
-    /// Which output of the operator before it (or of the source: 0) it reads.
-    pub input_output: u32,
-}
-
-impl OperatorSetup {
-    /// The plugin's name for an output; the only one has none, and is called `0`.
-    pub fn output_name(&self, output: u32) -> String {
-        let name = self.factory.description().outputs.get(output as usize);
-        name.cloned().unwrap_or_else(|| output.to_string())
-    }
 }
 
 /// One sink.
 #[derive(Debug, Clone)]
 pub struct SinkSetup {
+    /// Its name in the graph.
+    pub name: String,
     /// Topic or path, for people.
     pub topic: String,
-    /// Which operator feeds it; `None` is the source.
-    pub operator: Option<usize>,
-    /// Which output of it.
-    pub output: u32,
 }
 
 /// Everything a job needs. Connectors, store and log live as long as it does.
@@ -116,7 +101,9 @@ pub struct Job {
     pub sources: Vec<SourceSetup>,
     /// Where records go and epochs are committed.
     pub sink: Arc<dyn SinkConnector>,
-    /// The chain.
+    /// Who reads whom. Its nodes are the sources, operators and sinks below, by name.
+    pub graph: Graph,
+    /// What runs its operators.
     pub operators: Vec<OperatorSetup>,
     /// The sinks, in the order in which `sink` opens them.
     pub sinks: Vec<SinkSetup>,
@@ -180,7 +167,7 @@ impl Job {
     pub fn handle(&self) -> JobHandle {
         let operators = self.operators.iter().map(|setup| OperatorStatus {
             name: setup.name.clone(),
-            parallelism: setup.parallelism,
+            parallelism: self.tasks_of(setup),
             plugin_name: setup.factory.description().name.clone(),
             plugin_version: setup.factory.description().version.clone(),
             plugin_digest: setup.factory.digest().clone(),
@@ -207,6 +194,29 @@ impl Job {
         });
         let written = self.sinks.iter().map(|_| Arc::default()).collect();
         JobHandle { board, stop: Arc::default(), written }
+    }
+
+    /// How many tasks run an operator.
+    pub(crate) fn tasks_of(&self, setup: &OperatorSetup) -> u16 {
+        self.graph.find(&setup.name).map_or(1, |id| self.graph.parallelism(id))
+    }
+
+    /// What an operator is keyed by.
+    pub(crate) fn key_of(&self, setup: &OperatorSetup) -> KeySpec {
+        let node = self.graph.find(&setup.name).and_then(|id| self.graph.node(id)?.as_operator());
+        node.map_or(KeySpec::Key, |operator| operator.key.clone())
+    }
+
+    /// The operators of a stage, in order.
+    pub(crate) fn operators_of(&self, stage: &Stage) -> impl Iterator<Item = NodeId> {
+        let is_operator = |id: &NodeId| self.graph.node(*id).is_some_and(|node| node.as_operator().is_some());
+        stage.nodes.iter().copied().filter(is_operator)
+    }
+
+    /// The place of a node among the sinks, if it is one.
+    pub(crate) fn sink_at(&self, id: NodeId) -> Option<usize> {
+        let node = self.graph.node(id).filter(|node| node.kind == Kind::Sink)?;
+        self.sinks.iter().position(|sink| sink.name == node.name)
     }
 
     /// Runs until the source ends, someone stops it, or an error ends it. Blocks the calling thread, which becomes the

@@ -2,10 +2,10 @@
 //! writer of job state, and a supervisor that recovers in place.
 //!
 //! It sees Kafka, RocksDB and wasmtime only through the ports of `core`; decisions about epochs and recovery are made
-//! by `checkpoint`, which is pure.
+//! by `checkpoint`, what runs in which thread is decided by `plan`; both are pure.
 //!
 //! ```text
-//! source task (with the operators chained to it) → exchange → operator tasks → exchange → sink task
+//! source tasks (with the operators fused to them) → exchange → operator tasks → exchange → sink task
 //!        ▲ signals (barrier, committed, cancel)          │ events
 //!        └───────────────── coordinator loop ◀───────────┘ ──▶ log thread
 //! ```
@@ -37,12 +37,12 @@ mod restarts;
 mod signals;
 /// The distinct keys of a batch.
 mod slots;
+/// What the splits of a job are called.
+mod splits;
 /// What to do about a fault.
 mod supervisor;
 /// The loops of the tasks.
 mod task;
-/// Which operators share a thread, and who sends to whom.
-mod topology;
 /// What a plugin's call does to its state.
 mod updates;
 /// Calls that may hang for ever.
@@ -52,4 +52,3 @@ pub use attempt::{MarkerPlace, check_store};
 pub use error::Error;
 pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, SourceSetup, Summary};
 pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus, Waiting};
-pub use topology::unread_outputs;

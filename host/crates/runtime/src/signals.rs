@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use weir_core::ports::{Commit, Delta, SplitProgress};
-use weir_core::{Batch, Epoch, Origin, SplitId, SplitState};
+use weir_core::{Epoch, Origin, SourceName, SplitState};
 
 use crate::error::Error;
+use crate::splits::SplitTable;
 
 /// Downwards. One writer, the coordinator; tasks only read, except for the counters.
 #[derive(Debug, Default)]
@@ -17,48 +18,42 @@ pub(crate) struct Signals {
     last: AtomicBool,
     committed: AtomicU64,
     cancelled: AtomicBool,
-    /// Records the source task has read in this attempt.
+    /// Records the source tasks have read in this attempt.
     pub records_read: AtomicU64,
-    splits: Mutex<Vec<SplitId>>,
+    splits: Mutex<SplitTable>,
 }
 
 impl Signals {
-    /// The source is to end `epoch`; with `last` nothing may follow.
+    /// For an attempt that reads these sources.
+    pub(crate) fn new(sources: impl IntoIterator<Item = SourceName>) -> Self {
+        Self { splits: Mutex::new(SplitTable::new(sources)), ..Self::default() }
+    }
+
+    /// Every source is to end `epoch`; with `last` nothing may follow.
     pub(crate) fn ask_barrier(&self, epoch: Epoch, last: bool) {
         self.last.store(last, Ordering::Relaxed);
         self.barrier.store(epoch.0, Ordering::Release);
     }
 
-    /// The newest epoch that the source is to end, and whether it is the last.
+    /// The newest epoch that sources are to end, and whether it is the last.
     pub(crate) fn barrier(&self) -> (Epoch, bool) {
         let epoch = Epoch(self.barrier.load(Ordering::Acquire));
         (epoch, self.last.load(Ordering::Relaxed))
     }
 
-    /// The splits, in the order in which origins count them; only ever longer.
-    pub(crate) fn name_splits(&self, splits: &[SplitState]) {
-        let mut names = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = names.len();
-        names.extend(splits.iter().skip(known).map(|s| s.split.clone()));
+    /// The splits of a source, in the order in which origins count them; only ever longer.
+    pub(crate) fn name_splits(&self, source: usize, splits: &[SplitState]) {
+        self.splits.lock().unwrap_or_else(PoisonError::into_inner).name(source, splits);
     }
 
-    /// Whether every split that `batch` was read from has its name.
-    pub(crate) fn knows_splits_of(&self, batch: &Batch) -> bool {
-        let newest = batch.origins.iter().map(|origin| origin.split as usize).max();
-        self.with_splits(|splits| newest.is_none_or(|newest| newest < splits.len()))
-    }
-
-    /// Shows the splits, in the order in which origins count them.
-    pub(crate) fn with_splits<T>(&self, look: impl FnOnce(&[SplitId]) -> T) -> T {
+    /// Shows the splits.
+    pub(crate) fn with_splits<T>(&self, look: impl FnOnce(&SplitTable) -> T) -> T {
         look(&self.splits.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// An origin as people know it: topic, partition, offset.
     pub(crate) fn describe(&self, origin: Origin) -> String {
-        self.with_splits(|splits| match splits.get(origin.split as usize) {
-            Some(split) => format!("{split} offset {}", origin.offset),
-            None => format!("offset {} of split number {}", origin.offset, origin.split),
-        })
+        self.with_splits(|splits| splits.describe(origin))
     }
 
     /// `epoch` holds.
@@ -92,13 +87,13 @@ pub(crate) enum SinkCommand {
 /// Upwards.
 #[derive(Debug)]
 pub(crate) enum TaskEvent {
-    /// The source task passed the barrier.
+    /// A source task passed the barrier.
     SourceSealed {
         /// Which source: its place in the job.
         source: usize,
         /// The epoch.
         epoch: Epoch,
-        /// Every split, as the epoch leaves it.
+        /// Its splits, all of them, as the epoch leaves them.
         splits: Vec<SplitState>,
         /// How far each could be read.
         progress: Vec<SplitProgress>,
@@ -112,11 +107,11 @@ pub(crate) enum TaskEvent {
         /// State changes of its operators.
         state: Vec<SealedState>,
     },
-    /// For the eye: where the source stands between barriers.
+    /// For the eye: where a source stands between barriers.
     Progress {
         /// Which source: its place in the job.
         source: usize,
-        /// Every split now.
+        /// Its splits now, all of them.
         splits: Vec<SplitState>,
         /// How far each could be read.
         progress: Vec<SplitProgress>,
@@ -127,7 +122,7 @@ pub(crate) enum TaskEvent {
     Full(Epoch),
     /// The sinks have every acknowledgement of the epoch.
     Flushed(Epoch),
-    /// The source has verified what was read up to the epoch's barrier.
+    /// A source has verified what was read up to the epoch's barrier.
     Verified(Epoch),
     /// The log record is written.
     Logged(Epoch),
@@ -138,7 +133,7 @@ pub(crate) enum TaskEvent {
         /// How long the commit itself took.
         took: Duration,
     },
-    /// The source has nothing more.
+    /// A source has nothing more.
     Ended,
     /// A task failed; the attempt is over.
     Failed(Error),
@@ -147,7 +142,7 @@ pub(crate) enum TaskEvent {
 /// One operator's part of an epoch in one task.
 #[derive(Debug)]
 pub(crate) struct SealedState {
-    /// Index of the operator in the pipeline.
+    /// Index of the operator in the job.
     pub operator: usize,
     /// What changed.
     pub delta: Delta,

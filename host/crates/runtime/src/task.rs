@@ -1,7 +1,7 @@
 //! The loops of the tasks. Each has its own named thread; all look the same: signals, then one element, then again.
 
-/// A chain of operators on one thread, and where its output goes.
-pub(crate) mod chain;
+/// The operators of one thread, and where their output goes.
+pub(crate) mod flow;
 /// Batches that outlive their attempt, where a test asks for it.
 mod kept;
 /// The loop of an operator task.

@@ -78,7 +78,7 @@ mod tests {
 
     fn push(batching: &mut Batching, offset: i64, value: &[u8], headers: &[Header<'_>]) -> Option<Batch> {
         batching.take_headers(headers.iter().copied());
-        batching.push(Origin { split: 3, offset }, offset, Some(b"k"), Some(value))
+        batching.push(Origin::new(3, offset), offset, Some(b"k"), Some(value))
     }
 
     fn offsets(batch: &Batch) -> Vec<i64> {

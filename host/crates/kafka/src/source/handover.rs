@@ -195,7 +195,7 @@ mod tests {
     fn delivery(value: &[u8], moves: &[Move]) -> Delivery {
         let mut writer = FrameWriter::new(Vec::new());
         writer.push(RecordView { timestamp_ms: 0, source: 0, key: None, value: Some(value), headers: &[] });
-        let origins = vec![Origin { split: 0, offset: 0 }];
+        let origins = vec![Origin::new(0, 0)];
         let batch = Some(Batch { frame: writer.finish(), origins });
         Delivery { batch, moves: moves.to_vec(), ..Delivery::default() }
     }

@@ -108,7 +108,7 @@ impl Intake {
                 continue;
             }
             records += 1;
-            let origin = Origin { split: index, offset };
+            let origin = Origin::new(index, offset);
             if let Err(why) = self.take_headers(&message) {
                 self.refuse(Unreadable { origin, why: why.into() }, from)?;
                 continue;

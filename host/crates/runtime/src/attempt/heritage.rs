@@ -205,7 +205,7 @@ fn declared(job: &Job) -> Vec<Declared> {
         let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
         let tables = description.tables.iter().cloned();
         let tables = tables.map(|t| DeclaredTable { name: t.name, kind: t.kind, schema: t.schema }).collect();
-        Declared { name: setup.name.clone(), key: setup.key.clone(), plugin, tables }
+        Declared { name: setup.name.clone(), key: job.key_of(setup), plugin, tables }
     };
     job.operators.iter().map(declare).collect()
 }

@@ -58,6 +58,8 @@ struct Queue {
     elements: VecDeque<(Element, Size)>,
     records: usize,
     sender_gone: bool,
+    /// Its end was taken: that its sender is gone says nothing then.
+    has_ended: bool,
     /// Of its sender.
     credit: Arc<Credit>,
 }
@@ -90,7 +92,7 @@ impl Queue {
 pub(crate) fn inbox(credits: &[Arc<Credit>]) -> (Inbox, Vec<Outlet>) {
     let queue = |credit: &Arc<Credit>| {
         let (elements, credit) = (VecDeque::new(), Arc::clone(credit));
-        Queue { elements, records: 0, sender_gone: false, credit }
+        Queue { elements, records: 0, sender_gone: false, has_ended: false, credit }
     };
     let state = Mutex::new(State { queues: credits.iter().map(queue).collect(), reader_gone: false, next: 0 });
     let (readable, writable, records_max) = (Condvar::new(), Condvar::new(), AtomicUsize::new(usize::MAX));
@@ -116,12 +118,12 @@ impl Outlet {
     /// Hands over `element`, in parts if it has more records than may be under way; waits while this outlet's queue is
     /// full, or its sender has too much under way.
     pub(crate) fn send(&self, mut element: Element) -> Result<(), Closed> {
-        while let Element::Batch { output, batch } = &element
+        while let Element::Batch { port, batch } = &element
             && batch.frame.len() > self.shared.records_max()
         {
-            let (output, (part, rest)) = (*output, batch.split_at(self.shared.records_max()));
-            self.put(Element::Batch { output, batch: part })?;
-            element = Element::Batch { output, batch: rest };
+            let (port, (part, rest)) = (*port, batch.split_at(self.shared.records_max()));
+            self.put(Element::Batch { port, batch: Arc::new(part) })?;
+            element = Element::Batch { port, batch: Arc::new(rest) };
         }
         self.put(element)
     }
@@ -226,10 +228,11 @@ fn take(state: &mut State, is_blocked: &impl Fn(usize) -> bool) -> Option<Receiv
         if let Some((element, size)) = queue.elements.pop_front() {
             queue.credit.give(size.bytes);
             queue.records -= size.records;
+            queue.has_ended = matches!(element, Element::End);
             state.next = input + 1;
             return Some(Received::Element(input, element));
         }
-        if queue.sender_gone {
+        if queue.sender_gone && !queue.has_ended {
             return Some(Received::SenderGone);
         }
     }
@@ -256,7 +259,8 @@ mod tests {
     }
 
     fn batch() -> Element {
-        Element::Batch { output: 0, batch: Batch { frame: FrameWriter::new(vec![]).finish(), origins: vec![] } }
+        let batch = Batch { frame: FrameWriter::new(vec![]).finish(), origins: vec![] };
+        Element::Batch { port: 0, batch: Arc::new(batch) }
     }
 
     #[test]
@@ -310,23 +314,23 @@ mod tests {
         let (inbox, mut outlets) = inbox_of(1, 1 << 20);
         inbox.limit_records(7);
         let mut writer = FrameWriter::new(vec![]);
-        let origins: Vec<_> = (0..100).map(|offset| Origin { split: 0, offset }).collect();
+        let origins: Vec<_> = (0..100).map(|offset| Origin::new(0, offset)).collect();
         let record = RecordView { timestamp_ms: 0, source: 0, key: None, value: None, headers: &[] };
         origins.iter().for_each(|_| writer.push(record));
-        let batch = Batch { frame: writer.finish(), origins: origins.clone() };
+        let batch = Arc::new(Batch { frame: writer.finish(), origins: origins.clone() });
         let outlet = outlets.remove(0);
         let sender = std::thread::spawn(move || {
-            outlet.send(Element::Batch { output: 3, batch }).unwrap();
+            outlet.send(Element::Batch { port: 3, batch }).unwrap();
             outlet.send(Element::Barrier(Epoch(1))).unwrap();
         });
-        let mut seen = Vec::new();
+        let mut seen: Vec<Origin> = Vec::new();
         while let Received::Element(0, element) = inbox.receive(|_| false, Duration::from_secs(10)) {
             assert!(inbox.shared.lock().queues[0].records <= 7);
             match element {
-                Element::Batch { output: 3, batch } => {
+                Element::Batch { port: 3, batch } => {
                     assert!(batch.frame.len() <= 7);
                     assert!(batch.frame.records().zip(0..).all(|(record, index)| record.source == index));
-                    seen.extend(batch.origins);
+                    seen.extend(&batch.origins);
                 }
                 Element::Barrier(Epoch(1)) => break,
                 other => panic!("{other:?}"),
@@ -334,6 +338,17 @@ mod tests {
         }
         sender.join().unwrap();
         assert_eq!(seen, origins);
+    }
+
+    #[test]
+    fn a_sender_that_has_ended_may_go_before_the_others() {
+        let (inbox, mut outlets) = inbox_of(2, 100);
+        outlets[0].send(Element::End).unwrap();
+        drop(outlets.remove(0));
+        assert!(matches!(inbox.receive(|_| false, SOON), Received::Element(0, Element::End)));
+        assert!(matches!(inbox.receive(|_| false, SOON), Received::Nothing));
+        outlets[0].send(Element::End).unwrap();
+        assert!(matches!(inbox.receive(|_| false, SOON), Received::Element(1, Element::End)));
     }
 
     #[test]

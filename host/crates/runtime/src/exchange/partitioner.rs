@@ -25,7 +25,7 @@ impl Partitioner {
             // A record without a key has no state: its split decides, so that its order is kept too.
             let task = match key_of(&record, &self.key) {
                 Some(key) => KeyGroup::of_hash(key_hash(key)).task_of(tasks),
-                None => (origin.split % u32::from(tasks)) as u16,
+                None => (origin.source.wrapping_add(origin.split) % u32::from(tasks)) as u16,
             };
             if let Some((writer, origins)) = self.writers.get_mut(usize::from(task)) {
                 record.source = writer.len() as u32;

@@ -1,11 +1,12 @@
 //! Sabotage `keep-batches`, and nothing else: batches that outlive their attempt. Empty unless a test asks for it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_core::Batch;
 use weir_core::crash::{Sabotage, sabotaged};
 
-type Kept = Vec<(u32, Batch)>;
+/// Sink and batch.
+type Kept = Vec<(u32, Arc<Batch>)>;
 
 /// What the open transaction holds. A job has one sink task.
 static KEPT: Mutex<Kept> = Mutex::new(Vec::new());
@@ -18,8 +19,8 @@ fn with<T: Default>(work: impl FnOnce(&mut Kept) -> T) -> T {
 }
 
 /// A batch was written.
-pub(super) fn keep(output: u32, batch: &Batch) {
-    with(|kept| kept.push((output, batch.clone())));
+pub(super) fn keep(sink: u32, batch: &Arc<Batch>) {
+    with(|kept| kept.push((sink, Arc::clone(batch))));
 }
 
 /// What was written is committed.

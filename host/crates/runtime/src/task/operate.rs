@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use weir_checkpoint::Aligner;
 use weir_core::{Element, Epoch};
 
-use super::chain::{Chain, Room, Stopped};
+use super::flow::{Flow, Room, Stopped};
 use super::pace::Pace;
 use crate::exchange::inbox::{Inbox, Received};
 use crate::signals::{Signals, TaskEvent};
@@ -27,7 +27,7 @@ pub(crate) struct OperatorTask {
     /// Its input.
     pub inbox: Inbox,
     /// Its operators.
-    pub chain: Chain,
+    pub flow: Flow,
     /// From the coordinator.
     pub signals: Arc<Signals>,
     /// To the coordinator.
@@ -49,9 +49,9 @@ impl OperatorTask {
         let mut pace = Pace::default();
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
-            self.chain.note_committed(self.signals.committed());
-            self.chain.look();
-            if let Room::None { tell } = self.chain.room(self.signals.barrier().0) {
+            self.flow.note_committed(self.signals.committed());
+            self.flow.look();
+            if let Room::None { tell } = self.flow.room(self.signals.barrier().0) {
                 if let Some(sealed) = tell {
                     self.events.send(TaskEvent::Full(sealed)).map_err(|_| Stopped::Closed)?;
                 }
@@ -59,9 +59,9 @@ impl OperatorTask {
                 continue;
             }
             match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
-                Received::Element(_, Element::Batch { batch, .. }) => {
+                Received::Element(_, Element::Batch { port, batch }) => {
                     let (records, began) = (batch.frame.len(), Instant::now());
-                    self.chain.process(batch)?;
+                    self.flow.receive(port, batch)?;
                     // With the time that it waited for the next task: whoever feeds this one waits for that, too.
                     pace.took(records, began.elapsed());
                     self.inbox.limit_records(pace.records_in(share));
@@ -74,7 +74,7 @@ impl OperatorTask {
                 Received::Element(_, Element::End) => {
                     open -= 1;
                     if open == 0 {
-                        return Ok(self.chain.broadcast(|| Element::End)?);
+                        return Ok(self.flow.broadcast(|| Element::End)?);
                     }
                 }
                 Received::Nothing => {}
@@ -86,9 +86,9 @@ impl OperatorTask {
     }
 
     fn seal(&mut self, epoch: Epoch) -> Result<(), Stopped> {
-        self.chain.note_committed(self.signals.committed());
-        let state = self.chain.seal(epoch)?;
+        self.flow.note_committed(self.signals.committed());
+        let state = self.flow.seal(epoch)?;
         self.events.send(TaskEvent::Sealed { epoch, state }).map_err(|_| Stopped::Closed)?;
-        Ok(self.chain.broadcast(|| Element::Barrier(epoch))?)
+        Ok(self.flow.broadcast(|| Element::Barrier(epoch))?)
     }
 }

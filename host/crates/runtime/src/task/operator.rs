@@ -120,20 +120,20 @@ impl Runner {
         self.state.as_mut().map(|call| &mut call.state)
     }
 
-    /// Processes `batch` and hands the output to `emit`, in order.
-    pub(crate) fn run(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
+    /// Processes what came in by `input` and hands the output to `emit`, in order.
+    pub(crate) fn run(&mut self, input: u32, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
         if self.options.origin {
             let batch = self.signals.with_splits(|splits| with_origin(batch, splits));
-            return self.run_whole(&batch, emit);
+            return self.run_whole(input, &batch, emit);
         }
-        self.run_whole(batch, emit)
+        self.run_whole(input, batch, emit)
     }
 
     /// Processes `batch`, as the plugin is to see it: in one call if all goes well, otherwise part by part.
-    fn run_whole(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
+    fn run_whole(&mut self, input: u32, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
         let mut parts = Parts::new(batch);
         while let Some(part) = parts.next(self.pace.records_in(self.call_time)) {
-            match self.call(&part, emit)? {
+            match self.call(input, &part, emit)? {
                 Outcome::Done => parts.went_well(part),
                 Outcome::TooLarge { fit } => parts.shorten(part, fit),
                 Outcome::Failed(failure) if part.frame.len() == 1 => {
@@ -147,7 +147,7 @@ impl Runner {
     }
 
     /// One call. Unless it is done, nothing of it happened.
-    fn call(&mut self, batch: &Batch, emit: &mut Emit<'_>) -> Result<Outcome, Error> {
+    fn call(&mut self, input: u32, batch: &Batch, emit: &mut Emit<'_>) -> Result<Outcome, Error> {
         self.values.clear();
         let mut keys = 0;
         if let Some(CallState { state, .. }) = &mut self.state {
@@ -165,7 +165,7 @@ impl Runner {
         if let Some(state) = &mut self.state {
             state.begin(keys);
         }
-        let call = Call { input: 0, frame: &batch.frame, slots, values: &self.values, state: &mut self.state };
+        let call = Call { input, frame: &batch.frame, slots, values: &self.values, state: &mut self.state };
         self.effects.clear();
         let began = Instant::now();
         if let Err(failure) = self.operator.process(call, &mut self.effects) {

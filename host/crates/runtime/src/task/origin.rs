@@ -1,7 +1,9 @@
 //! The headers `weir.origin.*`: where each record was read, for plugins that ask.
 
 use weir_core::frame::{RECORD_BYTES, encode_headers};
-use weir_core::{Batch, FrameWriter, SplitId};
+use weir_core::{Batch, FrameWriter};
+
+use crate::splits::SplitTable;
 
 /// Names of the source's own headers; an operator before this one may have passed on its own.
 const OWN: &[u8] = b"weir.origin.";
@@ -11,12 +13,12 @@ const HEADERS_BYTES: usize = 128;
 
 /// `batch` with the headers `weir.origin.topic`, `weir.origin.partition` and `weir.origin.offset` on each record, as
 /// text; `splits` is what origins count in. They replace those of an operator before.
-pub(crate) fn with_origin(batch: &Batch, splits: &[SplitId]) -> Batch {
+pub(crate) fn with_origin(batch: &Batch, splits: &SplitTable) -> Batch {
     let room = batch.frame.as_bytes().len() + batch.frame.len() * (RECORD_BYTES + HEADERS_BYTES);
     let mut writer = FrameWriter::new(Vec::with_capacity(room));
     let mut headers = Vec::new();
     for (mut record, origin) in batch.frame.records().zip(&batch.origins) {
-        let split = splits.get(origin.split as usize);
+        let split = splits.get(*origin);
         let partition = split.map(|split| split.partition.to_string()).unwrap_or_default();
         let offset = origin.offset.to_string();
         let own: [(&[u8], Option<&[u8]>); 3] = [
@@ -34,13 +36,19 @@ pub(crate) fn with_origin(batch: &Batch, splits: &[SplitId]) -> Batch {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::{Origin, RecordView};
+    use weir_core::{Origin, RecordView, SourceName, SplitId, SplitState};
 
     use super::*;
 
     #[test]
     fn each_record_says_where_it_was_read() {
-        let splits = [SplitId::new("a", 0), SplitId::new("b", 7)];
+        let split = |topic, partition| {
+            let split = SplitId::new(topic, partition);
+            SplitState { split, position: 0, end: None, identity: None, term: None }
+        };
+        let mut splits = SplitTable::new(["clicks", "views"].map(SourceName::new));
+        splits.name(0, &[split("a", 0)]);
+        splits.name(1, &[split("b", 7)]);
         let mut headers = Vec::new();
         let old: [(&[u8], Option<&[u8]>); 2] = [(b"h", None), (b"weir.origin.topic", Some(b"forged"))];
         encode_headers(old, &mut headers);
@@ -48,7 +56,7 @@ mod tests {
         for source in 0..2 {
             writer.push(RecordView { timestamp_ms: 1, source, key: None, value: Some(b"v"), headers: &headers });
         }
-        let origins = vec![Origin { split: 1, offset: 42 }, Origin { split: 0, offset: 0 }];
+        let origins = vec![Origin { source: 1, split: 0, offset: 42 }, Origin::new(0, 0)];
         let stamped = with_origin(&Batch { frame: writer.finish(), origins: origins.clone() }, &splits);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let found: Vec<Vec<(String, Option<String>)>> =

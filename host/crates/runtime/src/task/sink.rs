@@ -10,7 +10,7 @@ use weir_checkpoint::Aligner;
 use weir_core::ports::{Commit, Outputs};
 use weir_core::{Batch, Element, crash_point};
 
-use super::chain::Stopped;
+use super::flow::Stopped;
 use super::kept;
 use crate::error::Error;
 use crate::exchange::inbox::{Inbox, Received};
@@ -48,12 +48,12 @@ impl SinkTask {
         let kept = kept::take();
         // The first epoch of an attempt is empty: it makes ownership visible before any output.
         self.commit_when_told()?;
-        kept.iter().try_for_each(|(output, batch)| self.write(*output, batch))?;
+        kept.iter().try_for_each(|(sink, batch)| self.write(*sink, batch))?;
         let mut open = self.inbox.inputs();
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
             match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
-                Received::Element(_, Element::Batch { output, batch }) => self.write(output, &batch)?,
+                Received::Element(_, Element::Batch { port, batch }) => self.write(port, &batch)?,
                 Received::Element(input, Element::Barrier(epoch)) => {
                     if aligner.barrier(input, epoch).is_some() {
                         let flush = |sink: &mut Box<dyn weir_core::ports::Sink>| sink.flush();
@@ -80,12 +80,13 @@ impl SinkTask {
         Ok(())
     }
 
-    fn write(&mut self, output: u32, batch: &Batch) -> Result<(), Stopped> {
-        let index = output as usize;
+    /// A port of this task is a sink.
+    fn write(&mut self, port: u32, batch: &Arc<Batch>) -> Result<(), Stopped> {
+        let index = port as usize;
         if let (Some(sink), Some(metrics)) = (self.outputs.sinks.get_mut(index), self.metrics.get(index)) {
             sink.write(batch).map_err(Error::port("failed to write a sink"))?;
             metrics.wrote(batch.frame.len());
-            kept::keep(output, batch);
+            kept::keep(port, batch);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! HOT PATH. The source task: takes batches from the reader, runs the operators chained to it, and puts the barriers
-//! in. It alone decides where in the stream an epoch ends.
+//! HOT PATH. A source task: takes batches from the reader, runs the operators that share its thread, and puts the barriers
+//! in. It alone decides where in its stream an epoch ends. One whose source has ended goes on with the barriers: its
+//! splits are in every epoch until the job is done.
 //!
 //! A batch that will take long goes through the operators part by part, and a barrier may come between two of them: what
 //! is left of the batch then belongs to the next epoch, and the positions of this one stop before it.
@@ -13,7 +14,7 @@ use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{Poll, RecordCheck, SourceReader, Unreadable, Verified};
 use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
 
-use super::chain::{Chain, Room, Stopped};
+use super::flow::{Flow, Room, Stopped};
 use super::pace::Pace;
 use super::unreadable::UnreadablePolicy;
 use crate::clock;
@@ -30,7 +31,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// How long the operators may be busy before the next look at the coordinator's wishes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The source task's own things.
+/// A source task's own things.
 pub(crate) struct SourceTask {
     /// Its place in the job.
     pub source: usize,
@@ -39,7 +40,7 @@ pub(crate) struct SourceTask {
     /// What the sinks take that no operator stands before.
     pub checks: Vec<RecordCheck>,
     /// The operators on this thread.
-    pub chain: Chain,
+    pub flow: Flow,
     /// From the coordinator.
     pub signals: Arc<Signals>,
     /// To the coordinator.
@@ -63,21 +64,21 @@ impl SourceTask {
         let (mut ended, mut pace) = (false, Pace::default());
         // Read, and not processed yet.
         let mut rest: Option<Batch> = None;
-        self.signals.name_splits(&self.reader.snapshot());
+        self.name_splits();
         let mut shown = Instant::now();
         while !self.signals.is_cancelled() {
             let (asked, last) = self.signals.barrier();
             if asked > self.sealed {
                 self.seal(asked, rest.as_ref())?;
                 if last {
-                    self.chain.broadcast(|| Element::End)?;
+                    self.flow.broadcast(|| Element::End)?;
                     self.stay(asked);
                     return Ok(());
                 }
             }
-            self.chain.note_committed(self.signals.committed());
-            self.chain.look();
-            let room = self.chain.room(asked);
+            self.flow.note_committed(self.signals.committed());
+            self.flow.look();
+            let room = self.flow.room(asked);
             if let Room::None { tell: Some(sealed) } = room {
                 self.tell(TaskEvent::Full(sealed))?;
             }
@@ -89,10 +90,7 @@ impl SourceTask {
                 Some(batch) => rest = self.process(batch, &mut pace)?,
                 None => match self.reader.poll(POLL_WAIT).map_err(Error::port("failed to read the source"))? {
                     Poll::Batch(batch) => {
-                        // Whoever asks where a record was read must get an answer, also for a split just found.
-                        if !self.signals.knows_splits_of(&batch) {
-                            self.signals.name_splits(&self.reader.snapshot());
-                        }
+                        let batch = self.receive(batch);
                         rest = self.process(batch, &mut pace)?;
                     }
                     Poll::Unreadable(unreadable) => self.judge(unreadable)?,
@@ -106,12 +104,40 @@ impl SourceTask {
             if shown.elapsed() >= PROGRESS_EVERY {
                 shown = Instant::now();
                 let (splits, progress) = (before(self.reader.snapshot(), rest.as_ref()), self.reader.progress());
-                self.signals.name_splits(&splits);
-                let silent_since = self.reader.silent_since();
-                self.tell(TaskEvent::Progress { source: self.source, splits, progress, silent_since })?;
+                self.signals.name_splits(self.source, &splits);
+                let (source, silent_since) = (self.source, self.reader.silent_since());
+                self.tell(TaskEvent::Progress { source, splits, progress, silent_since })?;
             }
         }
         Ok(())
+    }
+
+    /// Says of `batch` which source it is from. Whoever asks where a record was read must get an answer, also for a split
+    /// just found.
+    fn receive(&mut self, mut batch: Batch) -> Batch {
+        let (number, mut newest) = (self.number(), None);
+        for origin in &mut batch.origins {
+            origin.source = number;
+            newest = newest.max(Some(origin.split));
+        }
+        self.know(newest);
+        batch
+    }
+
+    /// As origins count sources.
+    fn number(&self) -> u32 {
+        u32::try_from(self.source).unwrap_or(u32::MAX)
+    }
+
+    fn know(&mut self, newest: Option<u32>) {
+        let known = self.signals.with_splits(|splits| splits.known(self.source));
+        if newest.is_some_and(|newest| newest as usize >= known) {
+            self.name_splits();
+        }
+    }
+
+    fn name_splits(&mut self) {
+        self.signals.name_splits(self.source, &self.reader.snapshot());
     }
 
     /// Processes as much of `batch` as is done soon; returns what is left of it.
@@ -127,7 +153,7 @@ impl SourceTask {
         let (records, began) = (now.frame.len(), Instant::now());
         self.signals.records_read.fetch_add(records as u64, Ordering::Relaxed);
         self.check(&now)?;
-        self.chain.process(now)?;
+        self.flow.read(now)?;
         pace.took(records, began.elapsed());
         Ok(rest)
     }
@@ -153,25 +179,25 @@ impl SourceTask {
     }
 
     /// The record was read, whatever becomes of it: its epoch has something to commit.
-    fn judge(&mut self, Unreadable { origin, why }: Unreadable) -> Result<(), Stopped> {
+    fn judge(&mut self, Unreadable { mut origin, why }: Unreadable) -> Result<(), Stopped> {
+        origin.source = self.number();
         self.signals.records_read.fetch_add(1, Ordering::Relaxed);
-        if self.signals.with_splits(|splits| splits.len() <= origin.split as usize) {
-            self.signals.name_splits(&self.reader.snapshot());
-        }
+        self.know(Some(origin.split));
         Ok(self.unreadable.judge(|| self.signals.describe(origin), why)?)
     }
 
     /// Positions are taken before the barrier goes out, with everything processed before it already sent; `rest` was read
     /// and is not.
     fn seal(&mut self, epoch: Epoch, rest: Option<&Batch>) -> Result<(), Stopped> {
-        self.chain.note_committed(self.signals.committed());
+        self.flow.note_committed(self.signals.committed());
         self.sealed = epoch;
         self.verify(epoch);
-        let state = self.chain.seal(epoch)?;
+        let state = self.flow.seal(epoch)?;
         let (splits, progress) = (before(self.reader.snapshot(), rest), self.reader.progress());
-        self.signals.name_splits(&splits);
-        self.tell(TaskEvent::SourceSealed { source: self.source, epoch, splits, progress, state })?;
-        self.chain.broadcast(|| Element::Barrier(epoch))?;
+        self.signals.name_splits(self.source, &splits);
+        let source = self.source;
+        self.tell(TaskEvent::SourceSealed { source, epoch, splits, progress, state })?;
+        self.flow.broadcast(|| Element::Barrier(epoch))?;
         Ok(crash_point!("barrier-injected").map_err(Error::from)?)
     }
 
@@ -220,7 +246,7 @@ mod tests {
         };
         // Split 1 ends with a control record behind its last record; split 2 has nothing in the rest.
         let splits = vec![split(0, 13), split(1, 22), split(2, 30)];
-        let origins = [(1, 17), (0, 10), (1, 20), (0, 12)].map(|(split, offset)| Origin { split, offset }).to_vec();
+        let origins = [(1, 17), (0, 10), (1, 20), (0, 12)].map(|(split, offset)| Origin::new(split, offset)).to_vec();
         let rest = Batch { frame: FrameWriter::new(Vec::new()).finish(), origins };
         assert_eq!(before(splits.clone(), Some(&rest)), [split(0, 10), split(1, 17), split(2, 30)]);
         assert_eq!(before(splits.clone(), None), splits);

@@ -8,8 +8,12 @@
     reason = "a test that fails here fails as it should"
 )]
 
+/// Pipelines of any shape.
+mod graphs;
 /// How much a task holds, and how large an epoch gets.
 mod memory;
+/// Operators of every kind, native.
+mod operators;
 /// What a start leaves to the next one.
 mod starts;
 /// What a failure is followed by.
@@ -21,6 +25,7 @@ use std::time::Duration;
 
 use weir_core::ports::{Call, CallError, Effects, Operator, OperatorFactory, PluginDescription};
 use weir_core::{Consent, Delivery, Digest, JobName, KeySpec, OnError, PortError, Restart, ShardId, SourceName};
+use weir_plan::{Edge, Graph, Kind, Node, NodeId, Ship};
 use weir_runtime::{Bounds, Job, JobOptions, MarkerPlace, OperatorSetup, SinkSetup, SourceSetup};
 use world::{CountFactory, Failure, MemoryLog, MemoryState, SinkSide, World};
 
@@ -31,38 +36,53 @@ const AT_ONCE: Restart =
     Restart::Fixed { delay: Duration::from_millis(10), attempts: None, reset_after: Duration::from_secs(60) };
 
 fn job(world: &Arc<World>, parallelism: u16) -> Job {
-    let operator = |name: &str, parallelism| OperatorSetup {
-        name: name.into(),
-        factory: Arc::new(CountFactory::new()),
-        key: KeySpec::Key,
-        parallelism,
-        config: "{}".into(),
-        on_error: OnError::Fail,
-        input_output: 0,
+    let (source, sink) = (Node::source("in"), Node::sink("out"));
+    let factory = Arc::new(CountFactory::new());
+    let count = Node::operator("count", operators::node(&*factory, parallelism));
+    let edge = |from, to, ship| Edge::new((NodeId(from), 0), (NodeId(to), 0), ship);
+    let edges = vec![edge(0, 1, Ship::ByKey(KeySpec::Key)), edge(1, 2, Ship::Forward)];
+    job_of(world, Graph::new(vec![source, count, sink], edges).unwrap(), vec![factory])
+}
+
+/// A job that runs `graph` with these operators, in its order; its sources are those of the world.
+fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFactory>>) -> Job {
+    let of_kind = |wanted: fn(&Kind) -> bool| {
+        graph.nodes().iter().filter(move |node| wanted(&node.kind)).map(|node| node.name.clone()).collect::<Vec<_>>()
     };
+    let sources = of_kind(|kind| *kind == Kind::Source).into_iter().zip(world.sources());
+    let sources =
+        sources.map(|(name, (connector, marked))| SourceSetup { name: SourceName::new(name), connector, marked });
+    let names = of_kind(|kind| matches!(kind, Kind::Operator(_)));
+    let setup = |(name, factory)| {
+        let (config, on_error) = ("{}".into(), OnError::Fail);
+        OperatorSetup { name, factory, config, on_error }
+    };
+    let sinks = of_kind(|kind| *kind == Kind::Sink);
+    let sinks: Vec<_> = sinks.into_iter().map(|name| SinkSetup { topic: name.clone(), name }).collect();
     Job {
-        options: JobOptions {
-            name: JobName::new("sim").unwrap(),
-            shard: ShardId(0),
-            delivery: Delivery::ExactlyOnce,
-            marker_place: MarkerPlace::Splits,
-            epoch_interval: Duration::from_millis(5),
-            stall_after: Duration::from_secs(2),
-            has_patient_sink: false,
-            transaction_timeout: Duration::from_millis(20),
-            restart: AT_ONCE,
-            bounds: Bounds {
-                call: Duration::from_secs(1),
-                fence: Duration::from_secs(1),
-                disk: Duration::from_secs(1),
-            },
-            consent: Consent::default(),
-        },
-        sources: vec![SourceSetup { name: SourceName::new("in"), connector: Arc::clone(world) as _, marked: true }],
-        sink: Arc::new(SinkSide(Arc::clone(world))),
-        operators: vec![operator("count", parallelism)],
-        sinks: vec![SinkSetup { topic: "out".into(), operator: Some(0), output: 0 }],
+        options: options(),
+        sources: sources.collect(),
+        sink: Arc::new(SinkSide { world: Arc::clone(world), sinks: sinks.len() }),
+        operators: names.into_iter().zip(operators).map(setup).collect(),
+        graph,
+        sinks,
         state: Arc::new(MemoryState::default()),
+    }
+}
+
+fn options() -> JobOptions {
+    JobOptions {
+        name: JobName::new("sim").unwrap(),
+        shard: ShardId(0),
+        delivery: Delivery::ExactlyOnce,
+        marker_place: MarkerPlace::Splits,
+        epoch_interval: Duration::from_millis(5),
+        stall_after: Duration::from_secs(2),
+        has_patient_sink: false,
+        transaction_timeout: Duration::from_millis(20),
+        restart: AT_ONCE,
+        bounds: Bounds { call: Duration::from_secs(1), fence: Duration::from_secs(1), disk: Duration::from_secs(1) },
+        consent: Consent::default(),
     }
 }
 

@@ -59,7 +59,7 @@ fn for_ever() {
 #[derive(Default)]
 struct Broker {
     /// Committed output.
-    output: Vec<(String, u64)>,
+    output: Vec<Written>,
     committed: BTreeMap<SplitId, (i64, String)>,
     generation: u64,
     commits: u64,
@@ -67,11 +67,16 @@ struct Broker {
     limit: i64,
     /// Where whoever starts first asks to begin.
     begin: i64,
+    /// Topics with less in each partition.
+    shorter: BTreeMap<String, i64>,
     /// Without transactions output is there as soon as it is acknowledged.
     is_plain: bool,
     /// Calls that hang, and how many go well before.
     hangs: Vec<(Hang, u32)>,
 }
+
+/// Sink, key, count.
+pub(crate) type Written = (usize, String, u64);
 
 /// How far each split was verified.
 type Verifications = Arc<Mutex<BTreeMap<SplitId, i64>>>;
@@ -82,12 +87,40 @@ pub(crate) struct World {
     verified: Verifications,
     partitions: i32,
     keys: i64,
+    /// For each source whether the marker stands beside its positions.
+    marked: Vec<bool>,
 }
 
 impl World {
     pub(crate) fn new(partitions: i32, records: i64, keys: i64, failures: &[(u64, Failure)]) -> Self {
+        Self::with_sources(&[true], (partitions, records, keys), failures)
+    }
+
+    /// With several sources, each of so many partitions and records and with the same keys. Of each the word says whether
+    /// the marker stands beside its positions.
+    pub(crate) fn with_sources(
+        marked: &[bool],
+        (partitions, records, keys): (i32, i64, i64),
+        failures: &[(u64, Failure)],
+    ) -> Self {
         let broker = Broker { failures: failures.to_vec(), limit: records, ..Broker::default() };
-        Self { broker: Mutex::new(broker), verified: Verifications::default(), partitions, keys }
+        let (broker, verified) = (Mutex::new(broker), Verifications::default());
+        Self { broker, verified, partitions, keys, marked: marked.to_vec() }
+    }
+
+    /// Its sources, and whether each carries the marker.
+    pub(crate) fn sources(self: &Arc<Self>) -> Vec<(Arc<dyn SourceConnector>, bool)> {
+        let source = |(at, marked): (usize, &bool)| {
+            let topic = if at == 0 { "in".to_owned() } else { format!("in-{at}") };
+            let source = Source { world: Arc::clone(self), topic };
+            (Arc::new(source) as Arc<dyn SourceConnector>, *marked)
+        };
+        self.marked.iter().enumerate().map(source).collect()
+    }
+
+    /// Everything committed, in order.
+    pub(crate) fn output(&self) -> Vec<Written> {
+        self.lock().output.clone()
     }
 
     /// `call` never comes back, after it has gone well `after` times.
@@ -118,7 +151,7 @@ impl World {
     pub(crate) fn assert_nothing_lost(&self) {
         let broker = self.lock();
         let mut counts: HashMap<&str, std::collections::BTreeSet<u64>> = HashMap::new();
-        for (key, count) in &broker.output {
+        for (_, key, count) in &broker.output {
             counts.entry(key).or_default().insert(*count);
         }
         for (key, counts) in &counts {
@@ -137,6 +170,24 @@ impl World {
         self.lock().begin = offset;
     }
 
+    /// The partitions of `topic` have no more than so many records.
+    pub(crate) fn shorten(&self, topic: &str, records: i64) {
+        self.lock().shorter.insert(topic.to_owned(), records);
+    }
+
+    /// Whether every partition of `topic` was part of the last commit, at `position`.
+    pub(crate) fn is_committed_at(&self, topic: &str, position: i64) -> bool {
+        let broker = self.lock();
+        let last = broker.committed.values().map(|(_, marker)| marker).max_by_key(|marker| epoch_of(marker));
+        let at = |partition| broker.committed.get(&SplitId::new(topic, partition));
+        (0..self.partitions).all(|p| at(p).is_some_and(|(at, marker)| *at == position && Some(marker) == last))
+    }
+
+    fn limit_of(&self, topic: &str) -> i64 {
+        let broker = self.lock();
+        broker.shorter.get(topic).copied().unwrap_or(i64::MAX).min(broker.limit)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Broker> {
         self.broker.lock().unwrap()
     }
@@ -145,7 +196,7 @@ impl World {
     pub(crate) fn assert_exact(&self) {
         let broker = self.lock();
         let mut counts: HashMap<&str, u64> = HashMap::new();
-        for (key, count) in &broker.output {
+        for (_, key, count) in &broker.output {
             let last = counts.entry(key).or_default();
             assert_eq!(*count, *last + 1, "key {key}");
             *last = *count;
@@ -153,42 +204,52 @@ impl World {
         let total = i64::from(self.partitions) * broker.limit;
         assert_eq!(counts.values().sum::<u64>(), total as u64, "every record once");
     }
+}
 
+/// A marker is `weir;1;job;shard;epoch;attempt;digest`.
+fn epoch_of(marker: &str) -> u64 {
+    marker.split(';').nth(4).unwrap().parse().unwrap()
+}
+
+/// One of its sources.
+struct Source {
+    world: Arc<World>,
+    topic: String,
+}
+
+impl Source {
     fn splits(&self) -> Vec<SplitState> {
-        let (position, end) = {
-            let broker = self.lock();
-            (broker.begin, Some(broker.limit))
-        };
-        let state =
-            |p| SplitState { split: SplitId::new("in", p), position, end, identity: Some("id".into()), term: None };
-        (0..self.partitions).map(state).collect()
+        let (position, end) = (self.world.lock().begin, Some(self.world.limit_of(&self.topic)));
+        let split = |partition| SplitId::new(self.topic.as_str(), partition);
+        let state = |p| SplitState { split: split(p), position, end, identity: Some("id".into()), term: None };
+        (0..self.world.partitions).map(state).collect()
     }
 }
 
-impl SourceConnector for World {
+impl SourceConnector for Source {
     fn discover(&self) -> Result<Vec<SplitState>, PortError> {
-        self.pass(Hang::Discover);
+        self.world.pass(Hang::Discover);
         Ok(self.splits())
     }
     fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
         Ok(self.splits())
     }
     fn start(&self) -> String {
-        format!("from {}", self.lock().begin)
+        format!("from {}", self.world.lock().begin)
     }
     fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
-        splits.iter_mut().for_each(|s| s.end = Some(self.lock().limit));
+        splits.iter_mut().for_each(|s| s.end = Some(self.world.limit_of(&self.topic)));
         Ok(splits)
     }
     fn recognise(&self, split: &SplitId) -> Option<SplitId> {
-        (&*split.topic == "in").then(|| split.clone())
+        (*split.topic == *self.topic).then(|| split.clone())
     }
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
-        self.pass(Hang::OpenSource);
+        self.world.pass(Hang::OpenSource);
         // Opening verifies where the splits stand.
-        *self.verified.lock().unwrap() = splits.iter().map(|s| (s.split.clone(), s.position)).collect();
-        let (verified, alive) = (Arc::clone(&self.verified), Arc::default());
-        Ok(Box::new(Reader { splits, keys: self.keys, next: 0, verified, alive }))
+        self.world.verified.lock().unwrap().extend(splits.iter().map(|s| (s.split.clone(), s.position)));
+        let (verified, alive) = (Arc::clone(&self.world.verified), Arc::default());
+        Ok(Box::new(Reader { splits, keys: self.world.keys, next: 0, verified, alive }))
     }
     fn is_replayable(&self) -> bool {
         true
@@ -224,7 +285,7 @@ impl SourceReader for Reader {
                 let key = Some(key.as_bytes());
                 let source = writer.len() as u32;
                 writer.push(RecordView { timestamp_ms: offset, source, key, value: Some(b"v"), headers: &[] });
-                origins.push(Origin { split: self.next as u32, offset });
+                origins.push(Origin::new(self.next as u32, offset));
             }
             split.position += origins.len() as i64;
             return Ok(Poll::Batch(Batch { frame: writer.finish(), origins }));
@@ -252,11 +313,15 @@ impl SourceReader for Reader {
 }
 
 /// The sink side: what it opens shares the world.
-pub(crate) struct SinkSide(pub Arc<World>);
+pub(crate) struct SinkSide {
+    pub(crate) world: Arc<World>,
+    /// How many sinks.
+    pub(crate) sinks: usize,
+}
 
 impl SinkSide {
     fn read(&self, splits: &[SplitId]) -> Result<Vec<Committed>, PortError> {
-        let broker = self.0.lock();
+        let broker = self.world.lock();
         let found = splits.iter().filter_map(|split| {
             let (position, metadata) = broker.committed.get(split)?;
             Some(Committed { split: split.clone(), position: *position, metadata: metadata.clone().into_bytes() })
@@ -267,35 +332,40 @@ impl SinkSide {
 
 impl SinkConnector for SinkSide {
     fn read_marker(&self, splits: &[SplitId], _: MarkerRead) -> Result<Vec<Committed>, PortError> {
-        self.0.pass(Hang::Marker);
+        self.world.pass(Hang::Marker);
         self.read(splits)
     }
     fn committed(&self) -> Result<Vec<Committed>, PortError> {
-        self.0.pass(Hang::Marker);
-        let splits: Vec<_> = self.0.lock().committed.keys().cloned().collect();
+        self.world.pass(Hang::Marker);
+        let splits: Vec<_> = self.world.lock().committed.keys().cloned().collect();
         self.read(&splits)
     }
     fn fence(&self) -> Result<(), PortError> {
-        self.0.pass(Hang::Fence);
-        self.0.lock().generation += 1;
+        self.world.pass(Hang::Fence);
+        self.world.lock().generation += 1;
         Ok(())
     }
     fn open(&self) -> Result<Outputs, PortError> {
-        self.0.pass(Hang::OpenSinks);
+        self.world.pass(Hang::OpenSinks);
         let open = Arc::new(Mutex::new(Vec::new()));
-        let generation = self.0.lock().generation;
-        let sink = MemorySink { world: Arc::clone(&self.0), open: Arc::clone(&open) };
-        let committer = MemoryCommitter { world: Arc::clone(&self.0), open, generation };
-        Ok(Outputs { sinks: vec![Box::new(sink)], committer: Box::new(committer) })
+        let generation = self.world.lock().generation;
+        let sink = |index| {
+            let (world, open) = (Arc::clone(&self.world), Arc::clone(&open));
+            Box::new(MemorySink { index, world, open }) as Box<dyn Sink>
+        };
+        let sinks = (0..self.sinks).map(sink).collect();
+        let committer = MemoryCommitter { world: Arc::clone(&self.world), open, generation };
+        Ok(Outputs { sinks, committer: Box::new(committer) })
     }
     fn has_marker(&self) -> bool {
         true
     }
 }
 
-type OpenTransaction = Arc<Mutex<Vec<(String, u64)>>>;
+type OpenTransaction = Arc<Mutex<Vec<Written>>>;
 
 struct MemorySink {
+    index: usize,
     world: Arc<World>,
     open: OpenTransaction,
 }
@@ -303,7 +373,7 @@ struct MemorySink {
 impl Sink for MemorySink {
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
         let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-        let records = batch.frame.records().map(|r| (text(r.key), text(r.value).parse().unwrap()));
+        let records = batch.frame.records().map(|r| (self.index, text(r.key), text(r.value).parse().unwrap()));
         self.open.lock().unwrap().extend(records);
         Ok(())
     }

@@ -53,7 +53,7 @@ fn frame(values: &[&str], source: Option<u32>) -> Frame {
 }
 
 fn batch(values: &[&str]) -> Batch {
-    let origins = (0..values.len()).map(|i| Origin { split: 0, offset: 100 + i as i64 }).collect();
+    let origins = (0..values.len()).map(|i| Origin::new(0, 100 + i as i64)).collect();
     Batch { frame: frame(values, None), origins }
 }
 
@@ -81,7 +81,7 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
 /// (offset, value) of everything emitted.
 fn run(runner: &mut Runner, values: &[&str]) -> (Vec<(i64, String)>, Result<(), Error>) {
     let mut out = Vec::new();
-    let outcome = runner.run(&batch(values), &mut |output, batch| {
+    let outcome = runner.run(0, &batch(values), &mut |output, batch| {
         assert_eq!(output, 0);
         for (record, origin) in batch.frame.records().zip(&batch.origins) {
             out.push((origin.offset, String::from_utf8(record.value.unwrap().to_vec()).unwrap()));

@@ -1,0 +1,90 @@
+//! The operators of an attempt: opened plugins, and what runs them.
+
+use std::sync::Arc;
+
+use weir_checkpoint::Manifest;
+use weir_core::ports::{Operator, RecordCheck, Table};
+use weir_plan::{NodeId, Port};
+
+use crate::error::Error;
+use crate::job::{Job, OperatorSetup};
+use crate::metrics::JobMetrics;
+use crate::signals::Signals;
+use crate::task::operator::{Runner, RunnerOptions};
+
+/// The opened plugins: for each operator one for each of its tasks.
+pub(super) struct Plugins(Vec<Vec<Box<dyn Operator>>>);
+
+impl Plugins {
+    /// Opens all that the job needs.
+    pub(super) fn open(job: &Job) -> Result<Self, Error> {
+        let open = |setup: &OperatorSetup| {
+            let tasks = job.tasks_of(setup);
+            (0..tasks).map(|task| open_plugin(job, setup, (task, tasks))).collect()
+        };
+        Ok(Self(job.operators.iter().map(open).collect::<Result<_, _>>()?))
+    }
+
+    /// Takes one out; tasks are made in their order.
+    fn take(&mut self, operator: usize) -> Option<Box<dyn Operator>> {
+        self.0.get_mut(operator).filter(|tasks| !tasks.is_empty()).map(|tasks| tasks.remove(0))
+    }
+}
+
+fn open_plugin(job: &Job, setup: &OperatorSetup, task: (u16, u16)) -> Result<Box<dyn Operator>, Error> {
+    let about = setup.about(&job.options.name, job.options.shard, task);
+    setup.factory.instantiate(&about, &setup.config).map_err(Error::port("failed to open a plugin"))
+}
+
+/// What every operator of an attempt is made from.
+pub(super) struct Workshop<'a> {
+    pub(super) job: &'a Job,
+    pub(super) plugins: Plugins,
+    pub(super) manifest: &'a Manifest,
+    pub(super) metrics: &'a JobMetrics,
+    pub(super) signals: &'a Arc<Signals>,
+    /// What each sink takes.
+    pub(super) checks: Vec<Option<RecordCheck>>,
+}
+
+impl Workshop<'_> {
+    /// What runs the operator `id` in the next of its tasks.
+    pub(super) fn runner(&mut self, id: NodeId) -> Result<Runner, Error> {
+        let job = self.job;
+        let node = job.graph.node(id).and_then(|node| Some((&node.name, node.as_operator()?)));
+        let (name, node) = node.ok_or_else(|| Error::Panicked(format!("operator {}", id.0)))?;
+        let missing = || Error::Panicked(format!("operator {name}"));
+        let index = job.operators.iter().position(|setup| setup.name == *name).ok_or_else(missing)?;
+        let setup = job.operators.get(index).ok_or_else(missing)?;
+        let entry = self.manifest.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
+        let description = setup.factory.description();
+        let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
+        let tables = description.tables.iter().filter_map(|t| known(&t.name));
+        let tables: Vec<Table> = tables.map(|t| Table { id: t.id, kind: t.kind }).collect();
+        let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(job))));
+        let options = RunnerOptions {
+            index,
+            name: name.clone(),
+            key: node.key.clone(),
+            tables,
+            outputs: (0..description.outputs.len().max(1)).map(|output| self.checks_of(id, output as u32)).collect(),
+            on_error: setup.on_error,
+            origin: description.origin,
+        };
+        let operator = self.plugins.take(index).ok_or_else(missing)?;
+        Ok(Runner::new(options, operator, state, self.metrics.operator(name), Arc::clone(self.signals)))
+    }
+
+    /// What the sinks take that read this output.
+    pub(super) fn checks_of(&self, node: NodeId, output: u32) -> Vec<RecordCheck> {
+        let readers = self.job.graph.edges_out_of(Port { node, port: output });
+        let sinks = readers.filter_map(|edge| self.job.sink_at(edge.to.node));
+        sinks.filter_map(|sink| self.checks.get(sink)?.clone()).collect()
+    }
+}
+
+/// How many tasks have state; each gets an equal share of the memory.
+fn shares(job: &Job) -> u32 {
+    let operators = job.graph.nodes().iter().filter_map(|node| node.as_operator());
+    operators.filter(|operator| operator.stateful).map(|operator| u32::from(operator.parallelism)).sum()
+}

@@ -1,0 +1,296 @@
+//! Pipelines of any shape, with failures at random: whatever the graph, each key is counted exactly once for each way
+//! that leads to its counter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_core::KeySpec;
+use weir_core::ports::OperatorFactory;
+use weir_plan::{Edge, Graph, Node, NodeId, Ship, layout};
+use weir_runtime::{Job, Summary};
+
+use crate::job_of;
+use crate::operators::{node, parity, pass, sides};
+use crate::world::{CountFactory, Failure, MemoryLog, World, Written};
+
+const PARTITIONS: i32 = 2;
+const RECORDS: i64 = 1_500;
+const KEYS: i64 = 11;
+
+/// A graph in words: each node with what it reads, as `node` or `node.output`, and `>input` behind it.
+#[derive(Default)]
+struct Shape {
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+    operators: Vec<Arc<dyn OperatorFactory>>,
+}
+
+impl Shape {
+    fn sources(names: &[&str]) -> Self {
+        Self { nodes: names.iter().map(|name| Node::source(*name)).collect(), ..Self::default() }
+    }
+
+    fn operator(mut self, name: &str, factory: Arc<dyn OperatorFactory>, tasks: u16, reads: &[&str]) -> Self {
+        let node = node(&*factory, tasks);
+        let ship = if tasks == 1 { Ship::Forward } else { Ship::ByKey(KeySpec::Key) };
+        self.read(reads, &node.inputs, ship);
+        self.nodes.push(Node::operator(name, node));
+        self.operators.push(factory);
+        self
+    }
+
+    fn sink(mut self, name: &str, reads: &[&str]) -> Self {
+        self.read(reads, &[], Ship::Forward);
+        self.nodes.push(Node::sink(name));
+        self
+    }
+
+    /// The next node reads these.
+    fn read(&mut self, reads: &[&str], inputs: &[String], ship: Ship) {
+        let index = |names: &[String], name: &str| names.iter().position(|n| n == name).unwrap() as u32;
+        for read in reads {
+            let (from, input) = read.split_once('>').unwrap_or((read, ""));
+            let (from, output) = from.split_once('.').unwrap_or((from, ""));
+            let at = self.nodes.iter().position(|node| node.name == from).unwrap();
+            let outputs = self.nodes[at].as_operator().map_or(&[][..], |operator| &operator.outputs);
+            let output = if output.is_empty() { 0 } else { index(outputs, output) };
+            let input = if input.is_empty() { 0 } else { index(inputs, input) };
+            self.edges.push(Edge::new((NodeId(at), output), (NodeId(self.nodes.len()), input), ship.clone()));
+        }
+    }
+
+    fn job(self, world: &Arc<World>) -> Job {
+        job_of(world, Graph::new(self.nodes, self.edges).unwrap(), self.operators)
+    }
+}
+
+fn count() -> Arc<dyn OperatorFactory> {
+    Arc::new(CountFactory::new())
+}
+
+/// Failures at commits that a seed chooses, some of them at those of attempts that a failure began.
+fn failures(seed: u64) -> Vec<(u64, Failure)> {
+    let kinds = [Failure::BeforeCommit, Failure::AfterCommit, Failure::Write, Failure::Fenced];
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let mut at = 0;
+    let failure = |_| {
+        at += 1 + next(4);
+        (at, kinds[next(4) as usize])
+    };
+    (0..4).map(failure).collect()
+}
+
+/// Runs `shape` over sources, `marked` or not, to their ends, without failures and with some.
+fn run(marked: &[bool], shape: impl Fn() -> Shape, judge: impl Fn(&[Written])) {
+    for seed in 0..4 {
+        let failures = if seed == 0 { Vec::new() } else { failures(seed) };
+        let world = Arc::new(World::with_sources(marked, (PARTITIONS, RECORDS, KEYS), &failures));
+        let job = shape().job(&world);
+        let threads: Vec<_> = layout(&job.graph).tasks(&job.graph).into_iter().map(|task| task.thread).collect();
+        let (summary, last_error) = finish(&job);
+        println!("seed {seed}, {} restarts, threads {threads:?}", summary.restarts);
+        assert!(summary.restarts <= failures.len() as u64, "{last_error:?}");
+        assert!(seed == 0 || summary.restarts > 0, "seed {seed} fails somewhere");
+        judge(&world.output());
+    }
+}
+
+fn finish(job: &Job) -> (Summary, Option<String>) {
+    let handle = job.handle();
+    let summary = job.run(Box::new(MemoryLog::default()), &handle).expect("every failure here is transient");
+    let status = handle.status();
+    let of_source = |source: &weir_runtime::SourceSetup| {
+        let splits: Vec<_> = status.splits.iter().filter(|split| split.source == source.name).collect();
+        assert_eq!(splits.len(), PARTITIONS as usize, "source {}", source.name);
+        assert!(splits.iter().all(|split| split.committed == RECORDS && split.lag == Some(0)), "{splits:?}");
+    };
+    job.sources.iter().for_each(of_source);
+    (summary, status.last_error)
+}
+
+/// Per sink and key 1..n in order; gives n of all keys of a sink.
+fn totals(output: &[Written]) -> BTreeMap<usize, i64> {
+    let mut counts: BTreeMap<(usize, &str), u64> = BTreeMap::new();
+    for (sink, key, count) in output {
+        let last = counts.entry((*sink, key)).or_default();
+        assert_eq!(*count, *last + 1, "sink {sink}, key {key}");
+        *last = *count;
+    }
+    let mut totals = BTreeMap::new();
+    counts.into_iter().for_each(|((sink, _), count)| *totals.entry(sink).or_default() += count as i64);
+    totals
+}
+
+const ALL: i64 = PARTITIONS as i64 * RECORDS;
+
+#[test]
+fn several_sources_are_one_stream() {
+    for (marked, tasks) in [(&[true, true][..], 1), (&[true, false, true], 3), (&[false, true], 1)] {
+        let names = ["a", "b", "c"];
+        let names = &names[..marked.len()];
+        let shape = || Shape::sources(names).operator("count", count(), tasks, names).sink("out", &["count"]);
+        run(marked, shape, |output| {
+            assert_eq!(totals(output), BTreeMap::from([(0, ALL * marked.len() as i64)]));
+        });
+    }
+}
+
+#[test]
+fn a_source_that_ended_goes_on_with_the_barriers_of_the_others() {
+    // One of them has far less to read.
+    let world = Arc::new(World::with_sources(&[true, true], (PARTITIONS, RECORDS, KEYS), &[(4, Failure::AfterCommit)]));
+    world.shorten("in-1", 40);
+    let shape = Shape::sources(&["a", "b"]).operator("count", count(), 2, &["a", "b"]).sink("out", &["count"]);
+    let job = shape.job(&world);
+    let summary = job.run(Box::new(MemoryLog::default()), &job.handle()).unwrap();
+    assert!(summary.epoch.0 > 6 && summary.restarts == 1, "{summary:?}");
+    assert_eq!(totals(&world.output()), BTreeMap::from([(0, ALL + 40 * i64::from(PARTITIONS))]));
+    assert!(world.is_committed_at("in-1", 40), "its splits are in every commit");
+}
+
+#[test]
+fn what_parts_and_meets_again_arrives_by_both_ways() {
+    for (left, right, tasks) in [(1, 1, 1), (2, 1, 3), (3, 2, 2)] {
+        let shape = || {
+            Shape::sources(&["in"])
+                .operator("left", pass(), left, &["in"])
+                .operator("right", pass(), right, &["in"])
+                .operator("count", count(), tasks, &["left", "right"])
+                .sink("out", &["count"])
+        };
+        run(&[true], shape, |output| assert_eq!(totals(output), BTreeMap::from([(0, 2 * ALL)])));
+    }
+}
+
+#[test]
+fn a_way_round_and_a_way_straight_meet() {
+    // Whoever waits for the barrier of the longer way must not stop the shorter one for ever.
+    let shape = || {
+        Shape::sources(&["in"])
+            .operator("round", pass(), 2, &["in"])
+            .operator("further", pass(), 3, &["round"])
+            .operator("count", count(), 2, &["in", "further"])
+            .sink("out", &["count"])
+    };
+    run(&[true], shape, |output| assert_eq!(totals(output), BTreeMap::from([(0, 2 * ALL)])));
+}
+
+#[test]
+fn side_outputs_go_to_operators_and_sinks() {
+    for tasks in [1, 2] {
+        let shape = || {
+            Shape::sources(&["in"])
+                .operator("parity", parity(), tasks, &["in"])
+                .operator("evens", count(), 2, &["parity.even"])
+                .operator("odds", count(), 1, &["parity.odd"])
+                .sink("even", &["evens"])
+                .sink("odd", &["odds"])
+        };
+        run(&[true], shape, |output| assert_eq!(totals(output), BTreeMap::from([(0, ALL / 2), (1, ALL / 2)])));
+    }
+}
+
+#[test]
+fn several_readers_of_one_output_all_get_it() {
+    let shape = || {
+        Shape::sources(&["in"])
+            .operator("first", count(), 1, &["in"])
+            .operator("second", count(), 3, &["in"])
+            .sink("one", &["first"])
+            .sink("two", &["second"])
+            .sink("again", &["first"])
+    };
+    run(&[true], shape, |output| assert_eq!(totals(output), BTreeMap::from([(0, ALL), (1, ALL), (2, ALL)])));
+}
+
+#[test]
+fn an_operator_knows_by_which_input_a_record_came() {
+    for tasks in [1, 2] {
+        let shape = || {
+            Shape::sources(&["a", "b"])
+                .operator("passed", pass(), 1, &["b"])
+                .operator("sides", sides(), tasks, &["a>left", "passed>right"])
+                .operator("count", count(), 2, &["sides"])
+                .sink("out", &["count"])
+        };
+        run(&[true, true], shape, |output| {
+            assert_eq!(totals(output), BTreeMap::from([(0, 2 * ALL)]));
+            for side in ["0:", "1:"] {
+                let of_side = output.iter().filter(|(_, key, _)| key.starts_with(side)).count();
+                assert_eq!(of_side as i64, ALL, "input {side}");
+            }
+        });
+    }
+}
+
+#[test]
+fn one_output_may_be_read_by_two_inputs_of_one_operator() {
+    let shape = || {
+        Shape::sources(&["a"])
+            .operator("sides", sides(), 1, &["a>left", "a>right"])
+            .operator("count", count(), 1, &["sides"])
+            .sink("out", &["count"])
+    };
+    run(&[true], shape, |output| {
+        assert_eq!(totals(output), BTreeMap::from([(0, 2 * ALL)]));
+        assert_eq!(output.iter().filter(|(_, key, _)| key.starts_with("1:")).count() as i64, ALL);
+    });
+}
+
+#[test]
+fn operators_of_equal_parallelism_share_their_threads() {
+    let shape = || {
+        Shape::sources(&["in"])
+            .operator("count", count(), 3, &["in"])
+            .operator("parity", parity(), 3, &["count"])
+            .operator("pass", pass(), 3, &["parity.odd"])
+            .sink("even", &["parity.even"])
+            .sink("odd", &["pass"])
+    };
+    let graph = Graph::new(shape().nodes, shape().edges).unwrap();
+    assert_eq!(layout(&graph).tasks(&graph).len(), 5, "source, three tasks, sinks");
+    run(&[true], shape, |output| {
+        let mut of_sink: BTreeMap<usize, i64> = BTreeMap::new();
+        output.iter().for_each(|(sink, _, _)| *of_sink.entry(*sink).or_default() += 1);
+        assert_eq!(of_sink, BTreeMap::from([(0, ALL / 2), (1, ALL / 2)]));
+        let mut merged: Vec<_> = output.iter().map(|(_, key, count)| (key.as_str(), *count)).collect();
+        merged.sort_unstable();
+        merged.dedup();
+        assert_eq!(merged.len() as i64, ALL, "every count once");
+    });
+}
+
+#[test]
+fn what_nobody_reads_holds_nothing_up() {
+    // The side stage feeds no sink: the sink task never waits for it, the epoch does.
+    let shape = || {
+        Shape::sources(&["in"])
+            .operator("parity", parity(), 2, &["in"])
+            .operator("idle", count(), 2, &["parity.odd"])
+            .operator("count", count(), 1, &["parity.even"])
+            .sink("out", &["count"])
+    };
+    run(&[true], shape, |output| assert_eq!(totals(output), BTreeMap::from([(0, ALL / 2)])));
+}
+
+#[test]
+fn a_restart_finds_each_source_where_it_was() {
+    let world = Arc::new(World::with_sources(&[true, false], (PARTITIONS, RECORDS, KEYS), &[]));
+    let job = || {
+        let shape = Shape::sources(&["a", "b"]).operator("count", count(), 2, &["a", "b"]).sink("out", &["count"]);
+        shape.job(&world)
+    };
+    world.limit_reads(RECORDS / 2);
+    let (first, log) = (job(), MemoryLog::default());
+    first.run(Box::new(log.clone()), &first.handle()).unwrap();
+    world.limit_reads(RECORDS);
+    let second = Job { state: Arc::clone(&first.state), ..job() };
+    second.run(Box::new(log.reopened()), &second.handle()).unwrap();
+    assert_eq!(totals(&world.output()), BTreeMap::from([(0, 2 * ALL)]));
+}
