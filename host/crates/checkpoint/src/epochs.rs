@@ -219,6 +219,11 @@ impl Epochs {
         &self.manifest
     }
 
+    /// How many splits there are by now.
+    pub fn splits(&self) -> usize {
+        self.manifest.sources.iter().map(|source| source.splits.len()).sum()
+    }
+
     /// One event, and what follows from it.
     pub fn step(&mut self, event: Event) -> Result<Option<Command>, Broken> {
         let event = match event {

@@ -19,6 +19,8 @@ pub mod place;
 pub mod resolve;
 #[cfg(test)]
 mod samples;
+/// A split that two sources read.
+pub mod shared;
 /// Which recorded splits a start goes on reading.
 pub mod sources;
 /// The same as `resolve` for a directory whose pipeline is not known.
@@ -29,3 +31,4 @@ pub use epochs::{Command, Epochs, Event};
 pub use manifest::{Manifest, OperatorEntry, PluginEntry, SourceEntry, TableEntry};
 pub use marker::Marker;
 pub use resolve::{Facts, Refusal, Start, resolve};
+pub use shared::{Shared, shared};

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{debug, info, warn};
 use weir_checkpoint::epochs::{Beginning, Opening};
 pub use weir_checkpoint::resolve::MarkerPlace;
-use weir_checkpoint::{Manifest, SourceEntry};
+use weir_checkpoint::{Manifest, SourceEntry, shared};
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
 use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
@@ -215,6 +215,10 @@ fn first_record(
         start: is_unread.then(|| source.connector.start()),
         splits,
     };
+    let sources: Vec<_> = job.sources.iter().zip(restored.splits).map(source).collect();
+    if let Some(shared) = shared(&sources) {
+        return Err(shared.into());
+    }
     let opening = Opening::new(Beginning {
         job: job.options.name.clone(),
         shard: job.options.shard,
@@ -222,7 +226,7 @@ fn first_record(
         delivery: job.options.delivery,
         marker: job.options.marker_place.clone(),
         after: restored.after,
-        sources: job.sources.iter().zip(restored.splits).map(source).collect(),
+        sources,
         operators,
     });
     let (record, first) = (opening.record().clone(), restored.first);

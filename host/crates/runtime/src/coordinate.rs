@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::{debug, info};
 use weir_checkpoint::coordinator::Pace;
 use weir_checkpoint::epochs::{Changes, Opening};
-use weir_checkpoint::{Command, Epochs, Event};
+use weir_checkpoint::{Command, Epochs, Event, shared};
 use weir_core::ports::{Delta, StateBytes, StateStore};
 use weir_core::{Delivery, Epoch, RecordId};
 
@@ -139,6 +139,7 @@ impl<'a> Loop<'a> {
 
     /// One event from below.
     fn note(&mut self, event: TaskEvent, epochs: &mut Epochs, open: &mut Open<'a>) -> Result<(), Error> {
+        let known = epochs.splits();
         let event = match event {
             TaskEvent::SourceSealed { source, epoch, splits, progress, state } => {
                 self.shown.show(source, &splits, &progress);
@@ -167,7 +168,10 @@ impl<'a> Loop<'a> {
             }
             TaskEvent::Failed(error) => return Err(error),
         };
-        self.step(event, epochs, open)
+        self.step(event, epochs, open)?;
+        // A topic that is new may be one that two patterns match.
+        let shared = if epochs.splits() > known { shared(&epochs.manifest().sources) } else { None };
+        shared.map_or(Ok(()), |shared| Err(shared.into()))
     }
 
     fn obey(&mut self, command: Option<Command>, epochs: &Epochs, open: &mut Open<'a>) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_checkpoint::epochs::Broken;
 use weir_checkpoint::inherit::Mismatch;
 use weir_checkpoint::sources::Unread;
-use weir_checkpoint::{Refusal, manifest};
+use weir_checkpoint::{Refusal, Shared, manifest};
 use weir_core::crash::Injected;
 use weir_core::ports::{CallError, Unfit};
 use weir_core::{AttemptId, Epoch, Fault, PortError, RecordId};
@@ -92,6 +92,9 @@ pub enum Error {
     /// The pipeline does not fit the recorded state.
     #[error("refused to start")]
     Mismatch(#[from] Mismatch),
+    /// Two sources read the same.
+    #[error(transparent)]
+    Shared(#[from] Shared),
     /// The pipeline does not read what the state was built from.
     #[error("refused to start")]
     Unread(#[from] Unread),
@@ -200,6 +203,7 @@ impl Error {
             | Self::NotReplayable(..)
             | Self::StartTimedOut(..) => Fault::User,
             Self::Mismatch(mismatch) => mismatch.fault(),
+            Self::Shared(_) => Fault::Config,
             Self::Refused(_)
             | Self::Unread(_)
             | Self::Manifest(_)

@@ -186,6 +186,8 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
             refuse_rival(job, watch, ownership)?;
             return Err(error);
         }
+        // No later start would find it otherwise.
+        Fault::Config if matches!(error, Error::Shared(_)) => return Err(error),
         // It was right at the start: a topic that is gone is for the next start to judge, with all its questions.
         Fault::Config | Fault::Denied if has_run => {}
         Fault::Config | Fault::Denied | Fault::User | Fault::Corrupt | Fault::Bug => return Err(error),
@@ -198,8 +200,9 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
         }
         Fault::Transient => {}
     }
-    if !job.sources.iter().all(|s| s.connector.is_replayable()) && status.attempt.is_some() {
-        let last = status.splits.first().map_or(0, |s| s.committed);
+    let lost = job.sources.iter().find(|source| !source.connector.is_replayable());
+    if let (Some(lost), true) = (lost, status.attempt.is_some()) {
+        let last = status.splits.iter().find(|split| split.source == lost.name).map_or(0, |s| s.committed);
         return Err(Error::NotReplayable(format!("line {last} was the last one committed"), Box::new(error)));
     }
     if !has_run && began.elapsed() > START_WITHIN {
@@ -214,8 +217,9 @@ fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<()
     let splits: Vec<_> = match &job.options.marker_place {
         attempt::MarkerPlace::Splits => {
             // Those that exist, and those that were read: a topic that has vanished hides no rival.
-            let shown =
-                watch.handle.status().splits.into_iter().map(|s| SplitId { topic: s.topic, partition: s.partition });
+            let shown = watch.handle.status().splits.into_iter();
+            let shown = shown.filter(|s| job.sources.iter().any(|source| source.marked && source.name == s.source));
+            let shown = shown.map(|s| SplitId { topic: s.topic, partition: s.partition });
             // A broker that does not answer says nothing about a rival.
             let found = job.sources.iter().filter(|source| source.marked).flat_map(|source| {
                 let connector = Arc::clone(&source.connector);

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_core::KeySpec;
-use weir_core::ports::OperatorFactory;
+use weir_core::ports::{EpochLog as _, OperatorFactory};
+use weir_core::{Fault, KeySpec};
 use weir_plan::{Edge, Graph, Node, NodeId, Ship, layout};
-use weir_runtime::{Job, Summary};
+use weir_runtime::{Error, Job, Summary};
 
 use crate::job_of;
 use crate::operators::{node, parity, pass, sides};
@@ -92,10 +92,8 @@ fn run(marked: &[bool], shape: impl Fn() -> Shape, judge: impl Fn(&[Written])) {
         let failures = if seed == 0 { Vec::new() } else { failures(seed) };
         let world = Arc::new(World::with_sources(marked, (PARTITIONS, RECORDS, KEYS), &failures));
         let job = shape().job(&world);
-        let threads: Vec<_> = layout(&job.graph).tasks(&job.graph).into_iter().map(|task| task.thread).collect();
         let (summary, last_error) = finish(&job);
-        println!("seed {seed}, {} restarts, threads {threads:?}", summary.restarts);
-        assert!(summary.restarts <= failures.len() as u64, "{last_error:?}");
+        assert!(summary.restarts <= failures.len() as u64, "seed {seed}: {last_error:?}");
         assert!(seed == 0 || summary.restarts > 0, "seed {seed} fails somewhere");
         judge(&world.output());
     }
@@ -277,6 +275,18 @@ fn what_nobody_reads_holds_nothing_up() {
             .sink("out", &["count"])
     };
     run(&[true], shape, |output| assert_eq!(totals(output), BTreeMap::from([(0, ALL / 2)])));
+}
+
+#[test]
+fn two_sources_of_one_topic_are_refused() {
+    let world = Arc::new(World::with_sources(&[true, true], (PARTITIONS, RECORDS, KEYS), &[]));
+    world.share_topic();
+    let shape = Shape::sources(&["a", "b"]).operator("count", count(), 1, &["a", "b"]).sink("out", &["count"]);
+    let (job, log) = (shape.job(&world), MemoryLog::default());
+    let error = job.run(Box::new(log.clone()), &job.handle()).unwrap_err();
+    assert!(matches!(error, Error::Shared(_)), "{error}");
+    assert_eq!(error.fault(), Fault::Config);
+    assert!(log.reopened().records().is_empty(), "nothing is kept of it");
 }
 
 #[test]

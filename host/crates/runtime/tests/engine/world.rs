@@ -67,6 +67,7 @@ struct Broker {
     limit: i64,
     /// Where whoever starts first asks to begin.
     begin: i64,
+    one_topic: Option<String>,
     /// Topics with less in each partition.
     shorter: BTreeMap<String, i64>,
     /// Without transactions output is there as soon as it is acknowledged.
@@ -111,11 +112,21 @@ impl World {
     /// Its sources, and whether each carries the marker.
     pub(crate) fn sources(self: &Arc<Self>) -> Vec<(Arc<dyn SourceConnector>, bool)> {
         let source = |(at, marked): (usize, &bool)| {
-            let topic = if at == 0 { "in".to_owned() } else { format!("in-{at}") };
+            let topic = self.topic(at);
             let source = Source { world: Arc::clone(self), topic };
             (Arc::new(source) as Arc<dyn SourceConnector>, *marked)
         };
         self.marked.iter().enumerate().map(source).collect()
+    }
+
+    fn topic(&self, at: usize) -> String {
+        let apart = || if at == 0 { "in".to_owned() } else { format!("in-{at}") };
+        self.lock().one_topic.clone().unwrap_or_else(apart)
+    }
+
+    /// All its sources read one topic.
+    pub(crate) fn share_topic(&self) {
+        self.lock().one_topic = Some("in".to_owned());
     }
 
     /// Everything committed, in order.
