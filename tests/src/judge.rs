@@ -53,13 +53,24 @@ impl fmt::Display for Verdict {
 
 /// Judges what `count` made of `input`.
 pub fn judge_count(broker: &Broker, input: &str, output: &str) -> Result<Verdict> {
+    judge_union(broker, &[input], HashMap::new(), output)
+}
+
+/// Judges what `count` made of all `inputs` together, and of what came from no topic: how often which key.
+pub fn judge_union(
+    broker: &Broker,
+    inputs: &[&str],
+    mut expected: HashMap<Vec<u8>, u64>,
+    output: &str,
+) -> Result<Verdict> {
     reader::settle(broker, output)?;
-    let mut expected: HashMap<Vec<u8>, u64> = HashMap::new();
-    reader::visit(broker, input, |message| {
-        if let Some(key) = message.key() {
-            tally(&mut expected, key);
-        }
-    })?;
+    for input in inputs {
+        reader::visit(broker, input, |message| {
+            if let Some(key) = message.key() {
+                tally(&mut expected, key);
+            }
+        })?;
+    }
     let mut counts: HashMap<Vec<u8>, Vec<u64>> = HashMap::new();
     let mut unreadable = None;
     reader::visit(broker, output, |message| match number(message.payload()) {

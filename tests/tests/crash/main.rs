@@ -9,6 +9,8 @@
 mod faults;
 /// A first start that did not get to its first commit.
 mod first;
+/// Pipelines of more than one source and sink.
+mod graph;
 /// A job on topics of its own, and how it is run.
 mod job;
 /// Every point, and when it acts.
