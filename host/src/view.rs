@@ -73,8 +73,8 @@ fn operator(operator: OperatorStatus) -> model::Operator {
 }
 
 fn split(split: SplitStatus) -> model::Split {
-    let SplitStatus { topic, partition, position, end, lag, .. } = split;
-    model::Split { topic: topic.to_string(), partition, position, end, lag }
+    let SplitStatus { source, topic, partition, position, end, lag, .. } = split;
+    model::Split { source: source.to_string(), topic: topic.to_string(), partition, position, end, lag }
 }
 
 fn sink(sink: SinkStatus) -> model::Sink {

@@ -96,12 +96,7 @@ fn check(setup: &OperatorSetup, planned: &OperatorPlan, plan: &Plan) -> Result<(
 }
 
 fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> OperatorSetup {
-    OperatorSetup {
-        name: plan.name.clone(),
-        config: plan.config.to_string(),
-        on_error: plan.on_error,
-        factory,
-    }
+    OperatorSetup { name: plan.name.clone(), config: plan.config.to_string(), on_error: plan.on_error, factory }
 }
 
 /// Where a sink writes, for people.

@@ -89,6 +89,8 @@ pub struct Plugin {
 /// One split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Split {
+    /// The source that reads it.
+    pub source: String,
     /// Topic, file or generator.
     pub topic: String,
     /// Partition.

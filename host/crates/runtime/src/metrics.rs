@@ -1,4 +1,4 @@
-//! Metric names, described once. Labels are bounded: job, shard, operator, topic, partition.
+//! Metric names, described once. Labels are bounded: job, shard, source, operator, topic, partition.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use metrics::{
 };
 
 use weir_core::ports::StateBytes;
+use weir_core::{SourceName, SplitId};
 
 use crate::error::Reason;
 use crate::job::JobOptions;
@@ -58,10 +59,6 @@ pub(crate) fn describe() {
 #[derive(Clone)]
 pub(crate) struct JobMetrics {
     labels: [(&'static str, String); 2],
-    /// Records read.
-    pub source_records: Counter,
-    /// Records that could not be read and were dropped.
-    pub unreadable: Counter,
     /// The newest epoch that holds.
     pub epoch_committed: Gauge,
     /// From barrier to acknowledged commit.
@@ -80,8 +77,6 @@ impl JobMetrics {
     pub(crate) fn new(job: &JobOptions) -> Self {
         let labels = [("job", job.name.to_string()), ("shard", job.shard.to_string())];
         Self {
-            source_records: counter!(SOURCE_RECORDS, &labels),
-            unreadable: counter!(SOURCE_SKIPPED, &labels),
             epoch_committed: gauge!(EPOCH_COMMITTED, &labels),
             epoch_commit_seconds: histogram!(EPOCH_COMMIT_SECONDS, &labels),
             restarts: Reason::ALL.map(|reason| {
@@ -117,9 +112,10 @@ impl JobMetrics {
     }
 
     /// The lag of one split; per epoch, not per record.
-    pub(crate) fn lag(&self, topic: &str, partition: i32, lag: i64) {
+    pub(crate) fn lag(&self, source: &SourceName, split: &SplitId, lag: i64) {
         let [job, shard] = self.labels.clone();
-        let labels = [job, shard, ("topic", topic.to_owned()), ("partition", partition.to_string())];
+        let (topic, partition) = (split.topic.to_string(), split.partition.to_string());
+        let labels = [job, shard, ("source", source.to_string()), ("topic", topic), ("partition", partition)];
         gauge!(SOURCE_LAG, &labels).set(lag as f64);
     }
 
@@ -130,6 +126,13 @@ impl JobMetrics {
             let labels = [job, shard, ("operator", operator.to_owned()), ("where", place.to_owned())];
             gauge!(STATE_BYTES, &labels).set(bytes as f64);
         }
+    }
+
+    /// Counters of one source.
+    pub(crate) fn source(&self, source: &SourceName) -> SourceMetrics {
+        let [job, shard] = self.labels.clone();
+        let labels = [job, shard, ("source", source.to_string())];
+        SourceMetrics { read: counter!(SOURCE_RECORDS, &labels), unreadable: counter!(SOURCE_SKIPPED, &labels) }
     }
 
     /// Counters of one operator.
@@ -150,6 +153,14 @@ impl JobMetrics {
         let [job, shard] = self.labels.clone();
         SinkMetrics { counter: counter!(SINK_RECORDS, &[job, shard, ("topic", topic.to_owned())]), written }
     }
+}
+
+/// Counters of one source.
+pub(crate) struct SourceMetrics {
+    /// Records read.
+    pub read: Counter,
+    /// Records that could not be read and were dropped.
+    pub unreadable: Counter,
 }
 
 /// Counters of one operator in one task.

@@ -30,7 +30,14 @@ fn job() -> Job {
             plugin: Plugin { name: "count".into(), version: "1".into(), digest: "d".into() },
             state_bytes: 9,
         }],
-        splits: vec![Split { topic: "in".into(), partition: 3, position: 5, end: None, lag: None }],
+        splits: vec![Split {
+            source: "clicks".into(),
+            topic: "in".into(),
+            partition: 3,
+            position: 5,
+            end: None,
+            lag: None,
+        }],
         sinks: vec![Sink { topic: "out".into(), records: 4 }],
     }
 }
@@ -93,7 +100,7 @@ async fn everything_is_served() {
         "restarts": 1, "last_error": "lost", "next_attempt": null, "waiting": null,
         "operators": [{"name": "count", "parallelism": 2, "state_bytes": 9,
             "plugin": {"name": "count", "version": "1", "digest": "d"}}],
-        "splits": [{"topic": "in", "partition": 3, "position": 5, "end": null, "lag": null}],
+        "splits": [{"source": "clicks", "topic": "in", "partition": 3, "position": 5, "end": null, "lag": null}],
         "sinks": [{"topic": "out", "records": 4}],
     });
     let answer = get(port, "/v1/job").await;

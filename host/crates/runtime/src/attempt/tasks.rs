@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use weir_checkpoint::Manifest;
-use weir_core::OnError;
 use weir_core::ports::{Outputs, SourceReader};
+use weir_core::{OnError, SourceName};
 use weir_plan::{Kind, Layout, NodeId, layout};
 
 use super::runners::{Plugins, Workshop};
@@ -127,10 +127,12 @@ impl Maker<'_> {
         }
         let missing = || Error::Panicked(format!("source {}", head.name));
         let source = job.sources.iter().position(|source| *source.name.0 == *head.name).ok_or_else(missing)?;
+        let metrics = self.watch.metrics.source(&SourceName::new(head.name.as_str()));
         let reader = self.readers.get_mut(source).and_then(Option::take).ok_or_else(missing)?;
         let checks = self.workshop.checks_of(id, 0);
-        let unreadable = UnreadablePolicy::new(self.on_unreadable(id), self.watch.metrics.unreadable.clone());
-        let task = SourceTask { source, reader, checks, flow, signals, events, unreadable, sealed };
+        let unreadable = UnreadablePolicy::new(self.on_unreadable(id), metrics.unreadable);
+        let read = metrics.read;
+        let task = SourceTask { source, reader, checks, flow, signals, events, read, unreadable, sealed };
         Ok(Box::new(move || task.run()))
     }
 

@@ -41,7 +41,7 @@ impl<'a> Shown<'a> {
                 let end = split.end.or(end);
                 let lag = end.map(|end| (end - split.position).max(0));
                 if let Some(lag) = lag {
-                    self.metrics.lag(&split.split.topic, split.split.partition, lag);
+                    self.metrics.lag(name, &split.split, lag);
                 }
                 if index == places.len() {
                     places.push(place(status, name, split));
@@ -54,7 +54,6 @@ impl<'a> Shown<'a> {
             let new = read.saturating_sub(status.records_read_in_attempt);
             status.records_read_in_attempt = read;
             status.records_read += new;
-            self.metrics.source_records.increment(new);
         });
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use metrics::Counter;
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{Poll, RecordCheck, SourceReader, Unreadable, Verified};
 use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
@@ -45,6 +46,8 @@ pub(crate) struct SourceTask {
     pub signals: Arc<Signals>,
     /// To the coordinator.
     pub events: Sender<TaskEvent>,
+    /// Records read.
+    pub read: Counter,
     /// What becomes of a record that cannot be read.
     pub unreadable: UnreadablePolicy,
     /// The epoch before this attempt's first barrier.
@@ -124,6 +127,11 @@ impl SourceTask {
         batch
     }
 
+    fn count(&self, records: usize) {
+        self.signals.records_read.fetch_add(records as u64, Ordering::Relaxed);
+        self.read.increment(records as u64);
+    }
+
     /// As origins count sources.
     fn number(&self) -> u32 {
         u32::try_from(self.source).unwrap_or(u32::MAX)
@@ -151,7 +159,7 @@ impl SourceTask {
             false => (batch, None),
         };
         let (records, began) = (now.frame.len(), Instant::now());
-        self.signals.records_read.fetch_add(records as u64, Ordering::Relaxed);
+        self.count(records);
         self.check(&now)?;
         self.flow.read(now)?;
         pace.took(records, began.elapsed());
@@ -181,7 +189,7 @@ impl SourceTask {
     /// The record was read, whatever becomes of it: its epoch has something to commit.
     fn judge(&mut self, Unreadable { mut origin, why }: Unreadable) -> Result<(), Stopped> {
         origin.source = self.number();
-        self.signals.records_read.fetch_add(1, Ordering::Relaxed);
+        self.count(1);
         self.know(Some(origin.split));
         Ok(self.unreadable.judge(|| self.signals.describe(origin), why)?)
     }
