@@ -21,6 +21,8 @@ pub struct Load {
     pub topic: String,
     /// Says in which order keys come.
     pub seed: u64,
+    /// Where keys and sequence numbers begin: of two loads no record is like another if they are far apart.
+    pub first: u64,
     /// How many keys there are; half of the records belong to an eighth of them.
     pub keys: u64,
     /// Records a second.
@@ -73,9 +75,10 @@ fn write(writer: &Writer, load: &Load, over: &AtomicBool, written: &AtomicU64) -
         let due = u64::try_from(began.elapsed().as_millis())? * load.rate / 1000;
         while sequence < due {
             let hot = random.below(2) == 0;
-            let key = random.below(if hot { load.keys.div_ceil(8) } else { load.keys });
+            let key = load.first + random.below(if hot { load.keys.div_ceil(8) } else { load.keys });
             sequence += 1;
-            writer.write(&load.topic, format!("key-{key:06}").as_bytes(), sequence.to_string().as_bytes())?;
+            let value = (load.first + sequence).to_string();
+            writer.write(&load.topic, format!("key-{key:06}").as_bytes(), value.as_bytes())?;
             written.store(sequence, Ordering::Relaxed);
         }
         writer.poll();

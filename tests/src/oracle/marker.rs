@@ -1,6 +1,7 @@
 //! What the job's group has committed, watched all the time, and the marker beside it, read without Weir's own code:
 //! `weir;1;JOB;SHARD;EPOCH;ATTEMPT;DIGEST`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -58,20 +59,24 @@ struct Shared {
 }
 
 impl Markers {
-    /// Watches what `job` has committed for the partitions of `topic`.
-    pub fn start(broker: &Broker, job: &str, topic: &str, partitions: i32) -> Result<Self> {
+    /// Watches what `job` has committed for the partitions of `topics`, each of which has so many. They are numbered
+    /// through, topic by topic.
+    pub fn start(broker: &Broker, job: &str, topics: &[String], partitions: i32) -> Result<Self> {
         let mut config = broker.client();
         // Not read_committed, which would wait for the end of each open transaction.
         config.set("group.id", format!("weir-{job}")).set("isolation.level", "read_uncommitted");
         let consumer: BaseConsumer = config.set("enable.auto.commit", "false").create()?;
         let mut asked = TopicPartitionList::new();
-        for partition in 0..partitions {
-            asked.add_partition(topic, partition);
+        for topic in topics {
+            asked.add_partition_range(topic, 0, partitions - 1);
         }
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("oracle-markers".into());
-        let thread = thread.spawn(move || watch(&consumer, &asked, &own))?;
+        let first_of =
+            (0..).step_by(usize::try_from(partitions)?).zip(topics).map(|(first, topic)| (topic.clone(), first));
+        let first_of: BTreeMap<String, i32> = first_of.collect();
+        let thread = thread.spawn(move || watch(&consumer, (&asked, &first_of), &own))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -102,7 +107,10 @@ impl Shared {
     }
 }
 
-fn watch(consumer: &BaseConsumer, asked: &TopicPartitionList, shared: &Shared) -> Result<()> {
+/// What is asked for, and the number of each topic's first partition.
+type Asked<'a> = (&'a TopicPartitionList, &'a BTreeMap<String, i32>);
+
+fn watch(consumer: &BaseConsumer, asked: Asked<'_>, shared: &Shared) -> Result<()> {
     let mut answered = Instant::now();
     while !shared.over.load(Ordering::Relaxed) {
         match look(consumer, asked) {
@@ -123,7 +131,7 @@ fn watch(consumer: &BaseConsumer, asked: &TopicPartitionList, shared: &Shared) -
     Ok(())
 }
 
-fn look(consumer: &BaseConsumer, asked: &TopicPartitionList) -> Result<Observation> {
+fn look(consumer: &BaseConsumer, (asked, first_of): Asked<'_>) -> Result<Observation> {
     // Serves the client's events; nothing is assigned, so no record comes.
     drop(consumer.poll(Duration::ZERO));
     let answer = consumer.committed_offsets(asked.clone(), ASK_WITHIN)?;
@@ -131,7 +139,8 @@ fn look(consumer: &BaseConsumer, asked: &TopicPartitionList) -> Result<Observati
     for element in answer.elements() {
         element.error()?;
         if let Offset::Offset(position) = element.offset() {
-            seen.insert(element.partition(), Committed { position, metadata: element.metadata().to_owned() });
+            let first = first_of.get(element.topic()).context("a topic that nobody asked for")?;
+            seen.insert(first + element.partition(), Committed { position, metadata: element.metadata().to_owned() });
         }
     }
     Ok(seen)

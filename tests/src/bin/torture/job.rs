@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use weir_tests::broker::Broker;
 use weir_tests::host::plugin;
-use weir_tests::oracle::{Facts, Generator, Load, Markers, Verdict, Watcher, collect, judge, state};
+use weir_tests::oracle::{Facts, Generator, Input, Load, Markers, Verdict, Watcher, collect, judge, state};
 use weir_tests::reader::Observer;
 use weir_tests::topics;
 
 use crate::RECOVER_WITHIN;
 use crate::life::Life;
 
+/// Of each topic.
 const PARTITIONS: i32 = 4;
 const KEYS: u64 = 500;
 /// Records a second.
@@ -22,10 +23,35 @@ const RATE: u64 = 400;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// What a job runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One topic, one operator in one task.
+    Chain,
+    /// Two topics, one of them through another operator, into one of two tasks: ways of different lengths that meet.
+    Union,
+}
+
+impl Shape {
+    /// Every fourth lane has a graph.
+    pub(crate) fn of_lane(number: usize) -> Self {
+        if number % 4 == 3 { Self::Union } else { Self::Chain }
+    }
+
+    fn inputs(self, name: &str) -> Vec<String> {
+        let suffixes = if self == Self::Union { &["in", "in-b"][..] } else { &["in"] };
+        suffixes.iter().map(|suffix| format!("{name}.{suffix}")).collect()
+    }
+}
+
+/// How far keys and sequence numbers of two inputs are apart.
+const APART: u64 = 1_000_000_000_000;
+
 /// A job and all that watches it.
 pub(crate) struct Job<'a> {
     broker: &'a Broker,
     program: &'a Path,
+    shape: Shape,
     name: String,
     /// Logs and state directories.
     pub(crate) home: PathBuf,
@@ -33,7 +59,7 @@ pub(crate) struct Job<'a> {
     pub(crate) state: PathBuf,
     directories: u32,
     logs: u32,
-    generator: Generator,
+    generators: Vec<Generator>,
     pub(crate) watcher: Watcher,
     markers: Markers,
     observer: Observer,
@@ -41,22 +67,35 @@ pub(crate) struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// Makes topics and starts to write and to watch; nothing runs yet.
-    pub(crate) fn new(broker: &'a Broker, program: &'a Path, name: String, home: PathBuf, seed: u64) -> Result<Self> {
+    pub(crate) fn new(
+        broker: &'a Broker,
+        program: &'a Path,
+        (shape, name): (Shape, String),
+        home: PathBuf,
+        seed: u64,
+    ) -> Result<Self> {
         std::fs::create_dir_all(&home)?;
-        let (input, output) = (format!("{name}.in"), format!("{name}.out"));
-        topics::create(broker, &input, PARTITIONS, &[])?;
-        topics::create(broker, &output, PARTITIONS, &[])?;
+        let (inputs, output) = (shape.inputs(&name), format!("{name}.out"));
+        for topic in inputs.iter().chain([&output]) {
+            topics::create(broker, topic, PARTITIONS, &[])?;
+        }
         let observer = Observer::new(broker, &output)?;
         // A new topic is not known at once, least of all to a broker that has much to do.
-        wait("the topics to be known", || {
-            Ok(observer.highs().is_ok() && Observer::new(broker, &input)?.highs().is_ok())
-        })?;
-        let load = Load { topic: input.clone(), seed, keys: KEYS, rate: RATE };
+        for input in &inputs {
+            wait("the topics to be known", || {
+                Ok(observer.highs().is_ok() && Observer::new(broker, input)?.highs().is_ok())
+            })?;
+        }
+        let rate = RATE / inputs.len() as u64;
+        let load =
+            |(at, topic): (u64, &String)| Load { topic: topic.clone(), seed, first: at * APART, keys: KEYS, rate };
+        let loads = (0..).zip(&inputs).map(load);
         Ok(Self {
-            generator: Generator::start(broker, load)?,
+            generators: loads.map(|load| Generator::start(broker, load)).collect::<Result<_>>()?,
             watcher: Watcher::start(broker, &output, PARTITIONS)?,
-            markers: Markers::start(broker, &name, &input, PARTITIONS)?,
+            markers: Markers::start(broker, &name, &inputs, PARTITIONS)?,
             observer,
+            shape,
             state: home.join("state-0"),
             broker,
             program,
@@ -70,16 +109,54 @@ impl<'a> Job<'a> {
     /// Starts an instance on the directory that owns the job.
     pub(crate) fn start(&mut self, failpoints: String) -> Result<Life> {
         let state = self.state.display().to_string();
-        let (input, output, plugin) = (self.input(), self.output(), plugin("oracle")?);
+        let (inputs, output, plugin) = (self.shape.inputs(&self.name), self.output(), plugin("oracle")?);
+        let what = match (self.shape, inputs.as_slice()) {
+            (Shape::Union, _) => vec!["run".to_owned(), self.pipeline(&inputs)?.display().to_string()],
+            (Shape::Chain, inputs) => {
+                let args = ["run", "--plugin", &plugin, "--from", inputs.first().context("an input")?, "--to", &output];
+                args.map(str::to_owned).to_vec()
+            }
+        };
+        let what: Vec<&str> = what.iter().map(String::as_str).collect();
         let args = [
-            &["run", "--plugin", &plugin, "--brokers", self.broker.bootstrap(), "--from", &input, "--to", &output][..],
-            &["--job", &self.name, "--state-dir", &state, "--api", "off"],
+            &what[..],
+            &["--brokers", self.broker.bootstrap(), "--job", &self.name, "--state-dir", &state, "--api", "off"],
             &["--epoch-interval", "50ms", "--transaction-timeout", "4s", "--state-memory", "16MiB"],
         ];
         let args: Vec<String> = args.concat().into_iter().map(str::to_owned).collect();
         let log = self.home.join(format!("life-{:04}.log", self.logs));
         self.logs += 1;
         Life::start(self.program, &args, failpoints, log)
+    }
+
+    /// The file of a union.
+    fn pipeline(&self, inputs: &[String]) -> Result<PathBuf> {
+        let [a, b] = inputs else { bail!("a union has two inputs") };
+        let text = format!(
+            r#"version = 1
+[sources.a]
+kafka = {{ topic = "{a}" }}
+[sources.b]
+kafka = {{ topic = "{b}" }}
+[operators.passed]
+plugin = "{uppercase}"
+inputs = ["b"]
+parallelism = 2
+[operators.oracle]
+plugin = "{oracle}"
+inputs = ["a", "passed"]
+parallelism = 2
+[sinks.out]
+inputs = ["oracle"]
+kafka = {{ topic = "{output}" }}
+"#,
+            uppercase = plugin("uppercase")?,
+            oracle = plugin("oracle")?,
+            output = self.output(),
+        );
+        let path = self.home.join("pipeline.toml");
+        std::fs::write(&path, text)?;
+        Ok(path)
     }
 
     /// Copies the directory that owns the job; from now on the copy does.
@@ -98,9 +175,15 @@ impl<'a> Job<'a> {
 
     /// Stops the input, lets `life` finish it, stops that, and judges all that is known then.
     pub(crate) fn judge(self, mut life: Life) -> Result<Verdict> {
-        let (input, output) = (self.input(), self.output());
-        let written = self.generator.stop()?;
-        let (input_records, ends) = collect::input(self.broker, &input)?;
+        let (inputs, output) = (self.shape.inputs(&self.name), self.output());
+        let written = self.generators.into_iter().map(Generator::stop).sum::<Result<u64>>()?;
+        let (mut input_records, mut ends) = (Vec::new(), BTreeMap::new());
+        for (first, input) in (0..).step_by(PARTITIONS as usize).zip(&inputs) {
+            // Numbered through, as the markers are.
+            let (records, of_topic) = collect::input(self.broker, input)?;
+            input_records.extend(records.into_iter().map(|r| Input { partition: first + r.partition, ..r }));
+            ends.extend(of_topic.into_iter().map(|(partition, end)| (first + partition, end)));
+        }
         ensure!(input_records.len() as u64 == written, "{} of {written} records are in the input", input_records.len());
         wait("the job to reach the end of its input", || {
             ensure!(life.code()?.is_none(), "it has ended; {}", life.last_words());
@@ -122,13 +205,8 @@ impl<'a> Job<'a> {
             state: state::export(self.program, &self.state)?,
             longest_pause,
         };
-        topics::delete(self.broker, &input)?;
-        topics::delete(self.broker, &output)?;
+        inputs.iter().chain([&output]).try_for_each(|topic| topics::delete(self.broker, topic))?;
         Ok(judge(&facts, RECOVER_WITHIN))
-    }
-
-    fn input(&self) -> String {
-        format!("{}.in", self.name)
     }
 
     fn output(&self) -> String {

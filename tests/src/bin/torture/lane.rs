@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::job::Job;
+use crate::job::{Job, Shape};
 use crate::life::Life;
 use crate::pending::{Pending, Zombie};
 use crate::schedule::{Fault, Place, Point, Schedule, Step, When};
@@ -26,6 +26,7 @@ const KILLED: i32 = 128 + 9;
 /// What happens on one lane.
 pub(crate) struct Lane<'a> {
     stage: &'a Stage,
+    shape: Shape,
     name: String,
     jobs: u32,
     job: Option<Job<'a>>,
@@ -47,6 +48,7 @@ impl<'a> Lane<'a> {
     pub(crate) fn new(stage: &'a Stage, number: usize) -> Self {
         Self {
             stage,
+            shape: Shape::of_lane(number),
             name: format!("lane-{number}"),
             jobs: 0,
             job: None,
@@ -80,7 +82,7 @@ impl<'a> Lane<'a> {
         self.has_run = false;
         self.seeds.clear();
         let home = self.stage.home.join(&name);
-        self.job = Some(Job::new(&self.stage.broker, &self.stage.program, name, home, seed)?);
+        self.job = Some(Job::new(&self.stage.broker, &self.stage.program, (self.shape, name), home, seed)?);
         Ok(())
     }
 

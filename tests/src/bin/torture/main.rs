@@ -1,6 +1,7 @@
 //! `make torture`: a job of the plugin `oracle` on a real Kafka, killed, stopped, doubled and starved at every step of the
 //! protocol, as seeded schedules say, while the oracle watches. It ends with a table of what was done and the one line
-//! that counts. Several lanes work side by side, each with a job of its own: a recovery is mostly waiting.
+//! that counts. Several lanes work side by side, each with a job of its own: a recovery is mostly waiting. Every fourth has a
+//! job of two source topics.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
