@@ -9,7 +9,7 @@ use regex::Regex;
 use weir_tests::host::checkout;
 
 /// Which crates of this workspace each crate may use. `host` puts everything together, and may use all.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("weir-core", &[]),
     ("weir-plan", &["weir-core"]),
     ("weir-checkpoint", &["weir-core", "weir-plan"]),
@@ -18,7 +18,8 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("weir-local", &["weir-core"]),
     ("weir-state", &["weir-core"]),
     ("weir-plugin", &["weir-core"]),
-    ("weir-runtime", &["weir-core", "weir-plan", "weir-checkpoint"]),
+    ("weir-operator", &["weir-core"]),
+    ("weir-runtime", &["weir-core", "weir-plan", "weir-checkpoint", "weir-operator"]),
     ("weir-api", &["weir-core", "weir-plan"]),
 ];
 

@@ -7,8 +7,9 @@ use weir_checkpoint::inherit::Mismatch;
 use weir_checkpoint::sources::Unread;
 use weir_checkpoint::{Refusal, Shared, manifest};
 use weir_core::crash::Injected;
-use weir_core::ports::{CallError, Unfit};
+use weir_core::ports::Unfit;
 use weir_core::{AttemptId, Epoch, Fault, PortError, RecordId};
+use weir_operator::NodeError;
 
 /// What can end an attempt.
 #[derive(Debug, thiserror::Error)]
@@ -58,17 +59,9 @@ pub enum Error {
     /// The restart strategy endures no more.
     #[error("gave up: {0}; see --restart")]
     GaveUp(String, #[source] Box<Error>),
-    /// A record that the plugin fails on, with the policy to fail.
-    #[error("operator {operator:?} failed on record {record}")]
-    Record {
-        /// The operator's name.
-        operator: String,
-        /// Split and offset of the record.
-        record: String,
-        /// What the plugin did.
-        #[source]
-        source: CallError,
-    },
+    /// An operator cannot go on.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// A record that goes from the source straight to a sink, which does not take it.
     #[error("record {record} cannot be written")]
     Unfit {
@@ -191,9 +184,8 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Port { source, .. } | Self::Waited { source, .. } => source.fault(),
-            Self::Record { source: CallError::Host(error), .. } => error.fault(),
-            Self::Record { .. }
-            | Self::Unfit { .. }
+            Self::Node(error) => error.fault(),
+            Self::Unfit { .. }
             | Self::Unreadable { .. }
             | Self::StopTimedOut(_)
             | Self::StoppedRecovering(_)

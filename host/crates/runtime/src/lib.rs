@@ -35,16 +35,10 @@ mod metrics;
 mod restarts;
 /// What coordinator and tasks say to each other.
 mod signals;
-/// The distinct keys of a batch.
-mod slots;
-/// What the splits of a job are called.
-mod splits;
 /// What to do about a fault.
 mod supervisor;
 /// The loops of the tasks.
 mod task;
-/// What a plugin's call does to its state.
-mod updates;
 /// Calls that may hang for ever.
 mod watch;
 

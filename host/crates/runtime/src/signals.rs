@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use weir_core::ports::{Commit, Delta, SplitProgress};
 use weir_core::{Epoch, Origin, SourceName, SplitState};
+use weir_operator::SplitTable;
 
 use crate::error::Error;
-use crate::splits::SplitTable;
 
 /// Downwards. One writer, the coordinator; tasks only read, except for the counters.
 #[derive(Debug, Default)]

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use weir_checkpoint::Manifest;
 use weir_core::ports::{Operator, RecordCheck, Table};
+use weir_operator::{Runner, RunnerOptions};
 use weir_plan::{NodeId, Port};
 
 use crate::error::Error;
 use crate::job::{Job, OperatorSetup};
 use crate::metrics::JobMetrics;
 use crate::signals::Signals;
-use crate::task::operator::{Runner, RunnerOptions};
+use crate::task::driver::TaskDriver;
 
 /// The opened plugins: for each operator one for each of its tasks.
 pub(super) struct Plugins(Vec<Vec<Box<dyn Operator>>>);
@@ -72,7 +73,8 @@ impl Workshop<'_> {
             origin: description.origin,
         };
         let operator = self.plugins.take(index).ok_or_else(missing)?;
-        Ok(Runner::new(options, operator, state, self.metrics.operator(name), Arc::clone(self.signals)))
+        let driver = TaskDriver { metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
+        Ok(Runner::new(options, operator, state, Box::new(driver)))
     }
 
     /// What the sinks take that read this output.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use weir_operator::FIRST_RECORDS;
 use weir_plan::{Join, Kind, Layout, NodeId, Port, Route, Ship};
 
 use crate::error::Error;
@@ -12,7 +13,6 @@ use crate::exchange::inbox::{Inbox, inbox};
 use crate::job::Job;
 use crate::metrics::JobMetrics;
 use crate::task::flow::{Joints, Target};
-use crate::task::pace::FIRST_RECORDS;
 
 /// What one task may have under way to all tasks of another stage.
 const SENDER_BYTES_MAX: usize = 4 << 20;

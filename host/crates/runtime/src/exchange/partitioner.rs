@@ -2,8 +2,7 @@
 
 use weir_core::key_group::{KeyGroup, key_hash};
 use weir_core::{Batch, FrameWriter, KeySpec, Origin};
-
-use crate::slots::key_of;
+use weir_operator::key_of;
 
 /// Splits batches over the tasks of one operator.
 pub(crate) struct Partitioner {

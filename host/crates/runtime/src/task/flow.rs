@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use weir_core::{Batch, Element, Epoch, crash_point};
+use weir_operator::Runner;
 
-use super::operator::Runner;
 use crate::error::Error;
 use crate::exchange::edge::{Edge, Outlets};
 use crate::exchange::inbox::Closed;
@@ -128,11 +128,7 @@ impl Flow {
         let mut failed = None;
         while let Some(Work { at, input, batch }) = self.work.pop() {
             let Some(runner) = self.operators.get_mut(at) else { continue };
-            let outputs = &mut self.outputs;
-            let done = runner.run(input, &batch, &mut |output, batch| {
-                outputs.push((output, batch));
-                Ok(())
-            });
+            let done = runner.run(input, &batch, &mut self.outputs);
             drop(batch);
             if let Err(error) = done {
                 self.work.clear();
@@ -149,7 +145,7 @@ impl Flow {
                 new.reverse();
             }
         }
-        failed.map_or(Ok(()), |error| Err(Stopped::Failed(error)))
+        failed.map_or(Ok(()), |error| Err(Stopped::Failed(error.into())))
     }
 
     /// Ends `epoch`: every operator seals its state.

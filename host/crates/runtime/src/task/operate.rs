@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use weir_checkpoint::Aligner;
 use weir_core::{Element, Epoch};
+use weir_operator::Pace;
 
 use super::flow::{Flow, Room, Stopped};
-use super::pace::Pace;
 use crate::exchange::inbox::{Inbox, Received};
 use crate::signals::{Signals, TaskEvent};
 

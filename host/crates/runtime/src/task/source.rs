@@ -14,9 +14,9 @@ use metrics::Counter;
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{Poll, RecordCheck, SourceReader, Unreadable, Verified};
 use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
+use weir_operator::Pace;
 
 use super::flow::{Flow, Room, Stopped};
-use super::pace::Pace;
 use super::unreadable::UnreadablePolicy;
 use crate::clock;
 use crate::error::Error;

@@ -5,48 +5,31 @@
 //! applied to that record and the rest goes on. A plugin may also undo a record by itself and reject it: then the call
 //! goes well, and the policy is applied to what it rejected.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_core::frame::NO_SOURCE;
 use weir_core::ports::{Call, CallError, CallState, Effects, KeyedState, Operator, RecordCheck, Table};
 use weir_core::{Batch, KeySpec, OnError, Origin};
 
-use crate::clock;
-use crate::error::Error;
-use crate::metrics::OperatorMetrics;
-use crate::signals::Signals;
+use crate::driver::{Driver, place};
+use crate::error::NodeError;
+use crate::load::{fitting, load};
+use crate::origin::with_origin;
+use crate::pace::Pace;
+use crate::parts::Parts;
+use crate::rejected::check_rejected;
+use crate::skips::Skips;
 use crate::slots::Slots;
-use crate::task::origin::with_origin;
-use crate::task::pace::Pace;
 use crate::updates::{self, Within};
-use load::{fitting, load};
-use parts::Parts;
-use rejected::check_rejected;
-use skips::{Skips, place};
-
-/// Which records of a batch go into the next call.
-mod cuts;
-/// The state that a call is given, and how many records it leaves room for.
-mod load;
-/// The parts of a batch.
-mod parts;
-/// What is checked of records that the plugin rejects.
-mod rejected;
-/// What is said of skipped records.
-mod skips;
 
 /// A call gets at most this much frame and values, unless a single record is larger.
-const CALL_BYTES_MAX: usize = 1 << 20;
+pub(crate) const CALL_BYTES_MAX: usize = 1 << 20;
 /// A call should take no longer, so that a barrier need not wait for it: its records are counted out accordingly. Less
 /// where a deadline shows to be short.
 const CALL_TIME: Duration = Duration::from_millis(20);
 
-/// What receives the output of an operator: (output, records).
-pub(crate) type Emit<'a> = dyn FnMut(u32, Batch) -> Result<(), Error> + 'a;
-
 /// How one operator is set up in one task.
-pub(crate) struct RunnerOptions {
+pub struct RunnerOptions {
     /// Index of the operator in the pipeline.
     pub index: usize,
     /// Its name.
@@ -64,7 +47,7 @@ pub(crate) struct RunnerOptions {
 }
 
 /// One operator of one task.
-pub(crate) struct Runner {
+pub struct Runner {
     /// How it is set up.
     pub options: RunnerOptions,
     operator: Box<dyn Operator>,
@@ -80,18 +63,16 @@ pub(crate) struct Runner {
     /// How long a call should take.
     call_time: Duration,
     skips: Skips,
-    metrics: OperatorMetrics,
-    signals: Arc<Signals>,
+    driver: Box<dyn Driver>,
 }
 
 impl Runner {
     /// `state` is `None` for an operator without tables.
-    pub(crate) fn new(
+    pub fn new(
         options: RunnerOptions,
         operator: Box<dyn Operator>,
         state: Option<Box<dyn KeyedState>>,
-        metrics: OperatorMetrics,
-        signals: Arc<Signals>,
+        driver: Box<dyn Driver>,
     ) -> Self {
         assert_eq!(state.is_some(), !options.tables.is_empty(), "state belongs to tables");
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
@@ -110,30 +91,31 @@ impl Runner {
             pace,
             call_time,
             skips,
-            metrics,
-            signals,
+            driver,
         }
     }
 
     /// The operator's state, where it has tables.
-    pub(crate) fn state(&mut self) -> Option<&mut Box<dyn KeyedState>> {
+    pub fn state(&mut self) -> Option<&mut Box<dyn KeyedState>> {
         self.state.as_mut().map(|call| &mut call.state)
     }
 
-    /// Processes what came in by `input` and hands the output to `emit`, in order.
-    pub(crate) fn run(&mut self, input: u32, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
-        if self.options.origin {
-            let batch = self.signals.with_splits(|splits| with_origin(batch, splits));
-            return self.run_whole(input, &batch, emit);
+    /// Processes what came in by `input` and appends what comes out: (output, records), in order. What was out before a
+    /// record failed stays.
+    pub fn run(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        if !self.options.origin {
+            return self.run_whole(input, batch, out);
         }
-        self.run_whole(input, batch, emit)
+        let mut stamped = None;
+        self.driver.with_splits(&mut |splits| stamped = Some(with_origin(batch, splits)));
+        stamped.map_or(Ok(()), |batch| self.run_whole(input, &batch, out))
     }
 
     /// Processes `batch`, as the plugin is to see it: in one call if all goes well, otherwise part by part.
-    fn run_whole(&mut self, input: u32, batch: &Batch, emit: &mut Emit<'_>) -> Result<(), Error> {
+    fn run_whole(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         let mut parts = Parts::new(batch);
         while let Some(part) = parts.next(self.pace.records_in(self.call_time)) {
-            match self.call(input, &part, emit)? {
+            match self.call(input, &part, out)? {
                 Outcome::Done => parts.went_well(part),
                 Outcome::TooLarge { fit } => parts.shorten(part, fit),
                 Outcome::Failed(failure) if part.frame.len() == 1 => {
@@ -147,7 +129,7 @@ impl Runner {
     }
 
     /// One call. Unless it is done, nothing of it happened.
-    fn call(&mut self, input: u32, batch: &Batch, emit: &mut Emit<'_>) -> Result<Outcome, Error> {
+    fn call(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<Outcome, NodeError> {
         self.values.clear();
         let mut keys = 0;
         if let Some(CallState { state, .. }) = &mut self.state {
@@ -156,7 +138,8 @@ impl Runner {
             keys = names.len() as u32;
             let room = CALL_BYTES_MAX.saturating_sub(batch.frame.as_bytes().len());
             let sizes = (room, self.value_bytes);
-            self.value_bytes = load(state.as_mut(), &self.prefetched, keys, sizes, &mut self.values)?;
+            let loaded = load(state.as_mut(), &self.prefetched, keys, sizes, &mut self.values);
+            self.value_bytes = loaded.map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
         }
         let slots = if self.state.is_some() { self.slots.of_record() } else { &[] };
         if batch.frame.len() > 1 && self.values.len() + batch.frame.as_bytes().len() > CALL_BYTES_MAX {
@@ -176,7 +159,8 @@ impl Runner {
         let within = Within { tables: &self.options.tables, keys: keys as usize, records: batch.frame.len() };
         let checked = updates::check(&self.effects.updates, within).and_then(|rejected| {
             check_rejected(&self.effects, rejected, self.options.on_error)?;
-            let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs)?;
+            let now_ms = self.driver.now_ms();
+            let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs, now_ms)?;
             Ok((rejected, outputs))
         });
         let (rejected, outputs) = match checked {
@@ -187,13 +171,15 @@ impl Runner {
             }
         };
         if let Some(state) = &mut self.state {
-            updates::apply(&self.effects.updates, state).map_err(Error::port("failed to change state"))?;
+            let changed = updates::apply(&self.effects.updates, state);
+            changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
         }
-        self.metrics.processed(batch.frame.len() - rejected);
+        self.driver.processed(batch.frame.len() - rejected);
         if rejected > 0 {
             self.leave_out_rejected(batch)?;
         }
-        outputs.into_iter().try_for_each(|(output, batch)| emit(output, batch)).map(|()| Outcome::Done)
+        out.extend(outputs);
+        Ok(Outcome::Done)
     }
 
     /// A call that was cut off had too many records, unless it had one.
@@ -207,7 +193,7 @@ impl Runner {
     }
 
     /// Leaves every record that the plugin rejected to the policy.
-    fn leave_out_rejected(&mut self, batch: &Batch) -> Result<(), Error> {
+    fn leave_out_rejected(&mut self, batch: &Batch) -> Result<(), NodeError> {
         let updates = std::mem::take(&mut self.effects.updates);
         for reject in updates::rejects(&updates) {
             self.leave_out(batch.origins.get(reject.record as usize).copied(), reject.into())?;
@@ -216,30 +202,30 @@ impl Runner {
     }
 
     /// What the policy makes of a record that failed.
-    fn leave_out(&mut self, origin: Option<Origin>, why: CallError) -> Result<(), Error> {
+    fn leave_out(&mut self, origin: Option<Origin>, why: CallError) -> Result<(), NodeError> {
         let operator = &self.options.name;
         match self.options.on_error {
             OnError::Fail => {
-                let record = place(&self.signals, origin);
-                Err(Error::Record { operator: operator.clone(), record, source: why })
+                let record = place(&*self.driver, origin);
+                Err(NodeError::Record { operator: operator.clone(), record, source: why })
             }
             OnError::Skip => {
-                self.metrics.skipped();
-                self.skips.skipped(operator, &self.signals, origin, why);
+                self.driver.skipped();
+                self.skips.skipped(operator, &*self.driver, origin, why);
                 Ok(())
             }
         }
     }
 
     /// Between two elements: tells of skipped records what is due.
-    pub(crate) fn look(&mut self) {
-        self.skips.look(&self.options.name, &self.signals);
+    pub fn look(&mut self) {
+        self.skips.look(&self.options.name, &*self.driver);
     }
 }
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        self.skips.end(&self.options.name, &self.signals);
+        self.skips.end(&self.options.name, &*self.driver);
     }
 }
 
@@ -257,9 +243,9 @@ enum Outcome {
 }
 
 /// A failure that is not the plugin's ends the attempt.
-fn host_error(failure: CallError, operator: &str) -> Result<CallError, Error> {
+fn host_error(failure: CallError, operator: &str) -> Result<CallError, NodeError> {
     match failure {
-        CallError::Host(source) => Err(Error::Record {
+        CallError::Host(source) => Err(NodeError::Record {
             operator: operator.to_owned(),
             record: "(any)".to_owned(),
             source: CallError::Host(source),
@@ -274,8 +260,8 @@ fn trace_origins(
     effects: &mut Effects,
     input: &Batch,
     outputs: &[Vec<RecordCheck>],
+    now_ms: i64,
 ) -> Result<Vec<(u32, Batch)>, CallError> {
-    let now_ms = clock::now_ms();
     let malformed = |reason: String| CallError::Malformed { what: "frame", reason };
     let mut traced = Vec::with_capacity(effects.outputs.len());
     for (output, mut frame) in effects.outputs.drain(..) {
@@ -307,4 +293,5 @@ fn trace_origins(
 }
 
 #[cfg(test)]
+#[path = "tests.rs"]
 mod tests;

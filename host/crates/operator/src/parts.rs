@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use weir_core::frame::Records;
 use weir_core::{Batch, Origin};
 
-use super::cuts::Cuts;
+use crate::cuts::Cuts;
 
 /// A batch and where its calls stand.
 pub(crate) struct Parts<'a> {

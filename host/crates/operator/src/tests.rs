@@ -1,12 +1,12 @@
 //! A bad record is found, the policy is applied to it alone, and nothing of a failed call happens.
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use weir_core::ports::{RecordForm, RecordLimit};
 use weir_core::{Frame, FrameWriter, RecordView};
 
 use super::*;
-use crate::job::JobOptions;
-use crate::metrics::JobMetrics;
+use crate::splits::SplitTable;
 
 /// Upper-cases; fails where a value starts with `bad`, naming the record only if `names_it`.
 struct Fussy {
@@ -58,36 +58,42 @@ fn batch(values: &[&str]) -> Batch {
 }
 
 fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
-    let options = JobOptions {
-        name: weir_core::JobName::new("t").unwrap(),
-        shard: weir_core::ShardId(0),
-        delivery: weir_core::Delivery::None,
-        marker_place: crate::MarkerPlace::Nowhere,
-        epoch_interval: Duration::from_millis(100),
-        stall_after: Duration::from_secs(1),
-        has_patient_sink: false,
-        transaction_timeout: Duration::from_secs(15),
-        restart: weir_core::Restart::Never,
-        bounds: crate::Bounds::default(),
-        consent: weir_core::Consent::default(),
-    };
-    let metrics = JobMetrics::new(&options).operator("o");
     let (key, tables) = (KeySpec::Key, Vec::new());
     let options =
         RunnerOptions { index: 0, name: "o".into(), key, tables, outputs: vec![Vec::new()], on_error, origin: false };
-    Runner::new(options, Box::new(operator), None, metrics, Arc::default())
+    Runner::new(options, Box::new(operator), None, Box::new(Alone))
+}
+
+/// Nobody who counts or names anything.
+struct Alone;
+
+impl Driver for Alone {
+    fn processed(&self, _: usize) {}
+    fn skipped(&self) {}
+    fn now_ms(&self) -> i64 {
+        0
+    }
+    fn with_splits(&self, look: &mut dyn FnMut(&SplitTable)) {
+        look(&SplitTable::default());
+    }
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// (offset, value) of everything emitted.
-fn run(runner: &mut Runner, values: &[&str]) -> (Vec<(i64, String)>, Result<(), Error>) {
-    let mut out = Vec::new();
-    let outcome = runner.run(0, &batch(values), &mut |output, batch| {
+fn run(runner: &mut Runner, values: &[&str]) -> (Vec<(i64, String)>, Result<(), NodeError>) {
+    let (mut emitted, mut out) = (Vec::new(), Vec::new());
+    let outcome = runner.run(0, &batch(values), &mut emitted);
+    for (output, batch) in emitted {
         assert_eq!(output, 0);
         for (record, origin) in batch.frame.records().zip(&batch.origins) {
             out.push((origin.offset, String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
         }
-        Ok(())
-    });
+    }
     (out, outcome)
 }
 
@@ -122,7 +128,7 @@ fn what_a_plugin_hands_over_is_checked() {
     ];
     for (operator, wanted) in cases {
         let (out, outcome) = run(&mut runner(operator, OnError::Fail), &["a"]);
-        let error = crate::error::chain(&outcome.unwrap_err());
+        let error = chain(&outcome.unwrap_err());
         assert!(error.contains(wanted) && out.is_empty(), "{error} should say {wanted}");
     }
 }
@@ -176,7 +182,7 @@ fn reject(record: u32, message: &str) -> Vec<u8> {
 }
 
 /// What came out, the outcome, and how many calls of how many records it took.
-type Picked = (Vec<(i64, String)>, Result<(), Error>, usize, usize);
+type Picked = (Vec<(i64, String)>, Result<(), NodeError>, usize, usize);
 
 fn pick(says: Says, on_error: OnError, values: &[&str]) -> Picked {
     let (calls, records) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -218,7 +224,7 @@ fn every_second_record_is_skipped_and_no_other() {
 fn the_first_rejected_record_ends_a_job_that_fails_on_it() {
     let (out, outcome, ..) = pick(Says::Rejected, OnError::Fail, &["a", "b", "bad1", "c", "bad2"]);
     assert_eq!(out, [(100, "a".to_owned()), (101, "b".to_owned())], "what came before it, and nothing after it");
-    let error = crate::error::chain(&outcome.unwrap_err());
+    let error = chain(&outcome.unwrap_err());
     assert!(error.contains("offset 102") && error.contains("failure 100: bad value"), "{error}");
 }
 
@@ -300,7 +306,7 @@ fn a_record_that_a_sink_does_not_take_is_found_at_once_and_alone() {
             let (out, outcome) = run(&mut runner, &["a", "long", "b", "c"]);
             assert_eq!(out.len(), wanted, "{out:?}");
             if let Err(error) = outcome {
-                let error = crate::error::chain(&error);
+                let error = chain(&error);
                 assert!(error.contains("offset 101") && error.contains(says), "{error}");
             }
         }

@@ -4,18 +4,18 @@ use weir_core::{Origin, SourceName, SplitId, SplitState};
 
 /// Every split of every source, in the order in which origins count them; only ever longer.
 #[derive(Debug, Default)]
-pub(crate) struct SplitTable {
+pub struct SplitTable {
     sources: Vec<(SourceName, Vec<SplitId>)>,
 }
 
 impl SplitTable {
     /// The sources, in the order of the job; none has a split yet.
-    pub(crate) fn new(sources: impl IntoIterator<Item = SourceName>) -> Self {
+    pub fn new(sources: impl IntoIterator<Item = SourceName>) -> Self {
         Self { sources: sources.into_iter().map(|name| (name, Vec::new())).collect() }
     }
 
     /// Names the splits of a source that have no name yet.
-    pub(crate) fn name(&mut self, source: usize, splits: &[SplitState]) {
+    pub fn name(&mut self, source: usize, splits: &[SplitState]) {
         if let Some((_, names)) = self.sources.get_mut(source) {
             let known = names.len();
             names.extend(splits.iter().skip(known).map(|s| s.split.clone()));
@@ -23,17 +23,17 @@ impl SplitTable {
     }
 
     /// The split of a record.
-    pub(crate) fn get(&self, origin: Origin) -> Option<&SplitId> {
+    pub fn get(&self, origin: Origin) -> Option<&SplitId> {
         self.sources.get(origin.source as usize)?.1.get(origin.split as usize)
     }
 
     /// How many splits of a source have a name.
-    pub(crate) fn known(&self, source: usize) -> usize {
+    pub fn known(&self, source: usize) -> usize {
         self.sources.get(source).map_or(0, |(_, names)| names.len())
     }
 
     /// Where a record was read, for people. Two sources may read a file or a generator of the same name.
-    pub(crate) fn describe(&self, origin: Origin) -> String {
+    pub fn describe(&self, origin: Origin) -> String {
         let record = match self.get(origin) {
             Some(split) => format!("{split} offset {}", origin.offset),
             None => format!("offset {} of split number {}", origin.offset, origin.split),

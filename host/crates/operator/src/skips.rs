@@ -7,7 +7,7 @@ use tracing::warn;
 use weir_core::Origin;
 use weir_core::ports::CallError;
 
-use crate::signals::Signals;
+use crate::driver::{Driver, place};
 
 /// Records that get a line of their own.
 const LINES_OF_THEIR_OWN: u32 = 10;
@@ -28,36 +28,36 @@ pub(crate) struct Skips {
 
 impl Skips {
     /// A record was skipped.
-    pub(crate) fn skipped(&mut self, operator: &str, signals: &Signals, origin: Option<Origin>, why: CallError) {
+    pub(crate) fn skipped(&mut self, operator: &str, driver: &dyn Driver, origin: Option<Origin>, why: CallError) {
         let now = Instant::now();
         if self.lines < LINES_OF_THEIR_OWN {
             self.lines += 1;
             self.told = Some(now);
-            let (record, error) = (place(signals, origin), one_line(&why));
+            let (record, error) = (place(driver, origin), one_line(&why));
             warn!(%operator, %record, %error, "record skipped");
             return;
         }
         self.untold += 1;
         self.last = Some((origin, why));
         if self.is_due(now) {
-            self.tell(operator, signals, now);
+            self.tell(operator, driver, now);
         }
     }
 
     /// Tells what has waited for its second. Looks at the clock only if there is anything.
-    pub(crate) fn look(&mut self, operator: &str, signals: &Signals) {
+    pub(crate) fn look(&mut self, operator: &str, driver: &dyn Driver) {
         if self.untold > 0 {
             let now = Instant::now();
             if self.is_due(now) {
-                self.tell(operator, signals, now);
+                self.tell(operator, driver, now);
             }
         }
     }
 
     /// Tells what there is: nothing more will come.
-    pub(crate) fn end(&mut self, operator: &str, signals: &Signals) {
+    pub(crate) fn end(&mut self, operator: &str, driver: &dyn Driver) {
         if self.untold > 0 {
-            self.tell(operator, signals, Instant::now());
+            self.tell(operator, driver, Instant::now());
         }
     }
 
@@ -65,17 +65,12 @@ impl Skips {
         self.told.is_none_or(|told| now.duration_since(told) >= COUNT_EVERY)
     }
 
-    fn tell(&mut self, operator: &str, signals: &Signals, now: Instant) {
+    fn tell(&mut self, operator: &str, driver: &dyn Driver, now: Instant) {
         let Some((origin, why)) = self.last.take() else { return };
-        let (records, last) = (std::mem::take(&mut self.untold), place(signals, origin));
+        let (records, last) = (std::mem::take(&mut self.untold), place(driver, origin));
         self.told = Some(now);
         warn!(%operator, records, %last, error = %one_line(&why), "records skipped");
     }
-}
-
-/// Where a record was read, for people.
-pub(crate) fn place(signals: &Signals, origin: Option<Origin>) -> String {
-    origin.map_or_else(|| "(unknown)".to_owned(), |origin| signals.describe(origin))
 }
 
 /// An error on one line; that of a trap has one for each function it was in.

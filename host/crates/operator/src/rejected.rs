@@ -6,7 +6,7 @@ use weir_core::ports::{CallError, Effects};
 use crate::updates;
 
 /// Refuses a call with so many `rejected` records if the policy has no use for it, or if it contradicts itself.
-pub(super) fn check_rejected(effects: &Effects, rejected: usize, on_error: OnError) -> Result<(), CallError> {
+pub(crate) fn check_rejected(effects: &Effects, rejected: usize, on_error: OnError) -> Result<(), CallError> {
     if rejected == 0 {
         return Ok(());
     }

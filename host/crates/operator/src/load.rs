@@ -1,28 +1,27 @@
 //! HOT PATH. The state that a call is given. Values are read only as far as a call can take them, so that a batch of
 //! keys with large values needs no more memory than one call.
 
-use weir_core::Frame;
 use weir_core::frame::{HEADER_BYTES, NULL, RECORD_BYTES};
 use weir_core::ports::{KeyedState, Table};
+use weir_core::{Frame, PortError};
 
-use super::CALL_BYTES_MAX;
-use crate::error::Error;
+use crate::runner::CALL_BYTES_MAX;
 
 /// Appends the values of so many slots to `values`, in order, and stops once there are more than `room` bytes of them.
 /// `each` is what the values of a slot took the last time; returns what they took now.
-pub(super) fn load(
+pub(crate) fn load(
     state: &mut dyn KeyedState,
     tables: &[Table],
     slots: u32,
     (room, each): (usize, usize),
     values: &mut Vec<u8>,
-) -> Result<usize, Error> {
+) -> Result<usize, PortError> {
     let (mut at, mut each) = (0, each);
     while !tables.is_empty() && at < slots && values.len() <= room {
         let fit = u32::try_from((room - values.len()) / each.max(1)).unwrap_or(u32::MAX);
         let now = at..at + fit.clamp(1, slots - at);
         at = now.end;
-        state.prefetch(tables, now, values).map_err(Error::port("failed to read state"))?;
+        state.prefetch(tables, now, values)?;
         each = values.len().div_ceil(at as usize);
     }
     Ok(each)
@@ -30,7 +29,7 @@ pub(super) fn load(
 
 /// How many records of a call that is too large fit, with the values of their keys: fewer than all, and at least one.
 /// `values` may end after those of any slot.
-pub(super) fn fitting(frame: &Frame, slots: &[u32], values: &[u8], tables: usize) -> usize {
+pub(crate) fn fitting(frame: &Frame, slots: &[u32], values: &[u8], tables: usize) -> usize {
     let (mut bytes, mut rest, mut slots_seen) = (HEADER_BYTES, values, 0);
     for (index, record) in frame.records().enumerate() {
         bytes += RECORD_BYTES + record.bytes();
@@ -65,7 +64,7 @@ mod tests {
     use std::ops::Range;
 
     use weir_core::ports::{Change, Delta, KeyRef, TableKind};
-    use weir_core::{Epoch, FrameWriter, PortError, RecordView, TableId};
+    use weir_core::{Epoch, FrameWriter, RecordView, TableId};
 
     use super::*;
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 /// How many records are tried as long as nothing is known: few, because a record may take long.
-pub(crate) const FIRST_RECORDS: usize = 16;
+pub const FIRST_RECORDS: usize = 16;
 /// How many times as many as ever went at once may be tried: a few records may have gone somewhere where they only wait.
 const GROWTH: usize = 4;
 
 /// An estimate of the time a record needs. It falls fast and rises slowly: a machine that was busy elsewhere for a moment
 /// says little about the next call.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Pace {
+pub struct Pace {
     ns_per_record: Option<u64>,
     /// The most records that ever went at once.
     proven: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// So many records took so long.
-    pub(crate) fn took(&mut self, records: usize, elapsed: Duration) {
+    pub fn took(&mut self, records: usize, elapsed: Duration) {
         let seen = each(records, elapsed);
         self.proven = self.proven.max(records);
         self.ns_per_record = Some(match self.ns_per_record {
@@ -30,12 +30,12 @@ impl Pace {
 
     /// So many records took longer than that: they were cut off. How much longer nobody knows, and every guess that is
     /// too low costs as much again.
-    pub(crate) fn took_longer_than(&mut self, records: usize, elapsed: Duration) {
+    pub fn took_longer_than(&mut self, records: usize, elapsed: Duration) {
         self.ns_per_record = self.ns_per_record.max(Some(each(records, elapsed).saturating_mul(4)));
     }
 
     /// How many records fit `span`; at least one.
-    pub(crate) fn records_in(self, span: Duration) -> usize {
+    pub fn records_in(self, span: Duration) -> usize {
         let Some(ns_per_record) = self.ns_per_record else { return FIRST_RECORDS };
         let records = span.as_nanos() / u128::from(ns_per_record.max(1));
         let most = self.proven.saturating_mul(GROWTH).max(FIRST_RECORDS);

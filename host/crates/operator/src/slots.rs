@@ -8,7 +8,7 @@ use weir_core::ports::KeyRef;
 use weir_core::{Frame, KeySpec, RecordView};
 
 /// The key of a record, as the operator is keyed; `None` is a null key.
-pub(crate) fn key_of<'a>(record: &RecordView<'a>, spec: &KeySpec) -> Option<&'a [u8]> {
+pub fn key_of<'a>(record: &RecordView<'a>, spec: &KeySpec) -> Option<&'a [u8]> {
     match spec {
         KeySpec::Key => record.key,
         KeySpec::Header(name) => record.header(name.as_bytes()).flatten(),

@@ -1,0 +1,29 @@
+//! What a node asks of whoever drives it: counters, a clock that people read, and what splits are called.
+
+use weir_core::Origin;
+
+use crate::splits::SplitTable;
+
+/// See the module.
+pub trait Driver: Send {
+    /// So many records were processed.
+    fn processed(&self, records: usize);
+
+    /// A record was dropped by policy.
+    fn skipped(&self);
+
+    /// Milliseconds since 1970, as the sinks' brokers compare timestamps with.
+    fn now_ms(&self) -> i64;
+
+    /// Shows the splits that origins count in.
+    fn with_splits(&self, look: &mut dyn FnMut(&SplitTable));
+}
+
+/// Where a record was read, for people.
+pub(crate) fn place(driver: &dyn Driver, origin: Option<Origin>) -> String {
+    let mut place = "(unknown)".to_owned();
+    if let Some(origin) = origin {
+        driver.with_splits(&mut |splits| place = splits.describe(origin));
+    }
+    place
+}

@@ -1,0 +1,38 @@
+//! Why a node cannot go on.
+
+use weir_core::ports::CallError;
+use weir_core::{Fault, PortError};
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A record that the plugin fails on, with the policy to fail; or a call that the host could not make.
+    #[error("operator {operator:?} failed on record {record}")]
+    Record {
+        /// The operator's name.
+        operator: String,
+        /// Split and offset of the record.
+        record: String,
+        /// What the plugin did.
+        #[source]
+        source: CallError,
+    },
+    /// Its state cannot be read.
+    #[error("failed to read the state of operator {0:?}")]
+    Read(String, #[source] PortError),
+    /// Its state cannot be changed.
+    #[error("failed to change the state of operator {0:?}")]
+    Change(String, #[source] PortError),
+}
+
+impl NodeError {
+    /// Who must act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Record { source: CallError::Host(error), .. } | Self::Read(_, error) | Self::Change(_, error) => {
+                error.fault()
+            }
+            Self::Record { .. } => Fault::User,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `operator`: runs one node, from the batch that came in to the batches that go out. No thread, no channel, no I/O of its
+//! own: whoever drives it hands it batches, and what it asks of the outside is the trait [`Driver`].
+//!
+//! ```text
+//! batch ─▶ parts (cuts, pace) ─▶ slots ─▶ load ─▶ call ─▶ check ─▶ apply ─▶ batches
+//!              ▲                                    │ fails
+//!              └───────── narrow ◀──────────────────┘   a single record that fails: policy
+//! ```
+
+/// Which records of a batch go into the next call.
+mod cuts;
+/// What a node asks of whoever drives it.
+mod driver;
+/// Why a node cannot go on.
+mod error;
+/// The state that a call is given, and how many records it leaves room for.
+mod load;
+/// The headers `weir.origin.*`.
+mod origin;
+/// How long records take.
+mod pace;
+/// The parts of a batch.
+mod parts;
+/// What is checked of records that the plugin rejects.
+mod rejected;
+/// One operator: slots, state, the call, its effects, and what happens to a bad record.
+mod runner;
+/// What is said of skipped records.
+mod skips;
+/// The distinct keys of a batch.
+mod slots;
+/// What the splits of a job are called.
+mod splits;
+/// What a plugin's call does to its state.
+mod updates;
+
+pub use driver::Driver;
+pub use error::NodeError;
+pub use pace::{FIRST_RECORDS, Pace};
+pub use runner::{Runner, RunnerOptions};
+pub use slots::key_of;
+pub use splits::SplitTable;
