@@ -9,8 +9,9 @@ use regex::Regex;
 use weir_tests::host::checkout;
 
 /// Which crates of this workspace each crate may use. `host` puts everything together, and may use all.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("weir-core", &[]),
+    ("weir-time", &["weir-core"]),
     ("weir-plan", &["weir-core"]),
     ("weir-checkpoint", &["weir-core", "weir-plan"]),
     ("weir-pipeline", &["weir-core", "weir-plan"]),
@@ -24,12 +25,13 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Where each heavy dependency may be used.
-const HEAVY: [(&str, &[&str]); 6] = [
+const HEAVY: [(&str, &[&str]); 7] = [
     ("rdkafka", &["weir-kafka", "weir-tests"]),
     ("rocksdb", &["weir-state"]),
     ("wasmtime", &["weir-plugin"]),
     ("wit-component", &["weir-plugin"]),
     ("axum", &["weir-api"]),
+    ("jiff", &["weir-time"]),
     ("clap", &["host", "weir-tests"]),
 ];
 

@@ -1,0 +1,23 @@
+//! `time`: event time. How far it has come (watermarks), where a record's time comes from (timestamps), which windows a
+//! record falls into and when they fire, and which timers are due. Pure: no I/O, no clock, no thread; `now` is always an
+//! argument, decisions are results. Knows neither Kafka, state nor plugins: what is kept is kept by the caller.
+//!
+//! # Words
+//! | word | meaning |
+//! |---|---|
+//! | timestamp | milliseconds since 1970, of a record; legal ones are [`timestamp::LEGAL_MS`] |
+//! | watermark | how far event time has come: every record before it is taken to have arrived |
+//! | idle | a split that is read to its end, as confirmed again and again for `idle-after`; it holds no watermark back |
+//! | window | a half-open span of time, `start <= timestamp < end`; it fires when the watermark reaches `end` |
+//! | late | a record whose windows have all expired: fired, and their allowed lateness is over |
+//! | pane | the piece of a sliding window that a record is folded into, once |
+//! | round | how many timers in a row set each other before this one, without the watermark moving |
+//!
+//! # Two kinds of clock
+//! Timestamps, watermarks and windows are `i64` milliseconds since 1970. Spans of waiting are measured with a clock that
+//! only grows, given as the [`std::time::Duration`] since some beginning that the caller chooses.
+
+/// Where a record's timestamp comes from.
+pub mod timestamp;
+
+pub use timestamp::TimestampSource;
