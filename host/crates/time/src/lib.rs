@@ -17,7 +17,28 @@
 //! Timestamps, watermarks and windows are `i64` milliseconds since 1970. Spans of waiting are measured with a clock that
 //! only grows, given as the [`std::time::Duration`] since some beginning that the caller chooses.
 
+/// Which splits run ahead too far.
+pub mod drift;
+/// Timestamps from too far in the future.
+pub mod future;
+/// One watermark out of many inputs.
+pub mod merge;
+/// What a user says of a source's time: disorder, idleness, drift, timestamps.
+pub mod options;
+/// The time of one source: its splits, merged.
+pub mod source;
+/// The time of one split: bounded disorder, and when it is idle.
+pub mod split;
 /// Where a record's timestamp comes from.
 pub mod timestamp;
+/// How far event time has come.
+pub mod watermark;
 
+mod span;
+
+pub use merge::Merge;
+pub use options::Options;
+pub use source::SourceTime;
+pub use split::Reading;
 pub use timestamp::TimestampSource;
+pub use watermark::{Progress, Watermark};
