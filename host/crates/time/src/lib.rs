@@ -29,6 +29,8 @@ pub mod options;
 pub mod source;
 /// The time of one split: bounded disorder, and when it is idle.
 pub mod split;
+/// What is to happen at a time.
+pub mod timers;
 /// Where a record's timestamp comes from.
 pub mod timestamp;
 /// How far event time has come.
@@ -40,5 +42,6 @@ pub use merge::Merge;
 pub use options::Options;
 pub use source::SourceTime;
 pub use split::Reading;
+pub use timers::Timers;
 pub use timestamp::TimestampSource;
 pub use watermark::{Progress, Watermark};
