@@ -35,6 +35,8 @@ pub mod timers;
 pub mod timestamp;
 /// How far event time has come.
 pub mod watermark;
+/// Windows: which ones there are, which a record falls into, when they fire.
+pub mod window;
 
 mod span;
 
@@ -45,3 +47,4 @@ pub use split::Reading;
 pub use timers::Timers;
 pub use timestamp::TimestampSource;
 pub use watermark::{Progress, Watermark};
+pub use window::{Window, WindowSpec};

@@ -1,5 +1,7 @@
 //! Spans as people write them, in whole milliseconds.
 
+use std::time::Duration;
+
 /// The longest span of any kind: ninety years. With it, no end of a window of a legal timestamp lies past what a calendar
 /// can say.
 pub(crate) const SPAN_MAX_MS: i64 = 90 * 365 * 24 * 3_600_000;
@@ -26,6 +28,11 @@ pub(crate) fn millis(text: &str) -> Result<i64, SpanError> {
     }
     let ms = i64::try_from(span.as_millis()).ok().filter(|ms| *ms <= SPAN_MAX_MS);
     ms.ok_or_else(|| SpanError::Long(text.to_owned()))
+}
+
+/// How a span is shown: as it may be written.
+pub(crate) fn shown(ms: i64) -> impl std::fmt::Display {
+    humantime::format_duration(Duration::from_millis(ms.unsigned_abs()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,150 @@
+//! When a window fires, fires again, and is gone.
+//!
+//! ```text
+//!        records            late ones within the allowed lateness         none any more
+//! ───────────────────────┬───────────────────────────────────────────┬──────────────────▶ watermark
+//!   early, every so often end: fires                                  end + lateness: dropped
+//!                               each late record: fires again
+//! ```
+//! Early firings follow the clock and not the watermark: they are there for a watermark that stands still. A window that
+//! has nothing new since it last fired does not fire early, nor again; at its end it always fires.
+
+use super::Window;
+use super::fixed::next_multiple;
+use crate::watermark::Watermark;
+
+/// How windows of an operator fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Firing {
+    /// How long after its end a window still takes records, in milliseconds of watermark.
+    pub lateness_ms: i64,
+    /// How often it fires before its end, in milliseconds of the clock.
+    pub early_every_ms: Option<i64>,
+}
+
+/// What a record is to its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// The window has not fired at its end yet.
+    OnTime,
+    /// It has, and takes the record all the same: it fires again.
+    Again,
+    /// It is gone: the record goes to the side output `late`, or is counted.
+    Late,
+}
+
+/// What is kept of a window beside its accumulator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fired {
+    /// It has fired at its end.
+    pub at_end: bool,
+    /// Records have come since it last fired.
+    pub is_stale: bool,
+}
+
+impl Firing {
+    /// A record for `window`, which arrives when event time has come to `watermark`.
+    ///
+    /// ```
+    /// use weir_time::window::{Window, firing::{Arrival, Firing}};
+    /// use weir_time::Watermark;
+    ///
+    /// let firing = Firing { lateness_ms: 5, early_every_ms: None };
+    /// let window = Window::new(0, 10);
+    /// assert_eq!(firing.arrival(window, Watermark::at(9)), Arrival::OnTime);
+    /// assert_eq!(firing.arrival(window, Watermark::at(10)), Arrival::Again);
+    /// assert_eq!(firing.arrival(window, Watermark::at(15)), Arrival::Late);
+    /// ```
+    #[inline]
+    pub fn arrival(&self, window: Window, watermark: Watermark) -> Arrival {
+        if watermark.has_reached(self.expires_ms(window)) {
+            Arrival::Late
+        } else if watermark.has_reached(window.end_ms) {
+            Arrival::Again
+        } else {
+            Arrival::OnTime
+        }
+    }
+
+    /// The watermark at which a window is gone, and its accumulator with it.
+    pub fn expires_ms(&self, window: Window) -> i64 {
+        window.end_ms.saturating_add(self.lateness_ms)
+    }
+
+    /// When windows fire early next, where the clock says `now_ms`: at the same moments for all keys, so that they share a
+    /// batch.
+    pub fn next_early_ms(&self, now_ms: i64) -> Option<i64> {
+        Some(next_multiple(now_ms, self.early_every_ms?))
+    }
+}
+
+impl Fired {
+    /// A record was folded in. Whether the window fires for it now (once for all records of a batch).
+    pub fn note_record(&mut self, arrival: Arrival) -> bool {
+        self.is_stale |= arrival != Arrival::Late;
+        arrival == Arrival::Again
+    }
+
+    /// The moment to fire early has come: whether the window does.
+    pub fn fire_early(&mut self) -> bool {
+        !self.at_end && std::mem::take(&mut self.is_stale)
+    }
+
+    /// The watermark has reached the window's end: whether it fires, which it does once.
+    pub fn fire_at_end(&mut self) -> bool {
+        self.is_stale = false;
+        !std::mem::replace(&mut self.at_end, true)
+    }
+
+    /// It fires again, after late records.
+    pub fn fire_again(&mut self) -> bool {
+        self.at_end && std::mem::take(&mut self.is_stale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_lives_from_its_records_to_the_end_of_its_lateness() {
+        let window = Window::new(0, 10);
+        for (lateness_ms, watermark, expected) in [
+            (0, Watermark::NONE, Arrival::OnTime),
+            (0, Watermark::at(9), Arrival::OnTime),
+            (0, Watermark::at(10), Arrival::Late),
+            (1, Watermark::at(10), Arrival::Again),
+            (1, Watermark::at(11), Arrival::Late),
+            (i64::MAX, Watermark::at(i64::MAX), Arrival::Again),
+            (i64::MAX, Watermark::END, Arrival::Late),
+        ] {
+            let firing = Firing { lateness_ms, early_every_ms: None };
+            assert_eq!(firing.arrival(window, watermark), expected, "{lateness_ms} at {watermark}");
+        }
+        assert_eq!(Firing::default().arrival(Window::GLOBAL, Watermark::at(i64::MAX)), Arrival::OnTime);
+    }
+
+    #[test]
+    fn a_window_fires_early_where_it_has_news_at_its_end_always_and_again_for_late_records() {
+        let mut fired = Fired::default();
+        assert!(!fired.fire_early(), "nothing has come");
+        assert!(!fired.note_record(Arrival::OnTime));
+        assert!(fired.fire_early());
+        assert!(!fired.fire_early(), "nothing new");
+        assert!(fired.fire_at_end(), "the last word, even if it is the same");
+        assert!(!fired.fire_at_end());
+        assert!(!fired.fire_again());
+        assert!(!fired.note_record(Arrival::Late) && !fired.fire_again(), "it was not folded in");
+        assert!(fired.note_record(Arrival::Again));
+        assert!(!fired.fire_early(), "it is over");
+        assert!(fired.fire_again() && !fired.fire_again());
+    }
+
+    #[test]
+    fn early_firings_of_all_keys_fall_together() {
+        let firing = Firing { early_every_ms: Some(1_000), ..Firing::default() };
+        assert_eq!(firing.next_early_ms(5_000), Some(6_000));
+        assert_eq!(firing.next_early_ms(5_999), Some(6_000));
+        assert_eq!(Firing::default().next_early_ms(5), None);
+    }
+}
