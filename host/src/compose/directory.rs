@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use weir_checkpoint::inherit::Numbered;
-use weir_checkpoint::{Manifest, Marker, OperatorEntry, Start, TableEntry, survey};
-use weir_core::ports::{Committed, LogRecord, TableKind};
-use weir_core::{Digest, Fault, OperatorId, PortError, TableId};
+use weir_checkpoint::{Manifest, Marker, OperatorEntry, Start, TableEntry, manifest, survey};
+use weir_core::ports::{Committed, EpochLog, TableKind};
+use weir_core::{Digest, Fault, OperatorId, PortError, RecordId, TableId};
 use weir_state::{LogView, Snapshot, StateEntry, StateView, StoreView};
 
 use super::cluster::{Brokers, Cluster};
@@ -73,17 +73,19 @@ pub fn owner(path: &Path) -> Result<Option<String>> {
 
 fn read_log(view: &StateView) -> Result<(LogView, Records)> {
     let log = view.log().map_err(PortError::from)?;
-    let records = manifests(log.records())?;
+    let records = manifests(log.as_log())?;
     Ok((log, records))
 }
 
 /// The manifests of a log; one that cannot be read is of another Weir.
-pub(super) fn manifests(log: &[LogRecord]) -> Result<Records> {
-    let decode = |record: &LogRecord| {
-        let decoded = Manifest::decode(&record.manifest).map_err(weir_runtime::Error::from);
-        decoded.with_context(|| format!("epoch {} of the log cannot be used", record.id.epoch))
+pub(super) fn manifests(log: &dyn EpochLog) -> Result<Records> {
+    let mut reader = manifest::Reader::default();
+    let read = |(at, record): (usize, &RecordId)| {
+        let read = log.manifest(at).map_err(weir_runtime::Error::from);
+        let read = read.and_then(|bytes| reader.read(&bytes, || Ok::<_, weir_runtime::Error>(log.plan(at)?)));
+        read.with_context(|| format!("epoch {} of the log cannot be used", record.epoch))
     };
-    log.iter().map(decode).collect()
+    log.records().iter().enumerate().map(read).collect()
 }
 
 fn judge(
@@ -116,7 +118,7 @@ fn checked(store: &StoreView, records: &Records, start: &Start, cluster: Option<
     weir_runtime::check_store(store.applied(), records, start)?;
     let Start::Resume { index, .. } = start else { return Ok(()) };
     let Some((manifest, _)) = records.get(*index) else { return Ok(()) };
-    let splits: Vec<_> = manifest.splits().map(|(_, split)| split).filter(|s| s.identity.is_some()).cloned().collect();
+    let splits: Vec<_> = manifest.splits().map(|(_, split)| split).filter(|s| s.identity.is_some()).collect();
     cluster.filter(|_| !splits.is_empty()).map_or(Ok(()), |cluster| cluster.verify(&splits))
 }
 

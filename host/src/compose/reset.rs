@@ -107,7 +107,7 @@ impl Oblivion {
 
 fn read(reset: &Reset) -> Result<Records> {
     let log = reset.log().map_err(PortError::from)?;
-    log.map_or(Ok(Records::new()), |log| manifests(log.records()))
+    log.map_or(Ok(Records::new()), |log| manifests(log.as_log()))
 }
 
 /// How much lies before the committed positions; `None` where they are none of a topic that is read, or Kafka does not

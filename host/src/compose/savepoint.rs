@@ -18,7 +18,7 @@ pub fn write(path: &Path, out: &Path, brokers: Option<&Brokers>, progress: Progr
     let view = StateView::open(path).map_err(PortError::from)?;
     let dir = StateDir::open(path, view.job(), view.shard()).map_err(PortError::from)?;
     let log = view.log().map_err(PortError::from)?;
-    let records = manifests(log.records())?;
+    let records = manifests(log.as_log())?;
     let store = view.store().map_err(PortError::from)?;
     let Some((last, _)) = records.last() else {
         let text = format!("{} holds no epoch yet: there is nothing to save", path.display());
@@ -102,7 +102,7 @@ fn uncertain(savepoint: &Savepoint, job: &JobName) -> PortError {
 /// Makes what was restored the beginning of another job, with the state of the epoch that holds and one record that
 /// nothing of the new job precedes.
 fn fork(restoring: &Restoring, held: &Held, plan: &Plan) -> Result<()> {
-    let records = manifests(restoring.log().map_err(PortError::from)?.records())?;
+    let records = manifests(restoring.log().map_err(PortError::from)?.as_ref())?;
     let found = records.iter().enumerate().find(|(_, (_, digest))| *digest == held.digest);
     let Some((index, (manifest, digest))) = found else {
         let text = format!("the savepoint's log does not hold epoch {} of attempt {}", held.epoch, held.attempt);
@@ -110,5 +110,6 @@ fn fork(restoring: &Restoring, held: &Held, plan: &Plan) -> Result<()> {
     };
     let attempt = AttemptId(uuid::Uuid::new_v4().to_string());
     let forked: Manifest = manifest.fork(digest.clone(), plan.job.clone(), attempt);
-    Ok(restoring.fork(index, (forked.epoch, &forked.encode().0), plan.state.memory_bytes)?)
+    let first = (forked.epoch, forked.plan.bytes.clone(), &*forked.encode().0);
+    Ok(restoring.fork(index, first, plan.state.memory_bytes)?)
 }

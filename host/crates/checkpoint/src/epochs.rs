@@ -8,12 +8,14 @@
 //! logged, beside the positions that the record says), I10 (every split of every source that carries it, each sealed in
 //! this epoch).
 
+use std::sync::Arc;
+
 use weir_core::ports::{Commit, Delta};
-use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, RecordId, ShardId, SplitState};
+use weir_core::{AttemptId, Delivery, Epoch, JobName, RecordId, ShardId, SplitState};
 
 use crate::coordinator::{self, Coordinator, Pace, Tasks};
 use crate::inherit::Numbered;
-use crate::manifest::{FORMAT, Manifest, SourceEntry};
+use crate::manifest::{Manifest, Plan, PlanRecord, SourceEntry, reached};
 use crate::marker::Marker;
 use crate::resolve::MarkerPlace;
 
@@ -90,7 +92,9 @@ pub enum Command {
 pub struct Record {
     /// What it is told by.
     pub id: RecordId,
-    /// The manifest's bytes.
+    /// What it has in common with others.
+    pub plan: Arc<PlanRecord>,
+    /// The bytes of the epoch record.
     pub manifest: Vec<u8>,
 }
 
@@ -143,6 +147,7 @@ pub struct Beginning {
 #[derive(Debug)]
 pub struct Opening {
     manifest: Manifest,
+    sources: Vec<SourceEntry>,
     record: Record,
 }
 
@@ -152,30 +157,32 @@ impl Opening {
         let Beginning { job, shard, attempt, delivery, marker, after, sources, operators } = beginning;
         let (held, previous) = after.map_or((Epoch::default(), None), |held| (held.epoch, Some(held.digest)));
         let Changes { entries: delta_entries, crc32c: delta_crc32c, .. } = Changes::default();
+        let plan = Plan::of(&sources, marker, (operators.operators, operators.next)).encode();
         let manifest = Manifest {
-            format: FORMAT,
             job,
             shard,
-            shards: 1,
             epoch: held.next(),
             attempt,
             first: previous.is_none(),
             delivery,
-            marker,
-            sources,
-            operators: operators.operators,
-            next_operator: operators.next,
+            plan,
+            reached: reached(&sources),
             previous,
             delta_crc32c,
             delta_entries,
         };
         let record = Record::of(&manifest);
-        Self { manifest, record }
+        Self { manifest, sources, record }
     }
 
     /// What it says.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Every source, where it goes on.
+    pub fn sources(&self) -> &[SourceEntry] {
+        &self.sources
     }
 
     /// To be logged before [`Opening::run`].
@@ -185,11 +192,11 @@ impl Opening {
 
     /// The record is in the log: the machine, and its first command.
     pub fn run(self, pace: Pace, sealers: usize) -> (Epochs, Command) {
-        let Self { manifest, record } = self;
-        let tasks = Tasks { sealers, sources: manifest.sources.len() };
+        let Self { manifest, sources, record } = self;
+        let tasks = Tasks { sealers, sources: sources.len() };
         let machine = Coordinator::new(pace, manifest.epoch, tasks);
-        let sealed = vec![true; manifest.sources.len()];
-        let epochs = Epochs { machine, manifest, id: record.id, sealed, changes: Changes::default() };
+        let sealed = vec![true; sources.len()];
+        let epochs = Epochs { machine, manifest, sources, id: record.id, sealed, changes: Changes::default() };
         let commit = Command::Commit(epochs.commit());
         (epochs, commit)
     }
@@ -199,8 +206,10 @@ impl Opening {
 #[derive(Debug)]
 pub struct Epochs {
     machine: Coordinator,
-    /// Of the epoch under way, as far as it is known.
+    /// Of the record written last.
     manifest: Manifest,
+    /// Where every source stands in the epoch under way, as far as it is known.
+    sources: Vec<SourceEntry>,
     /// The record written last.
     id: RecordId,
     /// Which sources have sealed the epoch under way.
@@ -214,14 +223,19 @@ impl Epochs {
         &self.machine
     }
 
-    /// What the epoch under way, or the last that holds, says.
+    /// What the record written last says.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
     /// How many splits there are by now.
     pub fn splits(&self) -> usize {
-        self.manifest.sources.iter().map(|source| source.splits.len()).sum()
+        self.sources.iter().map(|source| source.splits.len()).sum()
+    }
+
+    /// Every source as the epoch under way leaves it, or the last that holds.
+    pub fn sources(&self) -> &[SourceEntry] {
+        &self.sources
     }
 
     /// One event, and what follows from it.
@@ -260,7 +274,7 @@ impl Epochs {
 
     /// The positions of a source at the end of the epoch under way. A split is never forgotten (I10).
     fn take(&mut self, source: usize, splits: Vec<SplitState>) -> Result<(), Broken> {
-        let (Some(entry), Some(sealed)) = (self.manifest.sources.get_mut(source), self.sealed.get_mut(source)) else {
+        let (Some(entry), Some(sealed)) = (self.sources.get_mut(source), self.sealed.get_mut(source)) else {
             return Err(Broken(format!("source {source} sealed, and there is no such source")));
         };
         let keeps = entry.splits.len() <= splits.len()
@@ -281,7 +295,13 @@ impl Epochs {
         let manifest = &mut self.manifest;
         (manifest.epoch, manifest.previous, manifest.first) = (epoch, previous, false);
         (manifest.delta_entries, manifest.delta_crc32c) = (entries, crc32c);
-        manifest.sources.iter_mut().for_each(|source| source.start = None);
+        self.sources.iter_mut().for_each(|source| source.start = None);
+        // What epochs have in common changes when a split is found, and once the words of the first start are out.
+        if !manifest.plan.fits(&self.sources) {
+            let operators = (manifest.plan.operators.clone(), manifest.plan.next_operator);
+            manifest.plan = Plan::of(&self.sources, manifest.plan.marker.clone(), operators).encode();
+        }
+        manifest.reached = reached(&self.sources);
         let record = Record::of(manifest);
         self.id = record.id.clone();
         Ok(record)
@@ -299,8 +319,11 @@ impl Epochs {
     /// epochs.
     fn positions(&self) -> Vec<(weir_core::SplitId, i64)> {
         let manifest = &self.manifest;
-        match &manifest.marker {
-            MarkerPlace::Splits => manifest.marked().map(|(_, s)| (s.split.clone(), s.position)).collect(),
+        match &manifest.plan.marker {
+            MarkerPlace::Splits => {
+                let marked = self.sources.iter().filter(|source| source.marked).flat_map(|source| &source.splits);
+                marked.map(|s| (s.split.clone(), s.position)).collect()
+            }
             MarkerPlace::Fixed(split) => vec![(split.clone(), i64::try_from(manifest.epoch.0).unwrap_or(i64::MAX))],
             MarkerPlace::Nowhere => Vec::new(),
         }
@@ -310,8 +333,8 @@ impl Epochs {
 impl Record {
     fn of(manifest: &Manifest) -> Self {
         let (bytes, digest) = manifest.encode();
-        let digest: Digest = digest;
-        Self { id: RecordId { epoch: manifest.epoch, digest }, manifest: bytes }
+        let plan = Arc::clone(&manifest.plan);
+        Self { id: RecordId { epoch: manifest.epoch, digest }, plan, manifest: bytes }
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Numbered {
 impl Numbered {
     /// As `manifest` has them.
     pub fn of(manifest: &Manifest) -> Self {
-        Self { operators: manifest.operators.clone(), next: manifest.next_operator }
+        Self { operators: manifest.plan.operators.clone(), next: manifest.plan.next_operator }
     }
 }
 

@@ -28,7 +28,7 @@ pub mod survey;
 
 pub use aligner::Aligner;
 pub use epochs::{Command, Epochs, Event};
-pub use manifest::{Manifest, OperatorEntry, PluginEntry, SourceEntry, TableEntry};
+pub use manifest::{Manifest, OperatorEntry, Plan, PluginEntry, SourceEntry, TableEntry};
 pub use marker::Marker;
 pub use resolve::{Facts, Refusal, Start, resolve};
 pub use shared::{Shared, shared};

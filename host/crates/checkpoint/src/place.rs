@@ -5,7 +5,7 @@
 use weir_core::ports::Committed;
 use weir_core::{Digest, JobName, ShardId, SourceName, SplitState};
 
-use crate::manifest::{Manifest, SourceEntry};
+use crate::manifest::Manifest;
 use crate::marker::Marker;
 use crate::resolve::{Facts, MarkerPlace, Refusal, Start, index_of, resolve};
 
@@ -37,7 +37,7 @@ pub fn start(facts: Facts<'_>, since: &Since<'_>) -> Result<Start, Refusal> {
     let last_of = Start::Resume { index: facts.log.len() - 1, ahead: None };
     // It had no marker so far, or none since: the log decides alone, unless Kafka knows of more.
     let knows_more = newest.as_ref().is_some_and(|marker| marker.epoch > last.epoch);
-    if last.marker == MarkerPlace::Nowhere && !knows_more {
+    if last.plan.marker == MarkerPlace::Nowhere && !knows_more {
         return resolve(Facts { place: &MarkerPlace::Nowhere, ..facts });
     }
     if let Some(log) = before_its_first_marker(facts.log, newest.as_ref()) {
@@ -52,16 +52,16 @@ pub fn start(facts: Facts<'_>, since: &Since<'_>) -> Result<Start, Refusal> {
     let log = without(facts.log, since.dropped);
     // The marker went with the last topic that carried it.
     let has_lost_all = |(left, (was, _)): (&(Manifest, Digest), &(Manifest, Digest))| {
-        was.marker == MarkerPlace::Splits && left.0.marked().next().is_none() && was.marked().next().is_some()
+        was.plan.marker == MarkerPlace::Splits && left.0.marked().next().is_none() && was.marked().next().is_some()
     };
     if newest.is_none() && log.last().zip(facts.log.last()).is_some_and(has_lost_all) {
-        return if since.certain { Ok(last_of) } else { resolve(Facts { place: &last.marker, ..facts }) };
+        return if since.certain { Ok(last_of) } else { resolve(Facts { place: &last.plan.marker, ..facts }) };
     }
     let committed: Vec<Committed> = match held {
         Some(held) => facts.committed.iter().filter(|c| !is_left(c, held, since.dropped)).cloned().collect(),
         None => facts.committed.to_vec(),
     };
-    let place = match &held.unwrap_or(last).marker {
+    let place = match &held.unwrap_or(last).plan.marker {
         MarkerPlace::Nowhere => facts.place,
         recorded => recorded,
     };
@@ -79,7 +79,7 @@ fn before_its_first_marker<'a>(
     newest: Option<&Marker>,
 ) -> Option<&'a [(Manifest, Digest)]> {
     let (_, before) = log.split_last()?;
-    let (last, _) = before.last().filter(|(last, _)| last.marker == MarkerPlace::Nowhere)?;
+    let (last, _) = before.last().filter(|(last, _)| last.plan.marker == MarkerPlace::Nowhere)?;
     newest.is_none_or(|marker| marker.epoch <= last.epoch).then_some(before)
 }
 
@@ -103,8 +103,8 @@ fn without_left(committed: &[Committed], newest: Option<&Marker>, dropped: Dropp
 fn is_left(committed: &Committed, held: &Manifest, dropped: Dropped<'_>) -> bool {
     let is_older = Marker::parse(&committed.metadata).is_ok_and(|marker| marker.epoch < held.epoch);
     is_older
-        && match &held.marker {
-            MarkerPlace::Splits => held.marked().all(|(name, s)| s.split != committed.split || dropped(Some(name), s)),
+        && match &held.plan.marker {
+            MarkerPlace::Splits => held.marked().all(|(name, s)| s.split != committed.split || dropped(Some(name), &s)),
             MarkerPlace::Fixed(place) => *place != committed.split,
             MarkerPlace::Nowhere => true,
         }
@@ -112,13 +112,10 @@ fn is_left(committed: &Committed, held: &Manifest, dropped: Dropped<'_>) -> bool
 
 /// The log as if what was dropped had never been read. The digests stay those of the records.
 fn without(log: &[(Manifest, Digest)], dropped: Dropped<'_>) -> Vec<(Manifest, Digest)> {
-    let of_source = |source: &SourceEntry| {
-        let splits = source.splits.iter().filter(|split| !dropped(Some(&source.name), split)).cloned().collect();
-        SourceEntry { splits, ..source.clone() }
-    };
     let strip = |(manifest, digest): &(Manifest, Digest)| {
-        let sources = manifest.sources.iter().map(of_source).collect();
-        (Manifest { sources, ..manifest.clone() }, digest.clone())
+        let has_dropped = manifest.splits().any(|(name, split)| dropped(Some(name), &split));
+        let kept = |name: &SourceName, split: &SplitState| !dropped(Some(name), split);
+        (if has_dropped { manifest.only(kept) } else { manifest.clone() }, digest.clone())
     };
     log.iter().map(strip).collect()
 }

@@ -269,7 +269,7 @@ fn without_marker(facts: &Facts<'_>) -> Result<Start, Refusal> {
             let split = match facts.place {
                 MarkerPlace::Fixed(split) => split.clone(),
                 _ => match last.marked().next() {
-                    Some((_, split)) => split.split.clone(),
+                    Some((_, split)) => split.split,
                     // A pattern that matches nothing yet has nothing to commit.
                     None => return Ok(Start::Resume { index: facts.log.len() - 1, ahead: None }),
                 },
@@ -381,7 +381,7 @@ fn check_positions(facts: &Facts<'_>, held: &[(usize, &Committed)], newest: usiz
         let Some((manifest, _)) = facts.log.get(*index) else { continue };
         let recorded = manifest.marked().find(|(_, recorded)| recorded.split == committed.split);
         if let Some((_, recorded)) = recorded.filter(|(_, recorded)| recorded.position != committed.position) {
-            let (split, epoch, recorded) = (recorded.split.clone(), manifest.epoch, recorded.position);
+            let (split, epoch, recorded) = (recorded.split, manifest.epoch, recorded.position);
             return Err(Refusal::Position { epoch, split, committed: committed.position, recorded });
         }
     }
@@ -389,7 +389,7 @@ fn check_positions(facts: &Facts<'_>, held: &[(usize, &Committed)], newest: usiz
     let carry: HashSet<&SplitId> = held.iter().map(|(_, committed)| &committed.split).collect();
     match manifest.marked().find(|(_, recorded)| !carry.contains(&recorded.split)) {
         Some((_, SplitState { split, .. })) => {
-            Err(Refusal::MarkerGone { job: facts.job.clone(), last: manifest.epoch, split: split.clone() })
+            Err(Refusal::MarkerGone { job: facts.job.clone(), last: manifest.epoch, split })
         }
         None => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId, SourceName, SplitId, SplitState};
 
-use crate::manifest::{FORMAT, Manifest, SourceEntry};
+use crate::manifest::{Manifest, Plan, SourceEntry, reached};
 use crate::resolve::MarkerPlace;
 
 /// The job of all of them.
@@ -23,19 +23,16 @@ pub(crate) fn follow(
     (marker, delivery): (MarkerPlace, Delivery),
 ) {
     let marked = marker == MarkerPlace::Splits;
+    let sources = [SourceEntry { name: SourceName::new("in"), marked, start: None, splits }];
     let manifest = Manifest {
-        format: FORMAT,
         job: job(),
         shard: ShardId(0),
-        shards: 1,
         epoch: Epoch(epoch),
         attempt: AttemptId("a1".into()),
         first: chain.is_empty() && epoch == 1,
         delivery,
-        marker,
-        sources: vec![SourceEntry { name: SourceName::new("in"), marked, start: None, splits }],
-        operators: Vec::new(),
-        next_operator: 0,
+        reached: reached(&sources),
+        plan: Plan::of(&sources, marker, (Vec::new(), 0)).encode(),
         previous: chain.last().map(|(_, digest)| digest.clone()),
         delta_crc32c: 0,
         delta_entries: 0,

@@ -27,10 +27,7 @@ pub struct Recorded {
 impl Recorded {
     /// All of `manifest`.
     pub fn all(manifest: &Manifest) -> Vec<Self> {
-        let recorded = |(source, split): (&SourceName, &SplitState)| {
-            let (source, split) = (Some(source.clone()), split.clone());
-            Self { source, split }
-        };
+        let recorded = |(source, split): (&SourceName, SplitState)| Self { source: Some(source.clone()), split };
         manifest.splits().map(recorded).collect()
     }
 }

@@ -10,7 +10,7 @@ use crate::resolve::{Facts, MarkerPlace, Refusal, Start};
 
 /// Where the job kept its marker at its last epoch. Of an empty log nothing is known, and a job is taken to read Kafka.
 pub fn marker_place(log: &[(Manifest, Digest)]) -> MarkerPlace {
-    log.last().map_or(MarkerPlace::Splits, |(last, _)| last.marker.clone())
+    log.last().map_or(MarkerPlace::Splits, |(last, _)| last.plan.marker.clone())
 }
 
 /// Whether Kafka decides with the directory: a job with a marker must not lose only one of both.
@@ -47,7 +47,8 @@ pub fn start(
 /// and a job is taken to keep state.
 fn is_stateless(log: &[(Manifest, Digest)]) -> bool {
     log.last().is_some_and(|(last, _)| {
-        last.operators.iter().all(|operator| operator.tables.is_empty()) && last.sources.iter().all(|s| s.marked)
+        last.plan.operators.iter().all(|operator| operator.tables.is_empty())
+            && last.plan.sources.iter().all(|s| s.marked)
     })
 }
 

@@ -8,16 +8,15 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{debug, info, warn};
 use weir_checkpoint::epochs::{Beginning, Opening};
 pub use weir_checkpoint::resolve::MarkerPlace;
-use weir_checkpoint::{Manifest, SourceEntry, shared};
+use weir_checkpoint::{Manifest, SourceEntry, manifest, shared};
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
 use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
 
-use crate::coordinate::{Loop, Shown};
+use crate::coordinate::{Ending, Loop, Shown};
 use crate::error::{Error, chain};
-use crate::job::{Job, JobHandle, SourceSetup};
-use crate::log_writer::LogWriter;
-use crate::metrics::JobMetrics;
+use crate::job::{Job, SourceSetup};
+use crate::log_writer::{JobLog, LogWriter};
 use crate::signals::{Signals, TaskEvent};
 use crate::status::JobState;
 use crate::supervisor::Ownership;
@@ -44,25 +43,18 @@ const FIRST_SPLIT_EVERY: Duration = Duration::from_millis(100);
 
 const LOOK: &str = "look at the source";
 
-/// Runs one attempt. `log` is always given back, so that the next attempt can use it.
+/// Runs one attempt.
 pub(crate) fn run(
     job: &Job,
-    log: Box<dyn EpochLog>,
+    log: &JobLog,
     ownership: &mut Ownership,
-    handle: &JobHandle,
-    metrics: &JobMetrics,
+    watch: Watch<'_>,
     stretch: u32,
-) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
-    let mut log = Some(log);
-    let watch = Watch { handle, metrics };
-    let prepared = match prepare(job, &mut log, ownership, watch) {
-        Ok(Some(prepared)) => prepared,
-        Ok(None) => return (log, Ok(handle.is_stopping())),
-        Err(error) => return (log, Err(error)),
-    };
-    match start(job, log, prepared, watch) {
-        Ok(running) => running.run(job, watch, stretch),
-        Err((log, error)) => (log, Err(error)),
+) -> Result<Ending, Error> {
+    match prepare(job, log, ownership, watch)? {
+        Some(prepared) => start(job, log, prepared, watch)?.run(job, watch, stretch),
+        None if watch.handle.is_stopping() => Ok(Ending::Stopped),
+        None => Ok(Ending::Done),
     }
 }
 
@@ -70,18 +62,17 @@ pub(crate) fn run(
 fn on_disk<T: Send + 'static>(
     job: &Job,
     watch: Watch<'_>,
-    log: &mut Option<Box<dyn EpochLog>>,
+    log: &JobLog,
     what: &'static str,
-    work: impl FnOnce(&mut dyn EpochLog, &dyn StateStore) -> Result<T, PortError> + Send + 'static,
+    work: impl FnOnce(&mut dyn EpochLog, &dyn StateStore) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let mut own = log.take().ok_or_else(|| Error::Panicked("weir-log".into()))?;
-    let state = Arc::clone(&job.state);
-    let (own, done) = watch.call(what, (job.options.bounds.disk, Late::End), move || {
-        let done = work(own.as_mut(), state.as_ref());
-        (own, done)
-    })?;
-    *log = Some(own);
-    done.map_err(|source| Error::Waited { what, source })
+    let (log, state) = (log.clone(), Arc::clone(&job.state));
+    let done =
+        watch.call(what, (job.options.bounds.disk, Late::End), move || work(log.hold()?.as_mut(), state.as_ref()))?;
+    done.map_err(|error| match error {
+        Error::Port { source, .. } => Error::Waited { what, source },
+        other => other,
+    })
 }
 
 /// Asks a source, while the clock is watched.
@@ -106,15 +97,12 @@ struct Prepared {
 
 /// Finds and restores the epoch that holds, and writes the attempt's first record. `None`: there is nothing to run (a
 /// bounded read of a pattern that matches nothing), or the job was stopped meanwhile.
-fn prepare(
-    job: &Job,
-    log: &mut Option<Box<dyn EpochLog>>,
-    ownership: &mut Ownership,
-    watch: Watch<'_>,
-) -> Result<Option<Prepared>, Error> {
+fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>) -> Result<Option<Prepared>, Error> {
     let began = Instant::now();
     let handle = watch.handle;
-    let manifests = read_manifests(log)?;
+    let manifests = read_log(job, watch, log)?;
+    // What this directory holds was written by its owner: this process, or one before it.
+    manifests.iter().for_each(|(manifest, _)| ownership.uses(manifest.attempt.clone()));
     // First without fencing: a directory that can never serve must not disturb a healthy owner.
     let mut heritage = Heritage::look(job, watch, &manifests)?;
     let glanced = heritage.glance(watch)?;
@@ -169,9 +157,12 @@ fn prepare(
     Ok(Some(Prepared { readers, plugins, opening }))
 }
 
-fn read_manifests(log: &Option<Box<dyn EpochLog>>) -> Result<Vec<(Manifest, Digest)>, Error> {
-    let log = log.as_ref().ok_or_else(|| Error::Panicked("weir-log".into()))?;
-    log.records().iter().map(|record| Ok(Manifest::decode(&record.manifest)?)).collect()
+/// What the log says, oldest first; each record is read and let go.
+fn read_log(job: &Job, watch: Watch<'_>, log: &JobLog) -> Result<Vec<(Manifest, Digest)>, Error> {
+    on_disk(job, watch, log, "read the epoch log", |log, _| {
+        let mut reader = manifest::Reader::default();
+        (0..log.records().len()).map(|at| reader.read(&log.manifest(at)?, || Ok(log.plan(at)?))).collect()
+    })
 }
 
 /// A pattern that matches nothing yet has nothing to commit: its first epoch waits for the first split. False when
@@ -199,12 +190,7 @@ fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut [Vec<SplitState>]) -
 }
 
 /// The attempt's first epoch is empty: it commits the restored positions under the new attempt.
-fn first_record(
-    heritage: &Heritage<'_>,
-    watch: Watch<'_>,
-    log: &mut Option<Box<dyn EpochLog>>,
-    restored: Restored,
-) -> Result<Opening, Error> {
+fn first_record(heritage: &Heritage<'_>, watch: Watch<'_>, log: &JobLog, restored: Restored) -> Result<Opening, Error> {
     let job = heritage.job;
     let (operators, notes) = heritage.operators(&restored.operators)?;
     tell(&notes, watch);
@@ -230,9 +216,13 @@ fn first_record(
         operators,
     });
     let (record, first) = (opening.record().clone(), restored.first);
-    on_disk(job, watch, log, "write the first record of the attempt", move |log, _| match first {
-        true => log.replace(record.id.epoch, &record.manifest),
-        false => log.append(record.id.epoch, &record.manifest, &[], true),
+    on_disk(job, watch, log, "write the first record of the attempt", move |log, _| {
+        log.set_plan(&record.plan.bytes);
+        match first {
+            true => log.replace(record.id.epoch, &record.manifest)?,
+            false => log.append(record.id.epoch, &record.manifest, &[], true)?,
+        }
+        Ok(())
     })?;
     Ok(opening)
 }
@@ -246,48 +236,29 @@ struct Running {
     opening: Opening,
 }
 
-type StartFailed = (Option<Box<dyn EpochLog>>, Error);
-
-fn start(
-    job: &Job,
-    log: Option<Box<dyn EpochLog>>,
-    prepared: Prepared,
-    watch: Watch<'_>,
-) -> Result<Running, StartFailed> {
+fn start(job: &Job, log: &JobLog, prepared: Prepared, watch: Watch<'_>) -> Result<Running, Error> {
     let Prepared { readers, plugins, opening } = prepared;
     let signals = Arc::new(Signals::new(job.sources.iter().map(|source| source.name.clone())));
     let (events, inbox): (Sender<TaskEvent>, _) = bounded(EVENTS_MAX);
-    let started = tasks::start(job, (readers, plugins), opening.manifest(), &signals, &events, watch);
-    let (tasks, log) = match (started, log) {
-        (Ok(tasks), Some(log)) => (tasks, log),
-        (Ok(tasks), None) => {
-            signals.cancel();
-            drop(tasks.leave(LEAVE_WITHIN));
-            return Err((None, Error::Panicked("weir-log".into())));
-        }
-        (Err(error), log) => {
-            // Those that did start leave.
-            signals.cancel();
-            return Err((log, error));
-        }
+    // Those that did start leave.
+    let cancelled = |error| {
+        signals.cancel();
+        error
     };
-    match LogWriter::start(log, events, watch.metrics.log_bytes.clone()) {
+    let started = tasks::start(job, (readers, plugins), opening.manifest(), &signals, &events, watch);
+    let tasks = started.map_err(cancelled)?;
+    match LogWriter::start(log.clone(), events, watch.metrics.log_bytes.clone()) {
         Ok(log) => Ok(Running { tasks, log, signals, events: inbox, opening }),
         Err(error) => {
             signals.cancel();
             drop(tasks.leave(LEAVE_WITHIN));
-            Err((None, Error::Thread(error)))
+            Err(Error::Thread(error))
         }
     }
 }
 
 impl Running {
-    fn run(
-        self,
-        job: &Job,
-        Watch { handle, metrics }: Watch<'_>,
-        stretch: u32,
-    ) -> (Option<Box<dyn EpochLog>>, Result<bool, Error>) {
+    fn run(self, job: &Job, Watch { handle, metrics }: Watch<'_>, stretch: u32) -> Result<Ending, Error> {
         let signals = Arc::clone(&self.signals);
         let coordinator = Loop {
             options: &job.options,
@@ -310,14 +281,14 @@ impl Running {
             warn!(threads = ?names, "threads did not come back and were left behind");
             metrics.leave_behind(abandoned);
         }
-        match self.log.finish(LEAVE_WITHIN) {
-            Ok(log) => (Some(log), outcome),
+        match (self.log.finish(LEAVE_WITHIN), outcome) {
+            (Ok(()), outcome) => outcome,
             // Without the log there is no next attempt, whatever ended this one.
-            Err(error) => {
+            (Err(error), outcome) => {
                 if let Err(first) = outcome {
                     warn!(error = %chain(&first), "the attempt failed");
                 }
-                (None, Err(error))
+                Err(error)
             }
         }
     }

@@ -65,6 +65,15 @@ pub(crate) struct Loop<'a> {
     pub shown: Shown<'a>,
 }
 
+/// How an attempt ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Everything was read.
+    Done,
+    /// Somebody asked for it.
+    Stopped,
+}
+
 /// What grows while an epoch is under way.
 #[derive(Default)]
 struct Open<'a> {
@@ -89,11 +98,10 @@ struct Open<'a> {
 }
 
 impl<'a> Loop<'a> {
-    /// Commits the attempt's first epoch, whose record is in the log, then runs until the last one holds. `Ok(true)`:
-    /// stopped on request.
-    pub(crate) fn run(mut self, opening: Opening) -> Result<bool, Error> {
+    /// Commits the attempt's first epoch, whose record is in the log, then runs until the last one holds.
+    pub(crate) fn run(mut self, opening: Opening) -> Result<Ending, Error> {
         // Before anything is read: this is where the process begins, or goes on.
-        for (source, entry) in opening.manifest().sources.iter().enumerate() {
+        for (source, entry) in opening.sources().iter().enumerate() {
             self.shown.show(source, &entry.splits, &[]);
         }
         let began = Instant::now();
@@ -123,7 +131,8 @@ impl<'a> Loop<'a> {
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Invariant("every task is gone".into())),
             }
         }
-        Ok(is_stopping && open.ended < epochs.manifest().sources.len())
+        let is_cut = is_stopping && open.ended < epochs.sources().len();
+        Ok(if is_cut { Ending::Stopped } else { Ending::Done })
     }
 
     fn pace(&self) -> Pace {
@@ -170,7 +179,7 @@ impl<'a> Loop<'a> {
         };
         self.step(event, epochs, open)?;
         // A topic that is new may be one that two patterns match.
-        let shared = if epochs.splits() > known { shared(&epochs.manifest().sources) } else { None };
+        let shared = if epochs.splits() > known { shared(epochs.sources()) } else { None };
         shared.map_or(Ok(()), |shared| Err(shared.into()))
     }
 
@@ -183,6 +192,7 @@ impl<'a> Loop<'a> {
             }
             Some(Command::WriteLog(record)) => {
                 let sync = self.options.delivery != Delivery::None;
+                self.state.logged(record.manifest.len() as u64);
                 self.log.append(record, open.deltas.clone(), sync);
             }
             Some(Command::Commit(commit)) => {
@@ -209,7 +219,7 @@ impl<'a> Loop<'a> {
         self.log.trim(self.state.durable());
         self.metrics.epoch_committed.set(epoch.0 as f64);
         let took = open.began.take().map_or(Duration::ZERO, |began| began.elapsed());
-        self.shown.hold(&epochs.manifest().sources);
+        self.shown.hold(epochs.sources());
         self.handle.board.change(|status| status.epoch = epoch);
         if std::mem::replace(&mut open.is_running, true) {
             self.metrics.epoch_commit_seconds.record(took.as_secs_f64());
@@ -229,7 +239,7 @@ impl<'a> Loop<'a> {
 
     /// What each operator keeps: in memory, as its tasks said when they sealed, and on disk.
     fn show_state(&self, epochs: &Epochs, open: &mut Open<'_>) {
-        let operators = &epochs.manifest().operators;
+        let operators = &epochs.manifest().plan.operators;
         let numbers = |name: &str| operators.iter().find(|entry| entry.name == name).map(|entry| entry.id);
         self.handle.board.change(|status| {
             for (operator, memory) in open.state_bytes.drain() {

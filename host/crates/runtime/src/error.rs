@@ -168,6 +168,13 @@ fn the_one(holds: Epoch) -> String {
     }
 }
 
+/// Without a word about what was being done: whoever waits for it says that.
+impl From<PortError> for Error {
+    fn from(source: PortError) -> Self {
+        Self::Port { context: "failed to work on log and state", source }
+    }
+}
+
 impl From<Broken> for Error {
     fn from(broken: Broken) -> Self {
         Self::Invariant(broken.to_string())

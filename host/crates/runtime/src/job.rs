@@ -10,6 +10,7 @@ use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, Sh
 use weir_plan::{Graph, Kind, NodeId, Stage};
 
 use crate::attempt::MarkerPlace;
+use crate::coordinate::Ending;
 use crate::error::Error;
 use crate::metrics::{self, JobMetrics};
 use crate::status::{Board, JobState, JobStatus, OperatorStatus, SinkStatus};
@@ -228,7 +229,8 @@ impl Job {
         let outcome = catch_unwind(supervised).unwrap_or_else(|_| Err(Error::Panicked("(coordinator)".into())));
         let state = if outcome.is_ok() { JobState::Finished } else { JobState::Failed };
         handle.board.change(|status| status.state = state);
-        outcome.map(|Ended { stopped, flushed }| {
+        outcome.map(|Ended { ending, flushed }| {
+            let stopped = ending == Ending::Stopped;
             let status = handle.status();
             let records_written = status.sinks.iter().map(|s| s.records).sum();
             let (epoch, restarts, records_read) = (status.epoch, status.restarts, status.records_read);

@@ -1,5 +1,7 @@
-//! The thread that writes the epoch log, so that `fdatasync` runs beside the draining of the sinks. It owns the log for
-//! one attempt and gives it back at the end. A write error is fatal: the attempt ends, the log takes nothing more.
+//! The epoch log of a job, and the thread that writes it while an attempt runs, so that `fdatasync` runs beside the
+//! draining of the sinks. A write error is fatal: the attempt ends, the log takes nothing more.
+
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,23 +25,45 @@ enum Command {
     Trim(Epoch),
 }
 
+/// The one log, for as long as the job lives. Whoever works on it holds it meanwhile: one call at a time. A call that
+/// hangs holds it for ever, and everybody else waits under a watch, which ends the job.
+#[derive(Clone)]
+pub(crate) struct JobLog(Arc<Mutex<Box<dyn EpochLog>>>);
+
+impl JobLog {
+    /// Of a job that begins.
+    pub(crate) fn new(log: Box<dyn EpochLog>) -> Self {
+        Self(Arc::new(Mutex::new(log)))
+    }
+
+    /// To work on. Waits for whoever else does: call it where a wait is watched.
+    pub(crate) fn hold(&self) -> Result<MutexGuard<'_, Box<dyn EpochLog>>, Error> {
+        self.0.lock().map_err(|_| Error::Panicked("weir-log".into()))
+    }
+}
+
 /// Handle to the thread.
 pub(crate) struct LogWriter {
     commands: Sender<Command>,
-    thread: JoinHandle<Box<dyn EpochLog>>,
+    thread: JoinHandle<()>,
 }
 
 impl LogWriter {
     /// Starts the thread; answers go to `events`, the log's size to `bytes`.
-    pub(crate) fn start(mut log: Box<dyn EpochLog>, events: Sender<TaskEvent>, bytes: Gauge) -> std::io::Result<Self> {
+    pub(crate) fn start(log: JobLog, events: Sender<TaskEvent>, bytes: Gauge) -> std::io::Result<Self> {
         let (commands, inbox) = bounded(COMMANDS_MAX);
         let thread = std::thread::Builder::new().name("weir-log".into()).spawn(move || {
             for command in inbox {
+                let mut log = match log.hold() {
+                    Ok(log) => log,
+                    Err(error) => return drop(events.send(TaskEvent::Failed(error))),
+                };
                 let event = match command {
                     Command::Append { record, deltas, sync } => {
                         let epoch = record.id.epoch;
                         let appended = crash_point!("delta-serialised").map_err(Error::from).and_then(|()| {
                             let failed = Error::port("failed to write the epoch log");
+                            log.set_plan(&record.plan.bytes);
                             log.append(epoch, &record.manifest, &deltas, sync).map_err(failed)
                         });
                         appended.map_or_else(TaskEvent::Failed, |()| TaskEvent::Logged(epoch))
@@ -56,7 +80,6 @@ impl LogWriter {
                     break;
                 }
             }
-            log
         })?;
         Ok(Self { commands, thread })
     }
@@ -72,8 +95,8 @@ impl LogWriter {
         drop(self.commands.send(Command::Trim(durable)));
     }
 
-    /// Ends the thread and takes the log back; waits for a write under way, but not for ever.
-    pub(crate) fn finish(self, within: Duration) -> Result<Box<dyn EpochLog>, Error> {
+    /// Ends the thread; waits for a write under way, but not for ever.
+    pub(crate) fn finish(self, within: Duration) -> Result<(), Error> {
         drop(self.commands);
         let began = Instant::now();
         while !self.thread.is_finished() {

@@ -19,8 +19,10 @@ use weir_core::ports::{EpochLog, MarkerRead};
 use weir_core::{AttemptId, Fault, SplitId};
 
 use crate::attempt;
+use crate::coordinate::Ending;
 use crate::error::{Error, Reason, chain};
 use crate::job::{Job, JobHandle};
+use crate::log_writer::JobLog;
 use crate::metrics::JobMetrics;
 use crate::restarts::{Decision, Failed, Restarts};
 use crate::status::JobState;
@@ -55,8 +57,8 @@ impl Ownership {
 
 /// How a job ended well.
 pub(crate) struct Ended {
-    /// On request.
-    pub stopped: bool,
+    /// Why it did.
+    pub ending: Ending,
     /// Whether all of it is in the store: the next start need not replay.
     pub flushed: bool,
 }
@@ -73,20 +75,12 @@ pub(crate) fn supervise(
     let mut ownership = Ownership::default();
     let mut restarts = Restarts::new(job.options.restart);
     let mut stretch = 1;
-    let mut log = Some(log);
+    let log = JobLog::new(log);
     loop {
-        let Some(open) = log.take() else { return Err(Error::Panicked("weir-log".into())) };
-        for record in open.records() {
-            // What this directory holds was written by its owner: this process, or one before it.
-            if let Ok((manifest, _)) = weir_checkpoint::Manifest::decode(&record.manifest) {
-                ownership.uses(manifest.attempt);
-            }
-        }
         let epoch_before = handle.status().epoch.0;
-        let (given_back, outcome) = attempt::run(job, open, &mut ownership, handle, metrics, stretch);
-        log = given_back;
+        let outcome = attempt::run(job, &log, &mut ownership, watch, stretch);
         let error = match outcome {
-            Ok(stopped) => return Ok(Ended { stopped, flushed: flush(job, watch)? }),
+            Ok(ending) => return Ok(Ended { ending, flushed: flush(job, watch)? }),
             Err(error) => error,
         };
         let mut ran = Duration::ZERO;

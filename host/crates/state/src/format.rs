@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! weir-state
-//! version 3
+//! version 4
 //! job orders
 //! shard 0
 //! ```
@@ -21,7 +21,7 @@ use crate::lock::LOCK;
 pub(crate) const FORMAT: &str = "FORMAT";
 const MAGIC: &str = "weir-state";
 /// Covers everything in the directory: keys, deltas, log records, and the options that RocksDB cannot change.
-pub(crate) const VERSION: &str = "3";
+pub(crate) const VERSION: &str = "4";
 
 /// What may lie in a directory that was never used: an attempt to start or to restore that died early, or a file
 /// system's own.

@@ -1,7 +1,7 @@
 //! The epoch log: segments of records, appended and synced before the outside commit.
 //!
-//! Redo only. Opening reads every record once and keeps its manifest; payloads stay on disk until a replay asks for
-//! them. Opening writes nothing: a torn tail is left out, and cut off by the first write. A write that fails poisons
+//! Redo only. Opening reads every record once and keeps where it is and what it is told by; what it says stays on disk
+//! until somebody asks. Opening writes nothing: a torn tail is left out, and cut off by the first write. A write that fails poisons
 //! the log, for nobody knows what reached the disk; opening it again finds out.
 
 mod record;
@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use weir_core::crash::{self, Sabotage};
-use weir_core::ports::{Delta, EpochLog, LogRecord};
+use weir_core::ports::{Delta, EpochLog};
 use weir_core::{Digest, Epoch, PortError, RecordId, crash_point};
 
 use crate::dir::Ownership;
@@ -27,7 +27,7 @@ use segment::{Found, Segment};
 
 /// A segment takes no record beyond this size (one larger record gets a segment of its own).
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
-/// Nor more records: manifests are kept in memory until their segment is trimmed.
+/// Nor more records: something of each is kept in memory until its segment is trimmed.
 const SEGMENT_RECORDS_MAX: usize = crash::limit(2048, 8);
 /// The number of the first segment. Segments are dropped in order, so a log that has it has everything.
 const FIRST_SEGMENT: u64 = 1;
@@ -39,11 +39,15 @@ pub(crate) struct SegmentLog {
     dir: PathBuf,
     /// Oldest first, numbered without gaps.
     segments: Vec<Segment>,
-    records: Vec<LogRecord>,
+    records: Vec<RecordId>,
     /// Where each of `records` is.
     places: Vec<Place>,
     /// The last segment, open for writing.
     tail: Option<File>,
+    /// What the next record has in common with others.
+    plan: Bytes,
+    /// The plan of the last record, where that is in the segment that is written to.
+    written: Option<Bytes>,
     poisoned: bool,
     /// How a record is made durable.
     sync: fn(&File) -> io::Result<()>,
@@ -57,6 +61,16 @@ struct Place {
     segment: u64,
     offset: u64,
     header: Header,
+    /// Where its plan is, which may have been written with an earlier record of the segment.
+    plan: (u64, u32),
+}
+
+impl Place {
+    /// After `before`, which is the record before it in its segment.
+    fn new(segment: u64, offset: u64, header: Header, before: Option<&Self>) -> Self {
+        let inherited = before.filter(|before| before.segment == segment && header.plan_len == 0).map(|b| b.plan);
+        Self { segment, offset, header, plan: inherited.unwrap_or((offset + HEADER as u64, header.plan_len)) }
+    }
 }
 
 impl SegmentLog {
@@ -87,6 +101,8 @@ impl SegmentLog {
             records,
             places,
             tail: None,
+            plan: Bytes::new(),
+            written: None,
             poisoned: false,
             sync: File::sync_data,
             ownership,
@@ -118,13 +134,13 @@ impl SegmentLog {
     fn read_segment(&mut self, number: u64, last: bool) -> Result<(), Error> {
         let mut found = Vec::new();
         let segment = Segment::scan(&self.dir, number, last, |record| found.push(record))?;
-        for Found { offset, header, manifest } in found {
+        for Found { offset, header, digest } in found {
             if self.newest().is_some_and(|newest| newest.0 >= header.epoch) {
                 let reason = "its epoch is not younger than that of the record before it";
                 return Err(Error::Damaged { path: segment.path, offset, reason });
             }
-            self.records.push(record(Epoch(header.epoch), manifest));
-            self.places.push(Place { segment: number, offset, header });
+            self.records.push(RecordId { epoch: Epoch(header.epoch), digest });
+            self.places.push(Place::new(number, offset, header, self.places.last()));
         }
         self.segments.push(segment);
         Ok(())
@@ -143,22 +159,23 @@ impl SegmentLog {
 
     /// The epoch of the last record.
     fn newest(&self) -> Option<Epoch> {
-        self.records.last().map(|last| last.id.epoch)
+        self.records.last().map(|last| last.epoch)
     }
 
     fn append_record(&mut self, epoch: Epoch, manifest: &[u8], deltas: &[Delta], sync: bool) -> Result<(), Error> {
         if let Some(newest) = self.newest().filter(|newest| *newest >= epoch) {
             return Err(Error::Invariant(format!("epoch {epoch} is appended to the log after epoch {newest}")));
         }
-        let header = Header::of(epoch.0, manifest, deltas);
-        let len = header.record_len().ok_or_else(|| Error::Invariant("a log record beyond 2^64 bytes".to_owned()))?;
-        self.make_room(len)?;
+        let too_long = || Error::Invariant("a log record beyond 2^64 bytes".to_owned());
+        let whole = Header::of(epoch.0, (&self.plan, manifest), deltas);
+        self.make_room(whole.record_len().ok_or_else(too_long)?)?;
+        let plan = if self.written.as_ref() == Some(&self.plan) { Bytes::new() } else { self.plan.clone() };
+        let header = if plan.is_empty() { Header::of(epoch.0, (&[], manifest), deltas) } else { whole };
+        let len = header.record_len().ok_or_else(too_long)?;
         let (Some(tail), Some(segment)) = (&mut self.tail, self.segments.last_mut()) else {
             return Err(Error::Invariant("an epoch log without a segment to write to".to_owned()));
         };
-        let mut head = Vec::with_capacity(HEADER + manifest.len());
-        head.extend_from_slice(&header.encode());
-        head.extend_from_slice(manifest);
+        let head = [&header.encode()[..], &plan, manifest].concat();
         tail.write_all(&head)
             .and_then(|()| deltas.iter().try_for_each(|delta| tail.write_all(&delta.payload)))
             .and_then(|()| crash_point!("log-written").map_err(io::Error::other))
@@ -169,8 +186,9 @@ impl SegmentLog {
             drop(tail.set_len(segment.len));
             return Err(Error::io("sync", &segment.path)(error));
         }
-        self.places.push(Place { segment: segment.number, offset: segment.len, header });
-        self.records.push(record(epoch, Bytes::copy_from_slice(manifest)));
+        self.places.push(Place::new(segment.number, segment.len, header, self.places.last()));
+        self.records.push(record(epoch, manifest));
+        self.written = Some(self.plan.clone());
         segment.len += len;
         segment.file_len = segment.len;
         segment.records += 1;
@@ -197,13 +215,20 @@ impl SegmentLog {
         files::sync_dir(&self.dir)?;
         crash::synced(&path, 0);
         self.segments.push(Segment { number, path, len: 0, file_len: 0, records: 0 });
-        self.tail = Some(file);
+        (self.tail, self.written) = (Some(file), None);
         Ok(())
     }
 
     /// Opens the last segment for writing, without its torn tail.
     fn open_tail(&mut self) -> Result<(), Error> {
-        let Some(last) = self.segments.last_mut().filter(|_| self.tail.is_none()) else { return Ok(()) };
+        if self.tail.is_some() {
+            return Ok(());
+        }
+        let tail = self.segments.last().map(|last| last.number);
+        let is_here = |last: &usize| self.places.get(*last).is_some_and(|place| Some(place.segment) == tail);
+        let last = self.places.len().checked_sub(1).filter(is_here);
+        self.written = last.map(|last| self.plan_of(last)).transpose()?;
+        let Some(last) = self.segments.last_mut() else { return Ok(()) };
         let open = || -> io::Result<File> {
             let file = File::options().append(true).open(&last.path)?;
             if last.file_len > last.len {
@@ -252,7 +277,7 @@ impl SegmentLog {
     pub(crate) fn begin_later(&mut self, epoch: Epoch, manifest: &[u8]) -> Result<RecordId, Error> {
         self.remove_segments(0)?;
         self.write_only(LATER_SEGMENT, epoch, manifest)?;
-        Ok(record(epoch, Bytes::copy_from_slice(manifest)).id)
+        Ok(record(epoch, manifest))
     }
 
     /// Removes all but the `kept` oldest segments, newest first: whatever a crash leaves is the beginning of the log.
@@ -268,22 +293,22 @@ impl SegmentLog {
 
     /// Writes segment `number` anew, with one record: it is the whole log.
     fn write_only(&mut self, number: u64, epoch: Epoch, manifest: &[u8]) -> Result<(), Error> {
-        let header = Header::of(epoch.0, manifest, &[]);
+        let header = Header::of(epoch.0, (&self.plan, manifest), &[]);
         let path = Segment::path(&self.dir, number);
-        let bytes = [&header.encode(), manifest].concat();
+        let bytes = [&header.encode()[..], &self.plan, manifest].concat();
         files::replace(&self.dir, &format!("{number:010}.log"), &bytes)?;
         let len = bytes.len() as u64;
         crash::synced(&path, len);
         self.segments = vec![Segment { number, path, len, file_len: len, records: 1 }];
-        self.records = vec![record(epoch, Bytes::copy_from_slice(manifest))];
-        self.places = vec![Place { segment: number, offset: 0, header }];
+        self.records = vec![record(epoch, manifest)];
+        self.places = vec![Place::new(number, 0, header, None)];
         Ok(())
     }
 
     fn trim_to(&mut self, durable: Epoch) -> Result<(), Error> {
         while let [first, _, ..] = self.segments.as_slice() {
             let (count, number) = (first.records, first.number);
-            let older = self.records.iter().take(count).all(|record| record.id.epoch < durable);
+            let older = self.records.iter().take(count).all(|record| record.epoch < durable);
             if !older || count >= self.records.len() {
                 return Ok(());
             }
@@ -308,14 +333,14 @@ impl SegmentLog {
 
     /// How many records a store that holds `applied` has of those up to `index`.
     fn applied_records(&self, applied: Option<&RecordId>, index: usize) -> Result<usize, Error> {
-        let begins = || self.records.first().map_or(Epoch(0), |record| record.id.epoch);
+        let begins = || self.records.first().map_or(Epoch(0), |record| record.epoch);
         let disagree = |log| Err(Error::Disagree { path: self.dir.clone(), applied: applied.cloned(), log });
         let Some(applied) = applied else {
             // Into an empty store everything is replayed: if everything is there.
             let is_whole = self.segments.first().is_some_and(|first| first.number == FIRST_SEGMENT);
             return if is_whole { Ok(0) } else { disagree(format!("begins at epoch {}", begins())) };
         };
-        match self.records.iter().take(index + 1).position(|record| record.id == *applied) {
+        match self.records.iter().take(index + 1).position(|record| record == applied) {
             Some(at) => Ok(at + 1),
             None if begins() > applied.epoch => disagree(format!("begins at epoch {}", begins())),
             None => disagree("does not hold that record".to_owned()),
@@ -325,8 +350,8 @@ impl SegmentLog {
     /// Reads a record's payload, and checks it again: days may have passed since it was written.
     fn payload(&self, place: &Place) -> Result<Bytes, Error> {
         let path = Segment::path(&self.dir, place.segment);
-        let manifest_len = place.header.manifest_len as usize;
-        let mut body = vec![0; manifest_len + place.header.payload_len as usize];
+        let text_len = place.header.text_len() as usize;
+        let mut body = vec![0; text_len + place.header.payload_len as usize];
         File::open(&path)
             .and_then(|file| file.read_exact_at(&mut body, place.offset + HEADER as u64))
             .map_err(Error::io("read", &path))?;
@@ -334,13 +359,49 @@ impl SegmentLog {
             let reason = "the checksum of the record's body no longer matches";
             return Err(Error::Damaged { path, offset: place.offset, reason });
         }
-        Ok(Bytes::from(body).slice(manifest_len..))
+        Ok(Bytes::from(body).slice(text_len..))
+    }
+
+    fn manifest_of(&self, index: usize) -> Result<Bytes, Error> {
+        let Place { segment, offset, header, .. } = *self.place(index)?;
+        let at = offset + HEADER as u64 + u64::from(header.plan_len);
+        let manifest = self.bytes_at(segment, at, header.manifest_len)?;
+        if self.records.get(index).is_none_or(|record| record.digest != digest_of(&manifest)) {
+            let reason = "the digest of the record's manifest no longer matches";
+            return Err(Error::Damaged { path: Segment::path(&self.dir, segment), offset, reason });
+        }
+        Ok(manifest)
+    }
+
+    /// Whoever wrote it knows its digest.
+    fn plan_of(&self, index: usize) -> Result<Bytes, Error> {
+        let Place { segment, plan: (at, len), .. } = *self.place(index)?;
+        self.bytes_at(segment, at, len)
+    }
+
+    fn bytes_at(&self, segment: u64, at: u64, len: u32) -> Result<Bytes, Error> {
+        let path = Segment::path(&self.dir, segment);
+        let mut bytes = vec![0; len as usize];
+        File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, at)).map_err(Error::io("read", &path))?;
+        Ok(bytes.into())
     }
 }
 
 impl EpochLog for SegmentLog {
-    fn records(&self) -> &[LogRecord] {
+    fn records(&self) -> &[RecordId] {
         &self.records
+    }
+
+    fn manifest(&self, index: usize) -> Result<Bytes, PortError> {
+        Ok(self.manifest_of(index)?)
+    }
+
+    fn plan(&self, index: usize) -> Result<Bytes, PortError> {
+        Ok(self.plan_of(index)?)
+    }
+
+    fn set_plan(&mut self, plan: &Bytes) {
+        self.plan = plan.clone();
     }
 
     fn append(&mut self, epoch: Epoch, manifest: &[u8], deltas: &[Delta], sync: bool) -> Result<(), PortError> {
@@ -364,7 +425,7 @@ impl EpochLog for SegmentLog {
         self.place(index)?;
         let done = self.applied_records(applied, index)?;
         for (record, place) in self.records.iter().zip(&self.places).take(index + 1).skip(done) {
-            each(&record.id, Delta { entries: place.header.entries, payload: self.payload(place)? })?;
+            each(record, Delta { entries: place.header.entries, payload: self.payload(place)? })?;
         }
         Ok(())
     }
@@ -396,9 +457,12 @@ fn make_durable(segment: &File, sync: fn(&File) -> io::Result<()>, path: &Path, 
 }
 
 /// A record, as its manifest makes it.
-fn record(epoch: Epoch, manifest: Bytes) -> LogRecord {
-    let digest = Digest(blake3::hash(&manifest).to_hex().to_string());
-    LogRecord { id: RecordId { epoch, digest }, manifest }
+fn record(epoch: Epoch, manifest: &[u8]) -> RecordId {
+    RecordId { epoch, digest: digest_of(manifest) }
+}
+
+fn digest_of(manifest: &[u8]) -> Digest {
+    Digest(blake3::hash(manifest).to_hex().to_string())
 }
 
 /// Whether the log in `dir` has ever been written to.
@@ -453,7 +517,7 @@ mod tests {
         assert!(log.append(Epoch(2), b"two", &[], true).expect_err("poisoned").to_string().contains("no more writes"));
         drop(log);
         let mut log = SegmentLog::open(&temp.path().join("log"), ownership).expect("opens again");
-        assert_eq!(log.records().iter().map(|record| record.id.epoch.0).collect::<Vec<_>>(), [1]);
+        assert_eq!(log.records().iter().map(|record| record.epoch.0).collect::<Vec<_>>(), [1]);
         assert_eq!(log.torn_bytes(), 0);
         log.append(Epoch(2), b"again", &[], true).expect("goes on");
     }

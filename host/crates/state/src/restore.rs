@@ -11,6 +11,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use weir_core::ports::{EpochLog, StateStore as _};
 use weir_core::{Digest, Epoch, JobName, PortError, ShardId};
 
@@ -121,13 +122,14 @@ impl Restoring {
     /// Makes what was restored the beginning of another job: the store is brought up to record `index` of the log, and
     /// `first`, an empty epoch that follows it, becomes the only record. It stands where a log does that lacks its
     /// beginning, and the store holds that very record: if the store is lost, nothing can be mistaken for all of it.
-    pub fn fork(&self, index: usize, first: (Epoch, &[u8]), memory_bytes: u64) -> Result<(), PortError> {
+    pub fn fork(&self, index: usize, first: (Epoch, Bytes, &[u8]), memory_bytes: u64) -> Result<(), PortError> {
         let dir = self.path.join(RESTORING);
         let store = RocksStore::open(&dir.join("store"), memory_bytes, Arc::clone(&self.ownership))?;
         let mut log = SegmentLog::open(&dir.join("log"), Arc::clone(&self.ownership))?;
         let applied = store.applied();
         log.replay(applied.as_ref(), index, &mut |record, delta| store.apply(record, vec![delta]))?;
-        let (epoch, manifest) = first;
+        let (epoch, plan, manifest) = first;
+        log.set_plan(&plan);
         let record = log.begin_later(epoch, manifest)?;
         store.apply(&record, Vec::new())?;
         store.flush()

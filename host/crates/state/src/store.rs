@@ -122,6 +122,10 @@ impl StateStore for RocksStore {
         Ok(self.shared.progress.flush().map_err(|failure| self.shared.error(failure))?)
     }
 
+    fn logged(&self, bytes: u64) {
+        self.shared.progress.logged(bytes);
+    }
+
     fn hurry(&self) {
         self.shared.progress.hurry();
     }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir_core::ports::{Delta, EpochLog as _, LogRecord, TableKind};
+use weir_core::ports::{Delta, EpochLog, TableKind};
 use weir_core::{Epoch, JobName, OperatorId, PortError, RecordId, ShardId, TableId};
 
 use crate::delta;
@@ -150,8 +150,13 @@ impl LogView {
     }
 
     /// The records, oldest first.
-    pub fn records(&self) -> &[LogRecord] {
+    pub fn records(&self) -> &[RecordId] {
         self.0.records()
+    }
+
+    /// The log itself, to be read.
+    pub fn as_log(&self) -> &dyn EpochLog {
+        &self.0
     }
 
     /// Bytes on disk.
@@ -190,7 +195,7 @@ impl StoreView {
     /// The state as of record `index` of `log`.
     pub fn as_of(self, log: &LogView, index: usize) -> Result<Snapshot, PortError> {
         let applied = self.applied();
-        let holds = log.records().get(index).map_or(Epoch(0), |record| record.id.epoch);
+        let holds = log.records().get(index).map_or(Epoch(0), |record| record.epoch);
         if applied.is_some_and(|applied| applied.epoch > holds) {
             let (applied, log) = (applied.cloned(), format!("is wanted as of epoch {holds}"));
             return Err(Error::Disagree { path: self.path, applied, log }.into());

@@ -76,7 +76,7 @@ fn log_lines(lines: &mut Lines, survey: &Survey) {
     }
     lines.add("last", format_args!("epoch {}, {}", last.epoch, last.delivery));
     lines.add("digest", format_args!("blake3 {digest}"));
-    for source in &last.sources {
+    for source in &last.plan.sources {
         let marked = if source.marked { "its positions carry the marker" } else { "its positions are in this log" };
         lines.add("source", format_args!("{}: {marked}", source.name));
     }
@@ -85,7 +85,7 @@ fn log_lines(lines: &mut Lines, survey: &Survey) {
         let id = split.identity.as_ref().map(|id| format!(", topic id {id}")).unwrap_or_default();
         lines.add("split", format_args!("{} of {source} at {}{end}{id}", split.split, split.position));
     }
-    for operator in &last.operators {
+    for operator in &last.plan.operators {
         let plugin = &operator.plugin;
         let number = operator.id;
         lines.add("operator", format_args!("{} ({number}): {} {}", operator.name, plugin.name, plugin.version));
@@ -213,7 +213,7 @@ fn log_json(survey: &Survey) -> Value {
         "last_epoch": records.last().map(|(manifest, _)| manifest.epoch),
         "attempts": attempts,
         "digest": records.last().map(|(_, digest)| digest),
-        "manifest": records.last().map(|(manifest, _)| manifest),
+        "manifest": records.last().map(|(manifest, _)| manifest.to_json()),
     })
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use weir_core::ports::Committed;
-use weir_core::{SourceName, SplitId};
+use weir_core::{Digest, SourceName, SplitId};
 
 use super::*;
+use crate::manifest::{Error, Reader};
 use crate::resolve::{Facts, Start, resolve};
 use crate::samples::{job, split};
 
@@ -50,7 +51,7 @@ enum Due {
 const TASKS: usize = 2;
 
 fn manifest_of(record: &Record) -> (Manifest, Digest) {
-    Manifest::decode(&record.manifest).unwrap()
+    Reader::default().read(&record.manifest, || Ok::<_, Error>(record.plan.bytes.clone())).unwrap()
 }
 
 impl World {
@@ -74,7 +75,7 @@ impl World {
     }
 
     fn all(manifest: &Manifest) -> Vec<SplitState> {
-        manifest.splits().map(|(_, s)| s.clone()).collect()
+        manifest.splits().map(|(_, s)| s).collect()
     }
 
     /// A write under way reached the disk or did not; a commit, the broker.
@@ -139,7 +140,7 @@ impl World {
         let after = self.restore();
         self.attempts += 1;
         let sources = match &after {
-            Some((manifest, _)) => manifest.sources.clone(),
+            Some((manifest, _)) => manifest.sources(),
             None => (0..self.sources.len()).map(|at| self.entry(at, vec![split(&format!("t{at}"), 0, 0)])).collect(),
         };
         Beginning {
@@ -177,7 +178,7 @@ impl World {
             keep_alive: Duration::from_secs(3600),
             log_decides: self.log_decides(),
         };
-        let mut splits: Vec<Vec<SplitState>> = opening.manifest().sources.iter().map(|s| s.splits.clone()).collect();
+        let mut splits: Vec<Vec<SplitState>> = opening.sources().iter().map(|s| s.splits.clone()).collect();
         let (mut epochs, command) = opening.run(pace, splits.len() + TASKS);
         let (mut due, mut now) = (Vec::new(), Duration::ZERO);
         let mut told = Told::default();
@@ -281,7 +282,7 @@ impl World {
                     (&manifest.epoch, &manifest.attempt, digest),
                     "I5"
                 );
-                let wanted: Vec<_> = manifest.marked().map(|(_, s)| (s.split.clone(), s.position)).collect();
+                let wanted: Vec<_> = manifest.marked().map(|(_, s)| (s.split, s.position)).collect();
                 assert_eq!(commit.positions, wanted, "I6, I10");
                 self.committing = Some(commit);
                 due.push(Due::Commit);
@@ -304,7 +305,7 @@ struct Told {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn whatever_the_order_a_crash_costs_a_replay_and_nothing_else(
         bytes in proptest::collection::vec(any::<u8>(), 0..600),
@@ -356,7 +357,7 @@ fn a_record_sums_up_the_deltas_in_the_order_they_came() {
     let Some(Command::WriteLog(record)) = command else { panic!("{command:?}") };
     let (manifest, _) = manifest_of(&record);
     assert_eq!((manifest.delta_entries, manifest.delta_crc32c), (2, crc32c::crc32c(b"abc")));
-    assert!(!manifest.first && manifest.sources[0].start.is_none(), "{manifest:?}");
+    assert!(!manifest.first && manifest.plan.sources[0].start.is_none(), "{manifest:?}");
     let parts = Changes::of(&[delta("ab")]).then(Changes::of(&[])).then(Changes::of(&[delta("c")]));
     assert_eq!(parts, Changes::of(&[delta("abc")]).then(Changes { entries: 1, ..Changes::default() }));
 }

@@ -32,7 +32,7 @@ fn marker_of(record: &(Manifest, Digest)) -> Marker {
 
 fn committed(record: &(Manifest, Digest)) -> Vec<Committed> {
     let metadata = marker_of(record).encode().into_bytes();
-    let at = |s: &SplitState| Committed { split: s.split.clone(), position: s.position, metadata: metadata.clone() };
+    let at = |s: SplitState| Committed { split: s.split, position: s.position, metadata: metadata.clone() };
     record.0.marked().map(|(_, s)| at(s)).collect()
 }
 

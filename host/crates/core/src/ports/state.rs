@@ -141,25 +141,32 @@ pub trait StateStore: Send + Sync {
     /// Applies what waits at once: a task has no room until then. Does not wait for it.
     fn hurry(&self);
 
+    /// So many bytes of the log are no changes: until the next flush a restart reads them, too.
+    fn logged(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// Estimated size of `operator`. Asks nobody: a disk that hangs must not hang who only wants to know.
     fn bytes(&self, operator: OperatorId) -> StateBytes;
-}
-
-/// One record of the epoch log, as read back.
-#[derive(Debug, Clone)]
-pub struct LogRecord {
-    /// Its epoch, and the digest of its manifest.
-    pub id: RecordId,
-    /// The manifest, verbatim: the log does not look inside.
-    pub manifest: Bytes,
 }
 
 /// The epoch log of one shard: manifests and deltas, appended and synced before the outside commit. Lives on the log
 /// thread; a write error is fatal.
 pub trait EpochLog: Send {
     /// The records, oldest first. A torn tail has been cut off when the log was opened; anything else that does not
-    /// check is `Fault::Corrupt` there.
-    fn records(&self) -> &[LogRecord];
+    /// check is `Fault::Corrupt` there. Nothing else of them is kept in memory.
+    fn records(&self) -> &[RecordId];
+
+    /// Reads what `records()[index]` says, verbatim: the log does not look inside. What no longer has the record's digest
+    /// is `Fault::Corrupt`.
+    fn manifest(&self, index: usize) -> Result<Bytes, PortError>;
+
+    /// Reads what `records()[index]` has in common with others: see [`EpochLog::set_plan`].
+    fn plan(&self, index: usize) -> Result<Bytes, PortError>;
+
+    /// What the records written from here on have in common. It is written with the first of them that needs it, so that
+    /// it is read back with each, however many were trimmed before.
+    fn set_plan(&mut self, plan: &Bytes);
 
     /// Appends a record and, if `sync`, makes it durable (`fdatasync`) before it returns.
     fn append(&mut self, epoch: Epoch, manifest: &[u8], deltas: &[Delta], sync: bool) -> Result<(), PortError>;

@@ -38,7 +38,7 @@ impl<'a> Heritage<'a> {
             MarkerPlace::Nowhere => {}
             MarkerPlace::Fixed(split) => drop(heritage.marked.insert(split.clone())),
             MarkerPlace::Splits => {
-                heritage.marked = log.iter().flat_map(|(m, _)| m.marked().map(|(_, s)| s.split.clone())).collect();
+                heritage.marked = log.iter().flat_map(|(m, _)| m.marked().map(|(_, s)| s.split)).collect();
                 let is_known = !heritage.marked.is_empty();
                 for (source, found) in job.sources.iter().zip(&mut heritage.found).filter(|(source, _)| source.marked) {
                     match of_source(job, source, watch, LOOK, |source| source.discover()) {
@@ -72,7 +72,7 @@ impl<'a> Heritage<'a> {
         committed.retain(|c| self.marked.contains(&c.split) || is_marked(c, name, shard));
         // A list leaves out what this user may not see; asked for by name, that is an error.
         let known: BTreeSet<&SplitId> = committed.iter().map(|c| &c.split).collect();
-        let missing: Vec<SplitId> = self.recorded().filter(|s| !known.contains(s)).cloned().collect();
+        let missing: Vec<SplitId> = self.recorded().filter(|s| !known.contains(s)).collect();
         if !missing.is_empty() {
             let sink = Arc::clone(&job.sink);
             let read = move || sink.read_marker(&missing, MarkerRead::Glance);
@@ -99,13 +99,13 @@ impl<'a> Heritage<'a> {
     }
 
     /// Where the last epoch of the log put its marker.
-    fn recorded(&self) -> impl Iterator<Item = &SplitId> {
+    fn recorded(&self) -> impl Iterator<Item = SplitId> {
         let last = self.log.last().map(|(last, _)| last);
-        let fixed = last.and_then(|last| match &last.marker {
+        let fixed = last.and_then(|last| match &last.plan.marker {
             MarkerPlace::Fixed(place) => Some(place),
             MarkerPlace::Splits | MarkerPlace::Nowhere => None,
         });
-        last.into_iter().flat_map(|last| last.marked().map(|(_, s)| &s.split)).chain(fixed)
+        last.into_iter().flat_map(|last| last.marked().map(|(_, s)| s.split)).chain(fixed.cloned())
     }
 
     /// The same for good: nothing of this job is pending any more.

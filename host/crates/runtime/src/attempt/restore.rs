@@ -3,15 +3,16 @@
 
 use tracing::info;
 use weir_checkpoint::inherit::Numbered;
+use weir_checkpoint::manifest::PlannedSource;
 use weir_checkpoint::sources::Recorded;
 use weir_checkpoint::{Manifest, Marker, SourceEntry, Start};
-use weir_core::ports::EpochLog;
 use weir_core::{Digest, Epoch, RecordId, SplitId, SplitState, crash_point};
 
 use super::heritage::{Heritage, tell};
 use super::{LOOK, of_source, on_disk};
 use crate::error::Error;
 use crate::job::{Job, SourceSetup};
+use crate::log_writer::JobLog;
 use crate::supervisor::Ownership;
 use crate::watch::Watch;
 
@@ -56,12 +57,12 @@ pub fn check_store(applied: Option<&RecordId>, log: &[(Manifest, Digest)], start
 pub(super) fn restore(
     heritage: &Heritage<'_>,
     watch: Watch<'_>,
-    log: &mut Option<Box<dyn EpochLog>>,
+    log: &JobLog,
     start: Start,
     ownership: &mut Ownership,
 ) -> Result<Restored, Error> {
     let (job, known) = (heritage.job, heritage.log);
-    on_disk(job, watch, log, "finish writes of the state", |_, state| state.join())?;
+    on_disk(job, watch, log, "finish writes of the state", |_, state| Ok(state.join()?))?;
     check_store(job.state.applied().as_ref(), known, &start)?;
     let status = watch.handle.status();
     // A recovery in place goes on with the bounds it had; another process may have others.
@@ -87,12 +88,14 @@ pub(super) fn restore(
             Ok(Restored { splits, after, operators, first: true, is_unread: false, has_old_bounds: !has_run })
         }
         Start::Resume { index, ahead } => {
-            let Some((manifest, digest)) = known.get(index) else { return Err(Error::Panicked("resolve".into())) };
+            let Some((manifest, digest)) = known.get(index) else {
+                return Err(Error::Invariant("a start from a record that the log does not have".into()));
+            };
             replay(job, watch, log, index)?;
             // The record says itself whether anything was read up to it, whatever is committed.
-            let is_unread = ahead.is_none() && manifest.sources.iter().any(|source| source.start.is_some());
+            let is_unread = ahead.is_none() && manifest.plan.sources.iter().any(|source| source.start.is_some());
             let recorded = place(job, watch, Recorded::all(manifest), ahead.unwrap_or_default())?;
-            let mut splits = read_on(heritage, watch, &manifest.sources, recorded)?;
+            let mut splits = read_on(heritage, watch, &manifest.plan.sources, recorded)?;
             if is_unread && !has_begun {
                 splits = begin_again(heritage, watch, manifest, splits)?;
             }
@@ -112,8 +115,9 @@ fn resolve(job: &Job, source: &SourceSetup, watch: Watch<'_>) -> Result<Vec<Spli
 /// where this process is asked to, if that is somewhere else.
 fn begin(heritage: &Heritage<'_>, watch: Watch<'_>, recorded: &Manifest) -> Result<Vec<Vec<SplitState>>, Error> {
     let has_begun = watch.handle.status().attempt.is_some();
+    let recorded = recorded.sources();
     let begin = |(at, source): (usize, &SourceSetup)| {
-        let entry = recorded.sources.iter().find(|entry| entry.name == source.name);
+        let entry = recorded.iter().find(|entry| entry.name == source.name);
         let is_asked = |entry: &&SourceEntry| has_begun || entry.start == Some(source.connector.start());
         let Some(entry) = entry.filter(is_asked) else {
             info!(source = %source.name, "nothing was read yet, and it is asked to begin somewhere else");
@@ -151,7 +155,7 @@ fn begin_again(
 fn read_on(
     heritage: &Heritage<'_>,
     watch: Watch<'_>,
-    known: &[SourceEntry],
+    known: &[PlannedSource],
     recorded: Vec<Recorded>,
 ) -> Result<Vec<Vec<SplitState>>, Error> {
     let (splits, notes) = heritage.splits(&recorded)?;
@@ -159,7 +163,7 @@ fn read_on(
     let sources = heritage.job.sources.iter().zip(splits);
     sources
         .map(|(source, splits)| {
-            let found_nothing = |entry: &SourceEntry| entry.name == source.name && entry.splits.is_empty();
+            let found_nothing = |entry: &PlannedSource| entry.name == source.name && entry.splits.is_empty();
             match splits.is_empty() && !known.iter().any(found_nothing) {
                 true => resolve(heritage.job, source, watch),
                 false => Ok(splits),
@@ -196,13 +200,13 @@ fn place(
 }
 
 /// Cuts the log back to the restored record and brings the store up to it: redo only.
-fn replay(job: &Job, watch: Watch<'_>, log: &mut Option<Box<dyn EpochLog>>, index: usize) -> Result<(), Error> {
+fn replay(job: &Job, watch: Watch<'_>, log: &JobLog, index: usize) -> Result<(), Error> {
     on_disk(job, watch, log, "restore the state", move |log, state| {
         log.cut_after(index)?;
         log.replay(state.applied().as_ref(), index, &mut |record, delta| {
             state.apply(record, vec![delta])?;
             Ok(crash_point!("mid-restore")?)
         })?;
-        state.join()
+        Ok(state.join()?)
     })
 }

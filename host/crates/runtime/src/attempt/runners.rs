@@ -57,7 +57,7 @@ impl Workshop<'_> {
         let missing = || Error::Panicked(format!("operator {name}"));
         let index = job.operators.iter().position(|setup| setup.name == *name).ok_or_else(missing)?;
         let setup = job.operators.get(index).ok_or_else(missing)?;
-        let entry = self.manifest.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
+        let entry = self.manifest.plan.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
         let description = setup.factory.description();
         let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
         let tables = description.tables.iter().filter_map(|t| known(&t.name));

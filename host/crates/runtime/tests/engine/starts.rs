@@ -86,7 +86,7 @@ fn a_store_that_holds_what_the_log_does_not_is_refused_however_the_job_would_sta
     good.run(Box::new(log.clone()), &good.handle()).unwrap();
     let log = log.reopened();
     let (before, other) = (log.records().len(), Arc::new(MemoryState::default()));
-    other.apply(&record(log.records()[before - 1].id.epoch.0), Vec::new()).unwrap();
+    other.apply(&record(log.records()[before - 1].epoch.0), Vec::new()).unwrap();
     let second = Job { state: other, ..job(&world, 1) };
     let error = second.run(Box::new(log.clone()), &second.handle()).unwrap_err();
     assert!(matches!(error, Error::StoreForeign { .. }), "{error}");

@@ -723,13 +723,19 @@ impl KeyedState for MemoryKeyed {
     }
 }
 
-type Record = (LogRecord, Vec<Delta>);
+struct Record {
+    id: RecordId,
+    plan: Bytes,
+    manifest: Bytes,
+    deltas: Vec<Delta>,
+}
 
 /// A log that survives its process: clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryLog {
     shared: Arc<Mutex<Vec<Record>>>,
-    seen: Vec<LogRecord>,
+    seen: Vec<RecordId>,
+    plan: Bytes,
     /// Whose disk it is on.
     world: Option<Arc<World>>,
 }
@@ -747,21 +753,33 @@ impl MemoryLog {
     }
 
     fn look(&mut self) {
-        self.seen = self.shared.lock().unwrap().iter().map(|(r, _)| r.clone()).collect();
+        self.seen = self.shared.lock().unwrap().iter().map(|record| record.id.clone()).collect();
     }
 }
 
 impl EpochLog for MemoryLog {
-    fn records(&self) -> &[LogRecord] {
+    fn records(&self) -> &[RecordId] {
         &self.seen
+    }
+    fn manifest(&self, index: usize) -> Result<Bytes, PortError> {
+        Ok(self.shared.lock().unwrap()[index].manifest.clone())
+    }
+    fn plan(&self, index: usize) -> Result<Bytes, PortError> {
+        Ok(self.shared.lock().unwrap()[index].plan.clone())
+    }
+    fn set_plan(&mut self, plan: &Bytes) {
+        self.plan = plan.clone();
     }
     fn append(&mut self, epoch: Epoch, manifest: &[u8], deltas: &[Delta], _: bool) -> Result<(), PortError> {
         if let Some(world) = &self.world {
             world.pass(Hang::Log);
         }
-        let (_, digest) = weir_checkpoint::Manifest::decode(manifest).expect("a manifest");
-        let record = LogRecord { id: RecordId { epoch, digest }, manifest: Bytes::copy_from_slice(manifest) };
-        self.shared.lock().unwrap().push((record, deltas.to_vec()));
+        let (plan, manifest) = (self.plan.clone(), Bytes::copy_from_slice(manifest));
+        let mut reader = weir_checkpoint::manifest::Reader::default();
+        let read = reader.read(&manifest, || Ok::<_, weir_checkpoint::manifest::Error>(plan.clone()));
+        let (_, digest) = read.expect("a manifest and its plan");
+        let (id, deltas) = (RecordId { epoch, digest }, deltas.to_vec());
+        self.shared.lock().unwrap().push(Record { id, plan, manifest, deltas });
         self.look();
         Ok(())
     }
@@ -781,17 +799,17 @@ impl EpochLog for MemoryLog {
         each: &mut dyn FnMut(&RecordId, Delta) -> Result<(), PortError>,
     ) -> Result<(), PortError> {
         let records = self.shared.lock().unwrap();
-        let find = |applied: &RecordId| records.iter().position(|(record, _)| record.id == *applied);
+        let find = |applied: &RecordId| records.iter().position(|record| record.id == *applied);
         let done = applied.map_or(0, |applied| find(applied).expect("the store holds a record of its log") + 1);
-        for (record, deltas) in records.iter().take(index + 1).skip(done) {
+        for Record { id, deltas, .. } in records.iter().take(index + 1).skip(done) {
             let payload: Vec<u8> = deltas.iter().flat_map(|d| d.payload.to_vec()).collect();
-            each(&record.id, Delta { entries: 0, payload: payload.into() })?;
+            each(id, Delta { entries: 0, payload: payload.into() })?;
         }
         Ok(())
     }
     fn trim(&mut self, durable: Epoch) -> Result<(), PortError> {
         let mut records = self.shared.lock().unwrap();
-        let keep = records.iter().position(|(r, _)| r.id.epoch >= durable).unwrap_or(records.len());
+        let keep = records.iter().position(|record| record.id.epoch >= durable).unwrap_or(records.len());
         let keep = keep.min(records.len().saturating_sub(1));
         records.drain(..keep);
         drop(records);

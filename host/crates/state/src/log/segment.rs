@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use weir_core::Digest;
 
+use super::digest_of;
 use super::record::{HEADER, Header, UNKNOWN_VERSION};
 use crate::error::Error;
 
@@ -25,7 +26,7 @@ pub(super) struct Segment {
 pub(super) struct Found {
     pub(super) offset: u64,
     pub(super) header: Header,
-    pub(super) manifest: Bytes,
+    pub(super) digest: Digest,
 }
 
 /// What follows the last whole record.
@@ -102,14 +103,15 @@ fn scan_file(path: &Path, mut each: impl FnMut(Found)) -> std::io::Result<(u64, 
         let Some(len) = header.record_len().filter(|&len| len <= left) else {
             return Ok((offset, file_len, End::Short));
         };
+        let crc = crc_of_next(&mut reader, u64::from(header.plan_len), 0)?;
         let mut manifest = vec![0; header.manifest_len as usize];
         reader.read_exact(&mut manifest)?;
-        let crc = crc_of_next(&mut reader, header.payload_len, crc32c::crc32c(&manifest))?;
+        let crc = crc_of_next(&mut reader, header.payload_len, crc32c::crc32c_append(crc, &manifest))?;
         if crc != header.body_crc {
             let reason = "the checksum of the record's body does not match";
             return Ok((offset, file_len, End::Bad { reason, search_from: offset + len }));
         }
-        each(Found { offset, header, manifest: manifest.into() });
+        each(Found { offset, header, digest: digest_of(&manifest) });
         offset += len;
     }
 }
@@ -143,6 +145,6 @@ fn record_follows(path: &Path, from: u64) -> std::io::Result<bool> {
 fn is_record(bytes: &[u8]) -> bool {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return false };
     let Ok(header) = Header::decode(header) else { return false };
-    let body = header.payload_len.checked_add(u64::from(header.manifest_len)).and_then(|len| usize::try_from(len).ok());
+    let body = header.payload_len.checked_add(header.text_len()).and_then(|len| usize::try_from(len).ok());
     body.and_then(|len| rest.get(..len)).is_some_and(|body| crc32c::crc32c(body) == header.body_crc)
 }

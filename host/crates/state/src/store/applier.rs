@@ -34,7 +34,7 @@ const REPLAY_KEYS_MAX: u64 = 200_000;
 const REPLAY_BYTES_MAX: u64 = 32 << 20;
 /// Read and thrown away again by merging: cheaper than applying, not free.
 const REPLAY_LOG_BYTES_MAX: u64 = 64 << 20;
-/// Small epochs fill no segment with bytes, but their manifests are kept in memory until the log is trimmed.
+/// Small epochs fill no segment with bytes, but something of each is kept in memory until the log is trimmed.
 const REPLAY_EPOCHS_MAX: u64 = crash::limit(2048, 8);
 
 /// What the applier and its callers share.
@@ -47,6 +47,8 @@ pub(super) struct Progress {
     /// The epoch of `Queue::record`, for the hot path.
     applied: AtomicU64,
     durable: AtomicU64,
+    /// Bytes of the log beside the deltas, since the last flush.
+    logged: AtomicU64,
     waiting_max: u64,
 }
 
@@ -106,6 +108,7 @@ impl Progress {
             done: Condvar::new(),
             applied: AtomicU64::new(applied),
             durable: AtomicU64::new(applied),
+            logged: AtomicU64::new(0),
             waiting_max: waiting_max.max(1),
         }
     }
@@ -172,6 +175,11 @@ impl Progress {
         queue.apply_to = queue.handed_over;
         drop(queue);
         self.wake.notify_one();
+    }
+
+    /// So many more bytes of the log are to be read by a restart.
+    pub(super) fn logged(&self, bytes: u64) {
+        self.logged.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// From now on the size of `operator` on disk is known, a little later.
@@ -263,7 +271,11 @@ pub(super) fn run(db: &DB, progress: &Progress) {
     let mut unflushed = Unflushed::default();
     while let Some(work) = progress.next() {
         let done = apply(db, progress, work.epochs, &mut unflushed).and_then(|()| {
-            if work.flush || unflushed.is_too_much() { flush(db, progress, &mut unflushed) } else { Ok(()) }
+            if work.flush || unflushed.is_too_much(progress.logged.load(Ordering::Relaxed)) {
+                flush(db, progress, &mut unflushed)
+            } else {
+                Ok(())
+            }
         });
         measure(db, progress, &work.unmeasured);
         if let Err(failure) = done {
@@ -325,6 +337,7 @@ fn flush(db: &DB, progress: &Progress, unflushed: &mut Unflushed) -> Result<(), 
     crash_point!("flush-running").map_err(Failure::Injected)?;
     progress.durable.store(applied, Ordering::Release);
     *unflushed = Unflushed::default();
+    progress.logged.store(0, Ordering::Relaxed);
     tracing::debug!(epoch = applied, "store flushed");
     let operators: Vec<_> = progress.lock().disk.keys().copied().collect();
     measure(db, progress, &operators);
@@ -348,10 +361,11 @@ fn measure(db: &DB, progress: &Progress, operators: &[OperatorId]) {
 }
 
 impl Unflushed {
-    fn is_too_much(&self) -> bool {
+    /// `logged` is what the log has beside the deltas.
+    fn is_too_much(&self, logged: u64) -> bool {
         self.keys >= REPLAY_KEYS_MAX
             || self.bytes >= REPLAY_BYTES_MAX
-            || self.log_bytes >= REPLAY_LOG_BYTES_MAX
+            || self.log_bytes + logged >= REPLAY_LOG_BYTES_MAX
             || self.epochs >= REPLAY_EPOCHS_MAX
     }
 }

@@ -59,14 +59,14 @@ fn a_directory_of_something_else_is_refused() {
     check_refused(other_job, Fault::Corrupt, "belongs to job \"clicks\", and this is job \"orders\"");
     check_refused(other_shard, Fault::Corrupt, "belongs to shard 3, and this is shard 0");
     check_refused(
-        format("weir-state\nversion 2\n"),
+        format("weir-state\nversion 3\n"),
         Fault::Corrupt,
-        "has format version 2, and this Weir knows version 3",
+        "has format version 3, and this Weir knows version 4",
     );
     check_refused(format("PG_VERSION"), Fault::Corrupt, "does not begin with \"weir-state\"");
     check_refused(format(""), Fault::Corrupt, "does not begin with \"weir-state\"");
-    check_refused(format("weir-state\nversion 3\n"), Fault::Corrupt, "no line \"job\"");
-    check_refused(format("weir-state\nversion 3\njob orders\nshard 0\nmore\n"), Fault::Corrupt, "more than four lines");
+    check_refused(format("weir-state\nversion 4\n"), Fault::Corrupt, "no line \"job\"");
+    check_refused(format("weir-state\nversion 4\njob orders\nshard 0\nmore\n"), Fault::Corrupt, "more than four lines");
 }
 
 #[test]

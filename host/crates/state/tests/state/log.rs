@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use weir_core::ports::{Change, Delta, EpochLog, KeyRef, StateStore};
 use weir_core::{Epoch, Fault, OperatorId, PortError, RecordId, TableId};
 use weir_state::Error;
@@ -14,7 +15,7 @@ fn segment(dir: &Path, number: u64) -> PathBuf {
 }
 
 fn epochs(log: &dyn EpochLog) -> Vec<u64> {
-    log.records().iter().map(|record| record.id.epoch.0).collect()
+    log.records().iter().map(|record| record.epoch.0).collect()
 }
 
 fn append(log: &mut dyn EpochLog, epoch: u64) {
@@ -29,7 +30,7 @@ fn replayed(log: &dyn EpochLog, applied: u64, index: usize) -> Vec<(u64, Delta)>
         all.push((record.epoch.0, delta));
         Ok::<_, PortError>(())
     };
-    let applied = log.records().iter().find(|record| record.id.epoch.0 == applied).map(|record| &record.id);
+    let applied = log.records().iter().find(|record| record.epoch.0 == applied);
     log.replay(applied, index, &mut each).expect("replays");
     all
 }
@@ -50,6 +51,65 @@ fn the_bytes_of_a_record_are_pinned() {
     assert_eq!(written, fs::read(golden("log-record.bin")).expect("golden"));
 }
 
+/// How often `text` stands in the log.
+fn times(dir: &Path, text: &str) -> usize {
+    let segments = fs::read_dir(dir.join("log")).expect("a log").map(|file| fs::read(file.expect("a file").path()));
+    let is_it = |bytes: Vec<u8>| bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count();
+    segments.map(|bytes| is_it(bytes.expect("reads"))).sum()
+}
+
+#[test]
+fn a_plan_is_written_when_it_changes_and_with_each_segment() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let dir = open(temp.path()).expect("opens");
+    let (one, two) = (Bytes::from_static(b"plan one"), Bytes::from_static(b"plan two"));
+    let plans =
+        |log: &dyn EpochLog| (0..log.records().len()).map(|at| log.plan(at).expect("reads")).collect::<Vec<_>>();
+    let mut log = dir.log().expect("log");
+    log.set_plan(&one);
+    append(&mut *log, 1);
+    append(&mut *log, 2);
+    log.set_plan(&two);
+    append(&mut *log, 3);
+    drop(log);
+    let mut log = dir.log().expect("opens again");
+    log.set_plan(&two);
+    append(&mut *log, 4);
+    assert_eq!(plans(&*log), [&one, &one, &two, &two]);
+    assert_eq!((times(temp.path(), "plan one"), times(temp.path(), "plan two")), (1, 1));
+    assert_eq!(log.manifest(3).expect("reads"), "manifest 4");
+    // What is cut off takes its plan along.
+    log.cut_after(1).expect("cuts");
+    append(&mut *log, 5);
+    assert_eq!(plans(&*log), [&one, &one, &two]);
+    // The next segment must do without the one before it.
+    for epoch in 6..2060 {
+        log.append(Epoch(epoch), b"m", &[], false).expect("appends");
+    }
+    log.trim(Epoch(2059)).expect("trims");
+    assert!(!segment(temp.path(), 1).exists() && log.records().len() < 100);
+    assert!(plans(&*log).iter().all(|plan| *plan == two));
+    drop(log);
+    let mut log = dir.log().expect("opens again");
+    assert!(plans(&*log).iter().all(|plan| *plan == two));
+    assert_eq!(times(temp.path(), "plan two"), 1);
+    log.set_plan(&one);
+    log.replace(Epoch(1), b"anew").expect("replaces");
+    assert_eq!((plans(&*log), log.manifest(0).expect("reads")), (vec![one], "anew".into()));
+}
+
+#[test]
+fn a_manifest_that_is_no_longer_what_it_was_is_refused() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let mut log = open(temp.path()).expect("opens").log().expect("log");
+    append(&mut *log, 1);
+    let bytes = fs::read(segment(temp.path(), 1)).expect("segment");
+    let at = bytes.windows(8).position(|window| window == b"manifest").expect("is there");
+    fs::write(segment(temp.path(), 1), [&bytes[..at], b"M", &bytes[at + 1..]].concat()).expect("writes");
+    let error = log.manifest(0).expect_err("is damaged");
+    assert!(error.fault() == Fault::Corrupt && error.to_string().contains("digest"), "{error}");
+}
+
 #[test]
 fn records_are_found_again_and_replayed_after_what_is_applied() {
     let temp = tempfile::tempdir().expect("temp dir");
@@ -63,7 +123,7 @@ fn records_are_found_again_and_replayed_after_what_is_applied() {
     drop(log);
     let log = dir.log().expect("opens again");
     assert_eq!(epochs(&*log), [1, 2, 3, 4, 5, 6]);
-    assert_eq!(log.records()[2].manifest, "manifest 3");
+    assert_eq!(log.manifest(2).expect("reads"), "manifest 3");
     assert_eq!(log.bytes(), bytes);
     let deltas = replayed(&*log, 2, 3);
     assert_eq!(deltas.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [3, 4]);
@@ -129,7 +189,7 @@ fn a_store_of_another_time_is_refused_whatever_its_number() {
     for epoch in 1..=4 {
         append(&mut *log, epoch);
     }
-    let third = log.records()[2].id.clone();
+    let third = log.records()[2].clone();
     let replay = |applied: &RecordId, index| log.replay(Some(applied), index, &mut |_, _| Ok(()));
     replay(&third, 2).expect("holds it");
     let error = replay(&record(3), 3).expect_err("the number is right, and the record another");
@@ -152,7 +212,7 @@ fn a_first_start_that_is_tried_again_replaces_the_log() {
     drop(log);
     let log = dir.log().expect("opens again");
     assert_eq!(epochs(&*log), [1, 2]);
-    assert_eq!(log.records()[0].manifest, "third try");
+    assert_eq!(log.manifest(0).expect("reads"), "third try");
 }
 
 #[test]
@@ -268,7 +328,7 @@ fn damage_that_is_no_torn_tail_is_refused() {
         bytes.extend_from_slice(&header);
         fs::write(path, bytes).expect("writes");
     };
-    refused(&shorten, "0000000001.log is damaged at offset 92115: the file ends within a record");
+    refused(&shorten, "0000000001.log is damaged at offset 100303: the file ends within a record");
     refused(
         &|dir| fs::remove_file(segment(dir, 2)).expect("removes"),
         "0000000002.log is damaged at offset 0: the segment is missing",

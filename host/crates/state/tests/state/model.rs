@@ -90,7 +90,7 @@ impl Shard {
         let store = dir.store(MEMORY).expect("store");
         // As the engine does: the first epoch of an attempt is empty.
         log.append(Epoch(1), b"1", &[], true).expect("appends");
-        store.apply(&log.records()[0].id, Vec::new()).expect("applies");
+        store.apply(&log.records()[0], Vec::new()).expect("applies");
         let committed = (Epoch(1), Model::new());
         let mut shard =
             Self { temp, dir, log: Some(log), store, tasks: Vec::new(), now: Model::new(), sealed: None, committed };
@@ -174,7 +174,7 @@ impl Shard {
     fn commit(&mut self) {
         if let Some((epoch, model, deltas)) = self.sealed.take() {
             self.tasks.iter_mut().for_each(|task| task.commit(epoch));
-            let record = self.log().records().last().expect("a record").id.clone();
+            let record = self.log().records().last().expect("a record").clone();
             assert_eq!(record.epoch, epoch);
             self.store.apply(&record, deltas).expect("applies");
             self.committed = (epoch, model);
@@ -210,15 +210,15 @@ impl Shard {
     fn restore(&mut self, parallelism: u16) {
         let mut log = self.dir.log().expect("log");
         let truth = self.committed.0;
-        let index = log.records().iter().position(|record| record.id.epoch == truth).expect("the truth is in the log");
-        assert_eq!(log.records()[index].manifest, truth.to_string());
+        let index = log.records().iter().position(|record| record.epoch == truth).expect("the truth is in the log");
+        assert_eq!(log.manifest(index).expect("reads"), truth.to_string());
         log.cut_after(index).expect("cuts");
         let store = Arc::clone(&self.store);
         let applied = store.applied();
         assert!(applied.as_ref().is_none_or(|applied| applied.epoch <= truth), "the store is never ahead");
         log.replay(applied.as_ref(), index, &mut |record, delta| store.apply(record, vec![delta])).expect("replays");
         store.join().expect("joins");
-        assert_eq!(store.applied(), Some(log.records()[index].id.clone()));
+        assert_eq!(store.applied(), Some(log.records()[index].clone()));
         self.log = Some(log);
         self.start_tasks(parallelism);
         self.load(0..KEYS);

@@ -238,7 +238,7 @@ impl Shard {
     fn commit(&mut self) {
         if let Some((epoch, model, delta)) = self.sealed.take() {
             self.task.commit(epoch);
-            let record = self.log.records().last().expect("a record").id.clone();
+            let record = self.log.records().last().expect("a record").clone();
             self.store.apply(&record, vec![delta]).expect("applies");
             self.committed = (epoch, model);
         }
@@ -256,7 +256,7 @@ impl Shard {
         (self.log, self.store) = (self.dir.log().expect("log"), self.dir.store(1 << 20).expect("store"));
         self.temp = after;
         let (truth, store) = (self.committed.0, &self.store);
-        let index = self.log.records().iter().position(|record| record.id.epoch == truth).expect("is in the log");
+        let index = self.log.records().iter().position(|record| record.epoch == truth).expect("is in the log");
         self.log.cut_after(index).expect("cuts");
         let apply = &mut |record: &_, delta| store.apply(record, vec![delta]);
         self.log.replay(store.applied().as_ref(), index, apply).expect("replays");

@@ -32,7 +32,7 @@ fn a_savepoint_of_another_format_is_refused() {
     copy_dir(&golden("savepoint"), copy.path());
     let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
     let now = fs::read_to_string(copy.path().join("state/FORMAT")).expect("reads");
-    let old = now.replace("version 3", "version 2");
+    let old = now.replace("version 4", "version 3");
     fs::write(copy.path().join("state/FORMAT"), &old).expect("writes");
     let contents = fs::read_to_string(copy.path().join("SAVEPOINT")).expect("reads");
     let contents = contents.replace(&digest(now.as_bytes()), &digest(old.as_bytes()));
@@ -41,11 +41,11 @@ fn a_savepoint_of_another_format_is_refused() {
     fs::write(copy.path().join("SAVEPOINT"), contents).expect("writes");
     let savepoint = Savepoint::open(copy.path()).expect("it can be read");
     let error = restore(&savepoint, temp.path(), &job()).expect_err("is refused").to_string();
-    assert!(error.contains("has format version 2, and this Weir knows version 3"), "{error}");
+    assert!(error.contains("has format version 3, and this Weir knows version 4"), "{error}");
     assert!(!temp.path().join("FORMAT").exists() && !temp.path().join("restoring").exists());
 }
 
-/// A whole state directory of format 3, as a job left it: `FORMAT`, log, store with its keys, and what the store lacks.
+/// A whole state directory of format 4, as a job left it: `FORMAT`, log, store with its keys, and what the store lacks.
 #[test]
 fn the_golden_savepoint_is_restored_with_its_state() {
     let temp = tempfile::tempdir().expect("temp dir");
@@ -55,10 +55,10 @@ fn the_golden_savepoint_is_restored_with_its_state() {
     let dir = StateDir::open(temp.path(), &job(), ShardId(0)).expect("opens");
     assert!(!dir.is_empty());
     let log = dir.log().expect("log");
-    assert_eq!(log.records().iter().map(|record| record.id.epoch.0).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
+    assert_eq!(log.records().iter().map(|record| record.epoch.0).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
     let store = dir.store(1 << 20).expect("store");
     let applied = store.applied();
-    assert_eq!(applied, Some(log.records()[1].id.clone()));
+    assert_eq!(applied, Some(log.records()[1].clone()));
     log.replay(applied.as_ref(), 8, &mut |record, delta| store.apply(record, vec![delta])).expect("replays");
     store.flush().expect("flushes");
     // 100 records over 5 keys, then 310 over 7.
@@ -73,12 +73,12 @@ fn the_golden_savepoint_is_restored_with_its_state() {
 fn a_fork_whose_store_is_lost_is_refused_for_its_log_does_not_have_its_state() {
     let temp = tempfile::tempdir().expect("temp dir");
     let restoring = restore(&saved(), temp.path(), &job()).expect("restores").expect("for the first time");
-    restoring.fork(8, (Epoch(10), b"the fork"), 1 << 20).expect("forks");
+    restoring.fork(8, (Epoch(10), "its plan".into(), b"the fork"), 1 << 20).expect("forks");
     restoring.finish().expect("finishes");
     let open = || StateDir::open(temp.path(), &job(), ShardId(0)).expect("opens");
     let dir = open();
     let (mut log, store) = (dir.log().expect("log"), dir.store(1 << 20).expect("store"));
-    assert_eq!(store.applied(), Some(log.records()[0].id.clone()), "the store names the fork's own record");
+    assert_eq!(store.applied(), Some(log.records()[0].clone()), "the store names the fork's own record");
     assert_eq!(entries(temp.path(), 0).len(), 7, "all state of the savepoint");
     log.append(Epoch(11), b"it went on", &[], true).expect("appends");
     drop((log, store, dir));
@@ -246,7 +246,7 @@ fn a_savepoint_is_no_state_directory() {
 
 #[test]
 fn a_reset_cut_short_at_any_step_is_refused_and_finished() {
-    let mark = "weir-state\nversion 3\njob golden\nshard 0\n";
+    let mark = "weir-state\nversion 4\njob golden\nshard 0\n";
     for step in 0..4 {
         let temp = tempfile::tempdir().expect("temp dir");
         finish(&saved(), temp.path());

@@ -13,7 +13,7 @@ fn epoch(state: &mut dyn KeyedState, log: &mut dyn EpochLog, store: &dyn StateSt
     let delta = state.seal(Epoch(epoch));
     log.append(Epoch(epoch), b"m", std::slice::from_ref(&delta), true).expect("appends");
     state.commit(Epoch(epoch));
-    let written = log.records().last().expect("a record").id.clone();
+    let written = log.records().last().expect("a record").clone();
     store.apply(&written, vec![delta]).expect("applies");
 }
 
@@ -76,16 +76,16 @@ fn a_crash_loses_nothing_that_was_committed_and_a_flush_saves_the_replay() {
         epoch(&mut *state, &mut *log, &*store, number);
         if number == 2 {
             store.flush().expect("flushes");
-            assert_eq!((store.applied(), store.durable()), (Some(log.records()[1].id.clone()), Epoch(2)));
+            assert_eq!((store.applied(), store.durable()), (Some(log.records()[1].clone()), Epoch(2)));
         }
     }
     store.join().expect("joins");
-    assert_eq!((store.applied(), store.durable()), (Some(log.records()[3].id.clone()), Epoch(2)));
+    assert_eq!((store.applied(), store.durable()), (Some(log.records()[3].clone()), Epoch(2)));
     copy_dir(temp.path(), crashed.path());
 
     let dir = open(crashed.path()).expect("opens");
     let (log, store) = (dir.log().expect("log"), dir.store(1 << 20).expect("store"));
-    assert_eq!(store.applied(), Some(log.records()[1].id.clone()), "what was not flushed is lost with the process");
+    assert_eq!(store.applied(), Some(log.records()[1].clone()), "what was not flushed is lost with the process");
     assert_eq!(load_one(&mut *store.open(OPERATOR, (1, 1)), 0, b"k"), Some(2u64.to_le_bytes().to_vec()));
     let applied = store.applied();
     log.replay(applied.as_ref(), 3, &mut |record, delta| store.apply(record, vec![delta])).expect("replays");

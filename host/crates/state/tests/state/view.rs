@@ -64,7 +64,7 @@ fn four_epochs(dir: &weir_state::StateDir) -> (Box<dyn EpochLog>, std::sync::Arc
         one.commit(Epoch(epoch));
         two.commit(Epoch(epoch));
         if epoch <= 2 {
-            store.apply(&log.records().last().expect("a record").id, deltas.to_vec()).expect("applies");
+            store.apply(log.records().last().expect("a record"), deltas.to_vec()).expect("applies");
             store.flush().expect("flushes");
         }
     }
@@ -84,7 +84,7 @@ fn the_state_of_each_epoch_is_shown_and_nothing_is_touched_while_the_owner_works
     let view = StateView::open(temp.path()).expect("a state directory");
     assert_eq!((view.job().as_str(), view.shard().0), ("orders", 0));
     assert_eq!(view.owner().expect("asks"), Some(std::process::id().to_string()));
-    assert_eq!(view.store().expect("a store").applied(), Some(&log.records()[1].id));
+    assert_eq!(view.store().expect("a store").applied(), Some(&log.records()[1]));
     let older =
         view.store().expect("a store").as_of(&view.log().expect("a log"), 0).err().expect("is behind the store");
     assert_eq!(older.fault(), Fault::Corrupt);
