@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use weir_api::{Hosts, JobView, Listen};
 use weir_core::PortError;
 use weir_pipeline::plan::{ApiPlan, Plan};
+use weir_plan::Shown;
 use weir_runtime::JobHandle;
 
 use crate::telemetry::Screen;
@@ -18,7 +19,7 @@ use crate::view;
 /// Serves until it is dropped.
 pub(crate) struct Serving {
     /// Once there is one.
-    job: Arc<OnceLock<JobHandle>>,
+    job: Arc<OnceLock<(JobHandle, Shown)>>,
     api: Option<Api>,
 }
 
@@ -48,15 +49,16 @@ pub(crate) fn start(plan: &Plan, screen: &Screen) -> Result<Serving> {
     Ok(Serving { job, api: Some(Api { address, _stop: stop }) })
 }
 
-fn view_of(plan: &Plan, job: Arc<OnceLock<JobHandle>>) -> JobView {
+fn view_of(plan: &Plan, job: Arc<OnceLock<(JobHandle, Shown)>>) -> JobView {
     let starting = view::starting(plan);
-    Arc::new(move || job.get().map_or_else(|| starting.clone(), |job| view::job(job.status())))
+    let running = |(job, plan): &(JobHandle, Shown)| view::job(job.status(), plan.clone());
+    Arc::new(move || job.get().map_or_else(|| starting.clone(), running))
 }
 
 impl Serving {
-    /// From now on `job` is what is shown.
-    pub(crate) fn show(&self, job: JobHandle) {
-        drop(self.job.set(job));
+    /// From now on `job`, which runs `plan`, is what is shown.
+    pub(crate) fn show(&self, job: JobHandle, plan: Shown) {
+        drop(self.job.set((job, plan)));
     }
 
     /// Where it listens; `None`: it is off.

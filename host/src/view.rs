@@ -4,12 +4,13 @@ use std::time::{Instant, SystemTime};
 
 use weir_api::model;
 use weir_pipeline::Plan;
+use weir_plan::Shown;
 use weir_runtime::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus};
 
 use crate::compose::SHARD;
 
-/// What `GET /v1/job` shows of `status`.
-pub(crate) fn job(status: JobStatus) -> model::Job {
+/// What `GET /v1/job` shows of `status`, and of the plan that runs.
+pub(crate) fn job(status: JobStatus, plan: Shown) -> model::Job {
     model::Job {
         job: status.job.to_string(),
         shard: status.shard.0,
@@ -27,6 +28,7 @@ pub(crate) fn job(status: JobStatus) -> model::Job {
         operators: status.operators.into_iter().map(operator).collect(),
         splits: status.splits.into_iter().map(split).collect(),
         sinks: status.sinks.into_iter().map(sink).collect(),
+        plan: Some(plan),
     }
 }
 
@@ -46,6 +48,7 @@ pub(crate) fn starting(plan: &Plan) -> model::Job {
         operators: Vec::new(),
         splits: Vec::new(),
         sinks: Vec::new(),
+        plan: None,
     }
 }
 

@@ -81,9 +81,10 @@ fn start(
         let mut progress = |done, total| copying.show(done, total);
         traces.has_restored = compose::savepoint::restore(plan, savepoint, &mut progress)?;
     }
+    let shown = loaded.shown();
     let composed = compose::compose(plan, consent, loaded)?;
     let handle = composed.handle();
-    api.show(handle.clone());
+    api.show(handle.clone(), shown);
     let stop = handle.clone();
     signals.on_stop(move || stop.stop());
     let progress = Progress::start(screen, plan, handle.clone())?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use weir_core::ports::{OperatorFactory, PluginDescription};
 use weir_core::{Fault, PortError};
 use weir_pipeline::plan::{self, OperatorPlan, Plan, SinkKind, SinkPlan};
-use weir_plan::Graph;
+use weir_plan::{Graph, Shown, layout};
 pub use weir_plugin::CodeCache;
 use weir_plugin::{Inspection, Limits, Runtime};
 use weir_runtime::{OperatorSetup, SinkSetup};
@@ -55,6 +55,11 @@ impl Loaded {
     /// The graph of the plan that was loaded.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Which threads will run it.
+    pub fn shown(&self) -> Shown {
+        Shown::of(&self.graph, &layout(&self.graph))
     }
 
     /// What the plugin of each operator is, in the order of the plan.

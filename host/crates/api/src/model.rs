@@ -1,6 +1,7 @@
 //! What is sent, field by field. This is a contract with people's scripts: fields are added, never changed.
 
 use serde::Serialize;
+use weir_plan::Shown;
 
 /// A job as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,12 +26,15 @@ pub struct Job {
     pub next_attempt: Option<String>,
     /// What the job has been waiting for longer than it should.
     pub waiting: Option<Waiting>,
-    /// In order of the chain.
+    /// Each after all that it reads.
     pub operators: Vec<Operator>,
     /// What is read.
     pub splits: Vec<Split>,
     /// What is written.
     pub sinks: Vec<Sink>,
+    /// Which threads carry records, and how these get from node to node, as `host validate --json` says it; `None` until
+    /// the plugins are loaded.
+    pub plan: Option<Shown>,
 }
 
 /// Where a job stands.

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
+use weir_plan::{Shown, ShownEdge, ShownTask};
+
 use crate::model::{Job, Operator, Plugin, Sink, Split, State, Waiting};
 use crate::{Hosts, router};
 
@@ -39,6 +41,20 @@ fn job() -> Job {
             lag: None,
         }],
         sinks: vec![Sink { topic: "out".into(), records: 4 }],
+        plan: Some(Shown {
+            tasks: vec![ShownTask {
+                thread: "weir-sink".into(),
+                nodes: vec!["counts".into()],
+                key_groups: Some((0, 1023)),
+            }],
+            edges: vec![ShownEdge {
+                from: "in".into(),
+                output: "0".into(),
+                to: "counts".into(),
+                input: "0".into(),
+                by: "gather",
+            }],
+        }),
     }
 }
 
@@ -102,6 +118,10 @@ async fn everything_is_served() {
             "plugin": {"name": "count", "version": "1", "digest": "d"}}],
         "splits": [{"source": "clicks", "topic": "in", "partition": 3, "position": 5, "end": null, "lag": null}],
         "sinks": [{"topic": "out", "records": 4}],
+        "plan": {
+            "tasks": [{"thread": "weir-sink", "nodes": ["counts"], "key_groups": [0, 1023]}],
+            "edges": [{"from": "in", "output": "0", "to": "counts", "input": "0", "by": "gather"}],
+        },
     });
     let answer = get(port, "/v1/job").await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
