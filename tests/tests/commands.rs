@@ -1,13 +1,16 @@
 //! What a user types and sees first: help, plans and refusals word by word, and the README's commands.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
-use weir_tests::broker::Broker;
-use weir_tests::host::{Host, checkout, plugin, program, sibling};
+use weir_tests::broker::{Broker, free_port};
+use weir_tests::host::{Host, checkout, job, plugin, program, run, sibling};
 use weir_tests::topics::{self, Writer};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,5 +116,95 @@ fn the_commands_of_the_operations_page_work_as_written() -> Result<()> {
         let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?;
         ended.expect(code.trim().parse()?).with_context(|| line.clone())?;
     }
+    Ok(())
+}
+
+/// The examples beside what `make build` leaves.
+fn with_examples() -> Result<TempDir> {
+    let home = as_built()?;
+    let examples = home.path().join("examples");
+    std::fs::create_dir(&examples)?;
+    for entry in std::fs::read_dir(checkout().join("examples"))? {
+        let file = entry?.path();
+        std::fs::copy(&file, examples.join(file.file_name().context("a file has a name")?))?;
+    }
+    Ok(home)
+}
+
+/// The counts of each key in lines of `KEY<TAB>COUNT`, in their order.
+fn by_key(lines: &str) -> Result<BTreeMap<String, Vec<u64>>> {
+    let mut counts = BTreeMap::<String, Vec<u64>>::new();
+    for line in lines.lines() {
+        let (key, count) = line.split_once('\t').with_context(|| format!("{line:?} is no line of key and value"))?;
+        counts.entry(key.to_owned()).or_default().push(count.parse()?);
+    }
+    Ok(counts)
+}
+
+#[test]
+fn the_example_with_two_sources_is_exact() -> Result<()> {
+    let home = with_examples()?;
+    let script = format!("cd {} && target/release/host run examples/two-sources.toml --api off", home.path().display());
+    let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?.expect(0)?;
+    let counts = by_key(&std::fs::read_to_string(home.path().join("target/two-sources.counts"))?)?;
+    // Keys 0 to 9 a hundred times from the one source, 0 to 3 a hundred and fifty times more from the other.
+    let total = |key: u64| if key < 4 { 250 } else { 100 };
+    let all =
+        |step: u64| (0..10).map(move |key| (key.to_string(), (1..=total(key) / step).map(|n| n * step).collect()));
+    let wanted: BTreeMap<String, Vec<u64>> = all(1).collect();
+    ensure!(counts == wanted, "counts: {counts:?}");
+    let milestones = by_key(&String::from_utf8(ended.stdout)?)?;
+    ensure!(milestones == all(50).collect(), "milestones: {milestones:?}");
+    Ok(())
+}
+
+/// The pipeline of the example without an end, with a second operator that shares the threads of the first.
+fn endless(home: &Path) -> Result<PathBuf> {
+    let text = std::fs::read_to_string(home.join("examples/two-sources.toml"))?;
+    let more =
+        "[operators.upper]\nplugin = \"../target/plugins/uppercase.wasm\"\ninputs = [\"count\"]\nparallelism = 2\n";
+    let text = text.replace("count = 1000", "rate = 50").replace("count = 600", "rate = 50");
+    let text = text.replace("[\"count\"]", "[\"upper\"]") + more;
+    let path = home.join("examples/endless.toml");
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// The names of the threads of a process that are the engine's, as far as Linux shows them.
+fn threads(process: u32) -> Result<Vec<String>> {
+    // What every job has beside its tasks.
+    let others = ["weir-api", "weir-log", "weir-signals", "weir-stderr", "weir-ticker", "weir-progress", "weir-stdin"];
+    let mut names = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        // A thread may end meanwhile.
+        let name = std::fs::read_to_string(task?.path().join("comm")).unwrap_or_default().trim().to_owned();
+        if name.starts_with("weir-") && !others.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[test]
+fn what_validate_prints_is_what_is_started() -> Result<()> {
+    let home = with_examples()?;
+    let path = endless(home.path())?.display().to_string();
+    let printed = run(&["validate", &path, "--json"], PATIENCE)?.expect(0)?;
+    let printed: Value = serde_json::from_slice(&printed.stdout)?;
+    let tasks = printed["tasks"].as_array().context("a plan has tasks")?;
+    let thread = |task: &Value| task["thread"].as_str().map(|name| name.chars().take(15).collect::<String>());
+    let mut wanted: Vec<String> = tasks.iter().filter_map(thread).collect();
+    wanted.sort_unstable();
+    // Two sources, two tasks of both operators, and the sinks.
+    ensure!(wanted.len() == 5, "{wanted:?}");
+    let port = free_port()?;
+    let mut host = Host::start(&["run", &path, "--api", &format!("127.0.0.1:{port}")])?;
+    host.wait_for_job(port, PATIENCE, |job| job["state"] == "running")?;
+    host.wait_until("its threads to be those of the plan", PATIENCE, |host| Ok(threads(host.id())? == wanted))?;
+    let shown = &job(port)?["plan"];
+    ensure!(shown["tasks"] == printed["tasks"] && shown["edges"] == printed["edges"], "{shown}");
+    host.signal(Signal::SIGTERM)?;
+    host.wait(PATIENCE)?.expect(0)?;
     Ok(())
 }
