@@ -230,7 +230,8 @@ struct Source {
 
 impl Source {
     fn splits(&self) -> Vec<SplitState> {
-        let (position, end) = (self.world.lock().begin, Some(self.world.limit_of(&self.topic)));
+        let position = self.world.lock().begin;
+        let end = Some(self.world.limit_of(&self.topic));
         let split = |partition| SplitId::new(self.topic.as_str(), partition);
         let state = |p| SplitState { split: split(p), position, end, identity: Some("id".into()), term: None };
         (0..self.world.partitions).map(state).collect()
