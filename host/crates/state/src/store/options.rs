@@ -1,6 +1,8 @@
 //! How RocksDB is set up, and how the memory budget is split.
 
-use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, LogLevel, Options,
+};
 
 /// The split of `--state-memory`. The parts add up to the whole:
 ///
@@ -47,6 +49,9 @@ pub(crate) fn options(budget: Budget) -> Options {
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_write_buffer_size(budget.memtable);
     options.set_max_write_buffer_number(2);
+    // Most reads are of keys that no memtable has: they need not go through a skip list to find that out.
+    options.set_memtable_prefix_bloom_ratio(0.1);
+    options.set_memtable_whole_key_filtering(true);
     options.set_max_background_jobs(2);
     options.set_target_file_size_base(32 << 20);
     options.set_level_compaction_dynamic_level_bytes(true);
@@ -73,6 +78,9 @@ fn tables(budget: Budget) -> BlockBasedOptions {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(&Cache::new_lru_cache(budget.block_cache));
     tables.set_block_size(4 << 10);
+    // Reads are of single keys: in a block they are found by their hash.
+    tables.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+    tables.set_data_block_hash_ratio(0.75);
     tables.set_bloom_filter(10.0, false);
     tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
     tables.set_partition_filters(true);
