@@ -6,9 +6,13 @@
 //! ```text
 //! epoch = ACTIVE            active overlay: changed since the last barrier          cannot be evicted
 //! epoch > applied           sealed overlay, or committed but not in RocksDB yet     cannot be evicted
-//! epoch <= applied          cache; a value or its absence, both as RocksDB has it   CLOCK
+//! epoch <= applied          cache; a value or its absence, both as RocksDB has it   see below
 //! ```
+//! What comes in is on probation, for a tenth of the budget, first in, first out. Only what is asked for again meanwhile
+//! gets tenure, and of the rest one in some, so that keys of other times find their way in. So keys that come round in an
+//! order, more of them than fit, do not drive each other out for nothing. Tenure is by CLOCK.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -21,6 +25,11 @@ use crate::delta::PREFIX;
 /// What an entry costs besides its bytes: itself, its place in the index, the allocator's own.
 const ENTRY_COST: usize = size_of::<Entry>() + 32;
 
+/// The share of the budget that is for entries on probation: one in so many bytes.
+const PROBATION_SHARE: u64 = 10;
+/// Of entries that were not asked for again, one in so many gets tenure all the same.
+const LUCKY: u32 = 16;
+
 /// A key and the youngest value of it.
 struct Entry {
     /// The state key, and behind it the value. Empty: the place is free.
@@ -32,8 +41,10 @@ struct Entry {
     key_len: u32,
     /// Whether there is a value; an empty one is one.
     present: bool,
-    /// Used since the clock's hand passed.
+    /// Asked for again since it came in, or since the clock's hand passed.
     used: bool,
+    /// No longer on probation.
+    tenured: bool,
 }
 
 /// The entries of one task.
@@ -46,6 +57,13 @@ pub(super) struct Layers {
     pinned: Pinned,
     /// Keys come from outside: who can choose them must not be able to choose their place.
     seed: DefaultHashBuilder,
+    /// Entries on probation, the oldest first, and their bytes.
+    probation: VecDeque<u32>,
+    probation_bytes: u64,
+    /// How many were let go or kept by luck.
+    judged: u32,
+    /// Nothing had to go yet: there was room for all.
+    has_evicted: bool,
     /// The clock's hand, and how many entries came since it last moved.
     hand: usize,
     inserted: usize,
@@ -108,9 +126,10 @@ impl Layers {
         bytes.extend_from_slice(state_key);
         let hash = self.place(table, state_key.get(PREFIX..).unwrap_or_default());
         let key_len = state_key.len() as u32;
-        let mut entry = Entry { bytes, hash, epoch: 0, key_len, present: false, used: true };
+        let mut entry = Entry { bytes, hash, epoch: 0, key_len, present: false, used: false, tenured: false };
         entry.set(value);
         self.bytes += entry.cost();
+        self.probation_bytes += entry.cost();
         self.inserted += 1;
         let at = match self.free.pop() {
             Some(at) => {
@@ -128,6 +147,7 @@ impl Layers {
         };
         let entries = &self.entries;
         self.index.insert_unique(hash, at, |&at| entries[at as usize].hash);
+        self.probation.push_back(at);
         at
     }
 
@@ -138,6 +158,9 @@ impl Layers {
         entry.set(value);
         let (after, epoch) = (entry.cost(), std::mem::replace(&mut entry.epoch, ACTIVE));
         self.bytes = self.bytes - before + after;
+        if !entry.tenured {
+            self.probation_bytes = self.probation_bytes - before + after;
+        }
         self.pinned.change(epoch, before, after);
         epoch != ACTIVE
     }
@@ -168,14 +191,45 @@ impl Layers {
         let mut steps = 8 * std::mem::take(&mut self.inserted) + 256;
         while self.bytes > budget && self.bytes > self.pinned.bytes() && steps > 0 {
             steps -= 1;
-            self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
-            let Some(entry) = self.entries.get_mut(self.hand) else { return };
-            if entry.bytes.is_empty() || entry.epoch > applied {
-                continue;
+            if self.probation_bytes <= budget / PROBATION_SHARE || !self.judge(applied, budget) {
+                self.turn_hand(applied);
             }
-            if !std::mem::take(&mut entry.used) {
-                self.remove(self.hand as u32);
-            }
+        }
+    }
+
+    /// Ends the probation of the oldest: it goes or gets tenure. False if that can go only once RocksDB has it, as will
+    /// those behind it.
+    fn judge(&mut self, applied: u64, budget: u64) -> bool {
+        let Some(&at) = self.probation.front() else { return false };
+        let entry = &mut self.entries[at as usize];
+        let was_used = std::mem::take(&mut entry.used);
+        if entry.epoch > applied && !was_used {
+            return false;
+        }
+        self.probation.pop_front();
+        self.probation_bytes -= entry.cost();
+        // The first that there was room for are as good as any that come later.
+        let is_room = !self.has_evicted && self.bytes - self.probation_bytes < budget - budget / PROBATION_SHARE;
+        self.has_evicted |= !is_room;
+        entry.tenured = was_used || is_room;
+        if !entry.tenured {
+            self.judged = self.judged.wrapping_add(1);
+            entry.tenured = self.judged.is_multiple_of(LUCKY);
+        }
+        if !entry.tenured {
+            self.remove(at);
+        }
+        true
+    }
+
+    /// The next of those with tenure goes, unless it was asked for since the hand passed.
+    fn turn_hand(&mut self, applied: u64) {
+        self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
+        let Some(entry) = self.entries.get_mut(self.hand) else { return };
+        let can_go = !entry.bytes.is_empty() && entry.tenured && entry.epoch <= applied;
+        if can_go && !std::mem::take(&mut entry.used) {
+            self.has_evicted = true;
+            self.remove(self.hand as u32);
         }
     }
 
@@ -241,6 +295,59 @@ mod tests {
         assert!(is_full(&mut layers, 2, 1) && !is_full(&mut layers, 3, 1));
         assert_eq!(layers.pinned(3), 0);
         assert_eq!(layers.bytes(), layers.entries.iter().map(Entry::cost).sum::<u64>());
+    }
+
+    /// The part of the second half of `keys` that is found, in a cache with room for about `room` of them; a third of
+    /// what comes is changed, and RocksDB has it a little later.
+    fn hits(keys: &[u32], room: usize) -> f64 {
+        let (mut layers, mut found, mut active, mut epoch) = (Layers::default(), 0, Vec::new(), 0);
+        let cost = {
+            let at = layers.insert(TABLE, &[&[0; PREFIX], &[0; 4][..]].concat(), Some(&[0; 8]));
+            layers.entries[at as usize].cost()
+        };
+        for (number, chunk) in keys.chunks(10).enumerate() {
+            layers.evict(epoch, cost * room as u64);
+            assert!(layers.bytes() <= cost * (room as u64 + 100), "{} bytes", layers.bytes());
+            for key in chunk {
+                let name = key.to_be_bytes();
+                let at = layers.find(TABLE, KeyRef { hash: 0, bytes: &name });
+                found += u32::from(at.is_some() && number * 10 >= keys.len() / 2);
+                let at = at.unwrap_or_else(|| layers.insert(TABLE, &[&[0; PREFIX], &name[..]].concat(), Some(&[0; 8])));
+                if key % 3 == 0 && layers.change(at, Some(&[1; 8])) {
+                    active.push(at);
+                }
+            }
+            seal(&mut layers, epoch + 1, &active);
+            active.clear();
+            epoch += 1;
+        }
+        assert_eq!(layers.bytes(), layers.entries.iter().filter(|e| !e.bytes.is_empty()).map(Entry::cost).sum::<u64>());
+        let on_probation = layers.entries.iter().filter(|e| !e.bytes.is_empty() && !e.tenured);
+        assert_eq!(layers.probation_bytes, on_probation.map(Entry::cost).sum::<u64>());
+        f64::from(found) / (keys.len() / 2) as f64
+    }
+
+    #[test]
+    fn keys_that_come_round_do_not_drive_each_other_out() {
+        let mut random = 1u64;
+        let mut draw = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as u32
+        };
+        let round: Vec<u32> = (0..80_000).map(|number| number % 4_000).collect();
+        let evenly: Vec<u32> = (0..80_000).map(|_| draw() % 4_000).collect();
+        let (round, evenly) = (hits(&round, 2_000), hits(&evenly, 2_000));
+        assert!((0.45..0.55).contains(&evenly), "half of the keys fit: {evenly}");
+        // What has to be read, at most half as much again.
+        assert!(1.0 - round <= 1.5 * (1.0 - evenly), "in order {round}, evenly {evenly}");
+        // A few keys that come again and again are found, whatever comes between them.
+        let mixed: Vec<u32> = (0..80_000).map(|n| if n % 2 == 0 { draw() % 1_000 } else { 10_000 + n }).collect();
+        let found = hits(&mixed, 2_000);
+        assert!(found > 0.47, "half of what is asked for is of a few keys: {found}");
+        // Others take their place.
+        let moved: Vec<u32> = (0..80_000).map(|n| (n / 20_000) * 10_000 + draw() % 1_500).collect();
+        let found = hits(&moved, 2_000);
+        assert!(found > 0.7, "they are found again: {found}");
     }
 
     #[test]
