@@ -1,14 +1,18 @@
-//! Looks at Kafka's settings once the job runs, beside it, and tells in one line which work against its promise.
+//! Looks at Kafka beside a job that runs: once at its settings, and tells in one line which work against what the job
+//! promises; then at the topics that it writes.
 
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
 use weir_kafka::ClientOptions;
 use weir_kafka::advice::{Needs, examine};
+use weir_kafka::outputs::OutputIds;
 use weir_runtime::{JobHandle, JobState};
 
 /// How often the job is looked at until it runs.
 const POLL: Duration = Duration::from_millis(200);
+/// How often the topics are.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// On a thread that nobody waits for: neither the start nor the end of the job takes longer.
 pub(super) fn give_when_it_runs(client: ClientOptions, needs: Needs, job: JobHandle) {
@@ -16,7 +20,10 @@ pub(super) fn give_when_it_runs(client: ClientOptions, needs: Needs, job: JobHan
         loop {
             match job.status().state {
                 JobState::Starting | JobState::Recovering => std::thread::sleep(POLL),
-                JobState::Running => return give(&client, &needs),
+                JobState::Running => {
+                    give(&client, &needs);
+                    return watch(&client, needs.outputs, &job);
+                }
                 JobState::Stopping | JobState::Finished | JobState::Failed => return,
             }
         }
@@ -46,4 +53,30 @@ fn give(client: &ClientOptions, needs: &Needs) {
             false => warn!("settings of Kafka weaken what the job promises: {advice}"),
         }
     }
+}
+
+/// Tells of a topic that was created again while the job writes it. Nothing is refused: no state was built from it, and
+/// what it held was somebody's to delete.
+fn watch(client: &ClientOptions, outputs: Vec<String>, job: &JobHandle) {
+    let mut known: Option<OutputIds> = None;
+    while !outputs.is_empty() && is_alive(job) {
+        let looked = match &mut known {
+            Some(known) => known.replaced(),
+            None => OutputIds::look(client, outputs.clone()).map(|found| {
+                known = Some(found);
+                Vec::new()
+            }),
+        };
+        match looked {
+            Ok(replaced) => replaced.iter().for_each(|topic| {
+                warn!(%topic, "an output topic was deleted and created again: what this job wrote before went with the old one, and it writes on to the new one");
+            }),
+            Err(error) => debug!(%error, "the output topics could not be looked at"),
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn is_alive(job: &JobHandle) -> bool {
+    !matches!(job.status().state, JobState::Stopping | JobState::Finished | JobState::Failed)
 }

@@ -87,6 +87,28 @@ fn a_deleted_topic_of_a_stopped_job_is_refused() -> Result<()> {
 }
 
 #[test]
+fn an_output_topic_that_is_created_again_is_told_and_written_on() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("output-anew")?;
+    scene.fill(100, 10)?;
+    let mut host = scene.start("count", &[])?;
+    wait_for_output(&scene, &mut host, 100)?;
+    // The first time may come before the job has looked at all.
+    let deadline = Instant::now() + PATIENCE;
+    while !host.log()?.contains("created again") {
+        ensure!(Instant::now() < deadline && !host.is_over()?, "nothing is told: {}", host.log()?);
+        topics::delete(scene.broker, &scene.output)?;
+        while topics::create(scene.broker, &scene.output, 4, &[]).is_err() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_secs(6));
+    }
+    scene.fill(50, 10)?;
+    wait_for_output(&scene, &mut host, 50)?;
+    Ok(())
+}
+
+#[test]
 fn records_expired_under_the_reader_are_counted_and_refused() -> Result<()> {
     let _machine = machine::shared();
     let scene = Scene::new("expired")?;

@@ -20,6 +20,8 @@ pub mod group;
 pub mod limits;
 /// What a user chooses.
 pub mod options;
+/// Whether what is written is still what it was.
+pub mod outputs;
 /// What a user may set of the client, and what not.
 pub mod properties;
 /// What was said lately.
