@@ -9,8 +9,9 @@ use regex::Regex;
 use weir_tests::host::checkout;
 
 /// Which crates of this workspace each crate may use. `host` puts everything together, and may use all.
-const MAY_USE: [(&str, &[&str]); 12] = [
-    ("weir-core", &[]),
+const MAY_USE: [(&str, &[&str]); 13] = [
+    ("weir-failpoint", &[]),
+    ("weir-core", &["weir-failpoint"]),
     ("weir-time", &["weir-core"]),
     ("weir-plan", &["weir-core"]),
     ("weir-checkpoint", &["weir-core", "weir-plan"]),

@@ -3,10 +3,15 @@
 use std::process::ExitCode;
 
 use host::compose::operators::WasmOperators;
+use weir_core::{Fault, PortError};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+fn arm() -> anyhow::Result<()> {
+    Ok(weir_core::crash::arm().map_err(|error| PortError::new(Fault::Config, error))?)
+}
+
 fn main() -> ExitCode {
-    host::run(|| Ok(weir_core::crash::arm()?), |cache| Ok(Box::new(WasmOperators::new(cache)?)))
+    host::run(arm, |cache| Ok(Box::new(WasmOperators::new(cache)?)))
 }

@@ -59,3 +59,9 @@ impl StdError for PortError {
         self.source.source()
     }
 }
+
+impl From<weir_failpoint::Injected> for PortError {
+    fn from(injected: weir_failpoint::Injected) -> Self {
+        Self::new(Fault::Transient, injected)
+    }
+}

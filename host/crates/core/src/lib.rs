@@ -32,8 +32,6 @@
 pub mod batch;
 /// What a user says of state that the pipeline does not use as it is recorded.
 pub mod consent;
-/// Steps at which a test stops, kills or fails the process; nothing of it is in the product.
-pub mod crash;
 /// Who must act on an error.
 pub mod fault;
 /// The packed layout of records; the same in guests, exchange and host.
@@ -67,3 +65,6 @@ pub use restart::Restart;
 pub use secret::Secret;
 pub use split::SplitState;
 pub use start::{Start, Until};
+/// Steps at which a test stops, kills or fails the process; nothing of it is in the product.
+pub use weir_failpoint as crash;
+pub use weir_failpoint::crash_point;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Sabotage;
+use crate::Sabotage;
 
 /// Never made: no step fails because a test says so.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,7 @@
-//! Crash points: named steps of the protocol at which a test stops, kills or fails the process; and sabotage: rules that
-//! a test breaks on purpose, to see that it would notice. Compiled in with the feature `crash-points` only, in a program
-//! of its own, `host-crash-points`; without the feature every function here is empty.
+//! `failpoint`: crash points, named steps of the protocol at which a test stops, kills or fails the process; and sabotage:
+//! rules that a test breaks on purpose, to see that it would notice. Compiled in with the feature `crash-points` only, in a program
+//! of its own, `host-crash-points`; without the feature every function here is empty. It knows nothing of Weir; `core` gives
+//! it to all as `weir_core::crash`, with the fault of a step that was told to fail.
 //!
 //! The environment variable `FAILPOINTS` says what happens where, in the syntax of the crate `fail`: point, `=`, actions
 //! one after the other, separated by `->`; points are separated by `;`. `log-synced=3*off->1*return(kill)` kills the
@@ -17,17 +18,17 @@
 //!
 //! `WEIR_SABOTAGE` names one rule to break, see `Sabotage`.
 
+/// With crash points.
 #[cfg(feature = "crash-points")]
 mod armed;
+/// Without.
 #[cfg(not(feature = "crash-points"))]
 mod unarmed;
 
 #[cfg(feature = "crash-points")]
-pub use armed::{Injected, arm, reach, sabotaged, synced};
+pub use armed::{ArmError, Injected, arm, reach, sabotaged, synced};
 #[cfg(not(feature = "crash-points"))]
 pub use unarmed::{Injected, reach, sabotaged, synced};
-
-use crate::fault::{Fault, PortError};
 
 /// Every crash point, and when it is reached.
 pub const POINTS: [(&str, &str); 20] = [
@@ -76,8 +77,8 @@ pub enum Sabotage {
 #[macro_export]
 macro_rules! crash_point {
     ($name:literal) => {{
-        const { assert!($crate::crash::is_point($name), "this crash point is not in the list") };
-        $crate::crash::reach($name)
+        const { assert!($crate::is_point($name), "this crash point is not in the list") };
+        $crate::reach($name)
     }};
 }
 
@@ -102,10 +103,4 @@ pub const fn is_point(name: &str) -> bool {
 /// `usual`; or `tiny` where crash points are compiled in, so that a test of seconds reaches what else takes hours.
 pub const fn limit<T: Copy>(usual: T, tiny: T) -> T {
     if cfg!(feature = "crash-points") { tiny } else { usual }
-}
-
-impl From<Injected> for PortError {
-    fn from(injected: Injected) -> Self {
-        Self::new(Fault::Transient, injected)
-    }
 }

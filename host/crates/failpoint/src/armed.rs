@@ -8,8 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sys::signal::{Signal, raise};
 
-use super::{POINTS, Sabotage, is_point};
-use crate::fault::{Fault, PortError};
+use crate::{POINTS, Sabotage, is_point};
 
 const POINTS_VARIABLE: &str = "FAILPOINTS";
 const SABOTAGE_VARIABLE: &str = "WEIR_SABOTAGE";
@@ -31,9 +30,14 @@ static SYNCED: Mutex<Option<(PathBuf, u64)>> = Mutex::new(None);
 #[error("crash point {0:?} was told to fail")]
 pub struct Injected(&'static str);
 
+/// What the environment says cannot be done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ArmError(String);
+
 /// Does from now on what the environment says; once, before anything else.
-pub fn arm() -> Result<(), PortError> {
-    let refused = |text| PortError::new(Fault::Config, text);
+pub fn arm() -> Result<(), ArmError> {
+    let refused = ArmError;
     for point in variable(POINTS_VARIABLE)?.split(';').map(str::trim).filter(|point| !point.is_empty()) {
         arm_point(point).map_err(|why| refused(format!("{POINTS_VARIABLE}: {point:?} {why}")))?;
     }
@@ -44,16 +48,16 @@ pub fn arm() -> Result<(), PortError> {
             let known = RULES.map(|(known, _)| known).join(", ");
             refused(format!("{SABOTAGE_VARIABLE}: there is no rule {name:?}; there are {known}"))
         })?;
-        SABOTAGE.set(rule).map_err(|_| PortError::new(Fault::Bug, "crash points are armed twice"))?;
+        SABOTAGE.set(rule).map_err(|_| refused("crash points are armed twice".to_owned()))?;
     }
     Ok(())
 }
 
-fn variable(name: &str) -> Result<String, PortError> {
+fn variable(name: &str) -> Result<String, ArmError> {
     match env::var(name) {
         Ok(value) => Ok(value),
         Err(VarError::NotPresent) => Ok(String::new()),
-        Err(error) => Err(PortError::new(Fault::Config, format!("{name}: {error}"))),
+        Err(error) => Err(ArmError(format!("{name}: {error}"))),
     }
 }
 
