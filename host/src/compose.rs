@@ -45,6 +45,10 @@ mod kin;
 /// Outputs that nothing reads.
 mod outputs;
 
+/// Rules that a test breaks.
+#[cfg(feature = "crash-points")]
+mod sabotage;
+
 /// A job today is one shard.
 pub(crate) const SHARD: ShardId = ShardId(0);
 /// A commit may take as long as the broker lets a transaction live, and a little; then the client counts as hung.
@@ -105,6 +109,8 @@ pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed
         let marked = matches!(planned.kind, SourceKind::Kafka { .. });
         SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked }
     };
+    #[cfg(feature = "crash-points")]
+    let (sources, sink) = (sources.into_iter().map(sabotage::source), sabotage::sink(sink));
     let sources = plan.sources.iter().zip(sources).map(set_up).collect();
     let job = Job { options: options(plan, consent), sources, sink, graph, operators, sinks, state };
     let handle = job.handle();

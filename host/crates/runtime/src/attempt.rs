@@ -9,7 +9,6 @@ use tracing::{debug, info, warn};
 use weir_checkpoint::epochs::{Beginning, Opening};
 pub use weir_checkpoint::resolve::MarkerPlace;
 use weir_checkpoint::{Manifest, SourceEntry, manifest, shared};
-use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
 use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
 
@@ -109,20 +108,11 @@ fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>)
     heritage.decide(&glanced)?;
     debug!(ms = ms(began.elapsed()), "marker read");
     // I4: every id is fenced before the marker is read for good.
-    let fence = || {
-        let sink = Arc::clone(&job.sink);
-        watch.port("fence earlier attempts", (job.options.bounds.fence, Late::End), move || sink.fence())
-    };
-    let fences_late = sabotaged(Sabotage::MarkerBeforeFence);
-    if !fences_late {
-        fence()?;
-    }
+    let sink = Arc::clone(&job.sink);
+    watch.port("fence earlier attempts", (job.options.bounds.fence, Late::End), move || sink.fence())?;
     debug!(ms = ms(began.elapsed()), "fenced");
     let committed = heritage.read_stable(watch)?;
     crash_point!("marker-read")?;
-    if fences_late {
-        fence()?;
-    }
     let start = heritage.decide(&committed)?;
     let mut restored = restore(&heritage, watch, log, start, ownership)?;
     if restored.has_old_bounds {

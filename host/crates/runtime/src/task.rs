@@ -4,8 +4,6 @@
 pub(crate) mod driver;
 /// The operators of one thread, and where their output goes.
 pub(crate) mod flow;
-/// Batches that outlive their attempt, where a test asks for it.
-mod kept;
 /// The loop of an operator task.
 pub(crate) mod operate;
 /// The loop of the sink task.

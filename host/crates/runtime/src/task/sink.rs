@@ -11,7 +11,6 @@ use weir_core::ports::{Commit, Outputs};
 use weir_core::{Batch, Element, crash_point};
 
 use super::flow::Stopped;
-use super::kept;
 use crate::error::Error;
 use crate::exchange::inbox::{Inbox, Received};
 use crate::metrics::SinkMetrics;
@@ -45,10 +44,8 @@ impl SinkTask {
     }
 
     fn work(&mut self) -> Result<(), Stopped> {
-        let kept = kept::take();
         // The first epoch of an attempt is empty: it makes ownership visible before any output.
         self.commit_when_told()?;
-        kept.iter().try_for_each(|(sink, batch)| self.write(*sink, batch))?;
         let mut open = self.inbox.inputs();
         let mut aligner = Aligner::new(open);
         while !self.signals.is_cancelled() {
@@ -86,7 +83,6 @@ impl SinkTask {
         if let (Some(sink), Some(metrics)) = (self.outputs.sinks.get_mut(index), self.metrics.get(index)) {
             sink.write(batch).map_err(Error::port("failed to write a sink"))?;
             metrics.wrote(batch.frame.len());
-            kept::keep(port, batch);
         }
         Ok(())
     }
@@ -106,7 +102,6 @@ impl SinkTask {
     fn commit(&mut self, commit: &Commit) -> Result<(), Stopped> {
         let began = Instant::now();
         self.outputs.committer.commit(commit).map_err(Error::port("failed to commit an epoch"))?;
-        kept::forget();
         crash_point!("commit-acknowledged").map_err(Error::from)?;
         self.tell(TaskEvent::Committed { epoch: commit.epoch, took: began.elapsed() })
     }
