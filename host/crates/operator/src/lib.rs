@@ -31,6 +31,8 @@ mod skips;
 mod slots;
 /// What the splits of a job are called.
 mod splits;
+/// Which of many are told.
+mod throttle;
 /// What a plugin's call does to its state.
 mod updates;
 
@@ -40,3 +42,4 @@ pub use pace::{FIRST_RECORDS, Pace};
 pub use runner::{Runner, RunnerOptions};
 pub use slots::key_of;
 pub use splits::SplitTable;
+pub use throttle::{Tell, Throttle};

@@ -1,74 +1,57 @@
-//! What is said of records that the policy skips: the first few one by one, then how many there were, once a second. A
-//! topic of bad records must not fill a disk with lines about them.
+//! What is said of records that the policy skips.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::warn;
 use weir_core::Origin;
 use weir_core::ports::CallError;
 
 use crate::driver::{Driver, place};
-
-/// Records that get a line of their own.
-const LINES_OF_THEIR_OWN: u32 = 10;
-/// How often the others are counted.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
+use crate::throttle::{Tell, Throttle};
 
 /// The skipped records of one operator in one task.
 #[derive(Debug, Default)]
 pub(crate) struct Skips {
-    lines: u32,
-    /// Skipped, and not told yet.
-    untold: u64,
-    /// The last of them, and why.
+    throttle: Throttle,
+    /// The last of those that are not told yet, and why.
     last: Option<(Option<Origin>, CallError)>,
-    /// When the last line was written.
-    told: Option<Instant>,
 }
 
 impl Skips {
     /// A record was skipped.
     pub(crate) fn skipped(&mut self, operator: &str, driver: &dyn Driver, origin: Option<Origin>, why: CallError) {
-        let now = Instant::now();
-        if self.lines < LINES_OF_THEIR_OWN {
-            self.lines += 1;
-            self.told = Some(now);
-            let (record, error) = (place(driver, origin), one_line(&why));
-            warn!(%operator, %record, %error, "record skipped");
-            return;
-        }
-        self.untold += 1;
-        self.last = Some((origin, why));
-        if self.is_due(now) {
-            self.tell(operator, driver, now);
+        match self.throttle.one(Instant::now()) {
+            Tell::This => {
+                let (record, error) = (place(driver, origin), one_line(&why));
+                warn!(%operator, %record, %error, "record skipped");
+            }
+            Tell::Many(records) => {
+                self.last = Some((origin, why));
+                self.tell(operator, driver, records);
+            }
+            Tell::Nothing => self.last = Some((origin, why)),
         }
     }
 
     /// Tells what has waited for its second. Looks at the clock only if there is anything.
     pub(crate) fn look(&mut self, operator: &str, driver: &dyn Driver) {
-        if self.untold > 0 {
-            let now = Instant::now();
-            if self.is_due(now) {
-                self.tell(operator, driver, now);
-            }
+        if self.throttle.has_untold()
+            && let Some(records) = self.throttle.due(Instant::now())
+        {
+            self.tell(operator, driver, records);
         }
     }
 
     /// Tells what there is: nothing more will come.
     pub(crate) fn end(&mut self, operator: &str, driver: &dyn Driver) {
-        if self.untold > 0 {
-            self.tell(operator, driver, Instant::now());
+        if let Some(records) = self.throttle.end() {
+            self.tell(operator, driver, records);
         }
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        self.told.is_none_or(|told| now.duration_since(told) >= COUNT_EVERY)
-    }
-
-    fn tell(&mut self, operator: &str, driver: &dyn Driver, now: Instant) {
+    fn tell(&mut self, operator: &str, driver: &dyn Driver, records: u64) {
         let Some((origin, why)) = self.last.take() else { return };
-        let (records, last) = (std::mem::take(&mut self.untold), place(driver, origin));
-        self.told = Some(now);
+        let last = place(driver, origin);
         warn!(%operator, records, %last, error = %one_line(&why), "records skipped");
     }
 }

@@ -2,32 +2,26 @@
 //! says about records that it fails on. Without an operator the job fails: nobody said that records may be missing.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use metrics::Counter;
 use tracing::warn;
 use weir_core::OnError;
+use weir_operator::{Tell, Throttle};
 
 use crate::error::Error;
-
-/// Records that get a line of their own, as those that operators skip.
-const LINES_OF_THEIR_OWN: u32 = 10;
-/// The others are named at most this often; how many went unnamed is told with the next one, or at the end.
-const NAMED_EVERY: Duration = Duration::from_secs(1);
 
 /// See the module's head.
 pub(crate) struct UnreadablePolicy {
     on_error: OnError,
     dropped: Counter,
-    named: u32,
-    named_at: Option<Instant>,
-    unnamed: u64,
+    throttle: Throttle,
 }
 
 impl UnreadablePolicy {
     /// As `on_error` says; what is dropped is counted in `dropped`.
     pub(crate) fn new(on_error: OnError, dropped: Counter) -> Self {
-        Self { on_error, dropped, named: 0, named_at: None, unnamed: 0 }
+        Self { on_error, dropped, throttle: Throttle::default() }
     }
 
     /// Drops `record`, or fails because of it.
@@ -36,15 +30,11 @@ impl UnreadablePolicy {
             OnError::Fail => return Err(Error::Unreadable { record: record(), why }),
             OnError::Skip => self.dropped.increment(1),
         }
-        let has_just_told = self.named_at.is_some_and(|at| at.elapsed() < NAMED_EVERY);
-        if self.named >= LINES_OF_THEIR_OWN && has_just_told {
-            self.unnamed += 1;
-            return Ok(());
+        match self.throttle.one(Instant::now()) {
+            Tell::This => warn!(record = record(), "record dropped: it has {why}"),
+            Tell::Many(records) => warn!(records, last = record(), "records dropped: the last has {why}"),
+            Tell::Nothing => {}
         }
-        self.named = self.named.saturating_add(1);
-        self.named_at = Some(Instant::now());
-        let unnamed_before = std::mem::take(&mut self.unnamed);
-        warn!(record = record(), unnamed_before, "record dropped: it has {why}");
         Ok(())
     }
 }
@@ -52,8 +42,8 @@ impl UnreadablePolicy {
 impl Drop for UnreadablePolicy {
     /// Nothing more will come.
     fn drop(&mut self) {
-        if self.unnamed > 0 {
-            warn!(records = self.unnamed, "records dropped, beside those that were named");
+        if let Some(records) = self.throttle.end() {
+            warn!(records, "records dropped, beside those that were named");
         }
     }
 }
@@ -84,6 +74,6 @@ mod tests {
         for _ in 0..1000 {
             skips.judge(record, "a header too many".into()).unwrap();
         }
-        assert!((980..=990).contains(&skips.unnamed), "{} lines", 1000 - skips.unnamed);
+        assert!(skips.throttle.has_untold(), "a line each");
     }
 }
