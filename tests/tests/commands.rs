@@ -208,3 +208,23 @@ fn what_validate_prints_is_what_is_started() -> Result<()> {
     host.wait(PATIENCE)?.expect(0)?;
     Ok(())
 }
+
+#[test]
+fn what_changed_since_the_last_epoch_is_said_at_the_start() -> Result<()> {
+    let home = TempDir::new()?;
+    let plugin = plugin("count")?;
+    let state = home.path().join("state").display().to_string();
+    let again = |count: &str, more: &[&str]| {
+        let from = format!("generate:sequence?count={count}");
+        let args =
+            ["run", "--plugin", &plugin, "--from", &from, "--job", "grows", "--state-dir", &state, "--api", "off"];
+        run(&[&args[..], more].concat(), PATIENCE)?.expect(0)
+    };
+    let first = again("10", &[])?;
+    ensure!(!first.stderr.contains("has changed"), "{}", first.stderr);
+    let same = again("20", &[])?.says(&["restored"])?;
+    ensure!(!same.stderr.contains("has changed"), "{}", same.stderr);
+    again("30", &["--parallelism", "3"])?
+        .says(&["the pipeline has changed since changes=\"operator has 3 tasks instead of 1\""])?;
+    Ok(())
+}

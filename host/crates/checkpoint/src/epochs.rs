@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use weir_core::ports::{Commit, Delta};
 use weir_core::{AttemptId, Delivery, Epoch, JobName, RecordId, ShardId, SplitState};
+use weir_plan::Graph;
 
 use crate::coordinator::{self, Coordinator, Pace, Tasks};
 use crate::inherit::Numbered;
@@ -137,6 +138,8 @@ pub struct Beginning {
     pub marker: MarkerPlace,
     /// The record that holds; `None` before the first.
     pub after: Option<RecordId>,
+    /// What runs.
+    pub graph: Graph,
     /// Every source, where it goes on.
     pub sources: Vec<SourceEntry>,
     /// Every operator.
@@ -154,10 +157,10 @@ pub struct Opening {
 impl Opening {
     /// The first epoch after the one that holds.
     pub fn new(beginning: Beginning) -> Self {
-        let Beginning { job, shard, attempt, delivery, marker, after, sources, operators } = beginning;
+        let Beginning { job, shard, attempt, delivery, marker, after, graph, sources, operators } = beginning;
         let (held, previous) = after.map_or((Epoch::default(), None), |held| (held.epoch, Some(held.digest)));
         let Changes { entries: delta_entries, crc32c: delta_crc32c, .. } = Changes::default();
-        let plan = Plan::of(&sources, marker, (operators.operators, operators.next)).encode();
+        let plan = Plan::of(graph, &sources, marker, (operators.operators, operators.next)).encode();
         let manifest = Manifest {
             job,
             shard,
@@ -298,8 +301,7 @@ impl Epochs {
         self.sources.iter_mut().for_each(|source| source.start = None);
         // What epochs have in common changes when a split is found, and once the words of the first start are out.
         if !manifest.plan.fits(&self.sources) {
-            let operators = (manifest.plan.operators.clone(), manifest.plan.next_operator);
-            manifest.plan = Plan::of(&self.sources, manifest.plan.marker.clone(), operators).encode();
+            manifest.plan = manifest.plan.with(&self.sources).encode();
         }
         manifest.reached = reached(&self.sources);
         let record = Record::of(manifest);

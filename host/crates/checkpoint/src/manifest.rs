@@ -12,11 +12,12 @@ use weir_core::ports::TableKind;
 use weir_core::{
     AttemptId, Delivery, Digest, Epoch, JobName, KeySpec, OperatorId, ShardId, SourceName, SplitId, SplitState, TableId,
 };
+use weir_plan::Graph;
 
 use crate::resolve::MarkerPlace;
 
-/// The format written and read, of both parts. 4: what epochs have in common is a part of its own.
-pub const FORMAT: u32 = 4;
+/// The format written and read, of both parts. 5: the plan has the graph.
+pub const FORMAT: u32 = 5;
 
 /// What epochs have in common, until it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub struct Plan {
     pub shards: u16,
     /// Where the marker stands, if the commit of an epoch got that far.
     pub marker: MarkerPlace,
+    /// What ran: nodes and who reads whom.
+    pub graph: Graph,
     /// Every source of the pipeline.
     pub sources: Vec<PlannedSource>,
     /// Every operator of the pipeline.
@@ -205,8 +208,9 @@ pub enum Error {
 }
 
 impl Plan {
-    /// The plan of epochs that have these sources and operators.
+    /// The plan of epochs that run `graph` and have these sources and operators.
     pub fn of(
+        graph: Graph,
         sources: &[SourceEntry],
         marker: MarkerPlace,
         (operators, next_operator): (Vec<OperatorEntry>, u16),
@@ -220,7 +224,14 @@ impl Plan {
             PlannedSource { name, marked: source.marked, start, splits: source.splits.iter().map(split).collect() }
         };
         let sources = sources.iter().map(source).collect();
-        Self { format: FORMAT, shards: 1, marker, sources, operators, next_operator }
+        Self { format: FORMAT, shards: 1, marker, graph, sources, operators, next_operator }
+    }
+
+    /// The same with what is read now.
+    #[must_use]
+    pub fn with(&self, sources: &[SourceEntry]) -> Self {
+        let operators = (self.operators.clone(), self.next_operator);
+        Self::of(self.graph.clone(), sources, self.marker.clone(), operators)
     }
 
     /// Whether it is still the plan of `sources`.
@@ -322,8 +333,7 @@ impl Manifest {
         for SourceEntry { name, splits, .. } in &mut sources {
             splits.retain(|split| kept(name, split));
         }
-        let operators = (self.plan.operators.clone(), self.plan.next_operator);
-        let plan = Plan::of(&sources, self.plan.marker.clone(), operators).encode();
+        let plan = self.plan.with(&sources).encode();
         Self { plan, reached: reached(&sources), ..self.clone() }
     }
 

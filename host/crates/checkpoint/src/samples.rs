@@ -1,6 +1,7 @@
 //! Manifests for the tests of this crate.
 
 use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId, SourceName, SplitId, SplitState};
+use weir_plan::Graph;
 
 use crate::manifest::{Manifest, Plan, SourceEntry, reached};
 use crate::resolve::MarkerPlace;
@@ -32,7 +33,7 @@ pub(crate) fn follow(
         first: chain.is_empty() && epoch == 1,
         delivery,
         reached: reached(&sources),
-        plan: Plan::of(&sources, marker, (Vec::new(), 0)).encode(),
+        plan: Plan::of(Graph::default(), &sources, marker, (Vec::new(), 0)).encode(),
         previous: chain.last().map(|(_, digest)| digest.clone()),
         delta_crc32c: 0,
         delta_entries: 0,

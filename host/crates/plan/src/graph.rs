@@ -89,8 +89,8 @@ pub enum Ship {
 }
 
 /// The one graph of a job. What one holds is checked: names are unique, edges join what is there, every input is read
-/// into, every source is read, and nothing comes back to where it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// into, every source is read, and nothing comes back to where it was. The default is the graph of nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Shape", into = "Shape")]
 pub struct Graph {
     nodes: Vec<Node>,

@@ -202,6 +202,7 @@ fn first_record(heritage: &Heritage<'_>, watch: Watch<'_>, log: &JobLog, restore
         delivery: job.options.delivery,
         marker: job.options.marker_place.clone(),
         after: restored.after,
+        graph: job.graph.clone(),
         sources,
         operators,
     });

@@ -150,6 +150,7 @@ impl World {
             delivery: self.delivery,
             marker: self.place(),
             after: after.map(|(manifest, digest)| RecordId { epoch: manifest.epoch, digest }),
+            graph: Graph::default(),
             sources,
             operators: Numbered::default(),
         }
@@ -328,6 +329,7 @@ fn opening(sources: Vec<SourceEntry>) -> Opening {
         delivery: Delivery::ExactlyOnce,
         marker: MarkerPlace::Splits,
         after: None,
+        graph: Graph::default(),
         sources,
         operators: Numbered::default(),
     })

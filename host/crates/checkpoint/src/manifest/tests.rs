@@ -18,6 +18,8 @@ fn the_golden_record_reads_back_to_the_byte() {
     let operator = &manifest.plan.operators[0];
     assert_eq!((&operator.key, operator.next_table), (&KeySpec::Header("user".into()), 3));
     assert_eq!((operator.tables[0].kind, operator.tables[0].schema.as_str()), (TableKind::Value, "u64"));
+    let names: Vec<&str> = manifest.plan.graph.nodes().iter().map(|node| node.name.as_str()).collect();
+    assert_eq!((names, manifest.plan.graph.edges().len()), (vec!["clicks", "made-up", "count", "counts"], 3));
     let [clicks, made_up] = &manifest.sources()[..] else { panic!("two sources") };
     assert_eq!((&*clicks.name.0, clicks.marked, &*made_up.name.0, made_up.marked), ("clicks", true, "made-up", false));
     assert_eq!((manifest.marked().count(), manifest.splits().count()), (2, 3));
@@ -63,7 +65,7 @@ fn a_plan_is_fetched_once_and_belongs_to_its_record() {
 fn a_plan_changes_when_something_else_than_a_position_does() {
     let source = |splits| SourceEntry { name: SourceName::new("in"), marked: true, start: None, splits };
     let sources = [source(vec![split("t", 0, 5)])];
-    let plan = Plan::of(&sources, MarkerPlace::Splits, (Vec::new(), 0));
+    let plan = Plan::of(Graph::default(), &sources, MarkerPlace::Splits, (Vec::new(), 0));
     assert!(plan.fits(&[source(vec![SplitState { term: Some(7), ..split("t", 0, 9) }])]), "it was read on");
     let begin = SourceEntry { start: Some("latest".into()), ..sources[0].clone() };
     let bound = SplitState { end: Some(9), ..split("t", 0, 5) };

@@ -100,6 +100,11 @@ pub(super) fn restore(
                 splits = begin_again(heritage, watch, manifest, splits)?;
             }
             info!(epoch = manifest.epoch.0, attempt = %manifest.attempt, "restored");
+            let changes = weir_plan::diff(&manifest.plan.graph, &job.graph);
+            if !changes.is_empty() {
+                let changes = changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                info!(changes, "the pipeline has changed since");
+            }
             let after = Some(RecordId { epoch: manifest.epoch, digest: digest.clone() });
             let operators = Numbered::of(manifest);
             Ok(Restored { splits, after, operators, first: false, is_unread, has_old_bounds: !has_run })
