@@ -248,12 +248,31 @@ impl Plan {
             })
     }
 
+    /// The splits that carry the marker, if it stands beside positions.
+    pub fn marked(&self) -> impl Iterator<Item = &SplitId> {
+        self.sources.iter().filter(|source| source.marked).flat_map(|source| source.splits.iter().map(|s| &s.split))
+    }
+
+    /// Every split, as if nothing of it had been read.
+    pub fn splits(&self) -> impl Iterator<Item = (&SourceName, SplitState)> {
+        self.sources
+            .iter()
+            .flat_map(|source| source.splits.iter().map(|split| (&source.name, split.at(Reached(0, None)))))
+    }
+
     /// With its bytes for the log.
     pub fn encode(self) -> Arc<PlanRecord> {
         let bytes = Bytes::from(serde_json::to_vec(&self).expect("a plan has only plain fields"));
         let digest = digest_of(&bytes);
         Arc::new(PlanRecord { plan: self, bytes, digest })
     }
+}
+
+/// The plans of a log, each once for all records in a row that have it: there are few of them.
+pub fn plans(log: &[(Manifest, Digest)]) -> Vec<&Arc<PlanRecord>> {
+    let mut plans: Vec<_> = log.iter().map(|(manifest, _)| &manifest.plan).collect();
+    plans.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    plans
 }
 
 /// How far each of `sources` was read.

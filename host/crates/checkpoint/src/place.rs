@@ -2,10 +2,13 @@
 //! at another place, and what it does not read any more keeps an old marker for ever. What has changed is taken out of
 //! the facts here; [`resolve()`] then decides as if nothing had.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use weir_core::ports::Committed;
 use weir_core::{Digest, JobName, ShardId, SourceName, SplitState};
 
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, PlanRecord, plans};
 use crate::marker::Marker;
 use crate::resolve::{Facts, MarkerPlace, Refusal, Start, index_of, resolve};
 
@@ -111,13 +114,13 @@ fn is_left(committed: &Committed, held: &Manifest, dropped: Dropped<'_>) -> bool
 }
 
 /// The log as if what was dropped had never been read. The digests stay those of the records.
-fn without(log: &[(Manifest, Digest)], dropped: Dropped<'_>) -> Vec<(Manifest, Digest)> {
-    let strip = |(manifest, digest): &(Manifest, Digest)| {
-        let has_dropped = manifest.splits().any(|(name, split)| dropped(Some(name), &split));
-        let kept = |name: &SourceName, split: &SplitState| !dropped(Some(name), split);
-        (if has_dropped { manifest.only(kept) } else { manifest.clone() }, digest.clone())
-    };
-    log.iter().map(strip).collect()
+fn without<'a>(log: &'a [(Manifest, Digest)], dropped: Dropped<'_>) -> Cow<'a, [(Manifest, Digest)]> {
+    let has_dropped = |plan: &&Arc<PlanRecord>| plan.splits().any(|(name, split)| dropped(Some(name), &split));
+    if !plans(log).iter().any(has_dropped) {
+        return Cow::Borrowed(log);
+    }
+    let kept = |name: &SourceName, split: &SplitState| !dropped(Some(name), split);
+    log.iter().map(|(manifest, digest)| (manifest.only(kept), digest.clone())).collect()
 }
 
 #[cfg(test)]

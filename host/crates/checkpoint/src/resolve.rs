@@ -6,7 +6,7 @@
 //! and for a start that promises no more. Whenever the two cannot be brought together the job refuses to start:
 //! a wrong guess here would lose or repeat records silently.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use weir_core::ports::Committed;
@@ -377,11 +377,14 @@ fn check_positions(facts: &Facts<'_>, held: &[(usize, &Committed)], newest: usiz
     if *facts.place != MarkerPlace::Splits {
         return Ok(());
     }
+    // All name the same record, unless a plain commit was refused for some.
+    let mut recorded: HashMap<usize, HashMap<SplitId, i64>> = HashMap::new();
     for (index, committed) in held {
         let Some((manifest, _)) = facts.log.get(*index) else { continue };
-        let recorded = manifest.marked().find(|(_, recorded)| recorded.split == committed.split);
-        if let Some((_, recorded)) = recorded.filter(|(_, recorded)| recorded.position != committed.position) {
-            let (split, epoch, recorded) = (recorded.split, manifest.epoch, recorded.position);
+        let positions = || manifest.marked().map(|(_, split)| (split.split, split.position)).collect();
+        let position = recorded.entry(*index).or_insert_with(positions).get(&committed.split).copied();
+        if let Some(recorded) = position.filter(|recorded| *recorded != committed.position) {
+            let (split, epoch) = (committed.split.clone(), manifest.epoch);
             return Err(Refusal::Position { epoch, split, committed: committed.position, recorded });
         }
     }

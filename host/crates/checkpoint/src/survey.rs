@@ -1,10 +1,12 @@
 //! What a state directory and its group say of a job that is not there: neither its pipeline nor its plugins are known.
 //! Decides from what was read back; touches nothing.
 
+use std::collections::HashSet;
+
 use weir_core::ports::Committed;
 use weir_core::{Delivery, Digest, JobName, RecordId, ShardId};
 
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, plans};
 use crate::place::{self, Since, is_marked};
 use crate::resolve::{Facts, MarkerPlace, Refusal, Start};
 
@@ -27,9 +29,10 @@ pub fn start(
     applied: Option<&RecordId>,
 ) -> Result<Start, Refusal> {
     let place = marker_place(log);
+    let read: HashSet<_> = plans(log).iter().flat_map(|plan| plan.marked().map(|split| &split.topic)).collect();
     let is_read = |c: &Committed| match &place {
         _ if log.is_empty() => true,
-        MarkerPlace::Splits => log.iter().any(|(m, _)| m.marked().any(|(_, s)| s.split.topic == c.split.topic)),
+        MarkerPlace::Splits => read.contains(&c.split.topic),
         MarkerPlace::Fixed(split) => c.split == *split,
         MarkerPlace::Nowhere => false,
     };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tracing::{debug, info, warn};
 use weir_checkpoint::inherit::{Declared, DeclaredTable, Note, Numbered, inherit};
+use weir_checkpoint::manifest::plans;
 use weir_checkpoint::place::{self, Since, is_marked};
 use weir_checkpoint::resolve::Refusal;
 use weir_checkpoint::sources::{GoneOn, Reader, Reading, Recorded, Unread};
@@ -38,7 +39,7 @@ impl<'a> Heritage<'a> {
             MarkerPlace::Nowhere => {}
             MarkerPlace::Fixed(split) => drop(heritage.marked.insert(split.clone())),
             MarkerPlace::Splits => {
-                heritage.marked = log.iter().flat_map(|(m, _)| m.marked().map(|(_, s)| s.split)).collect();
+                heritage.marked = plans(log).iter().flat_map(|plan| plan.marked().cloned()).collect();
                 let is_known = !heritage.marked.is_empty();
                 for (source, found) in job.sources.iter().zip(&mut heritage.found).filter(|(source, _)| source.marked) {
                     match of_source(job, source, watch, LOOK, |source| source.discover()) {
