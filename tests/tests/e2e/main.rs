@@ -37,6 +37,8 @@ mod operator;
 mod records;
 /// Two at once; state directories that do not belong, are corrupt or torn.
 mod rivals;
+/// Records that choose their topic.
+mod routes;
 /// Where to start, what to find, when to stop.
 mod sources;
 /// What is waited for is seen; what is endured is counted; who gives up says why.
