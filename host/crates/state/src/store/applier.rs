@@ -303,6 +303,9 @@ fn apply(
             merged.insert(key, value);
         }
     }
+    // In their order a memtable takes them in faster.
+    let mut merged: Vec<delta::Entry<'_>> = merged.into_iter().collect();
+    merged.sort_unstable_by_key(|(key, _)| *key);
     let mut batch = WriteBatch::default();
     for (key, value) in &merged {
         match value {
