@@ -111,12 +111,12 @@ impl JobMetrics {
         }
     }
 
-    /// The lag of one split; per epoch, not per record.
-    pub(crate) fn lag(&self, source: &SourceName, split: &SplitId, lag: i64) {
+    /// The lag of one split, to be set with each epoch.
+    pub(crate) fn lag(&self, source: &SourceName, split: &SplitId) -> Gauge {
         let [job, shard] = self.labels.clone();
         let (topic, partition) = (split.topic.to_string(), split.partition.to_string());
         let labels = [job, shard, ("source", source.to_string()), ("topic", topic), ("partition", partition)];
-        gauge!(SOURCE_LAG, &labels).set(lag as f64);
+        gauge!(SOURCE_LAG, &labels)
     }
 
     /// State of one operator; per epoch.

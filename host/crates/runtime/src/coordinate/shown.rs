@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use metrics::Gauge;
 use weir_checkpoint::SourceEntry;
 use weir_core::ports::SplitProgress;
 use weir_core::{SourceName, SplitId, SplitState};
@@ -17,7 +18,15 @@ pub(crate) struct Shown<'a> {
     handle: &'a JobHandle,
     metrics: &'a JobMetrics,
     signals: Arc<Signals>,
-    sources: Vec<(SourceName, Vec<usize>)>,
+    sources: Vec<(SourceName, Vec<Place>)>,
+}
+
+/// Where a split is shown.
+struct Place {
+    /// In the status.
+    at: usize,
+    /// Its gauge, once its lag is known: made once, for each epoch sets it.
+    lag: Option<Gauge>,
 }
 
 impl<'a> Shown<'a> {
@@ -40,14 +49,14 @@ impl<'a> Shown<'a> {
             for (index, (split, end)) in splits.iter().zip(ends).enumerate() {
                 let end = split.end.or(end);
                 let lag = end.map(|end| (end - split.position).max(0));
-                if let Some(lag) = lag {
-                    self.metrics.lag(name, &split.split, lag);
-                }
                 if index == places.len() {
-                    places.push(place(status, name, split));
+                    places.push(Place { at: place(status, name, split), lag: None });
                 }
-                let shown = places.get(index).and_then(|place| status.splits.get_mut(*place));
-                if let Some(shown) = shown {
+                let Some(place) = places.get_mut(index) else { continue };
+                if let Some(lag) = lag {
+                    place.lag.get_or_insert_with(|| self.metrics.lag(name, &split.split)).set(lag as f64);
+                }
+                if let Some(shown) = status.splits.get_mut(place.at) {
                     (shown.position, shown.end, shown.lag) = (split.position, end, lag);
                 }
             }
@@ -62,7 +71,7 @@ impl<'a> Shown<'a> {
         self.handle.board.change(|status| {
             for ((_, places), held) in self.sources.iter().zip(sources) {
                 for (place, held) in places.iter().zip(&held.splits) {
-                    if let Some(shown) = status.splits.get_mut(*place) {
+                    if let Some(shown) = status.splits.get_mut(place.at) {
                         shown.committed = held.position;
                     }
                 }
