@@ -1,10 +1,10 @@
 //! The epochs of one attempt: when each ends, what its record says, what it commits. Facts in, bytes out, one at a time;
 //! whoever drives it does what it says, and nothing else.
 //!
-//! An attempt begins with an [`Opening`]: its first record, which is empty and commits the restored positions under the
-//! new attempt. Once that is in the log, [`Opening::run`] gives the machine, which is committing it, and everything else
+//! An attempt begins with an [`Opening`](crate::epochs::Opening): its first record, which is empty and commits the restored positions under the
+//! new attempt. Once that is in the log, [`Opening::run`](crate::epochs::Opening::run) gives the machine, which is committing it, and everything else
 //! follows from events. The digest chain, the marker and the positions of every source live here alone, so that these
-//! hold whatever the order of events: I1, I2, I3, I11 (see [`Coordinator`]), I5 and I6 (one marker, of the record just
+//! hold whatever the order of events: I1, I2, I3, I11 (see [`Coordinator`](crate::coordinator::Coordinator)), I5 and I6 (one marker, of the record just
 //! logged, beside the positions that the record says), I10 (every split of every source that carries it, each sealed in
 //! this epoch).
 

@@ -5,7 +5,7 @@
 //!              nodes with named ports, edges ┘                └ stages (nodes that share a thread), exchanges, routes
 //! ```
 //!
-//! Nobody else decides which nodes share a thread: whoever wants to know asks [`layout`].
+//! Nobody else decides which nodes share a thread: whoever wants to know asks [`layout()`].
 
 /// What is different between two graphs.
 pub mod diff;
