@@ -29,7 +29,7 @@ mod runners;
 mod tasks;
 mod wiring;
 
-use heritage::{Heritage, tell};
+use heritage::{Decided, Glanced, Heritage, tell};
 pub use restore::check_store;
 use restore::{Restored, restore};
 
@@ -102,18 +102,11 @@ fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>)
     let manifests = read_log(job, watch, log)?;
     // What this directory holds was written by its owner: this process, or one before it.
     manifests.iter().for_each(|(manifest, _)| ownership.uses(manifest.attempt.clone()));
-    // First without fencing: a directory that can never serve must not disturb a healthy owner.
-    let mut heritage = Heritage::look(job, watch, &manifests)?;
-    let glanced = heritage.glance(watch)?;
-    heritage.decide(&glanced)?;
+    let glanced = Glanced::new(job, watch, &manifests)?;
     debug!(ms = ms(began.elapsed()), "marker read");
-    // I4: every id is fenced before the marker is read for good.
-    let sink = Arc::clone(&job.sink);
-    watch.port("fence earlier attempts", (job.options.bounds.fence, Late::End), move || sink.fence())?;
+    let fenced = glanced.fence(watch)?;
     debug!(ms = ms(began.elapsed()), "fenced");
-    let committed = heritage.read_stable(watch)?;
-    crash_point!("marker-read")?;
-    let start = heritage.decide(&committed)?;
+    let Decided { heritage, start } = fenced.decide(watch)?;
     let mut restored = restore(&heritage, watch, log, start, ownership)?;
     if restored.has_old_bounds {
         for (source, splits) in job.sources.iter().zip(&mut restored.splits) {

@@ -1,5 +1,5 @@
 //! What a start goes on with of what was recorded: which epoch, which splits, which operators. Decided by `checkpoint`
-//! before anybody is fenced, and again once all are.
+//! before anybody is fenced, and again once all are: [`Glanced`] to [`Fenced`] to [`Decided`], in no other order (I4).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use weir_checkpoint::resolve::Refusal;
 use weir_checkpoint::sources::{GoneOn, Reader, Reading, Recorded, Unread};
 use weir_checkpoint::{Facts, Manifest, PluginEntry, Start, survey};
 use weir_core::ports::{Committed, MarkerRead};
-use weir_core::{Digest, Fault, SplitId, SplitState};
+use weir_core::{Digest, Fault, SplitId, SplitState, crash_point};
 
 use super::restore::check_store;
 use super::{LOOK, MarkerPlace, of_source};
@@ -31,9 +31,49 @@ pub(super) struct Heritage<'a> {
     found: Vec<Option<Vec<SplitState>>>,
 }
 
+/// A start that has looked, and disturbed nobody: as far as it saw, this directory can serve.
+pub(super) struct Glanced<'a>(Heritage<'a>);
+
+/// A start after which no earlier attempt commits anything.
+pub(super) struct Fenced<'a>(Heritage<'a>);
+
+/// A start that knows for good what holds.
+pub(super) struct Decided<'a> {
+    pub(super) heritage: Heritage<'a>,
+    pub(super) start: Start,
+}
+
+impl<'a> Glanced<'a> {
+    /// A directory that can never serve must not disturb a healthy owner.
+    pub(super) fn new(job: &'a Job, watch: Watch<'_>, log: &'a [(Manifest, Digest)]) -> Result<Self, Error> {
+        let mut heritage = Heritage::look(job, watch, log)?;
+        let seen = heritage.glance(watch)?;
+        heritage.decide(&seen)?;
+        Ok(Self(heritage))
+    }
+
+    /// Fences every earlier attempt.
+    pub(super) fn fence(self, watch: Watch<'_>) -> Result<Fenced<'a>, Error> {
+        let job = self.0.job;
+        let sink = Arc::clone(&job.sink);
+        watch.port("fence earlier attempts", (job.options.bounds.fence, Late::End), move || sink.fence())?;
+        Ok(Fenced(self.0))
+    }
+}
+
+impl<'a> Fenced<'a> {
+    /// Reads the marker for good, and decides by it.
+    pub(super) fn decide(self, watch: Watch<'_>) -> Result<Decided<'a>, Error> {
+        let committed = self.0.read_stable(watch)?;
+        crash_point!("marker-read")?;
+        let start = self.0.decide(&committed)?;
+        Ok(Decided { heritage: self.0, start })
+    }
+}
+
 impl<'a> Heritage<'a> {
     /// Looks at the sources: splits that may carry a marker are those of the log, and those that exist now.
-    pub(super) fn look(job: &'a Job, watch: Watch<'_>, log: &'a [(Manifest, Digest)]) -> Result<Self, Error> {
+    fn look(job: &'a Job, watch: Watch<'_>, log: &'a [(Manifest, Digest)]) -> Result<Self, Error> {
         let mut heritage = Self { job, log, marked: BTreeSet::new(), found: vec![None; job.sources.len()] };
         match &job.options.marker_place {
             MarkerPlace::Nowhere => {}
@@ -61,7 +101,7 @@ impl<'a> Heritage<'a> {
 
     /// What the group has committed for these splits, and wherever else a marker of this job stands: its place may have
     /// been another one.
-    pub(super) fn glance(&mut self, watch: Watch<'_>) -> Result<Vec<Committed>, Error> {
+    fn glance(&mut self, watch: Watch<'_>) -> Result<Vec<Committed>, Error> {
         let job = self.job;
         if job.options.marker_place == MarkerPlace::Nowhere || !job.sink.has_marker() {
             return Ok(Vec::new());
@@ -110,7 +150,7 @@ impl<'a> Heritage<'a> {
     }
 
     /// The same for good: nothing of this job is pending any more.
-    pub(super) fn read_stable(&self, watch: Watch<'_>) -> Result<Vec<Committed>, Error> {
+    fn read_stable(&self, watch: Watch<'_>) -> Result<Vec<Committed>, Error> {
         if self.marked.is_empty() || !self.job.sink.has_marker() {
             return Ok(Vec::new());
         }
@@ -120,7 +160,7 @@ impl<'a> Heritage<'a> {
     }
 
     /// Which epoch holds, and that this pipeline can go on from it.
-    pub(super) fn decide(&self, committed: &[Committed]) -> Result<Start, Error> {
+    fn decide(&self, committed: &[Committed]) -> Result<Start, Error> {
         let (job, options) = (self.job, &self.job.options);
         let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty())
             && job.sources.iter().all(|source| source.marked);
