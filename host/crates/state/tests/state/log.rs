@@ -319,11 +319,11 @@ fn damage_that_is_no_torn_tail_is_refused() {
         fs::write(path, &bytes[..bytes.len() - 1]).expect("writes");
     };
     let newer = |dir: &Path| {
-        // A header of version 2 that checks, behind everything else.
+        // A header of the version after today's that checks, behind everything else.
         let path = segment(dir, 3);
         let mut bytes = fs::read(&path).expect("reads");
-        let mut header = bytes[..40].to_vec();
-        header[4] = 2;
+        let mut header = bytes[..44].to_vec();
+        header[4] += 1;
         header.extend_from_slice(&crc32c_of(&header).to_le_bytes());
         bytes.extend_from_slice(&header);
         fs::write(path, bytes).expect("writes");
