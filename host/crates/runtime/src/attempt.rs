@@ -149,7 +149,7 @@ fn read_log(job: &Job, watch: Watch<'_>, log: &JobLog) -> Result<Vec<(Manifest, 
 }
 
 /// A pattern that matches nothing yet has nothing to commit: its first epoch waits for the first split. False when
-/// there will be none.
+/// there will be none, and so nothing to do; other sources cannot be read without a split that carries the marker.
 fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut [Vec<SplitState>]) -> Result<bool, Error> {
     let mut told = false;
     let carry = |splits: &[Vec<SplitState>]| {
@@ -157,9 +157,15 @@ fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut [Vec<SplitState>]) -
     };
     while job.options.marker_place == MarkerPlace::Splits && !carry(splits) {
         let is_bounded = job.sources.iter().all(|source| source.connector.is_bounded());
-        if is_bounded || watch.handle.is_stopping() {
-            info!("no topic matches");
-            return Ok(false);
+        let unread = job.sources.iter().find(|source| !source.marked);
+        match unread {
+            _ if watch.handle.is_stopping() => return Ok(false),
+            Some(unread) if is_bounded => return Err(Error::Markerless(unread.name.clone())),
+            None if is_bounded => {
+                info!("no topic matches");
+                return Ok(false);
+            }
+            _ => {}
         }
         if !std::mem::replace(&mut told, true) {
             info!("no topic matches yet; waiting for the first");

@@ -8,7 +8,7 @@ use weir_checkpoint::sources::Unread;
 use weir_checkpoint::{Refusal, Shared, manifest};
 use weir_core::crash::Injected;
 use weir_core::ports::Unfit;
-use weir_core::{AttemptId, Epoch, Fault, PortError, RecordId};
+use weir_core::{AttemptId, Epoch, Fault, PortError, RecordId, SourceName};
 use weir_operator::NodeError;
 
 /// What can end an attempt.
@@ -88,6 +88,12 @@ pub enum Error {
     /// Two sources read the same.
     #[error(transparent)]
     Shared(#[from] Shared),
+    /// No topic is there whose committed offsets could carry the marker of a job that reads something else, too.
+    #[error(
+        "no topic matches, and the positions of source {0} are committed beside those of a topic; create a topic that \
+         the pattern matches, or run source {0} as a job of its own"
+    )]
+    Markerless(SourceName),
     /// The pipeline does not read what the state was built from.
     #[error("refused to start")]
     Unread(#[from] Unread),
@@ -202,7 +208,7 @@ impl Error {
             | Self::NotReplayable(..)
             | Self::StartTimedOut(..) => Fault::User,
             Self::Mismatch(mismatch) => mismatch.fault(),
-            Self::Shared(_) => Fault::Config,
+            Self::Shared(_) | Self::Markerless(_) => Fault::Config,
             Self::Refused(_)
             | Self::Unread(_)
             | Self::Manifest(_)

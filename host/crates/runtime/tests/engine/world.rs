@@ -68,6 +68,8 @@ struct Broker {
     /// Where whoever starts first asks to begin.
     begin: i64,
     one_topic: Option<String>,
+    /// A topic that is not there.
+    hidden: Option<String>,
     /// Topics with less in each partition.
     shorter: BTreeMap<String, i64>,
     /// Without transactions output is there as soon as it is acknowledged.
@@ -127,6 +129,11 @@ impl World {
     /// All its sources read one topic.
     pub(crate) fn share_topic(&self) {
         self.lock().one_topic = Some("in".to_owned());
+    }
+
+    /// Nothing is there that the source which reads `topic` would find.
+    pub(crate) fn hide(&self, topic: &str) {
+        self.lock().hidden = Some(topic.to_owned());
     }
 
     /// Everything committed, in order.
@@ -234,7 +241,9 @@ impl Source {
         let end = Some(self.world.limit_of(&self.topic));
         let split = |partition| SplitId::new(self.topic.as_str(), partition);
         let state = |p| SplitState { split: split(p), position, end, identity: Some("id".into()), term: None };
-        (0..self.world.partitions).map(state).collect()
+        let is_hidden = self.world.lock().hidden.as_ref() == Some(&self.topic);
+        let partitions = if is_hidden { 0 } else { self.world.partitions };
+        (0..partitions).map(state).collect()
     }
 }
 
