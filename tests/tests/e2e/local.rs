@@ -113,7 +113,7 @@ fn a_job_never_writes_what_it_reads() -> Result<()> {
     for to in [path("./in"), path("hard"), path("soft")] {
         let args =
             ["run", "--plugin", &plugin, "--from", &format!("file:{}", path("in")), "--to", &format!("file:{to}")];
-        run(&args, PATIENCE)?.expect(2)?.says(&["conflicts with sources.source", "read its own output"])?;
+        run(&args, PATIENCE)?.expect(2)?.says(&["sinks.sink", "conflicts with", "read its own output"])?;
     }
     // By redirection.
     for redirected in ["--from - --to file:in <in", "--from file:in --to - >>in", "<in >>in", "--to file:hard <soft"] {
