@@ -155,7 +155,7 @@ fn options(plan: &Plan, consent: Consent) -> JobOptions {
         epoch_interval: plan.epochs.interval,
         stall_after: transaction_timeout + STALL_SLACK,
         has_patient_sink: to_stdout,
-        transaction_timeout,
+        commit_within: transaction_timeout,
         restart: plan.restart,
         bounds: Bounds::default(),
         consent,
@@ -302,8 +302,8 @@ impl SinkConnector for MixedSinks {
         self.kafka.fence()
     }
 
-    fn set_transaction_timeout(&self, timeout: Duration) {
-        self.kafka.set_transaction_timeout(timeout);
+    fn stretch(&self, factor: u32) {
+        self.kafka.stretch(factor);
     }
 
     fn open(&self) -> Result<Outputs, PortError> {
@@ -315,8 +315,8 @@ impl SinkConnector for MixedSinks {
         Ok(Outputs { sinks, committer })
     }
 
-    fn has_marker(&self) -> bool {
-        self.kafka.has_marker()
+    fn marker_home(&self) -> Option<String> {
+        self.kafka.marker_home()
     }
 }
 

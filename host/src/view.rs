@@ -3,6 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use weir_api::model;
+use weir_core::SplitId;
 use weir_pipeline::Plan;
 use weir_plan::Shown;
 use weir_runtime::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus};
@@ -76,10 +77,10 @@ fn operator(operator: OperatorStatus) -> model::Operator {
 }
 
 fn split(split: SplitStatus) -> model::Split {
-    let SplitStatus { source, topic, partition, position, end, lag, .. } = split;
-    model::Split { source: source.to_string(), topic: topic.to_string(), partition, position, end, lag }
+    let SplitStatus { source, split: SplitId { stream, number }, position, end, lag, .. } = split;
+    model::Split { source: source.to_string(), topic: stream.to_string(), partition: number, position, end, lag }
 }
 
 fn sink(sink: SinkStatus) -> model::Sink {
-    model::Sink { topic: sink.topic, records: sink.records }
+    model::Sink { topic: sink.target, records: sink.records }
 }

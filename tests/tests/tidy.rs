@@ -230,3 +230,27 @@ fn no_wall_clock_decides_anything() -> Result<()> {
     }
     Ok(())
 }
+
+/// The engine is the same for every connector (ADR 28). What users and plugins were promised keeps its names.
+#[test]
+fn neutral_crates_speak_no_connectors_words() -> Result<()> {
+    const NEUTRAL: [&str; 7] = ["core", "plan", "time", "checkpoint", "operator", "state", "runtime"];
+    let promised = ["core/src/ports/route.rs", "operator/src/origin.rs", "runtime/src/metrics.rs"];
+    let words = Regex::new("(?i)kafka|broker|topic|transaction")?;
+    for file in files(&["rs"])? {
+        let shown = file.strip_prefix(checkout())?.to_string_lossy().into_owned();
+        let is_neutral = NEUTRAL.iter().any(|name| shown.starts_with(&format!("host/crates/{name}/src/")));
+        let is_test = shown.ends_with("tests.rs") || shown.ends_with("samples.rs") || shown.contains("/tests/");
+        if !is_neutral || is_test || promised.iter().any(|file| shown.ends_with(file)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file)?;
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in product.lines().enumerate() {
+            let is_comment = line.trim_start().starts_with("//");
+            let is_promised = line.contains("weir.route.") || line.contains("RouteTopic") || line.contains("rename = ");
+            ensure!(is_comment || is_promised || !words.is_match(line), "{shown}:{}: {line}", number + 1);
+        }
+    }
+    Ok(())
+}

@@ -105,7 +105,9 @@ fn judge(
     let committed = committed.unwrap_or_default();
     let start = match survey::start(view.job(), view.shard(), records, committed, store.applied()) {
         Ok(start) => start,
-        Err(refusal) => return Verdict::Refused(flat(&weir_runtime::Error::from(refusal).into())),
+        Err(refusal) => {
+            return Verdict::Refused(flat(&weir_runtime::Error::Refused { refusal, home: None }.into()));
+        }
     };
     match checked(store, records, &start, cluster) {
         Ok(()) => Verdict::Starts(start),

@@ -52,7 +52,7 @@ mod tests {
         };
         let at = |topic: &str, metadata| Committed { split: SplitId::new(topic, 0), position: 1, metadata };
         let found = |committed: &[Committed]| {
-            kin("weir-count", committed, |c| &*c.split.topic == "in").map(|(job, epoch)| (job.to_string(), epoch.0))
+            kin("weir-count", committed, |c| &*c.split.stream == "in").map(|(job, epoch)| (job.to_string(), epoch.0))
         };
         assert_eq!(found(&[at("in", marker("count", 7)), at("other", marker("count", 9))]), Some(("count".into(), 7)));
         assert_eq!(found(&[at("other", marker("count", 7))]), None, "it reads something else");

@@ -85,7 +85,7 @@ pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
         Ok(setup)
     });
     let operators = operators.collect::<Result<Vec<_>>>()?;
-    let sinks = plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), topic: place_of(sink) }).collect();
+    let sinks = plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), target: target_of(sink) }).collect();
     Ok(Loaded { graph, operators, sinks })
 }
 
@@ -105,7 +105,7 @@ fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> OperatorSetu
 }
 
 /// Where a sink writes, for people.
-fn place_of(sink: &SinkPlan) -> String {
+fn target_of(sink: &SinkPlan) -> String {
     match &sink.kind {
         SinkKind::Kafka { topic, .. } => topic.clone(),
         SinkKind::Stdout { .. } => "-".to_owned(),

@@ -94,15 +94,15 @@ impl SinkConnector for FencedLate {
     fn fence(&self) -> Result<(), PortError> {
         Ok(())
     }
-    fn set_transaction_timeout(&self, timeout: Duration) {
-        self.0.set_transaction_timeout(timeout);
+    fn stretch(&self, factor: u32) {
+        self.0.stretch(factor);
     }
     fn open(&self) -> Result<Outputs, PortError> {
         self.0.fence()?;
         self.0.open()
     }
-    fn has_marker(&self) -> bool {
-        self.0.has_marker()
+    fn marker_home(&self) -> Option<String> {
+        self.0.marker_home()
     }
 }
 
@@ -129,8 +129,8 @@ impl SinkConnector for Keeping {
     fn fence(&self) -> Result<(), PortError> {
         self.inner.fence()
     }
-    fn set_transaction_timeout(&self, timeout: Duration) {
-        self.inner.set_transaction_timeout(timeout);
+    fn stretch(&self, factor: u32) {
+        self.inner.stretch(factor);
     }
     fn open(&self) -> Result<Outputs, PortError> {
         let Outputs { sinks, committer } = self.inner.open()?;
@@ -142,8 +142,8 @@ impl SinkConnector for Keeping {
         let sinks = sinks.into_iter().enumerate().map(keep).collect();
         Ok(Outputs { sinks, committer: Box::new(Forgetting { inner: committer, kept: Arc::clone(&self.kept) }) })
     }
-    fn has_marker(&self) -> bool {
-        self.inner.has_marker()
+    fn marker_home(&self) -> Option<String> {
+        self.inner.marker_home()
     }
 }
 

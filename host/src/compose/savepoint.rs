@@ -49,7 +49,7 @@ pub fn write(path: &Path, out: &Path, brokers: Option<&Brokers>, progress: Progr
 fn marked(view: &StateView, brokers: &Brokers, records: &Records, applied: Option<&RecordId>) -> Result<Option<usize>> {
     let committed = Cluster::new(brokers, view.job(), view.shard())?.committed()?;
     let start = survey::start(view.job(), view.shard(), records, &committed, applied);
-    match start.map_err(weir_runtime::Error::from)? {
+    match start.map_err(|refusal| weir_runtime::Error::Refused { refusal, home: None })? {
         Start::Resume { index, .. } => Ok(Some(index)),
         Start::First | Start::FirstAgain | Start::FromMarker { .. } => Ok(None),
     }

@@ -98,7 +98,7 @@ fn damage_that_shows_at_the_start_is_refused_and_disturbs_nobody() -> Result<()>
             "host reset",
         ),
         ("a base's end has a bit flipped", |dir| flip(&file(&dir.join("store"), ".sst")?, 0.97), "host reset"),
-        ("everything is gone", |dir| Ok(fs::remove_dir_all(dir)?), "Kafka says epoch"),
+        ("everything is gone", |dir| Ok(fs::remove_dir_all(dir)?), "the marker says epoch"),
     ];
     for (name, damage, says) in damages {
         run_damaged(&scene, *damage)

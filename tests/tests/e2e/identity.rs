@@ -171,7 +171,7 @@ fn a_source_that_nobody_asked_for_is_not_read() -> Result<()> {
 #[test]
 fn a_lost_directory_does_not_hide_what_was_read() -> Result<()> {
     let _machine = machine::shared();
-    for (plugin, wanted) in [("count", "Kafka says epoch"), ("uppercase", "--drop-source")] {
+    for (plugin, wanted) in [("count", "the marker says epoch"), ("uppercase", "--drop-source")] {
         let scene = Scene::new("lost-and-changed")?;
         let (old, new) = (scene.input.clone(), format!("{}.new", scene.input));
         topics::create(scene.broker, &new, 2, &[])?;

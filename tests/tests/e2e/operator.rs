@@ -127,7 +127,7 @@ fn a_savepoint_moves_a_job_to_another_machine() -> Result<()> {
     scene.judge()?.expect_exact()?;
     // The old machine, and the same savepoint once more: Kafka is ahead of both.
     scene.run("count", &[])?.expect(4)?.says(&["holds"])?;
-    go_on(&late, &[&from[..], &["--until", "latest"]].concat())?.expect(4)?.says(&["Kafka says epoch"])?;
+    go_on(&late, &[&from[..], &["--until", "latest"]].concat())?.expect(4)?.says(&["the marker says epoch"])?;
     ensure!(!late.exists(), "what was restored for a start that was refused stays");
     scene.judge()?.expect_exact()?;
     Ok(())

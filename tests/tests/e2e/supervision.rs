@@ -28,7 +28,7 @@ fn an_idle_job_sees_that_its_brokers_are_gone() -> Result<()> {
     let Scene { job, input, output, state, .. } = scene;
     broker.stop()?;
     let what = expect_waiting(&mut host, port)?;
-    ensure!(what == "for the brokers of the source to answer", "it waits {what}");
+    ensure!(what == "for the source to answer", "it waits {what}");
     broker.restart()?;
     host.wait_until("it to be healthy", PATIENCE, |_| Ok(is_healthy(port)))?;
     let scene = Scene { broker: &broker, job, input, output, state };

@@ -14,7 +14,7 @@ use crate::resolve::{Facts, MarkerPlace, Refusal, Start, index_of, resolve};
 
 /// What is known besides.
 pub struct Since<'a> {
-    /// Whether the last record of the log holds for certain, without a look at Kafka: see [`crate::survey::certain`].
+    /// Whether the last record of the log holds for certain, without a look at the marker: see [`crate::survey::certain`].
     pub certain: bool,
     /// Whether a recorded split is not read any more, with the user's leave.
     pub dropped: Dropped<'a>,
@@ -28,7 +28,7 @@ pub fn is_marked(committed: &Committed, job: &JobName, shard: ShardId) -> bool {
     Marker::parse(&committed.metadata).is_ok_and(|marker| marker.job == *job && marker.shard == shard)
 }
 
-/// Decides. `facts` are those of this start: its place of the marker, and all that its group has committed there, for
+/// Decides. `facts` are those of this start: its place of the marker, and all that is committed for it there, for
 /// what was recorded, and with a marker of this job anywhere else.
 pub fn start(facts: Facts<'_>, since: &Since<'_>) -> Result<Start, Refusal> {
     let newest = newest(facts.committed);
@@ -38,7 +38,7 @@ pub fn start(facts: Facts<'_>, since: &Since<'_>) -> Result<Start, Refusal> {
         return resolve(Facts { committed: &committed, ..facts });
     };
     let last_of = Start::Resume { index: facts.log.len() - 1, ahead: None };
-    // It had no marker so far, or none since: the log decides alone, unless Kafka knows of more.
+    // It had no marker so far, or none since: the log decides alone, unless a marker knows of more.
     let knows_more = newest.as_ref().is_some_and(|marker| marker.epoch > last.epoch);
     if last.plan.marker == MarkerPlace::Nowhere && !knows_more {
         return resolve(Facts { place: &MarkerPlace::Nowhere, ..facts });
@@ -49,11 +49,11 @@ pub fn start(facts: Facts<'_>, since: &Since<'_>) -> Result<Start, Refusal> {
     if *facts.place == MarkerPlace::Nowhere {
         return match since.certain {
             true => Ok(last_of),
-            false => Err(Refusal::NoKafka { job: facts.job.clone(), last: last.epoch }),
+            false => Err(Refusal::MarkerElsewhere { job: facts.job.clone(), last: last.epoch }),
         };
     }
     let log = without(facts.log, since.dropped);
-    // The marker went with the last topic that carried it.
+    // The marker went with the last that carried it.
     let has_lost_all = |(left, (was, _)): (&(Manifest, Digest), &(Manifest, Digest))| {
         was.plan.marker == MarkerPlace::Splits && left.0.marked().next().is_none() && was.marked().next().is_some()
     };

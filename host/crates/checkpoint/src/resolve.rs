@@ -1,8 +1,8 @@
 //! Which epoch holds, or why none can be trusted. Decides from what was read back; touches nothing.
 //!
-//! Kafka decides for records written exactly-once: they count only up to the marker. The log decides for records
-//! written at-least-once: the commit merely follows it, and may have failed for some partitions. Records written with
-//! delivery `none` count as far as they were written, and Kafka may be ahead of them, by what the same attempt committed
+//! The marker decides for records written exactly-once: they count only up to it. The log decides for records
+//! written at-least-once: the commit merely follows it, and may have failed for some splits. Records written with
+//! delivery `none` count as far as they were written, and the marker may be ahead of them, by what the same attempt committed
 //! and for a start that promises no more. Whenever the two cannot be brought together the job refuses to start:
 //! a wrong guess here would lose or repeat records silently.
 
@@ -24,7 +24,7 @@ pub struct Facts<'a> {
     pub shard: ShardId,
     /// The manifests of the epoch log, oldest first, with their digests.
     pub log: &'a [(Manifest, Digest)],
-    /// What the group has committed, for every split that could carry a marker. Empty for a job without a marker.
+    /// What is committed, for every split that could carry a marker. Empty for a job without a marker.
     pub committed: &'a [Committed],
     /// Where the marker stands.
     pub place: &'a MarkerPlace,
@@ -39,9 +39,9 @@ pub struct Facts<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MarkerPlace {
-    /// Beside the committed position of every split of the sources that have such positions (Kafka).
+    /// Beside the committed position of every split of the sources that have such positions.
     Splits,
-    /// Beside the offset of one fixed partition (another source, a Kafka sink).
+    /// Beside the position of one fixed split, of what the job writes (sources without such positions).
     Fixed(SplitId),
     /// Nowhere: the epoch log decides alone.
     Nowhere,
@@ -58,7 +58,7 @@ pub enum Start {
     Resume {
         /// Index into the log; whatever follows it is cut off.
         index: usize,
-        /// Positions that Kafka has and that win over the record's (delivery `none` only).
+        /// Positions that are committed and that win over the record's (delivery `none` only).
         ahead: Option<Vec<(SplitId, i64)>>,
     },
     /// No directory, but a job that needs none: go on from the marker's positions.
@@ -73,9 +73,9 @@ pub enum Start {
 /// Why a job does not start: what disagrees, and what resolves it. Exit code 4.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Kafka has a marker of an epoch that this directory never held.
+    /// There is a marker of an epoch that this directory never held.
     #[error(
-        "Kafka says epoch {marker} of job {job} holds, but this state directory {has}; start with the directory that \
+        "the marker says epoch {marker} of job {job} holds, but this state directory {has}; start with the directory that \
          holds epoch {marker}, or choose another --job to start from nothing"
     )]
     LogEndsBefore {
@@ -88,9 +88,9 @@ pub enum Refusal {
     },
     /// Delivery `none` lost the end of its log, and the start promises more.
     #[error(
-        "Kafka says epoch {marker} of job {job} holds, and this state directory ends with epoch {last}: it ran with \
-         delivery none, whose state may stay behind; to go on from Kafka's positions with that state start it once with \
-         --delivery none, to begin anew use `host reset`"
+        "the marker says epoch {marker} of job {job} holds, and this state directory ends with epoch {last}: it ran with \
+         delivery none, whose state may stay behind; to go on from the committed positions with that state start it \
+         once with --delivery none, to begin anew use `host reset`"
     )]
     Ahead {
         /// The job.
@@ -100,41 +100,40 @@ pub enum Refusal {
         /// The newest epoch of the log.
         last: Epoch,
     },
-    /// The state directory holds epochs, Kafka has no marker.
+    /// The state directory holds epochs, and there is no marker.
     #[error(
-        "this state directory holds epoch {last} of job {job}, but its consumer group weir-{job} has no committed \
-         offset for {split}: it was deleted, or has expired; restore the group's offsets, or start from nothing with \
-         another --job or an empty --state-dir"
+        "this state directory holds epoch {last} of job {job}, but no position is committed for {split}: it \
+         was deleted, or has expired; restore it, or start from nothing with another --job or an empty --state-dir"
     )]
     MarkerGone {
         /// The job.
         job: JobName,
         /// The newest epoch of the log.
         last: Epoch,
-        /// A split without a committed offset.
+        /// A split without a committed position.
         split: SplitId,
     },
-    /// The marker went with the topic that carried it.
+    /// The marker went with what carried it.
     #[error(
-        "topic {topic:?}, which the state of job {job} was built from (up to epoch {last}), is not there, and what group \
-         weir-{job} had committed for it went with it; {}, or begin anew with `host reset` or another --job",
-        without(topic, *.is_named)
+        "{stream:?}, which the state of job {job} was built from (up to epoch {last}), is not there, and what was \
+         committed for it went with it; {}, or begin anew with `host reset` or another --job",
+        without(stream, *.is_named)
     )]
     SourceGone {
         /// The job.
         job: JobName,
         /// The newest epoch of the log.
         last: Epoch,
-        /// The topic.
-        topic: String,
+        /// What is gone.
+        stream: String,
         /// Whether the pipeline names it, and not only once matched it.
         is_named: bool,
     },
-    /// Somebody else committed into the job's group.
+    /// Somebody else committed in the job's place.
     #[error(
-        "the committed offset {position} of {split} in group weir-{job} is not this job's: {reason}; somebody reset \
-         or committed the group's offsets, and going on could lose or repeat records; to accept it, start from nothing \
-         with another --job and --start offsets:..."
+        "the committed position {position} of {split} is not that of job {job}: {reason}; somebody else reset or \
+         committed it, and going on could lose or repeat records; to accept it, start from nothing with another --job \
+         and --start offsets:..."
     )]
     Foreign {
         /// The job.
@@ -162,25 +161,25 @@ pub enum Refusal {
     },
     /// The record in the log does not say what the marker and the offsets say.
     #[error(
-        "epoch {epoch}: {split} is committed at {committed}, but the manifest says {recorded}; somebody moved the group's offsets"
+        "epoch {epoch}: {split} is committed at {committed}, but the manifest says {recorded}; somebody moved what is committed"
     )]
     Position {
         /// The epoch.
         epoch: Epoch,
         /// The split.
         split: SplitId,
-        /// Position in Kafka.
+        /// Its committed position.
         committed: i64,
         /// Position in the manifest.
         recorded: i64,
     },
-    /// The marker stands in Kafka, and this pipeline has none.
+    /// The marker stands where this pipeline does not look.
     #[error(
-        "whether epoch {last} of job {job} holds is written in Kafka (group weir-{job}), and this pipeline has no Kafka \
-         to look there; start the job with Kafka once and stop it with SIGTERM, or choose another --job to start from \
-         nothing"
+        "whether epoch {last} of job {job} holds is written outside of this directory, beside what the job read or \
+         wrote, and this pipeline has nothing there; start the job once with what it had and stop it with SIGTERM, or \
+         choose another --job to start from nothing"
     )]
-    NoKafka {
+    MarkerElsewhere {
         /// The job.
         job: JobName,
         /// The newest epoch of the log.
@@ -191,9 +190,9 @@ pub enum Refusal {
     Log(String),
 }
 
-/// How to go on without a topic that is gone.
-fn without(topic: &str, is_named: bool) -> String {
-    let flag = format!("give --drop-source {topic} to go on without what is lost of it");
+/// How to go on without what is gone.
+fn without(stream: &str, is_named: bool) -> String {
+    let flag = format!("give --drop-source {stream} to go on without what is lost of it");
     match is_named {
         true => format!(
             "take it out of --from (or the sources of the file) and {flag}; or create it again, to be read from its \
@@ -237,7 +236,7 @@ fn check_log(facts: &Facts<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What the group has committed, with its marker. A commit without a valid marker is somebody else's.
+/// What is committed, with its marker. A commit without a valid marker is somebody else's.
 type Marked<'a> = Vec<(&'a Committed, Marker)>;
 
 fn marked<'a>(facts: &Facts<'a>) -> Result<Marked<'a>, Refusal> {
@@ -291,7 +290,7 @@ fn with_markers(facts: &Facts<'_>, marked: &Marked<'_>) -> Result<Start, Refusal
     let (Some(oldest), Some(newest)) = (held.iter().map(|h| h.0).min(), held.iter().map(|h| h.0).max()) else {
         return without_record(facts, marked);
     };
-    // I6: one transaction writes all markers. A plain commit may be refused for some partitions, and stands for others.
+    // I6: one commit writes all markers. A plain commit may be refused for some splits, and stands for others.
     let until = if unheld.is_empty() { newest } else { facts.log.len() - 1 };
     if !facts.log.iter().take(until + 1).skip(oldest + 1).all(is_plain) {
         return Err(torn(marked));
@@ -312,7 +311,7 @@ pub(crate) fn index_of(log: &[(Manifest, Digest)], marker: &Marker) -> Option<us
     })
 }
 
-/// Whether a record holds by itself, whatever Kafka says of it.
+/// Whether a record holds by itself, whatever the marker says of it.
 fn is_plain((manifest, _): &(Manifest, Digest)) -> bool {
     manifest.delivery != Delivery::ExactlyOnce
 }
@@ -342,7 +341,7 @@ fn is_ahead(last: &Manifest, marker: &Marker) -> bool {
     last.delivery == Delivery::None && marker.attempt == last.attempt && marker.epoch > last.epoch
 }
 
-/// Goes on from the last state with positions that Kafka alone has, where whoever starts has promised nothing more.
+/// Goes on from the last state with positions that only the marker has, where whoever starts has promised nothing more.
 /// `None`: not all of `unheld` are ahead of the log.
 fn ahead(facts: &Facts<'_>, unheld: &[(&Marker, &Committed)]) -> Option<Result<Start, Refusal>> {
     let (last, _) = facts.log.last()?;

@@ -34,10 +34,10 @@ pub fn shared(sources: &[SourceEntry]) -> Option<Shared> {
 
 impl fmt::Display for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { split: SplitId { topic, .. }, first, second } = self;
+        let Self { split: SplitId { stream, .. }, first, second } = self;
         write!(
             f,
-            "the sources {first:?} and {second:?} both read topic {topic:?}: let one source read it, and name that one in \
+            "the sources {first:?} and {second:?} both read {stream:?}: let one source read it, and name that one in \
              the inputs of all who want its records",
             first = &*first.0,
             second = &*second.0,
@@ -66,6 +66,6 @@ mod tests {
         let apart = [source("a", true, &["x", "y"]), source("b", true, &["z"]), source("c", false, &["x"])];
         assert_eq!(shared(&apart), None);
         let clash = shared(&[source("a", true, &["x", "y"]), source("b", true, &["z", "y"])]).unwrap();
-        assert!(clash.to_string().starts_with("the sources \"a\" and \"b\" both read topic \"y\""), "{clash}");
+        assert!(clash.to_string().starts_with("the sources \"a\" and \"b\" both read \"y\""), "{clash}");
     }
 }

@@ -18,7 +18,7 @@ pub struct Unread(pub Vec<String>);
 /// A split as a start finds it recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its source; `None` where only Kafka knows of the split.
+    /// Its source; `None` where only the marker knows of the split.
     pub source: Option<SourceName>,
     /// Where it stands.
     pub split: SplitState,
@@ -94,8 +94,8 @@ impl Reading<'_> {
             let place = reader.and_then(|(at, split)| Some((splits.get_mut(at)?, split)));
             match place.filter(|(known, split)| !known.iter().any(|known| known.split == *split)) {
                 Some((known, split)) => known.push(SplitState { split, ..state.clone() }),
-                None if unread.contains(&state.split.topic.to_string()) => {}
-                None => unread.push(state.split.topic.to_string()),
+                None if unread.contains(&state.split.stream.to_string()) => {}
+                None => unread.push(state.split.stream.to_string()),
             }
         }
         if !unread.is_empty() {
@@ -116,7 +116,7 @@ impl Reading<'_> {
         if of_source.is_some() && !self.readers.iter().any(|reader| Some(reader.name) == source) {
             return of_source;
         }
-        let said = of_source.or_else(|| said(&split.split.topic))?;
+        let said = of_source.or_else(|| said(&split.split.stream))?;
         let reader = self.reader_of(source, &split.split).and_then(|(at, _)| self.readers.get(at));
         let is_there = reader.is_some_and(|reader| reader.has(split));
         (!is_there).then_some(said)

@@ -1,4 +1,4 @@
-//! What a state directory and its group say of a job that is not there: neither its pipeline nor its plugins are known.
+//! What a state directory and its marker say of a job that is not there: neither its pipeline nor its plugins are known.
 //! Decides from what was read back; touches nothing.
 
 use std::collections::HashSet;
@@ -10,12 +10,12 @@ use crate::manifest::{Manifest, plans};
 use crate::place::{self, Since, is_marked};
 use crate::resolve::{Facts, MarkerPlace, Refusal, Start};
 
-/// Where the job kept its marker at its last epoch. Of an empty log nothing is known, and a job is taken to read Kafka.
+/// Where the job kept its marker at its last epoch. Of an empty log nothing is known, and a job is taken to have committed positions.
 pub fn marker_place(log: &[(Manifest, Digest)]) -> MarkerPlace {
     log.last().map_or(MarkerPlace::Splits, |(last, _)| last.plan.marker.clone())
 }
 
-/// Whether Kafka decides with the directory: a job with a marker must not lose only one of both.
+/// Whether a marker decides with the directory: a job with a marker must not lose only one of both.
 pub fn has_marker(log: &[(Manifest, Digest)]) -> bool {
     marker_place(log) != MarkerPlace::Nowhere
 }
@@ -29,10 +29,10 @@ pub fn start(
     applied: Option<&RecordId>,
 ) -> Result<Start, Refusal> {
     let place = marker_place(log);
-    let read: HashSet<_> = plans(log).iter().flat_map(|plan| plan.marked().map(|split| &split.topic)).collect();
+    let read: HashSet<_> = plans(log).iter().flat_map(|plan| plan.marked().map(|split| &split.stream)).collect();
     let is_read = |c: &Committed| match &place {
         _ if log.is_empty() => true,
-        MarkerPlace::Splits => read.contains(&c.split.topic),
+        MarkerPlace::Splits => read.contains(&c.split.stream),
         MarkerPlace::Fixed(split) => c.split == *split,
         MarkerPlace::Nowhere => false,
     };
@@ -55,7 +55,7 @@ fn is_stateless(log: &[(Manifest, Digest)]) -> bool {
     })
 }
 
-/// The record that certainly holds without a look at Kafka: the last one, if the store has applied it (it applies only
+/// The record that certainly holds without a look at the marker: the last one, if the store has applied it (it applies only
 /// what was acknowledged), or if it was not written exactly-once (then it holds by itself). A clean stop leaves the
 /// store so.
 pub fn certain(log: &[(Manifest, Digest)], applied: Option<&RecordId>) -> Option<usize> {

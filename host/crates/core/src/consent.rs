@@ -13,7 +13,7 @@ pub struct Consent {
     pub keep: Vec<StateName>,
     /// `--rename-state`: what has another name now.
     pub rename: Vec<Rename>,
-    /// `--drop-source`: topics, files and generators that need not be read any more.
+    /// `--drop-source`: streams (topics, files, generators) that need not be read any more.
     pub drop_sources: Vec<String>,
 }
 

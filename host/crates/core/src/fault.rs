@@ -6,7 +6,7 @@ use std::fmt;
 /// Who must act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// The configuration is wrong: a flag, a file, a plugin that is none, a topic that is not there. Exit 2 at start.
+    /// The configuration is wrong: a flag, a file, a plugin that is none, an input that is not there. Exit 2 at start.
     Config,
     /// The job failed by its own policy: a bad record, a plugin that traps. Exit 1.
     User,
@@ -15,9 +15,9 @@ pub enum Fault {
     Denied,
     /// It may pass by itself: recover in place with back-off.
     Transient,
-    /// A rival owns the job, or the broker's own time-out ended the transaction. The marker tells which.
+    /// A rival owns the job, or a time-out outside gave up what was not committed. The marker tells which.
     Fenced,
-    /// State and Kafka disagree, or state is foreign, corrupt or of an unknown format. Exit 4, nothing touched.
+    /// State and marker disagree, or state is foreign, corrupt or of an unknown format. Exit 4, nothing touched.
     Corrupt,
     /// Weir itself is wrong: an invariant does not hold. Exit 1 with a request to report it.
     Bug,

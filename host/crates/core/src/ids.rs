@@ -160,26 +160,28 @@ impl fmt::Display for SourceName {
     }
 }
 
-/// Something that is read in order: a partition of a topic. A file is `(its path, 0)`, a generator `(its name, 0)`.
+/// Something that is read in order: one part of a stream. A partition of a Kafka topic is `(topic, partition)`, a file
+/// `(its path, 0)`, a generator `(its name, 0)`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SplitId {
-    /// Topic name, file path or generator name.
-    #[serde(with = "shared_text")]
-    pub topic: Arc<str>,
-    /// Partition number; 0 where there is only one.
-    pub partition: i32,
+    /// What its connector reads it from: the name of a topic, the path of a file, the name of a generator.
+    #[serde(with = "shared_text", rename = "topic")]
+    pub stream: Arc<str>,
+    /// Which part of it; 0 where there is only one.
+    #[serde(rename = "partition")]
+    pub number: i32,
 }
 
 impl SplitId {
-    /// Partition `partition` of `topic`.
-    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
-        Self { topic: topic.into(), partition }
+    /// Part `number` of `stream`.
+    pub fn new(stream: impl Into<Arc<str>>, number: i32) -> Self {
+        Self { stream: stream.into(), number }
     }
 }
 
 impl fmt::Display for SplitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}]", self.topic, self.partition)
+        write!(f, "{}[{}]", self.stream, self.number)
     }
 }
 

@@ -19,8 +19,8 @@
 //! | barrier | the in-band element that ends an epoch |
 //! | attempt | one life of the engine between two recoveries; known by a uuid |
 //! | manifest | what an epoch commits besides state: positions, bounds, plugins, the previous digest |
-//! | marker | the short text that Kafka keeps beside the committed offsets and that names the epoch that holds |
-//! | epoch log | the file of manifests and state deltas, written before the Kafka commit |
+//! | marker | the short text that is kept beside the committed positions (in Kafka) and that names the epoch that holds |
+//! | epoch log | the file of manifests and state deltas, written before the commit outside |
 //! | key group | one of 1024 buckets of the key space; the unit in which state moves between tasks |
 //! | slot | the index of a distinct key within one batch |
 //! | table | one named piece of an operator's keyed state |

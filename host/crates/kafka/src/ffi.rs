@@ -67,11 +67,10 @@ impl Queue {
     /// A queue for one partition alone. To be called before the partition is assigned, so that nothing of it gets into
     /// the shared queue.
     pub(crate) fn of_partition(consumer: &Arc<Consumer>, split: &SplitId) -> Option<Self> {
-        let topic = CString::new(&*split.topic).ok()?;
+        let topic = CString::new(&*split.stream).ok()?;
         // SAFETY: the client is alive, the name ends with NUL; a null result is handled.
-        let queue = unsafe {
-            sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), split.partition)
-        };
+        let queue =
+            unsafe { sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), split.number) };
         let own = Self::own(queue, consumer)?;
         // SAFETY: the queue was just made; null as destination ends forwarding.
         unsafe { sys::rd_kafka_queue_forward(own.queue, std::ptr::null_mut()) };

@@ -44,6 +44,8 @@ use self::writer::{Outlet, PlainCommitter, RoutingSink, Shared, TopicSink, Trans
 
 /// Offsets that are pending for longer, after fencing, may hang.
 const PENDING_BOUND: Duration = Duration::from_secs(2);
+/// Brokers allow a transaction 15 minutes unless told otherwise.
+const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(900);
 /// How long the end of the job waits for producers that are being closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
@@ -52,6 +54,7 @@ pub struct KafkaSink {
     client: ClientOptions,
     sinks: Vec<TopicOptions>,
     delivery: Delivery,
+    transaction_timeout: Duration,
     state: Mutex<State>,
     skew: Skew,
     /// Ids being initialised in the background: fencing waits for them, or they would fence their own successors.
@@ -61,7 +64,8 @@ pub struct KafkaSink {
 }
 
 struct State {
-    transaction_timeout: Duration,
+    /// Of the transactions' time-out.
+    stretch: u32,
     /// What the first `fence` creates.
     creation: Option<Creation>,
     /// Of the attempt that the last `fence` was for.
@@ -77,7 +81,7 @@ impl KafkaSink {
     pub fn new(client: ClientOptions, options: SinkSideOptions) -> Result<Self, Error> {
         client.check()?;
         let state = State {
-            transaction_timeout: options.transaction_timeout,
+            stretch: 1,
             creation: None,
             tenure: Tenure::default(),
             fenced: None,
@@ -88,6 +92,7 @@ impl KafkaSink {
             client,
             sinks: options.sinks,
             delivery: options.delivery,
+            transaction_timeout: options.transaction_timeout,
             state: Mutex::new(state),
             skew: Skew::default(),
             initialising: Background::default(),
@@ -140,7 +145,7 @@ impl KafkaSink {
             Delivery::ExactlyOnce => self.output_topics()?,
             Delivery::AtLeastOnce | Delivery::None => Arc::default(),
         };
-        let timeout = state.transaction_timeout;
+        let timeout = stretched(self.transaction_timeout, state.stretch);
         let (unfinished, ends) = (state.unfinished.clone(), state.ends.clone());
         let [first, second] = unfinished.take();
         let tenure = state.tenure.clone();
@@ -200,6 +205,11 @@ impl KafkaSink {
     }
 }
 
+/// What the user chose stays allowed.
+fn stretched(timeout: Duration, factor: u32) -> Duration {
+    timeout.saturating_mul(factor).min(timeout.max(TRANSACTION_TIMEOUT_MAX))
+}
+
 impl SinkConnector for KafkaSink {
     fn read_marker(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, PortError> {
         let group = Group::open(&self.client, read)?;
@@ -243,8 +253,8 @@ impl SinkConnector for KafkaSink {
         Ok(())
     }
 
-    fn set_transaction_timeout(&self, timeout: Duration) {
-        self.lock().transaction_timeout = timeout;
+    fn stretch(&self, factor: u32) {
+        self.lock().stretch = factor;
     }
 
     fn open(&self) -> Result<Outputs, PortError> {
@@ -255,8 +265,8 @@ impl SinkConnector for KafkaSink {
         Ok(outputs?)
     }
 
-    fn has_marker(&self) -> bool {
-        true
+    fn marker_home(&self) -> Option<String> {
+        Some(format!("Kafka's consumer group {}", self.client.group()))
     }
 }
 

@@ -227,7 +227,7 @@ impl SourceConnector for KafkaSource {
     }
 
     fn recognise(&self, split: &SplitId) -> Option<SplitId> {
-        self.selection.has(&split.topic).then(|| split.clone())
+        self.selection.has(&split.stream).then(|| split.clone())
     }
 
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {

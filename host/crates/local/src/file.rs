@@ -110,7 +110,7 @@ fn is_unchanged(file: &File, split: &SplitState) -> io::Result<Bytes> {
     match Fingerprint::parse(identity) {
         Some(then) if now.has_bytes_of(&then) => {
             if !now.lies_where(&then) {
-                info!(file = %split.split.topic, "another file than before, which begins with the same bytes");
+                info!(file = %split.split.stream, "another file than before, which begins with the same bytes");
             }
             Ok(Bytes::Same)
         }
@@ -165,7 +165,7 @@ impl SourceConnector for FileSource {
 
     /// Its path may be written in another way now.
     fn recognise(&self, split: &SplitId) -> Option<SplitId> {
-        let is_same = || split.partition == 0 && is_same_file(Path::new(&*split.topic), &self.path);
+        let is_same = || split.number == 0 && is_same_file(Path::new(&*split.stream), &self.path);
         (*split == self.split || is_same()).then(|| self.split.clone())
     }
 

@@ -70,8 +70,8 @@ impl SinkConnector for LocalConnector {
         Ok(Outputs { sinks, committer: Box::new(NoCommit) })
     }
 
-    fn has_marker(&self) -> bool {
-        false
+    fn marker_home(&self) -> Option<String> {
+        None
     }
 }
 
@@ -238,7 +238,9 @@ mod tests {
             sink.flush().unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"a\n\n\xff\n".repeat(round));
         }
-        assert!(!connector.has_marker() && connector.read_marker(&[], MarkerRead::Stable).unwrap().is_empty());
+        assert!(
+            connector.marker_home().is_none() && connector.read_marker(&[], MarkerRead::Stable).unwrap().is_empty()
+        );
     }
 
     #[test]

@@ -19,10 +19,10 @@ pub(crate) fn with_origin(batch: &Batch, splits: &SplitTable) -> Batch {
     let mut headers = Vec::new();
     for (mut record, origin) in batch.frame.records().zip(&batch.origins) {
         let split = splits.get(*origin);
-        let partition = split.map(|split| split.partition.to_string()).unwrap_or_default();
+        let partition = split.map(|split| split.number.to_string()).unwrap_or_default();
         let offset = origin.offset.to_string();
         let own: [(&[u8], Option<&[u8]>); 3] = [
-            (b"weir.origin.topic", split.map(|split| split.topic.as_bytes())),
+            (b"weir.origin.topic", split.map(|split| split.stream.as_bytes())),
             (b"weir.origin.partition", split.map(|_| partition.as_bytes())),
             (b"weir.origin.offset", Some(offset.as_bytes())),
         ];

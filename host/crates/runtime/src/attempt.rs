@@ -162,13 +162,13 @@ fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut [Vec<SplitState>]) -
             _ if watch.handle.is_stopping() => return Ok(false),
             Some(unread) if is_bounded => return Err(Error::Markerless(unread.name.clone())),
             None if is_bounded => {
-                info!("no topic matches");
+                info!("nothing matches what is to be read");
                 return Ok(false);
             }
             _ => {}
         }
         if !std::mem::replace(&mut told, true) {
-            info!("no topic matches yet; waiting for the first");
+            info!("nothing matches yet what is to be read; waiting for the first");
         }
         std::thread::sleep(FIRST_SPLIT_EVERY);
         for (source, splits) in job.sources.iter().zip(&mut *splits).filter(|(source, _)| source.marked) {

@@ -28,7 +28,7 @@ mod shown;
 
 pub(crate) use shown::Shown;
 
-/// An idle job commits at least this often: offsets and transactional ids expire after 7 days at the earliest.
+/// An idle job commits at least this often: what it has committed, and its right to, expire outside (Kafka: after 7 days at the earliest).
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
 /// How often the loop looks at stop requests and the clock.
 const TICK: Duration = Duration::from_millis(10);
@@ -37,7 +37,7 @@ const ROOM_POLL: Duration = Duration::from_millis(1);
 
 /// What an epoch of a job that writes to standard output may wait for as long as it takes.
 const READER: &str = "the operators and sinks, or whoever reads standard output";
-const SILENCE: &str = "the brokers of the source to answer";
+const SILENCE: &str = "the source to answer";
 
 /// What the loop works with.
 pub(crate) struct Loop<'a> {
@@ -178,7 +178,7 @@ impl<'a> Loop<'a> {
             TaskEvent::Failed(error) => return Err(error),
         };
         self.step(event, epochs, open)?;
-        // A topic that is new may be one that two patterns match.
+        // A split that is new may be one that two patterns match.
         let shared = if epochs.splits() > known { shared(epochs.sources()) } else { None };
         shared.map_or(Ok(()), |shared| Err(shared.into()))
     }

@@ -42,7 +42,7 @@ pub enum Error {
     },
     /// A call that cannot be left behind does not come back.
     #[error(
-        "could not {what} within {waited:.1?}, and nothing can go on without it; start the job again once disk and brokers answer"
+        "could not {what} within {waited:.1?}, and nothing can go on without it; start the job again once disk and network answer"
     )]
     Stuck {
         /// What was being done.
@@ -79,19 +79,25 @@ pub enum Error {
         /// What is wrong with it.
         why: std::borrow::Cow<'static, str>,
     },
-    /// State and Kafka disagree.
-    #[error("refused to start")]
-    Refused(#[from] Refusal),
+    /// State and marker disagree.
+    #[error("refused to start{}", home.as_ref().map(|home| format!(" (the marker is in {home})")).unwrap_or_default())]
+    Refused {
+        /// How.
+        #[source]
+        refusal: Refusal,
+        /// Where the marker is kept.
+        home: Option<String>,
+    },
     /// The pipeline does not fit the recorded state.
     #[error("refused to start")]
     Mismatch(#[from] Mismatch),
     /// Two sources read the same.
     #[error(transparent)]
     Shared(#[from] Shared),
-    /// No topic is there whose committed offsets could carry the marker of a job that reads something else, too.
+    /// No split is there whose committed position could carry the marker of a job that reads something else, too.
     #[error(
-        "no topic matches, and the positions of source {0} are committed beside those of a topic; create a topic that \
-         the pattern matches, or run source {0} as a job of its own"
+        "nothing matches, and the positions of source {0} are committed beside those of what does; create something \
+         that the pattern matches, or run source {0} as a job of its own"
     )]
     Markerless(SourceName),
     /// The pipeline does not read what the state was built from.
@@ -149,7 +155,7 @@ pub enum Error {
     /// The job cannot recover because its source cannot be read again.
     #[error("the source cannot be read again, so the job cannot recover; {0}")]
     NotReplayable(String, #[source] Box<Error>),
-    /// Kafka could not be reached for as long as a start may take.
+    /// The outside could not be reached for as long as a start may take.
     #[error("could not start within {0:?}")]
     StartTimedOut(Duration, #[source] Box<Error>),
     /// The operating system gives no thread.
@@ -209,7 +215,7 @@ impl Error {
             | Self::StartTimedOut(..) => Fault::User,
             Self::Mismatch(mismatch) => mismatch.fault(),
             Self::Shared(_) | Self::Markerless(_) => Fault::Config,
-            Self::Refused(_)
+            Self::Refused { .. }
             | Self::Unread(_)
             | Self::Manifest(_)
             | Self::StoreAhead { .. }
@@ -226,9 +232,9 @@ impl Error {
 pub(crate) enum Reason {
     /// A client call or a task did not come back.
     Stalled,
-    /// The broker's own time-out ended the transaction.
+    /// A time-out outside gave up what was not committed.
     Fenced,
-    /// The brokers refuse this user.
+    /// The outside refuses this user.
     Denied,
     /// Something that was there at the start is not any more.
     Config,

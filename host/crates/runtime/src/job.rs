@@ -33,9 +33,9 @@ pub struct JobOptions {
     pub stall_after: Duration,
     /// True where a sink may block for as long as its reader likes (a pipe): then only the commit is watched.
     pub has_patient_sink: bool,
-    /// What the broker allows a transaction, before stretching. A job fenced without a rival waits a random part of its
-    /// half.
-    pub transaction_timeout: Duration,
+    /// How long the outside lets the output of an epoch wait for its commit, before stretching. A job fenced without a
+    /// rival waits a random part of its half.
+    pub commit_within: Duration,
     /// What follows a failure that may pass.
     pub restart: Restart,
     /// How long calls outside of epochs may take.
@@ -90,8 +90,8 @@ pub struct OperatorSetup {
 pub struct SinkSetup {
     /// Its name in the graph.
     pub name: String,
-    /// Topic or path, for people.
-    pub topic: String,
+    /// What it writes to, for people.
+    pub target: String,
 }
 
 /// Everything a job needs. Connectors, store and log live as long as it does.
@@ -174,7 +174,7 @@ impl Job {
             plugin_digest: setup.factory.digest().clone(),
             state_bytes: 0,
         });
-        let sinks = self.sinks.iter().map(|sink| SinkStatus { topic: sink.topic.clone(), records: 0 });
+        let sinks = self.sinks.iter().map(|sink| SinkStatus { target: sink.target.clone(), records: 0 });
         let board = Board::new(JobStatus {
             job: self.options.name.clone(),
             shard: self.options.shard,

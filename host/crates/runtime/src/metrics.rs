@@ -51,7 +51,7 @@ pub(crate) fn describe() {
     );
     describe_gauge!(LOG_BYTES, Unit::Bytes, "The epoch log.");
     describe_counter!(JOB_RESTARTS, Unit::Count, "Recoveries in place, by reason.");
-    describe_counter!(JOB_SLOW, Unit::Count, "Waits for brokers, disk or tasks that were longer than 5 s.");
+    describe_counter!(JOB_SLOW, Unit::Count, "Waits for the outside, disk or tasks that were longer than 5 s.");
     describe_counter!(JOB_ABANDONED, Unit::Count, "Threads that did not come back and were left behind.");
 }
 
@@ -114,7 +114,8 @@ impl JobMetrics {
     /// The lag of one split, to be set with each epoch.
     pub(crate) fn lag(&self, source: &SourceName, split: &SplitId) -> Gauge {
         let [job, shard] = self.labels.clone();
-        let (topic, partition) = (split.topic.to_string(), split.partition.to_string());
+        // The labels are named as users of Kafka know them; a file or a generator is a topic there, too.
+        let (topic, partition) = (split.stream.to_string(), split.number.to_string());
         let labels = [job, shard, ("source", source.to_string()), ("topic", topic), ("partition", partition)];
         gauge!(SOURCE_LAG, &labels)
     }
@@ -149,9 +150,9 @@ impl JobMetrics {
     }
 
     /// Counters of one sink; `written` is the number the job's status shows.
-    pub(crate) fn sink(&self, topic: &str, written: Arc<AtomicU64>) -> SinkMetrics {
+    pub(crate) fn sink(&self, target: &str, written: Arc<AtomicU64>) -> SinkMetrics {
         let [job, shard] = self.labels.clone();
-        SinkMetrics { counter: counter!(SINK_RECORDS, &[job, shard, ("topic", topic.to_owned())]), written }
+        SinkMetrics { counter: counter!(SINK_RECORDS, &[job, shard, ("topic", target.to_owned())]), written }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId, SourceName};
+use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId, SourceName, SplitId};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,10 +93,8 @@ pub struct OperatorStatus {
 pub struct SplitStatus {
     /// The source that reads it.
     pub source: SourceName,
-    /// Topic, file or generator.
-    pub topic: Arc<str>,
-    /// Partition.
-    pub partition: i32,
+    /// Which one.
+    pub split: SplitId,
     /// Offset of the next record to read.
     pub position: i64,
     /// Its position in the newest epoch that holds.
@@ -112,8 +110,8 @@ pub struct SplitStatus {
 /// One sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkStatus {
-    /// Topic or path.
-    pub topic: String,
+    /// What it writes to, for people.
+    pub target: String,
     /// Records written by this process, committed or not.
     pub records: u64,
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 use weir_checkpoint::Marker;
 use weir_core::ports::{EpochLog, MarkerRead};
-use weir_core::{AttemptId, Fault, SplitId};
+use weir_core::{AttemptId, Fault};
 
 use crate::attempt;
 use crate::coordinate::Ending;
@@ -36,7 +36,6 @@ const STRETCH_MAX: u32 = 4;
 /// Each thread or client that was left behind keeps its memory and its connections for ever: with so many of them a new
 /// process does better.
 const LEFT_BEHIND_MAX: usize = 8;
-const BROKER_TIMEOUT_MAX: Duration = Duration::from_secs(900);
 
 /// The attempts that this process used or restored: any other on the marker is a rival's.
 #[derive(Debug, Default)]
@@ -96,7 +95,7 @@ pub(crate) fn supervise(
         }
         let committed = handle.status().epoch.0.saturating_sub(epoch_before);
         stretch = next_stretch(stretch, committed, &error);
-        job.sink.set_transaction_timeout(stretched(job.options.transaction_timeout, stretch));
+        job.sink.stretch(stretch);
         let failed = Failed { at: began.elapsed(), ran, chance: random_fraction() };
         match restarts.failed(failed) {
             Decision::GiveUp(why) => return Err(Error::GaveUp(why, Box::new(error))),
@@ -157,16 +156,11 @@ fn back_off(
 /// A slow epoch must not time out for ever: each time-out doubles what the next attempt may take, up to four times; some
 /// commits in a row bring it back.
 fn next_stretch(stretch: u32, committed: u64, error: &Error) -> u32 {
-    // Not every broker allows a stretched time-out: what it refuses is not asked for again.
+    // Not everybody outside allows a stretched time-out: what is refused is not asked for again.
     let is_refused = error.fault() == Fault::Config;
     let now = if committed >= CLEAN_COMMITS || is_refused { 1 } else { stretch };
     let timed_out = matches!(error, Error::Stalled { .. }) || error.fault() == Fault::Fenced;
     if timed_out { (now * 2).min(STRETCH_MAX) } else { now }
-}
-
-/// Brokers allow 15 minutes unless told otherwise; what the user chose stays allowed.
-fn stretched(timeout: Duration, stretch: u32) -> Duration {
-    timeout.saturating_mul(stretch).min(timeout.max(BROKER_TIMEOUT_MAX))
 }
 
 /// `Ok(error)`: recover from it. `Err`: the job ends with it.
@@ -175,21 +169,21 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
     let status = handle.status();
     let has_run = status.epoch.0 > 0;
     match error.fault() {
-        // While a rival runs, state and Kafka disagree: it is the rival that has to be named.
-        Fault::Corrupt if matches!(error, Error::Refused(_)) && status.attempt.is_some() => {
+        // While a rival runs, state and marker disagree: it is the rival that has to be named.
+        Fault::Corrupt if matches!(error, Error::Refused { .. }) && status.attempt.is_some() => {
             refuse_rival(job, watch, ownership)?;
             return Err(error);
         }
         // No later start would find it otherwise.
         Fault::Config if matches!(error, Error::Shared(_)) => return Err(error),
-        // It was right at the start: a topic that is gone is for the next start to judge, with all its questions.
+        // It was right at the start: what is gone is for the next start to judge, with all its questions.
         Fault::Config | Fault::Denied if has_run => {}
         Fault::Config | Fault::Denied | Fault::User | Fault::Corrupt | Fault::Bug => return Err(error),
         Fault::Fenced if matches!(error, Error::Rival(_)) => return Err(error),
         Fault::Fenced => {
             refuse_rival(job, watch, ownership)?;
             // Somebody else may be starting this very moment: give the marker time to say so.
-            wait(handle, job.options.transaction_timeout.mul_f64(random_fraction() / 2.0));
+            wait(handle, job.options.commit_within.mul_f64(random_fraction() / 2.0));
             refuse_rival(job, watch, ownership)?;
         }
         Fault::Transient => {}
@@ -205,16 +199,16 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
     Ok(error)
 }
 
-/// Fenced without a foreign attempt on the marker was the broker's own time-out.
+/// Fenced without a foreign attempt on the marker was a time-out outside.
 fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<(), Error> {
     let bound = (job.options.bounds.call, Late::Abandon);
     let splits: Vec<_> = match &job.options.marker_place {
         attempt::MarkerPlace::Splits => {
-            // Those that exist, and those that were read: a topic that has vanished hides no rival.
+            // Those that exist, and those that were read: a split that has vanished hides no rival.
             let shown = watch.handle.status().splits.into_iter();
             let shown = shown.filter(|s| job.sources.iter().any(|source| source.marked && source.name == s.source));
-            let shown = shown.map(|s| SplitId { topic: s.topic, partition: s.partition });
-            // A broker that does not answer says nothing about a rival.
+            let shown = shown.map(|s| s.split);
+            // Who does not answer says nothing about a rival.
             let found = job.sources.iter().filter(|source| source.marked).flat_map(|source| {
                 let connector = Arc::clone(&source.connector);
                 watch.port("look at the source", bound, move || connector.discover()).unwrap_or_default()

@@ -177,7 +177,7 @@ pub(super) fn json(survey: &Survey) -> Value {
     let positions = survey.committed.iter().flatten();
     let positions = positions.map(|c| {
         let metadata = String::from_utf8_lossy(&c.metadata);
-        json!({"topic": &*c.split.topic, "partition": c.split.partition, "position": c.position, "metadata": metadata})
+        json!({"topic": &*c.split.stream, "partition": c.split.number, "position": c.position, "metadata": metadata})
     });
     let positions: Vec<Value> = positions.collect();
     let marker = survey.marker().map(|m| json!({"epoch": m.epoch, "attempt": m.attempt, "digest": m.digest}));

@@ -47,7 +47,7 @@ fn decide(
         delivery: Delivery::ExactlyOnce,
         stateless: false,
     };
-    start(facts, &Since { certain, dropped: &|_, s| dropped.contains(&&*s.split.topic) })
+    start(facts, &Since { certain, dropped: &|_, s| dropped.contains(&&*s.split.stream) })
 }
 
 fn resume(index: usize) -> Result<Start, Refusal> {
@@ -81,7 +81,7 @@ fn a_container_may_drop_a_source_and_start_again() {
         Facts { job, shard, log: &[], committed, place: &SPLITS, delivery, stateless: true }
     };
     let start_of = |dropped: &'static str| {
-        start(facts(&committed), &Since { certain: false, dropped: &|_, s| &*s.split.topic == dropped })
+        start(facts(&committed), &Since { certain: false, dropped: &|_, s| &*s.split.stream == dropped })
     };
     assert!(matches!(start_of("b"), Ok(Start::FromMarker { positions, .. }) if positions.len() == 1));
     assert!(matches!(start_of("other"), Err(Refusal::Torn { .. })));
@@ -108,7 +108,7 @@ fn the_marker_is_found_where_it_was() {
     assert_eq!(decide(&made, &[marked("out", &made[1])], &new, false, &[]), resume(1), "another sink from now on");
     assert_eq!(decide(&made, &[marked("out", &made[0])], &new, false, &[]), resume(0), "epoch 2 was not committed");
     let gone = decide(&made, &[], &new, false, &[]);
-    assert!(matches!(gone, Err(Refusal::MarkerGone { split, .. }) if &*split.topic == "out"));
+    assert!(matches!(gone, Err(Refusal::MarkerGone { split, .. }) if &*split.stream == "out"));
     let moved = log(&[(&["sequence"], fixed("out"), EO), (&["sequence"], new.clone(), EO)]);
     let both = [marked("out", &moved[0]), marked("new", &moved[1])];
     assert_eq!(decide(&moved, &both, &new, false, &[]), resume(1), "the old place keeps its marker");
@@ -158,7 +158,7 @@ fn another_source_finds_the_marker_of_the_one_before() {
 #[test]
 fn without_kafka_the_last_epoch_must_be_certain() {
     let kafka = log(&[(&["sequence"], fixed("out"), EO), (&["sequence"], fixed("out"), EO)]);
-    assert!(matches!(decide(&kafka, &[], &NOWHERE, false, &[]), Err(Refusal::NoKafka { last: Epoch(2), .. })));
+    assert!(matches!(decide(&kafka, &[], &NOWHERE, false, &[]), Err(Refusal::MarkerElsewhere { last: Epoch(2), .. })));
     assert_eq!(decide(&kafka, &[], &NOWHERE, true, &[]), resume(1));
 }
 

@@ -12,13 +12,13 @@ fn of(source: &str, split: SplitState) -> Recorded {
 
 /// One source, which reads topics that begin with `a`.
 fn go_on(recorded: &[SplitState], found: Option<&[SplitState]>, dropped: &[&str]) -> Result<Vec<String>, Unread> {
-    let recognise = |split: &SplitId| split.topic.starts_with('a').then(|| split.clone());
+    let recognise = |split: &SplitId| split.stream.starts_with('a').then(|| split.clone());
     let drop_sources = dropped.iter().map(|name| (*name).to_owned()).collect();
     let (consent, name) = (&Consent { drop_sources, ..Consent::default() }, SourceName::new("in"));
     let readers = vec![Reader { name: &name, recognise: &recognise, found }];
     let recorded: Vec<_> = recorded.iter().map(|split| of("in", split.clone())).collect();
     let (splits, notes) = Reading { readers, consent }.go_on(&recorded)?;
-    let splits = splits.iter().flatten().map(|s| format!("{} at {}", s.split.topic, s.position));
+    let splits = splits.iter().flatten().map(|s| format!("{} at {}", s.split.stream, s.position));
     Ok(splits.chain(notes.iter().map(ToString::to_string)).collect())
 }
 
@@ -58,14 +58,14 @@ fn several(sources: &[(&str, &[&str])], recorded: &[Recorded], dropped: &[&str])
     let names: Vec<_> = sources.iter().map(|(name, _)| SourceName::new(*name)).collect();
     let recognise: Vec<_> = sources
         .iter()
-        .map(|(_, topics)| move |split: &SplitId| topics.contains(&&*split.topic).then(|| split.clone()))
+        .map(|(_, topics)| move |split: &SplitId| topics.contains(&&*split.stream).then(|| split.clone()))
         .collect();
     let readers = names.iter().zip(&recognise).map(|(name, recognise)| Reader { name, recognise, found: None });
     let drop_sources = dropped.iter().map(|name| (*name).to_owned()).collect();
     let consent = &Consent { drop_sources, ..Consent::default() };
     let (splits, _) = Reading { readers: readers.collect(), consent }.go_on(recorded)?;
     let all = splits.iter().zip(sources).flat_map(|(splits, (name, _))| {
-        splits.iter().map(move |s| format!("{name}: {} at {}", s.split.topic, s.position))
+        splits.iter().map(move |s| format!("{name}: {} at {}", s.split.stream, s.position))
     });
     Ok(all.collect())
 }

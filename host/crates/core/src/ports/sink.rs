@@ -1,7 +1,5 @@
 //! Where records go, and where an epoch is committed.
 
-use std::time::Duration;
-
 use crate::batch::Batch;
 use crate::fault::PortError;
 use crate::ids::{Epoch, SplitId};
@@ -12,7 +10,7 @@ use crate::ports::RecordCheck;
 pub enum MarkerRead {
     /// What is committed now; never waits, fences nobody (`read_uncommitted`).
     Glance,
-    /// Waits until no transaction has offsets pending (`read_committed`, RequireStable).
+    /// Waits until no commit is pending (Kafka: `read_committed`, RequireStable).
     Stable,
 }
 
@@ -48,7 +46,7 @@ pub trait Sink: Send {
         None
     }
 
-    /// Returns when everything written so far is acknowledged (Kafka) or flushed to the operating system (stdout,
+    /// Returns when everything written so far is acknowledged, or flushed to the operating system (stdout,
     /// file). The sink counts acknowledgements itself.
     fn flush(&mut self) -> Result<(), PortError>;
 }
@@ -60,7 +58,7 @@ pub trait Committer: Send {
     fn commit(&mut self, commit: &Commit) -> Result<(), PortError>;
 }
 
-/// What an attempt writes through. Every sink of a Kafka job shares the committer's transaction.
+/// What an attempt writes through. All sinks share the committer: what it commits, it commits for all of them.
 pub struct Outputs {
     /// In the order of the pipeline's sinks.
     pub sinks: Vec<Box<dyn Sink>>,
@@ -73,21 +71,22 @@ pub trait SinkConnector: Send + Sync {
     /// What is committed for `splits`; a split without a commit is left out. An error on any single split is an error.
     fn read_marker(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, PortError>;
 
-    /// All that the job's group has committed, for whatever split; never waits, fences nobody. Nothing without Kafka.
+    /// All that the job has committed, for whatever split; never waits, fences nobody. Nothing without a marker.
     fn committed(&self) -> Result<Vec<Committed>, PortError>;
 
-    /// Fences every rival: after it returns, no transaction of an earlier attempt is open. A no-op without Kafka.
+    /// Fences every rival: after it returns, nothing of an earlier attempt can be committed. A no-op where nobody can be fenced.
     /// The fenced producers are kept for the next [`SinkConnector::open`].
     fn fence(&self) -> Result<(), PortError>;
 
-    /// The broker's time-out of transactions, from the next [`SinkConnector::fence`] on. Nothing to do without them.
-    fn set_transaction_timeout(&self, timeout: Duration) {
-        let _ = timeout;
+    /// From the next [`SinkConnector::fence`] on the outside waits `factor` times as long for the commit of an epoch as
+    /// configured, before it gives its output up. Nothing to do where nobody waits.
+    fn stretch(&self, factor: u32) {
+        let _ = factor;
     }
 
     /// Opens what one attempt needs.
     fn open(&self) -> Result<Outputs, PortError>;
 
-    /// True where a marker exists at all (either end is Kafka and delivery commits there).
-    fn has_marker(&self) -> bool;
+    /// Where committed positions and the marker are kept, for people; `None` where there is no marker.
+    fn marker_home(&self) -> Option<String>;
 }

@@ -31,14 +31,14 @@ pub trait SourceConnector: Send + Sync {
     fn recognise(&self, split: &SplitId) -> Option<SplitId>;
 
     /// Reads on from `splits`; splits that appear later are the reader's own business (from their earliest offset).
-    /// Verifies identity and range first: a re-created topic or records lost to retention are `Fault::Corrupt`, with
+    /// Verifies identity and range first: a stream made anew under the old name, or records lost to retention, are `Fault::Corrupt`, with
     /// the numbers.
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError>;
 
     /// False for a source that cannot be read again (stdin): the job then never recovers in place.
     fn is_replayable(&self) -> bool;
 
-    /// True when the read has an end (a bounded Kafka read, a file, stdin).
+    /// True when the read has an end (a read up to an offset, a file, stdin).
     fn is_bounded(&self) -> bool;
 
     /// How many of its clients do not come back, were left behind, and still are there.
@@ -54,7 +54,7 @@ pub enum Poll {
     Batch(Batch),
     /// A record that cannot be given as it was written. The position is after it: whoever reads on has dropped it.
     Unreadable(Unreadable),
-    /// Nothing within the wait. Positions may still have moved, past control records at a partition's tail.
+    /// Nothing within the wait. Positions may still have moved, past control records at the tail of a split.
     Pending,
     /// Every split is finished; nothing will come any more.
     Finished,

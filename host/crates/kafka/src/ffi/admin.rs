@@ -102,14 +102,14 @@ pub(crate) fn list_offsets(
     let request = Request::new(consumer.client(), sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout);
     let names: Vec<CString> = splits
         .iter()
-        .map(|(s, _)| CString::new(&*s.topic))
+        .map(|(s, _)| CString::new(&*s.stream))
         .collect::<Result<_, _>>()
         .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     // SAFETY: the list is ours; the call copies it; names outlive the call.
     let event = unsafe {
         let list = sys::rd_kafka_topic_partition_list_new(c_int::try_from(splits.len()).unwrap_or(c_int::MAX));
         for ((split, which), name) in splits.iter().zip(&names) {
-            let entry = sys::rd_kafka_topic_partition_list_add(list, name.as_ptr(), split.partition);
+            let entry = sys::rd_kafka_topic_partition_list_add(list, name.as_ptr(), split.number);
             (*entry).offset = match which {
                 Which::Earliest => -2,
                 Which::Latest => -1,

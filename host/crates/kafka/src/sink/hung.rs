@@ -63,7 +63,7 @@ pub(crate) fn close_offsets(fenced: &mut Fenced, splits: &[SplitId], group: &Gro
     info!(splits = splits.len(), "offsets are pending for long: aborting whatever is this job's");
     let mut offsets = TopicPartitionList::new();
     for split in splits {
-        let named = offsets.add_partition_offset(&split.topic, split.partition, Offset::Offset(0));
+        let named = offsets.add_partition_offset(&split.stream, split.number, Offset::Offset(0));
         named.map_err(|error| Error::of(format!("name {split}"), error))?;
     }
     let metadata = group.metadata()?;

@@ -65,7 +65,7 @@ impl Group {
         }
         let mut asked = TopicPartitionList::with_capacity(splits.len());
         for split in splits {
-            asked.add_partition(&split.topic, split.partition);
+            asked.add_partition(&split.stream, split.number);
         }
         let answer = insist(bound, |left| self.ask(&asked, left));
         let answer = answer.map_err(|code| self.failure(self.reading(), code))?;
@@ -185,7 +185,7 @@ pub(crate) fn offsets(commit: &Commit) -> Result<TopicPartitionList, Error> {
     }
     let mut list = TopicPartitionList::with_capacity(commit.positions.len());
     for (split, position) in &commit.positions {
-        let mut element = list.add_partition(&split.topic, split.partition);
+        let mut element = list.add_partition(&split.stream, split.number);
         // A partition with an invalid offset would be left out silently.
         element
             .set_offset(Offset::Offset(*position))

@@ -234,8 +234,8 @@ impl Producer {
         encode_headers([(ABORTED, None)], &mut headers);
         self.aborted(operation, |this| {
             for split in splits {
-                let topic = this.topics.find(&split.topic).map_or(usize::MAX, |(topic, _)| topic);
-                if let Err(code) = this.native.produce_to(topic, split.partition, &aborted_record(&headers)) {
+                let topic = this.topics.find(&split.stream).map_or(usize::MAX, |(topic, _)| topic);
+                if let Err(code) = this.native.produce_to(topic, split.number, &aborted_record(&headers)) {
                     // What doomed the transaction says more than that it is in the wrong state.
                     this.probe()?;
                     return Err(this.failure(operation, code));

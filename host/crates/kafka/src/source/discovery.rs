@@ -169,7 +169,7 @@ impl Discovery {
     }
 
     fn look(&mut self, grows: bool) -> Result<(), Error> {
-        let mut names: BTreeSet<String> = self.known.iter().map(|s| s.split.topic.to_string()).collect();
+        let mut names: BTreeSet<String> = self.known.iter().map(|s| s.split.stream.to_string()).collect();
         if grows {
             names.extend(self.selection.names(&self.admin)?);
         }

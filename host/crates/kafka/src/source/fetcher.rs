@@ -111,7 +111,7 @@ impl Fetcher {
             let split = &state.split;
             let failed = |e| Error::of(format!("assign {split}"), e);
             if !is_finished {
-                list.add_partition_offset(&split.topic, split.partition, Offset::Offset(state.position))
+                list.add_partition_offset(&split.stream, split.number, Offset::Offset(state.position))
                     .map_err(failed)?;
                 known.extend(state.term.map(|term| (split.clone(), state.position, term)));
             }
@@ -138,7 +138,7 @@ impl Fetcher {
         }
         let mut list = TopicPartitionList::with_capacity(known.len());
         for (split, position, _) in known {
-            let added = list.add_partition_offset(&split.topic, split.partition, Offset::Offset(*position));
+            let added = list.add_partition_offset(&split.stream, split.number, Offset::Offset(*position));
             added.map_err(|e| Error::of(format!("go on in {split}"), e))?;
         }
         let terms: Vec<i32> = known.iter().map(|(.., term)| *term).collect();

@@ -226,7 +226,7 @@ impl Intake {
         split.is_paused = true;
         let id = &split.state.split;
         let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(&id.topic, id.partition);
+        list.add_partition(&id.stream, id.number);
         self.admin.consumer().pause(&list).map_err(|e| Error::of(format!("stop reading {id}"), e))?;
         if split.state.position < end {
             self.move_to(index, end, Fetched::nothing(broker));
@@ -283,7 +283,7 @@ impl Intake {
         // The error may not tell the offset.
         let position = if message.offset() >= 0 { message.offset() } else { split.state.position };
         // A topic that was created again may be shorter: that is what must be told then.
-        let found = self.admin.topics(&[id.topic.to_string()]);
+        let found = self.admin.topics(&[id.stream.to_string()]);
         if let Err(error) = found.and_then(|found| offsets::same_split(&split.state, &found)) {
             return error;
         }

@@ -100,13 +100,13 @@ fn at(admin: &Admin, ids: &[SplitId], ms: i64) -> Result<Vec<i64>, Error> {
 }
 
 fn given_offsets(option: &'static str, given: &BTreeMap<i32, i64>, ids: &[SplitId]) -> Result<Vec<i64>, Error> {
-    if let Some(partition) = given.keys().find(|p| !ids.iter().any(|id| id.partition == **p)) {
+    if let Some(partition) = given.keys().find(|p| !ids.iter().any(|id| id.number == **p)) {
         let reason = format!("names partition {partition}, which the topic does not have");
         return Err(Error::Option { option, reason });
     }
     let one = |id: &SplitId| {
-        let reason = || format!("names no offset for partition {} of topic {:?}", id.partition, id.topic);
-        given.get(&id.partition).copied().ok_or_else(|| Error::Option { option, reason: reason() })
+        let reason = || format!("names no offset for partition {} of topic {:?}", id.number, id.stream);
+        given.get(&id.number).copied().ok_or_else(|| Error::Option { option, reason: reason() })
     };
     ids.iter().map(one).collect()
 }
@@ -138,14 +138,14 @@ fn committed(client: &ClientOptions, group: &str, ids: &[SplitId]) -> Result<Vec
     let consumer = open_consumer(&config, client)?;
     let mut list = TopicPartitionList::with_capacity(ids.len());
     for id in ids {
-        list.add_partition(&id.topic, id.partition);
+        list.add_partition(&id.stream, id.number);
     }
     let answer = consumer.committed_offsets(list, CALL_TIMEOUT);
     crate::ffi::serve_events(&consumer);
     let explain = |code| consumer.client().context().explain(operation(), code);
     let answer = answer.map_err(|e| explain(e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)))?;
     let one = |id: &SplitId| {
-        let Some(entry) = answer.find_partition(&id.topic, id.partition) else { return Ok(None) };
+        let Some(entry) = answer.find_partition(&id.stream, id.number) else { return Ok(None) };
         entry.error().map_err(|e| explain(e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)))?;
         Ok(match entry.offset() {
             Offset::Offset(offset) => Some(offset),
@@ -161,7 +161,7 @@ pub(crate) fn verify(admin: &Admin, states: &[SplitState]) -> Result<(), Error> 
 }
 
 fn verify_once(admin: &Admin, states: &[SplitState]) -> Result<(), Error> {
-    let mut names: Vec<String> = states.iter().map(|s| s.split.topic.to_string()).collect();
+    let mut names: Vec<String> = states.iter().map(|s| s.split.stream.to_string()).collect();
     names.sort();
     names.dedup();
     let topics = admin.topics(&names)?;
@@ -181,8 +181,8 @@ fn verify_once(admin: &Admin, states: &[SplitState]) -> Result<(), Error> {
 
 /// Checks that the topic that `state` was read from is among `topics`.
 pub(super) fn same_split(state: &SplitState, topics: &[Topic]) -> Result<(), Error> {
-    let found = topics.iter().find(|t| t.name == *state.split.topic);
-    same_topic(&state.split.topic, state.identity.as_deref(), found)
+    let found = topics.iter().find(|t| t.name == *state.split.stream);
+    same_topic(&state.split.stream, state.identity.as_deref(), found)
 }
 
 /// Checks that `found` is the topic of this name and id.
@@ -210,7 +210,7 @@ fn unplaced(topics: &[Topic]) -> Vec<SplitState> {
         let name: std::sync::Arc<str> = topic.name.as_str().into();
         let id = topic.id.clone();
         let one = move |partition: &i32| SplitState {
-            split: SplitId { topic: std::sync::Arc::clone(&name), partition: *partition },
+            split: SplitId { stream: std::sync::Arc::clone(&name), number: *partition },
             position: 0,
             end: None,
             identity: id.clone(),

@@ -41,8 +41,8 @@ impl Served {
         for (split, broker) in self.noted.drain(..) {
             let Some(state) = splits.get(split as usize) else { continue };
             let topics = questions.entry(u32::try_from(broker).is_ok().then_some(broker)).or_default();
-            if !topics.contains_key(&*state.split.topic) {
-                topics.insert(state.split.topic.to_string(), state.identity.clone());
+            if !topics.contains_key(&*state.split.stream) {
+                topics.insert(state.split.stream.to_string(), state.identity.clone());
             }
         }
         self.last.fill(None);

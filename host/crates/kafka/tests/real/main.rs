@@ -161,7 +161,7 @@ fn the_brokers_time_out_is_an_error_and_loses_nothing_committed() {
     let error = outputs.committer.commit(&job.commit(2)).unwrap_err();
     assert!(matches!(error.fault(), Fault::Fenced | Fault::Transient), "{error}");
     drop(outputs);
-    sink.set_transaction_timeout(Duration::from_secs(4));
+    sink.stretch(2);
     sink.fence().unwrap();
     assert_eq!(job.marker(&sink, MarkerRead::Stable)[0], (10, marker(1)));
     let mut outputs = sink.open().unwrap();

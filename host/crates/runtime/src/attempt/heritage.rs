@@ -103,7 +103,7 @@ impl<'a> Heritage<'a> {
     /// been another one.
     fn glance(&mut self, watch: Watch<'_>) -> Result<Vec<Committed>, Error> {
         let job = self.job;
-        if job.options.marker_place == MarkerPlace::Nowhere || !job.sink.has_marker() {
+        if job.options.marker_place == MarkerPlace::Nowhere || job.sink.marker_home().is_none() {
             return Ok(Vec::new());
         }
         let sink = Arc::clone(&job.sink);
@@ -151,7 +151,7 @@ impl<'a> Heritage<'a> {
 
     /// The same for good: nothing of this job is pending any more.
     fn read_stable(&self, watch: Watch<'_>) -> Result<Vec<Committed>, Error> {
-        if self.marked.is_empty() || !self.job.sink.has_marker() {
+        if self.marked.is_empty() || self.job.sink.marker_home().is_none() {
             return Ok(Vec::new());
         }
         let (sink, splits) = (Arc::clone(&self.job.sink), self.marked.iter().cloned().collect::<Vec<_>>());
@@ -176,7 +176,7 @@ impl<'a> Heritage<'a> {
             if let Some((last, _)) = self.log.last().filter(|(last, _)| !last.first) {
                 self.splits(&Recorded::all(last))?;
             }
-            Err(Error::from(self.because(refusal)))
+            Err(Error::Refused { refusal: self.because(refusal), home: job.sink.marker_home() })
         })?;
         check_store(job.state.applied().as_ref(), self.log, &start)?;
         match &start {
@@ -201,17 +201,17 @@ impl<'a> Heritage<'a> {
         Ok(start)
     }
 
-    /// A marker that is gone with its topic is no matter of offsets that somebody deleted. Where the look at a source
-    /// failed, a topic that the pipeline names is not there.
+    /// A marker that is gone with what carried it is no matter of positions that somebody deleted. Where the look at a
+    /// source failed, something that the pipeline names is not there.
     fn because(&self, refusal: Refusal) -> Refusal {
-        let is_there = |topic: &str| self.found.iter().flatten().flatten().any(|state| &*state.split.topic == topic);
+        let is_there = |stream: &str| self.found.iter().flatten().flatten().any(|state| &*state.split.stream == stream);
         match refusal {
             Refusal::MarkerGone { job, last, split }
-                if self.job.options.marker_place == MarkerPlace::Splits && !is_there(&split.topic) =>
+                if self.job.options.marker_place == MarkerPlace::Splits && !is_there(&split.stream) =>
             {
                 let looked = self.job.sources.iter().zip(&self.found).filter(|(source, _)| source.marked);
                 let is_named = looked.into_iter().any(|(_, found)| found.is_none());
-                Refusal::SourceGone { job, last, topic: split.topic.to_string(), is_named }
+                Refusal::SourceGone { job, last, stream: split.stream.to_string(), is_named }
             }
             refusal => refusal,
         }

@@ -177,7 +177,7 @@ fn read_on(
         .collect()
 }
 
-/// Puts splits at positions that Kafka has; one that no manifest knows gets its identity from its source.
+/// Puts splits at positions that are committed; one that no manifest knows gets its identity from its source.
 fn place(
     job: &Job,
     watch: Watch<'_>,

@@ -150,7 +150,7 @@ impl Maker<'_> {
     fn sink_metrics(&self) -> Vec<SinkMetrics> {
         let Watch { handle, metrics } = self.watch;
         let sinks = self.workshop.job.sinks.iter().zip(&handle.written);
-        sinks.map(|(sink, written)| metrics.sink(&sink.topic, Arc::clone(written))).collect()
+        sinks.map(|(sink, written)| metrics.sink(&sink.target, Arc::clone(written))).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use metrics::Gauge;
 use weir_checkpoint::SourceEntry;
 use weir_core::ports::SplitProgress;
-use weir_core::{SourceName, SplitId, SplitState};
+use weir_core::{SourceName, SplitState};
 
 use crate::job::JobHandle;
 use crate::metrics::JobMetrics;
@@ -82,12 +82,11 @@ impl<'a> Shown<'a> {
 
 /// Where the status shows `split`; shown from now on if it was not yet.
 fn place(status: &mut JobStatus, source: &SourceName, split: &SplitState) -> usize {
-    let SplitId { topic, partition } = split.split.clone();
-    let is_it = |shown: &SplitStatus| shown.partition == partition && shown.topic == topic && shown.source == *source;
+    let is_it = |shown: &SplitStatus| shown.split == split.split && shown.source == *source;
     status.splits.iter().position(is_it).unwrap_or_else(|| {
         let (source, position) = (source.clone(), split.position);
         let (begin, committed, end, lag) = (position, position, None, None);
-        status.splits.push(SplitStatus { source, topic, partition, position, committed, begin, end, lag });
+        status.splits.push(SplitStatus { source, split: split.split.clone(), position, committed, begin, end, lag });
         status.splits.len() - 1
     })
 }

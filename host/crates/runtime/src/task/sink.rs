@@ -1,6 +1,6 @@
 //! HOT PATH. The sink task: writes the batches of an epoch, has them acknowledged, and commits when it is told to.
-//! While it commits epoch N, the output of N+1 waits in its bounded inbox: only one transaction is ever open, so the
-//! order of epochs in Kafka is the order of epochs here (I3, I9).
+//! While it commits epoch N, the output of N+1 waits in its bounded inbox: only one epoch is ever written and uncommitted, so the
+//! order of epochs outside is the order of epochs here (I3, I9).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

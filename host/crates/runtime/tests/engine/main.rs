@@ -58,7 +58,7 @@ fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFacto
         OperatorSetup { name, factory, config, on_error }
     };
     let sinks = of_kind(|kind| *kind == Kind::Sink);
-    let sinks: Vec<_> = sinks.into_iter().map(|name| SinkSetup { topic: name.clone(), name }).collect();
+    let sinks: Vec<_> = sinks.into_iter().map(|name| SinkSetup { target: name.clone(), name }).collect();
     Job {
         options: options(),
         sources: sources.collect(),
@@ -79,7 +79,7 @@ fn options() -> JobOptions {
         epoch_interval: Duration::from_millis(5),
         stall_after: Duration::from_secs(2),
         has_patient_sink: false,
-        transaction_timeout: Duration::from_millis(20),
+        commit_within: Duration::from_millis(20),
         restart: AT_ONCE,
         bounds: Bounds { call: Duration::from_secs(1), fence: Duration::from_secs(1), disk: Duration::from_secs(1) },
         consent: Consent::default(),

@@ -263,7 +263,7 @@ impl SourceConnector for Source {
         Ok(splits)
     }
     fn recognise(&self, split: &SplitId) -> Option<SplitId> {
-        (*split.topic == *self.topic).then(|| split.clone())
+        (*split.stream == *self.topic).then(|| split.clone())
     }
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         self.world.pass(Hang::OpenSource);
@@ -378,8 +378,8 @@ impl SinkConnector for SinkSide {
         let committer = MemoryCommitter { world: Arc::clone(&self.world), open, generation };
         Ok(Outputs { sinks, committer: Box::new(committer) })
     }
-    fn has_marker(&self) -> bool {
-        true
+    fn marker_home(&self) -> Option<String> {
+        Some("memory".to_owned())
     }
 }
 
