@@ -4,6 +4,8 @@
 //! values out. Nothing is allocated for a key that is in memory, unless its value grows. Lists and maps are read from
 //! RocksDB, and over it what has changed since.
 
+/// One value in memory.
+mod entries;
 /// The values in memory.
 mod layers;
 /// Reads of lists and maps.
@@ -297,7 +299,7 @@ impl KeyedState for TaskState {
             self.read_missing(tables)?;
         }
         for &entry in self.found.get(begin..).unwrap_or_default() {
-            delta::push_value(out, self.layers.read(entry).1);
+            delta::push_value(out, self.layers.value(entry));
         }
         Ok(())
     }
@@ -325,18 +327,8 @@ impl KeyedState for TaskState {
         assert!(self.sealed.is_none(), "epoch {epoch} is sealed while {:?} is not acknowledged (I2)", self.sealed);
         assert!(self.last < epoch, "epoch {epoch} is sealed after epoch {}", self.last);
         (self.sealed, self.last) = (Some(epoch), epoch);
-        let len = |&entry: &u32| {
-            let (key, value) = self.layers.read(entry);
-            delta::ENTRY_OVERHEAD + key.len() + value.unwrap_or_default().len()
-        };
-        let bytes = self.active.iter().map(len).sum::<usize>() + self.overlay.delta_bytes();
-        let mut payload = Vec::with_capacity(bytes);
-        for &entry in &self.active {
-            let (key, value) = self.layers.read(entry);
-            delta::push_entry(&mut payload, key, value);
-            self.layers.seal(entry, epoch.0);
-        }
-        self.layers.seal_active(epoch.0);
+        let mut payload = Vec::with_capacity(self.layers.delta_bytes() + self.overlay.delta_bytes());
+        self.layers.seal(epoch.0, &self.active, &mut payload);
         let entries = self.active.len() as u64 + self.overlay.seal(epoch.0, &mut payload);
         self.used.store(self.held(), Ordering::Relaxed);
         self.active.clear();

@@ -19,42 +19,24 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use weir_core::TableId;
 use weir_core::ports::KeyRef;
 
+use super::entries::{Entries, Entry};
 use super::pinned::{ACTIVE, Pinned};
-use crate::delta::PREFIX;
-
-/// What an entry costs besides its bytes: itself, its place in the index, the allocator's own.
-const ENTRY_COST: usize = size_of::<Entry>() + 32;
+use crate::delta::{self, PREFIX};
 
 /// The share of the budget that is for entries on probation: one in so many bytes.
 const PROBATION_SHARE: u64 = 10;
 /// Of entries that were not asked for again, one in so many gets tenure all the same.
 const LUCKY: u32 = 16;
 
-/// A key and the youngest value of it.
-struct Entry {
-    /// The state key, and behind it the value. Empty: the place is free.
-    bytes: Vec<u8>,
-    /// As in the index.
-    hash: u64,
-    /// The epoch that changed it last; 0 when it came from RocksDB.
-    epoch: u64,
-    key_len: u32,
-    /// Whether there is a value; an empty one is one.
-    present: bool,
-    /// Asked for again since it came in, or since the clock's hand passed.
-    used: bool,
-    /// No longer on probation.
-    tenured: bool,
-}
-
 /// The entries of one task.
 #[derive(Default)]
 pub(super) struct Layers {
     index: HashTable<u32>,
-    entries: Vec<Entry>,
-    free: Vec<u32>,
+    entries: Entries,
     bytes: u64,
     pinned: Pinned,
+    /// What [`Self::seal`] will write of the active overlay.
+    delta_bytes: usize,
     /// Keys come from outside: who can choose them must not be able to choose their place.
     seed: DefaultHashBuilder,
     /// Entries on probation, the oldest first, and their bytes.
@@ -65,31 +47,8 @@ pub(super) struct Layers {
     /// Nothing had to go yet: there was room for all.
     has_evicted: bool,
     /// The clock's hand, and how many entries came since it last moved.
-    hand: usize,
+    hand: u32,
     inserted: usize,
-}
-
-impl Entry {
-    fn is(&self, table: TableId, key: &[u8]) -> bool {
-        self.bytes[PREFIX - 2..PREFIX] == table.0.to_be_bytes() && &self.bytes[PREFIX..self.key_len as usize] == key
-    }
-
-    fn cost(&self) -> u64 {
-        (ENTRY_COST + self.bytes.capacity()) as u64
-    }
-
-    fn set(&mut self, value: Option<&[u8]>) {
-        let key_len = self.key_len as usize;
-        self.bytes.truncate(key_len);
-        self.present = value.is_some();
-        let value = value.unwrap_or_default();
-        // A value that was large once does not keep its room.
-        if self.bytes.capacity() > 2 * (key_len + value.len()) + 64 {
-            self.bytes.shrink_to(key_len + value.len());
-        }
-        self.bytes.reserve_exact(value.len());
-        self.bytes.extend_from_slice(value);
-    }
 }
 
 impl Layers {
@@ -98,10 +57,10 @@ impl Layers {
         self.bytes
     }
 
-    /// Place in the index. The key's own hash would not do: it is the same for everybody, so that keys which all fall
+    /// Says where in the index. The key's own hash would not do: it is the same for everybody, so that keys which all fall
     /// into one place can be made, and each look would go through all of them.
-    fn place(&self, table: TableId, key: &[u8]) -> u64 {
-        self.seed.hash_one((table.0, key))
+    fn hash(&self, table: TableId, key: &[u8]) -> u32 {
+        self.seed.hash_one((table.0, key)) as u32
     }
 
     /// Bytes that cannot be dropped, where RocksDB has everything up to `applied`.
@@ -112,51 +71,35 @@ impl Layers {
 
     /// The entry of a key.
     pub(super) fn find(&mut self, table: TableId, key: KeyRef<'_>) -> Option<u32> {
-        let hash = self.place(table, key.bytes);
+        let hash = self.hash(table, key.bytes);
         let entries = &mut self.entries;
-        let at = *self.index.find(hash, |&at| entries[at as usize].is(table, key.bytes))?;
-        entries[at as usize].used = true;
+        let at = *self.index.find(place(hash), |&at| entries[at].hash == hash && entries[at].is(table, key.bytes))?;
+        entries[at].used = true;
         Some(at)
     }
 
     /// Adds a key that is not there: `state_key` is the whole of it.
     pub(super) fn insert(&mut self, table: TableId, state_key: &[u8], value: Option<&[u8]>) -> u32 {
-        // Room for a small value to grow in, such as a count.
-        let mut bytes = Vec::with_capacity(state_key.len() + value.unwrap_or_default().len().max(8));
-        bytes.extend_from_slice(state_key);
-        let hash = self.place(table, state_key.get(PREFIX..).unwrap_or_default());
-        let key_len = state_key.len() as u32;
-        let mut entry = Entry { bytes, hash, epoch: 0, key_len, present: false, used: false, tenured: false };
-        entry.set(value);
+        let hash = self.hash(table, state_key.get(PREFIX..).unwrap_or_default());
+        let entry = Entry::new(hash, state_key, value);
         self.bytes += entry.cost();
         self.probation_bytes += entry.cost();
         self.inserted += 1;
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.entries[at as usize] = entry;
-                at
-            }
-            None => {
-                // Doubling would waste up to half of the budget.
-                if self.entries.len() == self.entries.capacity() {
-                    self.entries.reserve_exact(self.entries.len() / 8 + 256);
-                }
-                self.entries.push(entry);
-                (self.entries.len() - 1) as u32
-            }
-        };
+        let at = self.entries.insert(entry);
         let entries = &self.entries;
-        self.index.insert_unique(hash, at, |&at| entries[at as usize].hash);
+        self.index.insert_unique(place(hash), at, |&at| place(entries[at].hash));
         self.probation.push_back(at);
         at
     }
 
     /// Changes an entry in the active overlay; whether it was not there before.
     pub(super) fn change(&mut self, at: u32, value: Option<&[u8]>) -> bool {
-        let entry = &mut self.entries[at as usize];
-        let before = entry.cost();
+        let entry = &mut self.entries[at];
+        let (before, delta_before) = (entry.cost(), entry.delta_bytes());
         entry.set(value);
         let (after, epoch) = (entry.cost(), std::mem::replace(&mut entry.epoch, ACTIVE));
+        self.delta_bytes += entry.delta_bytes();
+        self.delta_bytes -= if epoch == ACTIVE { delta_before } else { 0 };
         self.bytes = self.bytes - before + after;
         if !entry.tenured {
             self.probation_bytes = self.probation_bytes - before + after;
@@ -165,23 +108,26 @@ impl Layers {
         epoch != ACTIVE
     }
 
-    /// Ends the active overlay; each of its entries is sealed, too.
-    pub(super) fn seal_active(&mut self, epoch: u64) {
+    /// Bytes that [`Self::seal`] will write.
+    pub(super) fn delta_bytes(&self) -> usize {
+        self.delta_bytes
+    }
+
+    /// Ends the active overlay, which is `active`: writes it to `payload` as a delta has it.
+    pub(super) fn seal(&mut self, epoch: u64, active: &[u32], payload: &mut Vec<u8>) {
+        for &at in active {
+            let entry = &mut self.entries[at];
+            debug_assert_eq!(entry.epoch, ACTIVE, "only the active overlay is sealed");
+            entry.epoch = epoch;
+            delta::push_entry(payload, entry.state_key(), entry.value());
+        }
+        self.delta_bytes = 0;
         self.pinned.seal(epoch);
     }
 
-    /// Ends the active overlay for an entry.
-    pub(super) fn seal(&mut self, at: u32, epoch: u64) {
-        let entry = &mut self.entries[at as usize];
-        debug_assert_eq!(entry.epoch, ACTIVE, "only the active overlay is sealed");
-        entry.epoch = epoch;
-    }
-
-    /// State key and value of an entry.
-    pub(super) fn read(&self, at: u32) -> (&[u8], Option<&[u8]>) {
-        let entry = &self.entries[at as usize];
-        let (key, value) = entry.bytes.split_at(entry.key_len as usize);
-        (key, entry.present.then_some(value))
+    /// The value of an entry.
+    pub(super) fn value(&self, at: u32) -> Option<&[u8]> {
+        self.entries[at].value()
     }
 
     /// Drops entries that RocksDB has as of epoch `applied`, until all fit in `budget` or nothing is left that can go.
@@ -201,7 +147,7 @@ impl Layers {
     /// those behind it.
     fn judge(&mut self, applied: u64, budget: u64) -> bool {
         let Some(&at) = self.probation.front() else { return false };
-        let entry = &mut self.entries[at as usize];
+        let entry = &mut self.entries[at];
         let was_used = std::mem::take(&mut entry.used);
         if entry.epoch > applied && !was_used {
             return false;
@@ -224,24 +170,28 @@ impl Layers {
 
     /// The next of those with tenure goes, unless it was asked for since the hand passed.
     fn turn_hand(&mut self, applied: u64) {
-        self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
-        let Some(entry) = self.entries.get_mut(self.hand) else { return };
-        let can_go = !entry.bytes.is_empty() && entry.tenured && entry.epoch <= applied;
+        self.hand = if self.hand as usize + 1 < self.entries.len() { self.hand + 1 } else { 0 };
+        let entry = &mut self.entries[self.hand];
+        let can_go = !entry.is_free() && entry.tenured && entry.epoch <= applied;
         if can_go && !std::mem::take(&mut entry.used) {
             self.has_evicted = true;
-            self.remove(self.hand as u32);
+            self.remove(self.hand);
         }
     }
 
     fn remove(&mut self, at: u32) {
-        let entry = &mut self.entries[at as usize];
+        let entry = &mut self.entries[at];
         self.bytes -= entry.cost();
-        entry.bytes = Vec::new();
-        if let Ok(found) = self.index.find_entry(entry.hash, |&other| other == at) {
+        if let Ok(found) = self.index.find_entry(place(entry.hash), |&other| other == at) {
             found.remove();
         }
-        self.free.push(at);
+        self.entries.remove(at);
     }
+}
+
+/// Place in the index, which looks at the first and the last bits.
+fn place(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 #[cfg(test)]
@@ -265,8 +215,9 @@ mod tests {
     }
 
     fn seal(layers: &mut Layers, epoch: u64, entries: &[u32]) {
-        layers.seal_active(epoch);
-        entries.iter().for_each(|at| layers.seal(*at, epoch));
+        let (mut payload, announced) = (Vec::new(), layers.delta_bytes());
+        layers.seal(epoch, entries, &mut payload);
+        assert_eq!(payload.len(), announced);
     }
 
     #[test]
@@ -303,7 +254,7 @@ mod tests {
         let (mut layers, mut found, mut active, mut epoch) = (Layers::default(), 0, Vec::new(), 0);
         let cost = {
             let at = layers.insert(TABLE, &[&[0; PREFIX], &[0; 4][..]].concat(), Some(&[0; 8]));
-            layers.entries[at as usize].cost()
+            layers.entries[at].cost()
         };
         for (number, chunk) in keys.chunks(10).enumerate() {
             layers.evict(epoch, cost * room as u64);
@@ -321,8 +272,8 @@ mod tests {
             active.clear();
             epoch += 1;
         }
-        assert_eq!(layers.bytes(), layers.entries.iter().filter(|e| !e.bytes.is_empty()).map(Entry::cost).sum::<u64>());
-        let on_probation = layers.entries.iter().filter(|e| !e.bytes.is_empty() && !e.tenured);
+        assert_eq!(layers.bytes(), layers.entries.iter().map(Entry::cost).sum::<u64>());
+        let on_probation = layers.entries.iter().filter(|e| !e.tenured);
         assert_eq!(layers.probation_bytes, on_probation.map(Entry::cost).sum::<u64>());
         f64::from(found) / (keys.len() / 2) as f64
     }
