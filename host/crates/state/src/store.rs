@@ -1,6 +1,7 @@
 //! The store of a shard: one RocksDB that is never ahead of an epoch that holds, and the thread that applies epochs.
 
 mod applier;
+mod merge;
 mod options;
 mod reader;
 

@@ -1,7 +1,7 @@
 //! The one thread that writes to RocksDB, and the queue in front of it.
 //!
 //! ```text
-//! apply() ─► queue ─► (each second, or at half of the queue's budget) ─► one batch with its record ─► published
+//! apply() ─► queue ─► (each second, or at half of the queue's budget) ─► that much, as one batch with its record ─► published
 //!                                                                         └► now and then: flush ─► durable
 //! ```
 //!
@@ -12,14 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
-use rocksdb::{DB, Range, WriteBatch, WriteOptions};
+use rocksdb::{DB, Range, WriteOptions};
 use weir_core::crash::{self, Injected};
 use weir_core::key_group::{KEY_GROUPS, KeyGroup};
 use weir_core::ports::Delta;
 use weir_core::{OperatorId, RecordId, crash_point};
 
-use super::applied_bytes;
+use super::{applied_bytes, merge};
 use crate::delta;
 use crate::error::Error;
 
@@ -57,6 +56,7 @@ struct Queue {
     /// What reads from RocksDB see.
     record: Option<RecordId>,
     waiting: VecDeque<(RecordId, Vec<Delta>)>,
+    /// Of `waiting`, and of what is being applied.
     waiting_bytes: u64,
     /// When the oldest of `waiting` came.
     since: Option<Instant>,
@@ -83,7 +83,7 @@ pub(super) enum Failure {
 
 /// What the applier does next.
 struct Work {
-    epochs: VecDeque<(RecordId, Vec<Delta>)>,
+    epochs: Vec<(RecordId, Vec<Delta>)>,
     flush: bool,
     /// Operators whose size nobody knows.
     unmeasured: Vec<OperatorId>,
@@ -96,6 +96,23 @@ struct Unflushed {
     bytes: u64,
     log_bytes: u64,
     epochs: u64,
+}
+
+impl Queue {
+    /// Takes the oldest epochs, as many as have no more than `bytes`, and at least one: a batch has no more either.
+    fn take(&mut self, bytes: u64) -> Vec<(RecordId, Vec<Delta>)> {
+        let (mut taken, mut epochs) = (0, Vec::new());
+        while let Some(epoch) = self.waiting.pop_front_if(|(_, deltas)| taken == 0 || taken + bytes_of(deltas) <= bytes)
+        {
+            // One without changes would be taken as none.
+            taken += bytes_of(&epoch.1).max(1);
+            epochs.push(epoch);
+        }
+        if self.waiting.is_empty() {
+            self.since = None;
+        }
+        epochs
+    }
 }
 
 impl Progress {
@@ -232,12 +249,9 @@ impl Progress {
             let age = queue.since.map(|since| since.elapsed());
             let unmeasured: Vec<_> = queue.disk.iter().filter(|disk| disk.1.is_none()).map(|disk| *disk.0).collect();
             if hurry || !unmeasured.is_empty() || age.is_some_and(|age| age >= APPLY_INTERVAL) {
-                queue.waiting_bytes = 0;
-                queue.since = None;
-                let epochs = std::mem::take(&mut queue.waiting);
-                drop(queue);
-                // There is room again.
-                self.done.notify_all();
+                let epochs = queue.take(self.waiting_max / 2);
+                // What is left comes before the flush.
+                let flush = flush && queue.waiting.is_empty();
                 return Some(Work { epochs, flush, unmeasured });
             }
             queue = match age {
@@ -291,28 +305,13 @@ pub(super) fn run(db: &DB, progress: &Progress) {
 fn apply(
     db: &DB,
     progress: &Progress,
-    epochs: VecDeque<(RecordId, Vec<Delta>)>,
+    epochs: Vec<(RecordId, Vec<Delta>)>,
     unflushed: &mut Unflushed,
 ) -> Result<(), Failure> {
-    let Some((record, _)) = epochs.back().cloned() else { return Ok(()) };
-    let mut merged: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
-    for delta in epochs.iter().flat_map(|(_, deltas)| deltas) {
-        unflushed.log_bytes += delta.payload.len() as u64;
-        for entry in delta::entries(&delta.payload) {
-            let (key, value) = entry.map_err(|error| Failure::Broken(broken(error)))?;
-            merged.insert(key, value);
-        }
-    }
-    // In their order a memtable takes them in faster.
-    let mut merged: Vec<delta::Entry<'_>> = merged.into_iter().collect();
-    merged.sort_unstable_by_key(|(key, _)| *key);
-    let mut batch = WriteBatch::default();
-    for (key, value) in &merged {
-        match value {
-            Some(value) => batch.put(key, value),
-            None => batch.delete(key),
-        }
-    }
+    let Some((record, _)) = epochs.last().cloned() else { return Ok(()) };
+    let payload_bytes = epochs.iter().map(|(_, deltas)| bytes_of(deltas)).sum::<u64>();
+    let merged = merge::youngest(&epochs).map_err(|error| Failure::Broken(broken(error)))?;
+    let mut batch = merge::batch(&merged);
     batch.put(APPLIED, applied_bytes(&record));
     let mut unlogged = WriteOptions::default();
     unlogged.disable_wal(true);
@@ -322,11 +321,15 @@ fn apply(
     drop(epochs);
     crash_point!("store-half-applied").map_err(Failure::Injected)?;
     db.write_opt(batch, &unlogged).map_err(|error| Failure::Rocks("write to", error))?;
+    unflushed.log_bytes += payload_bytes;
     unflushed.keys += keys as u64;
     unflushed.bytes += batch_bytes;
     unflushed.epochs += count as u64;
     let epoch = record.epoch;
-    progress.lock().record = Some(record);
+    let mut queue = progress.lock();
+    queue.record = Some(record);
+    queue.waiting_bytes -= payload_bytes;
+    drop(queue);
     let before = progress.applied.swap(epoch.0, Ordering::AcqRel);
     assert!(before < epoch.0, "epoch {epoch} is applied after {before}: hand_over lets only growing epochs in");
     tracing::debug!(epoch = epoch.0, epochs = count, keys, "epochs applied");
@@ -382,4 +385,26 @@ fn broken(error: Error) -> String {
 
 fn bytes_of(deltas: &[Delta]) -> u64 {
     deltas.iter().map(|delta| delta.payload.len() as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use weir_core::{Digest, Epoch};
+
+    use super::*;
+
+    #[test]
+    fn as_many_epochs_are_taken_as_a_batch_may_have_and_at_least_one() {
+        let mut queue = Queue { since: Some(Instant::now()), ..Queue::default() };
+        for (epoch, len) in [(1, 0), (2, 0), (3, 6), (4, 5), (5, 99), (6, 1)] {
+            let delta = Delta { entries: 1, payload: Bytes::from(vec![0; len]) };
+            queue.waiting.push_back((RecordId { epoch: Epoch(epoch), digest: Digest(String::new()) }, vec![delta]));
+        }
+        let mut take = || queue.take(10).iter().map(|(record, _)| record.epoch.0).collect::<Vec<_>>();
+        assert_eq!([take(), take(), take()], [vec![1, 2, 3], vec![4], vec![5]]);
+        assert!(queue.since.is_some(), "epoch 6 is still as old");
+        assert_eq!((queue.take(10).len(), queue.since), (1, None));
+        assert!(queue.take(10).is_empty());
+    }
 }

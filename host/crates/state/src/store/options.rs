@@ -11,8 +11,8 @@ use rocksdb::{
 /// | overlays, committed layer and cache of all tasks | 1/2 | 64 MiB |
 /// | two memtables | 1/8 | 2 × 8 MiB |
 /// | block cache, with index and filter partitions | 1/8 | 16 MiB |
-/// | deltas waiting for the applier | 1/8 | 16 MiB |
-/// | the batch that is being applied | 1/8 | 16 MiB |
+/// | deltas that wait or are being applied | 1/8 | 16 MiB |
+/// | the batch made of half of them, at most | 1/8 | 16 MiB |
 ///
 /// Changes of an epoch that is not applied yet cannot be evicted. Where they fill a task's share it is full: it takes
 /// nothing more, the epoch ends early, and the applier hurries. Beyond the share come the batch in hand, and what was
@@ -21,7 +21,7 @@ use rocksdb::{
 pub(crate) struct Budget {
     /// For all tasks together.
     pub(crate) tasks: u64,
-    /// For deltas that wait; beyond it the caller waits.
+    /// For deltas that are not applied; beyond it the caller waits.
     pub(crate) waiting: u64,
     memtable: usize,
     block_cache: usize,
