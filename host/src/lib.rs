@@ -1,5 +1,9 @@
 //! `host`: the command line of Weir and its composition root. The binary is a few lines around this library; the
 //! benchmark composes the same job with native operators.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
+)]
 
 /// The command line: one file a verb.
 pub mod cli;

@@ -1,11 +1,11 @@
 //! Progress bars on standard error, where somebody can see them: of bounded runs, and of copies of state.
 
 use std::io::IsTerminal as _;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use weir_machine::channel::{RecvTimeoutError, Sender, bounded};
 use weir_pipeline::plan::{Plan, SinkKind};
 use weir_runtime::{JobHandle, JobStatus};
 
@@ -16,7 +16,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// Shows a bounded run until it is dropped.
 pub(crate) struct Progress {
     screen: Screen,
-    stop: Option<SyncSender<()>>,
+    stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -27,7 +27,7 @@ impl Progress {
         if !plan.is_bounded() || !is_seen() || (to_stdout && std::io::stdout().is_terminal()) {
             return Ok(None);
         }
-        let (stop, stopped) = sync_channel(1);
+        let (stop, stopped) = bounded(1);
         let shown = screen.clone();
         let watch = move || {
             while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
@@ -36,7 +36,7 @@ impl Progress {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("weir-progress".to_owned()).spawn(watch);
+        let thread = weir_machine::spawn("weir-progress", watch);
         let thread = thread.context("failed to start the progress bar's thread")?;
         Ok(Some(Self { screen: screen.clone(), stop: Some(stop), thread: Some(thread) }))
     }

@@ -45,7 +45,7 @@ pub(crate) fn start(plan: &Plan, screen: &Screen) -> Result<Serving> {
     let (stop, stopped) = oneshot::channel::<()>();
     let until = async { drop(stopped.await) };
     let run = move || runtime.block_on(weir_api::serve(listening, router, metrics, until));
-    std::thread::Builder::new().name("weir-api".into()).spawn(run).context("failed to start the API")?;
+    weir_machine::spawn("weir-api", run).context("failed to start the API")?;
     Ok(Serving { job, api: Some(Api { address, _stop: stop }) })
 }
 

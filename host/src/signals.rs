@@ -39,7 +39,6 @@ impl Signals {
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
         let mut incoming = signal_hook::iterator::Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
         let listener = signals.clone();
-        let thread = std::thread::Builder::new().name("weir-signals".to_owned());
         let listen = move || {
             for signal in incoming.forever() {
                 // A terminal that goes away wants what SIGTERM wants.
@@ -48,7 +47,7 @@ impl Signals {
                 listener.arrived(signal);
             }
         };
-        thread.spawn(listen)?;
+        weir_machine::spawn("weir-signals", listen)?;
         Ok(signals)
     }
 
@@ -102,12 +101,12 @@ impl Signals {
 /// is safe.
 fn leave_in_time() {
     let leave = || {
-        std::thread::sleep(STOP_WITHIN.saturating_sub(LAST_WORDS));
+        weir_machine::sleep(STOP_WITHIN.saturating_sub(LAST_WORDS));
         tracing::error!("could not stop within 10 s; what was not committed will be read again");
         telemetry::settle_within(LAST_WORDS);
         signal_hook::low_level::exit(exit::FAILED.into());
     };
-    if std::thread::Builder::new().name("weir-deadline".to_owned()).spawn(leave).is_err() {
+    if weir_machine::spawn("weir-deadline", leave).is_err() {
         signal_hook::low_level::exit(exit::FAILED.into());
     }
 }

@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
@@ -164,7 +164,7 @@ fn json_line(level: &str, message: &str, fields: Map<String, Value>) -> String {
 }
 
 fn now() -> String {
-    humantime::format_rfc3339_micros(SystemTime::now()).to_string()
+    humantime::format_rfc3339_micros(weir_machine::wall()).to_string()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The job, in the words of the API.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use weir_api::model;
 use weir_core::SplitId;
@@ -23,7 +23,7 @@ pub(crate) fn job(status: JobStatus, plan: Shown) -> model::Job {
         last_error: status.last_error,
         next_attempt: status.next_attempt.map(moment),
         waiting: status.waiting.map(|waiting| {
-            let seconds = waiting.since.elapsed().as_secs_f64();
+            let seconds = weir_machine::since(waiting.since).as_secs_f64();
             model::Waiting { what: waiting.what, seconds: (seconds * 10.0).round() / 10.0, patient: waiting.is_patient }
         }),
         operators: status.operators.into_iter().map(operator).collect(),
@@ -55,7 +55,7 @@ pub(crate) fn starting(plan: &Plan) -> model::Job {
 
 /// A moment of this process on everybody's clock.
 fn moment(at: Instant) -> String {
-    let time = SystemTime::now() + at.saturating_duration_since(Instant::now());
+    let time = weir_machine::wall() + at.saturating_duration_since(weir_machine::now());
     humantime::format_rfc3339_millis(time).to_string()
 }
 

@@ -54,7 +54,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     // touched.
     let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
     let mut traces = Traces::before(&plan);
-    let began = Instant::now();
+    let began = weir_machine::now();
     let from = (args.from_savepoint.as_deref(), args.consent.into());
     let outcome = start(&plan, from, loaded, (&screen, &signals, &api), &mut traces);
     drop(api);
@@ -117,7 +117,7 @@ fn log_summary(plan: &Plan, summary: &Summary, began: Instant) {
         written = summary.records_written,
         restarts = summary.restarts,
         // In steps of 0.1 s.
-        seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        seconds = (weir_machine::since(began).as_secs_f64() * 10.0).round() / 10.0,
         "{}", if summary.stopped { "stopped" } else { "done" }
     );
 }

@@ -19,7 +19,7 @@ pub(super) fn give_when_it_runs(client: ClientOptions, needs: Needs, job: JobHan
     let advise = move || {
         loop {
             match job.status().state {
-                JobState::Starting | JobState::Recovering => std::thread::sleep(POLL),
+                JobState::Starting | JobState::Recovering => weir_machine::sleep(POLL),
                 JobState::Running => {
                     give(&client, &needs);
                     return watch(&client, needs.outputs, &job);
@@ -28,7 +28,7 @@ pub(super) fn give_when_it_runs(client: ClientOptions, needs: Needs, job: JobHan
             }
         }
     };
-    if let Err(error) = std::thread::Builder::new().name("weir-advice".into()).spawn(advise) {
+    if let Err(error) = weir_machine::spawn("weir-advice", advise) {
         debug!(%error, "no thread to look at Kafka's settings on");
     }
 }
@@ -73,7 +73,7 @@ fn watch(client: &ClientOptions, outputs: Vec<String>, job: &JobHandle) {
             }),
             Err(error) => debug!(%error, "the output topics could not be looked at"),
         }
-        std::thread::sleep(LOOK_EVERY);
+        weir_machine::sleep(LOOK_EVERY);
     }
 }
 

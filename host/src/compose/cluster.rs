@@ -1,7 +1,7 @@
 //! What the operator's verbs ask of Kafka, and do there, while the job does not run.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use tracing::warn;
@@ -72,13 +72,13 @@ impl Cluster {
 
 /// Tries `work` again while its failure may pass by itself, for a bounded time.
 pub(super) fn patiently<T, E: Into<PortError>>(what: &str, work: impl Fn() -> Result<T, E>) -> Result<T> {
-    let began = Instant::now();
+    let began = weir_machine::now();
     loop {
         match work().map_err(Into::into) {
             Ok(done) => return Ok(done),
-            Err(error) if error.fault() == Fault::Transient && began.elapsed() < WITHIN => {
+            Err(error) if error.fault() == Fault::Transient && weir_machine::since(began) < WITHIN => {
                 warn!(%error, "cannot {what} yet; trying again");
-                std::thread::sleep(BACKOFF);
+                weir_machine::sleep(BACKOFF);
             }
             Err(error) => return Err(error.into()),
         }

@@ -25,7 +25,7 @@ pub(super) fn warn_of(client: ClientOptions, sources: Vec<Arc<dyn SourceConnecto
         }
         Err(error) => debug!(%error, "other jobs could not be looked for"),
     };
-    if let Err(error) = std::thread::Builder::new().name("weir-kin".into()).spawn(look) {
+    if let Err(error) = weir_machine::spawn("weir-kin", look) {
         debug!(%error, "no thread to look for other jobs on");
     }
 }

@@ -108,7 +108,7 @@ fn fork(restoring: &Restoring, held: &Held, plan: &Plan) -> Result<()> {
         let text = format!("the savepoint's log does not hold epoch {} of attempt {}", held.epoch, held.attempt);
         return Err(PortError::new(Fault::Corrupt, text).into());
     };
-    let attempt = AttemptId(uuid::Uuid::new_v4().to_string());
+    let attempt = AttemptId(weir_machine::unique());
     let forked: Manifest = manifest.fork(digest.clone(), plan.job.clone(), attempt);
     let first = (forked.epoch, forked.plan.bytes.clone(), &*forked.encode().0);
     Ok(restoring.fork(index, first, plan.state.memory_bytes)?)

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -64,8 +64,7 @@ impl Screen {
         let shared = Shared { desk, is_served, more: Condvar::new(), settled: Condvar::new(), notice };
         let screen = Self(Arc::new(shared));
         let shared = Arc::clone(&screen.0);
-        let thread = std::thread::Builder::new().name("weir-stderr".to_owned());
-        let started = thread.spawn(move || shared.work(out));
+        let started = weir_machine::spawn("weir-stderr", move || shared.work(out));
         screen.0.is_served.store(started.is_ok(), Ordering::Release);
         screen
     }
@@ -100,10 +99,10 @@ impl Screen {
 
     /// Waits until everything is written or lost, but not for longer than `patience`.
     pub(super) fn settle(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+        let deadline = weir_machine::now() + patience;
         let mut desk = self.0.lock();
         while self.is_served() && !desk.is_settled() {
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+            let Some(left) = deadline.checked_duration_since(weir_machine::now()).filter(|left| !left.is_zero()) else {
                 return;
             };
             desk = self.0.settled.wait_timeout(desk, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -222,7 +221,7 @@ fn write_whole(out: &mut impl Write, mut bytes: &[u8], is_torn: &mut bool) -> io
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Who shares the descriptor made it non-blocking. This thread may wait.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(AGAIN),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => weir_machine::sleep(AGAIN),
             Err(error) => return Err(error),
         }
     }
@@ -256,6 +255,7 @@ impl Write for LineWriter<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+    use std::time::Instant;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::config::FromClientConfigAndContext;
@@ -186,7 +186,7 @@ pub(crate) fn settled<T>(ask: impl Fn() -> Result<T, Error>) -> Result<T, Error>
     match ask() {
         Err(error) if error.is_absence() => {
             tracing::debug!(%error, "asking again");
-            thread::sleep(ASK_AGAIN_AFTER);
+            weir_machine::sleep(ASK_AGAIN_AFTER);
             ask()
         }
         answer => answer,
@@ -282,17 +282,17 @@ fn create_topics(admin: &Admin, new: &[(&String, &NewTopic)]) -> Result<Vec<Stri
 
 /// The controller answers before every broker knows what it created.
 fn wait_until_visible(admin: &Admin, names: &[String]) -> Result<(), Error> {
-    let started = Instant::now();
+    let started = weir_machine::now();
     loop {
         let unseen = missing(admin, names)?;
         if unseen.is_empty() {
             return Ok(());
         }
-        if started.elapsed() >= CREATION_BOUND {
+        if weir_machine::since(started) >= CREATION_BOUND {
             let operation = format!("see the topics that were created ({})", unseen.join(", "));
             return Err(Error::Unresponsive { operation, waited: CREATION_BOUND });
         }
-        thread::sleep(CREATION_PAUSE);
+        weir_machine::sleep(CREATION_PAUSE);
     }
 }
 
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_future_is_waited_for() {
-        let (sender, receiver) = crossbeam_channel::bounded::<Waker>(1);
+        let (sender, receiver) = weir_machine::channel::bounded::<Waker>(1);
         let waiter = thread::spawn(move || {
             let mut first = true;
             block_on(std::future::poll_fn(move |context| {

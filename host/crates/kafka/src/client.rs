@@ -98,7 +98,7 @@ const TROUBLE_LASTS: Duration = Duration::from_secs(45);
 
 impl Trouble {
     fn is_recent(&self) -> bool {
-        self.at.elapsed() < TROUBLE_LASTS
+        weir_machine::since(self.at) < TROUBLE_LASTS
     }
 
     /// How much it tells: "all brokers are down" follows the error that says why, and a connection that is closed
@@ -142,7 +142,7 @@ impl Context {
     fn note(&self, code: RDKafkaErrorCode, reason: &str) {
         // How long the client was in which state helps nobody else.
         let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
-        let new = Trouble { code, reason: self.properties.hide_in(reason), at: Instant::now() };
+        let new = Trouble { code, reason: self.properties.hide_in(reason), at: weir_machine::now() };
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref().is_none_or(|old| !old.is_recent() || new.weight() >= old.weight()) {
             *trouble = Some(new);

@@ -2,6 +2,10 @@
 //!
 //! The composition root builds a [`KafkaSource`] and a sink from plain options; the runtime sees only the ports. This
 //! crate knows nothing of tasks, state or plugins, and no other crate knows librdkafka.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
+)]
 
 /// Topics: what exists, its limits, creation.
 pub mod admin;

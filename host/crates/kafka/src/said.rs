@@ -14,9 +14,9 @@ static SAID: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
 pub(crate) fn once_a_minute(reason: &str, say: impl FnOnce(&str)) {
     let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    said.retain(|(_, at)| at.elapsed() < REST);
+    said.retain(|(_, at)| weir_machine::since(*at) < REST);
     if said.len() < REASONS_MAX && !said.iter().any(|(other, _)| other == reason) {
-        said.push((reason.to_owned(), Instant::now()));
+        said.push((reason.to_owned(), weir_machine::now()));
         drop(said);
         say(reason);
     }

@@ -21,7 +21,6 @@ mod transactor;
 mod writer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -152,7 +151,7 @@ impl KafkaSink {
         let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout, tenure, unfinished, ends });
         // Side by side: most of the time goes to finding the coordinator. A client that was initialised beside one that
         // was not is dropped: that is done again.
-        let (first, second) = thread::scope(|scope| {
+        let (first, second) = weir_machine::scope(|scope| {
             let second = scope.spawn(|| pool.initialise_or_keep(Slot::Second, second));
             let first = pool
                 .initialise_or_keep(Slot::First, first)

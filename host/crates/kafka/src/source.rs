@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
 use regex::Regex;
 use weir_core::ports::{SourceConnector, SourceReader};
 use weir_core::{PortError, SplitId, SplitState, Start, Until};
+use weir_machine::channel::bounded;
 
 use crate::admin::{Admin, settled};
 use crate::client;

@@ -1,7 +1,7 @@
 //! Every class of error that a broker may answer with, injected through librdkafka's mock cluster, and what the port
 //! makes of it: retried within the call and unseen, or an error that says who must act and after which nothing more is
 //! committed in this attempt, while a new attempt works. (The mock stores no offsets; what holds is judged elsewhere.)
-
+#![allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

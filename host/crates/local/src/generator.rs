@@ -86,7 +86,7 @@ impl SourceConnector for GeneratorSource {
 
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
-        let pace = self.options.rate.map(|rate| Pace { rate, since: Instant::now(), given: 0 });
+        let pace = self.options.rate.map(|rate| Pace { rate, since: weir_machine::now(), given: 0 });
         Ok(Box::new(GeneratorReader { options: self.options, split, pace, key: Vec::new(), value: Vec::new() }))
     }
 
@@ -131,12 +131,12 @@ impl GeneratorReader {
     /// How many records may be given now; waits a little where there are none.
     fn allowance(&mut self, wait: Duration) -> u64 {
         let Some(pace) = &mut self.pace else { return u64::MAX };
-        let elapsed = pace.since.elapsed();
+        let elapsed = weir_machine::since(pace.since);
         if pace.due(elapsed) == 0 {
             // Gathers for a moment, so that a fast generator does not make batches of one.
-            std::thread::sleep(pace.until_next(elapsed).max(GATHER).min(wait));
+            weir_machine::sleep(pace.until_next(elapsed).max(GATHER).min(wait));
         }
-        pace.due(pace.since.elapsed())
+        pace.due(weir_machine::since(pace.since))
     }
 
     fn fill(&mut self, count: u64) -> FrameWriter {

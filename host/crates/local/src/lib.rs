@@ -2,6 +2,10 @@
 //!
 //! Exactly one `\n` ends a line and belongs to no record; a `\r` before it does. A last line without `\n` counts. What a
 //! line says of a record is its [`LineFormat`]'s business.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
+)]
 
 /// What can go wrong, and who must act.
 mod error;

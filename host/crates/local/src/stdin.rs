@@ -3,12 +3,12 @@
 //! from 0.
 
 use std::io::Read;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
 use weir_core::{PortError, SplitId, SplitState};
+use weir_machine::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::Error;
 use crate::format::LineFormat;
@@ -60,11 +60,10 @@ impl SourceConnector for StdinSource {
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
         let input = self.input.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(Error::ReadTwice)?;
-        let (sender, receiver) = sync_channel(HANDOVER_BATCHES);
+        let (sender, receiver) = bounded(HANDOVER_BATCHES);
         // Never joined: it may sit in a read until the process ends.
-        let thread = std::thread::Builder::new().name("weir-stdin".to_owned());
         let lines = Lines::new("stdin".to_owned(), input, (self.format.clone(), Counting::Lines));
-        thread.spawn(move || read_all(lines, &sender)).map_err(Error::Thread)?;
+        weir_machine::spawn("weir-stdin", move || read_all(lines, &sender)).map_err(Error::Thread)?;
         Ok(Box::new(StdinReader { split, receiver }))
     }
 
@@ -78,7 +77,7 @@ impl SourceConnector for StdinSource {
 }
 
 /// Reads to the end, or until nobody listens any more.
-fn read_all(mut lines: Lines<Box<dyn Read + Send>>, sender: &SyncSender<Result<Next, Error>>) {
+fn read_all(mut lines: Lines<Box<dyn Read + Send>>, sender: &Sender<Result<Next, Error>>) {
     loop {
         let next = lines.next();
         if matches!(next, Ok(Next::End)) {

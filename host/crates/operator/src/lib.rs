@@ -6,6 +6,10 @@
 //!              ▲                                    │ fails
 //!              └───────── narrow ◀──────────────────┘   a single record that fails: policy
 //! ```
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
+)]
 
 /// Which records of a batch go into the next call.
 mod cuts;

@@ -5,7 +5,7 @@
 //! applied to that record and the rest goes on. A plugin may also undo a record by itself and reject it: then the call
 //! goes well, and the policy is applied to what it rejected.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use weir_core::frame::NO_SOURCE;
 use weir_core::ports::{Call, CallError, CallState, Effects, KeyedState, Operator, RecordCheck, Table};
@@ -150,12 +150,12 @@ impl Runner {
         }
         let call = Call { input, frame: &batch.frame, slots, values: &self.values, state: &mut self.state };
         self.effects.clear();
-        let began = Instant::now();
+        let began = weir_machine::now();
         if let Err(failure) = self.operator.process(call, &mut self.effects) {
-            self.learn_from(&failure, batch.frame.len(), began.elapsed());
+            self.learn_from(&failure, batch.frame.len(), weir_machine::since(began));
             return host_error(failure, &self.options.name).map(Outcome::Failed);
         }
-        self.pace.took(batch.frame.len(), began.elapsed());
+        self.pace.took(batch.frame.len(), weir_machine::since(began));
         let within = Within { tables: &self.options.tables, keys: keys as usize, records: batch.frame.len() };
         let checked = updates::check(&self.effects.updates, within).and_then(|rejected| {
             check_rejected(&self.effects, rejected, self.options.on_error)?;

@@ -1,7 +1,5 @@
 //! What is said of records that the policy skips.
 
-use std::time::Instant;
-
 use tracing::warn;
 use weir_core::Origin;
 use weir_core::ports::CallError;
@@ -20,7 +18,7 @@ pub(crate) struct Skips {
 impl Skips {
     /// A record was skipped.
     pub(crate) fn skipped(&mut self, operator: &str, driver: &dyn Driver, origin: Option<Origin>, why: CallError) {
-        match self.throttle.one(Instant::now()) {
+        match self.throttle.one(weir_machine::now()) {
             Tell::This => {
                 let (record, error) = (place(driver, origin), one_line(&why));
                 warn!(%operator, %record, %error, "record skipped");
@@ -36,7 +34,7 @@ impl Skips {
     /// Tells what has waited for its second. Looks at the clock only if there is anything.
     pub(crate) fn look(&mut self, operator: &str, driver: &dyn Driver) {
         if self.throttle.has_untold()
-            && let Some(records) = self.throttle.due(Instant::now())
+            && let Some(records) = self.throttle.due(weir_machine::now())
         {
             self.tell(operator, driver, records);
         }

@@ -81,7 +81,7 @@ impl LineBudget {
     }
 
     fn refill(&mut self, plugin: &str) {
-        let now = Instant::now();
+        let now = weir_machine::now();
         if self.second.is_none_or(|second| now - second >= Duration::from_secs(1)) {
             if self.dropped > 0 {
                 tracing::warn!(plugin, lines = self.dropped, "plugin writes too much, lines were dropped");

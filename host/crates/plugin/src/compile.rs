@@ -1,12 +1,11 @@
 //! Compiling, which takes seconds for a large plugin and says so.
 
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use wasmtime::component::Component;
 use wasmtime::{Engine, Result};
+use weir_machine::channel::{RecvTimeoutError, bounded};
 
 /// After this long it is said; what comes from the cache is quicker.
 const SILENT: Duration = Duration::from_secs(1);
@@ -18,15 +17,15 @@ pub(crate) fn component(engine: &Engine, path: &Path, binary: &[u8]) -> Result<C
 
 /// Does `work`; calls `say` once if it takes long.
 fn saying_so<T>(say: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
-    thread::scope(|scope| {
-        let (done, ended) = sync_channel::<()>(0);
+    weir_machine::scope(|scope| {
+        let (done, ended) = bounded::<()>(0);
         let wait = move || {
             if ended.recv_timeout(SILENT) == Err(RecvTimeoutError::Timeout) {
                 say();
             }
         };
         // Without the thread nothing is lost but the line.
-        drop(thread::Builder::new().name("weir-compiling".to_owned()).spawn_scoped(scope, wait));
+        drop(weir_machine::spawn_in(scope, "weir-compiling", wait));
         let outcome = work();
         drop(done);
         outcome
@@ -49,7 +48,7 @@ mod tests {
     fn only_what_takes_long_is_told() {
         for (takes, told) in [(Duration::ZERO, false), (SILENT + Duration::from_millis(500), true)] {
             let said = AtomicBool::new(false);
-            saying_so(|| said.store(true, Ordering::Relaxed), || thread::sleep(takes));
+            saying_so(|| said.store(true, Ordering::Relaxed), || std::thread::sleep(takes));
             assert_eq!(said.load(Ordering::Relaxed), told, "{takes:?}");
         }
     }

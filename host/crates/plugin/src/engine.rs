@@ -1,7 +1,6 @@
 //! The wasmtime engine: its settings, its cache of compiled code, and the thread that counts time for deadlines.
 
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use wasmtime::component::Linker;
@@ -36,10 +35,7 @@ impl Runtime {
         let engine = Engine::new(&config).map_err(|e| Error::Engine { source: e.into() })?;
         let linker = host::linker(&engine).map_err(|e| Error::Engine { source: e.into() })?;
         let weak = engine.weak();
-        thread::Builder::new()
-            .name("weir-ticker".to_owned())
-            .spawn(move || tick(&weak))
-            .map_err(|e| Error::Engine { source: e.into() })?;
+        weir_machine::spawn("weir-ticker", move || tick(&weak)).map_err(|e| Error::Engine { source: e.into() })?;
         Ok(Self { engine, linker })
     }
 
@@ -67,7 +63,7 @@ fn tick(engine: &EngineWeak) {
     while let Some(engine) = engine.upgrade() {
         engine.increment_epoch();
         drop(engine);
-        thread::sleep(TICK);
+        weir_machine::sleep(TICK);
     }
 }
 

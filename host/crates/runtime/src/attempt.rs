@@ -2,15 +2,15 @@
 //! run, and take everything down again. Start and recovery are this same path.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{debug, info, warn};
 use weir_checkpoint::epochs::{Beginning, Opening};
 pub use weir_checkpoint::resolve::MarkerPlace;
 use weir_checkpoint::{Manifest, SourceEntry, manifest, shared};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
 use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
+use weir_machine::channel::{Receiver, Sender, bounded};
 
 use crate::coordinate::{Ending, Loop, Shown};
 use crate::error::{Error, chain};
@@ -97,15 +97,15 @@ struct Prepared {
 /// Finds and restores the epoch that holds, and writes the attempt's first record. `None`: there is nothing to run (a
 /// bounded read of a pattern that matches nothing), or the job was stopped meanwhile.
 fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>) -> Result<Option<Prepared>, Error> {
-    let began = Instant::now();
+    let began = weir_machine::now();
     let handle = watch.handle;
     let manifests = read_log(job, watch, log)?;
     // What this directory holds was written by its owner: this process, or one before it.
     manifests.iter().for_each(|(manifest, _)| ownership.uses(manifest.attempt.clone()));
     let glanced = Glanced::new(job, watch, &manifests)?;
-    debug!(ms = ms(began.elapsed()), "marker read");
+    debug!(ms = ms(weir_machine::since(began)), "marker read");
     let fenced = glanced.fence(watch)?;
-    debug!(ms = ms(began.elapsed()), "fenced");
+    debug!(ms = ms(weir_machine::since(began)), "fenced");
     let Decided { heritage, start } = fenced.decide(watch)?;
     let mut restored = restore(&heritage, watch, log, start, ownership)?;
     if restored.has_old_bounds {
@@ -114,7 +114,7 @@ fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>)
             *splits = of_source(job, source, watch, "resolve the bounds", move |source| source.resume(old))?;
         }
     }
-    debug!(ms = ms(began.elapsed()), "restored");
+    debug!(ms = ms(weir_machine::since(began)), "restored");
     crash_point!("restored")?;
     if !wait_for_split(job, watch, &mut restored.splits)? {
         return Ok(None);
@@ -136,7 +136,7 @@ fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>)
         status.records_read_in_attempt = 0;
         status.state = JobState::Starting;
     });
-    debug!(ms = ms(began.elapsed()), "first record written");
+    debug!(ms = ms(weir_machine::since(began)), "first record written");
     Ok(Some(Prepared { readers, plugins, opening }))
 }
 
@@ -170,7 +170,7 @@ fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut [Vec<SplitState>]) -
         if !std::mem::replace(&mut told, true) {
             info!("nothing matches yet what is to be read; waiting for the first");
         }
-        std::thread::sleep(FIRST_SPLIT_EVERY);
+        weir_machine::sleep(FIRST_SPLIT_EVERY);
         for (source, splits) in job.sources.iter().zip(&mut *splits).filter(|(source, _)| source.marked) {
             *splits = of_source(job, source, watch, LOOK, |source| source.discover())?;
         }
@@ -197,7 +197,7 @@ fn first_record(heritage: &Heritage<'_>, watch: Watch<'_>, log: &JobLog, restore
     let opening = Opening::new(Beginning {
         job: job.options.name.clone(),
         shard: job.options.shard,
-        attempt: AttemptId(uuid::Uuid::new_v4().to_string()),
+        attempt: AttemptId(weir_machine::unique()),
         delivery: job.options.delivery,
         marker: job.options.marker_place.clone(),
         after: restored.after,

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::{debug, info};
 use weir_checkpoint::coordinator::Pace;
 use weir_checkpoint::epochs::{Changes, Opening};
 use weir_checkpoint::{Command, Epochs, Event, shared};
 use weir_core::ports::{Delta, StateBytes, StateStore};
 use weir_core::{Delivery, Epoch, RecordId};
+use weir_machine::channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::attempt::MarkerPlace;
 use crate::error::Error;
@@ -104,7 +104,7 @@ impl<'a> Loop<'a> {
         for (source, entry) in opening.sources().iter().enumerate() {
             self.shown.show(source, &entry.splits, &[]);
         }
-        let began = Instant::now();
+        let began = weir_machine::now();
         let (mut epochs, first) = opening.run(self.pace(), self.sealers);
         let mut open = Open { began: Some(began), ..Open::default() };
         self.obey(Some(first), &epochs, &mut open)?;
@@ -117,13 +117,13 @@ impl<'a> Loop<'a> {
             }
             self.check_stop()?;
             let active = self.signals.records_read.load(Ordering::Relaxed) != open.read_at_barrier;
-            self.step(Event::Tick { now: began.elapsed(), active }, &mut epochs, &mut open)?;
+            self.step(Event::Tick { now: weir_machine::since(began), active }, &mut epochs, &mut open)?;
             self.watch(&epochs, &mut open)?;
             let machine = epochs.machine();
             let wait = if machine.is_waiting() {
                 TICK
             } else {
-                machine.next_tick().saturating_sub(began.elapsed()).clamp(Duration::from_millis(1), TICK)
+                machine.next_tick().saturating_sub(weir_machine::since(began)).clamp(Duration::from_millis(1), TICK)
             };
             match self.events.recv_timeout(wait) {
                 Ok(event) => self.note(event, &mut epochs, &mut open)?,
@@ -186,7 +186,7 @@ impl<'a> Loop<'a> {
     fn obey(&mut self, command: Option<Command>, epochs: &Epochs, open: &mut Open<'a>) -> Result<(), Error> {
         match command {
             Some(Command::Barrier { epoch, last }) => {
-                open.began = Some(Instant::now());
+                open.began = Some(weir_machine::now());
                 open.read_at_barrier = self.signals.records_read.load(Ordering::Relaxed);
                 self.signals.ask_barrier(epoch, last);
             }
@@ -196,7 +196,7 @@ impl<'a> Loop<'a> {
                 self.log.append(record, open.deltas.clone(), sync);
             }
             Some(Command::Commit(commit)) => {
-                open.commit_sent = Some(Instant::now());
+                open.commit_sent = Some(weir_machine::now());
                 // A sink task that is gone has told why.
                 drop(self.sink.send(SinkCommand::Commit(commit)));
             }
@@ -218,7 +218,7 @@ impl<'a> Loop<'a> {
         }
         self.log.trim(self.state.durable());
         self.metrics.epoch_committed.set(epoch.0 as f64);
-        let took = open.began.take().map_or(Duration::ZERO, |began| began.elapsed());
+        let took = open.began.take().map_or(Duration::ZERO, weir_machine::since);
         self.shown.hold(epochs.sources());
         self.handle.board.change(|status| status.epoch = epoch);
         if std::mem::replace(&mut open.is_running, true) {
@@ -230,7 +230,7 @@ impl<'a> Loop<'a> {
                 if !self.handle.is_stopping() {
                     status.state = JobState::Running;
                 }
-                status.running_since = Some(Instant::now());
+                status.running_since = Some(weir_machine::now());
             });
         }
         self.show_state(epochs, open);
@@ -303,12 +303,12 @@ impl<'a> Loop<'a> {
     /// The store takes an epoch at once if it has room; a disk that hangs must not hang this loop.
     fn wait_for_room(&self, epoch: Epoch) -> Result<(), Error> {
         const WHAT: &str = "the state store to take the epoch";
-        let began = Instant::now();
+        let began = weir_machine::now();
         let mut wait = Wait::since(self.watcher(), "for", WHAT, began);
         while !self.state.has_room() {
             wait.look();
             self.check_stall(epoch, began, WHAT)?;
-            std::thread::sleep(ROOM_POLL);
+            weir_machine::sleep(ROOM_POLL);
         }
         Ok(())
     }
@@ -322,7 +322,7 @@ impl<'a> Loop<'a> {
     }
 
     fn check_stall(&self, epoch: Epoch, began: Instant, what: &'static str) -> Result<(), Error> {
-        let waited = began.elapsed();
+        let waited = weir_machine::since(began);
         match waited > self.options.stall_after.saturating_mul(self.stretch) {
             true => Err(Error::Stalled { epoch, waited, what }),
             false => Ok(()),

@@ -150,7 +150,7 @@ impl JobHandle {
 
     /// Asks for a final barrier; the job commits it and leaves.
     pub fn stop(&self) {
-        self.stop.get_or_init(Instant::now);
+        self.stop.get_or_init(weir_machine::now);
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -159,7 +159,7 @@ impl JobHandle {
 
     /// How long ago a stop was asked for: one clock for all that a stop has to do.
     pub(crate) fn stopping_for(&self) -> Option<Duration> {
-        self.stop.get().map(Instant::elapsed)
+        self.stop.get().map(|at| weir_machine::since(*at))
     }
 }
 

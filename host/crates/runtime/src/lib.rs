@@ -9,6 +9,10 @@
 //!        ▲ signals (barrier, committed, cancel)          │ events
 //!        └───────────────── coordinator loop ◀───────────┘ ──▶ log thread
 //! ```
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
+)]
 
 /// A job: what runs, and the handle to watch and stop it.
 pub mod job;

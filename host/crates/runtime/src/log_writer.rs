@@ -4,13 +4,13 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
 use metrics::Gauge;
 use weir_checkpoint::epochs::Record;
 use weir_core::ports::{Delta, EpochLog};
 use weir_core::{Epoch, crash_point};
+use weir_machine::channel::{Sender, bounded};
 
 use crate::error::Error;
 use crate::signals::TaskEvent;
@@ -52,7 +52,7 @@ impl LogWriter {
     /// Starts the thread; answers go to `events`, the log's size to `bytes`.
     pub(crate) fn start(log: JobLog, events: Sender<TaskEvent>, bytes: Gauge) -> std::io::Result<Self> {
         let (commands, inbox) = bounded(COMMANDS_MAX);
-        let thread = std::thread::Builder::new().name("weir-log".into()).spawn(move || {
+        let thread = weir_machine::spawn("weir-log", move || {
             for command in inbox {
                 let mut log = match log.hold() {
                     Ok(log) => log,
@@ -98,13 +98,13 @@ impl LogWriter {
     /// Ends the thread; waits for a write under way, but not for ever.
     pub(crate) fn finish(self, within: Duration) -> Result<(), Error> {
         drop(self.commands);
-        let began = Instant::now();
+        let began = weir_machine::now();
         while !self.thread.is_finished() {
-            let waited = began.elapsed();
+            let waited = weir_machine::since(began);
             if waited > within {
                 return Err(Error::Stuck { what: "write the epoch log", waited });
             }
-            std::thread::sleep(FINISH_POLL);
+            weir_machine::sleep(FINISH_POLL);
         }
         self.thread.join().map_err(|_| Error::Panicked("weir-log".into()))
     }

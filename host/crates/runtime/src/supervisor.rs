@@ -69,7 +69,7 @@ pub(crate) fn supervise(
     handle: &JobHandle,
     metrics: &JobMetrics,
 ) -> Result<Ended, Error> {
-    let began = Instant::now();
+    let began = weir_machine::now();
     let watch = Watch { handle, metrics };
     let mut ownership = Ownership::default();
     let mut restarts = Restarts::new(job.options.restart);
@@ -84,7 +84,7 @@ pub(crate) fn supervise(
         };
         let mut ran = Duration::ZERO;
         handle.board.change(|status| {
-            ran = status.running_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            ran = status.running_since.take().map_or(Duration::ZERO, weir_machine::since);
             status.waiting = None;
             status.last_error = Some(chain(&error));
         });
@@ -96,11 +96,11 @@ pub(crate) fn supervise(
         let committed = handle.status().epoch.0.saturating_sub(epoch_before);
         stretch = next_stretch(stretch, committed, &error);
         job.sink.stretch(stretch);
-        let failed = Failed { at: began.elapsed(), ran, chance: random_fraction() };
+        let failed = Failed { at: weir_machine::since(began), ran, chance: weir_machine::fraction() };
         match restarts.failed(failed) {
             Decision::GiveUp(why) => return Err(Error::GaveUp(why, Box::new(error))),
             Decision::Retry { after, in_a_row } => {
-                let left = START_WITHIN.saturating_sub(began.elapsed());
+                let left = START_WITHIN.saturating_sub(weir_machine::since(began));
                 let left = (handle.status().epoch.0 == 0).then_some(left);
                 back_off(watch, error, after, in_a_row, left)?;
             }
@@ -183,7 +183,7 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
         Fault::Fenced => {
             refuse_rival(job, watch, ownership)?;
             // Somebody else may be starting this very moment: give the marker time to say so.
-            wait(handle, job.options.commit_within.mul_f64(random_fraction() / 2.0));
+            wait(handle, job.options.commit_within.mul_f64(weir_machine::fraction() / 2.0));
             refuse_rival(job, watch, ownership)?;
         }
         Fault::Transient => {}
@@ -193,7 +193,7 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
         let last = status.splits.iter().find(|split| split.source == lost.name).map_or(0, |s| s.committed);
         return Err(Error::NotReplayable(format!("line {last} was the last one committed"), Box::new(error)));
     }
-    if !has_run && began.elapsed() > START_WITHIN {
+    if !has_run && weir_machine::since(began) > START_WITHIN {
         return Err(Error::StartTimedOut(START_WITHIN, Box::new(error)));
     }
     Ok(error)
@@ -235,8 +235,8 @@ fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<()
 /// Waits, unless the job is stopped. False when it is.
 fn wait(handle: &JobHandle, time: Duration) -> bool {
     let until = in_time(time);
-    while Instant::now() < until && !handle.is_stopping() {
-        std::thread::sleep(Duration::from_millis(10));
+    while weir_machine::now() < until && !handle.is_stopping() {
+        weir_machine::sleep(Duration::from_millis(10));
     }
     !handle.is_stopping()
 }
@@ -244,12 +244,6 @@ fn wait(handle: &JobHandle, time: Duration) -> bool {
 /// The moment after `time`; for a time that no clock reaches, one that nobody waits for.
 fn in_time(time: Duration) -> Instant {
     const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    let now = Instant::now();
+    let now = weir_machine::now();
     now.checked_add(time).unwrap_or_else(|| now + FOR_EVER)
-}
-
-/// 0..1, so that two instances do not act in step.
-fn random_fraction() -> f64 {
-    let [a, b, c, d, ..] = uuid::Uuid::new_v4().into_bytes();
-    f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }

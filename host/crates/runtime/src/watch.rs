@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
 use tracing::{info, warn};
 use weir_core::PortError;
+use weir_machine::channel::{RecvTimeoutError, bounded};
 
 use crate::error::Error;
 use crate::job::JobHandle;
@@ -56,8 +56,8 @@ impl Watch<'_> {
     ) -> Result<T, Error> {
         let (answer, answered) = bounded(1);
         let run = move || drop(answer.send(work()));
-        let thread = std::thread::Builder::new().name("weir-call".into()).spawn(run).map_err(Error::Thread)?;
-        let mut wait = Wait::since(*self, "to", what, Instant::now());
+        let thread = weir_machine::spawn("weir-call", run).map_err(Error::Thread)?;
+        let mut wait = Wait::since(*self, "to", what, weir_machine::now());
         loop {
             match answered.recv_timeout(TICK) {
                 Ok(answer) => return Ok(answer),
@@ -68,7 +68,7 @@ impl Watch<'_> {
             if self.handle.stopping_for().is_some_and(|stopping| stopping > STOP_WITHIN) {
                 return Err(Error::StopTimedOut(STOP_WITHIN));
             }
-            let waited = wait.began.elapsed();
+            let waited = weir_machine::since(wait.began);
             if waited > bound {
                 self.metrics.leave_behind(vec![thread]);
                 return Err(match late {
@@ -119,11 +119,11 @@ impl<'a> Wait<'a> {
 
     /// Shows the wait if it is slow by now.
     pub(crate) fn look(&mut self) {
-        if self.began.elapsed() < SLOW {
+        if weir_machine::since(self.began) < SLOW {
             return;
         }
         if !std::mem::replace(&mut self.is_shown, true) && !self.is_patient {
-            warn!(waited_s = self.began.elapsed().as_secs(), "still waiting {} {}", self.word, self.what);
+            warn!(waited_s = weir_machine::since(self.began).as_secs(), "still waiting {} {}", self.word, self.what);
             self.watch.metrics.slow.increment(1);
         }
         // Another wait that has ended may have taken the place.
@@ -142,7 +142,10 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if self.is_shown {
             if !self.is_patient {
-                info!(waited_s = self.began.elapsed().as_secs(), "no longer waiting {} {}", self.word, self.what);
+                info!(
+                    waited_s = weir_machine::since(self.began).as_secs(),
+                    "no longer waiting {} {}", self.word, self.what
+                );
             }
             let shown = self.shown();
             self.watch.handle.board.change(|status| status.waiting = status.waiting.take().filter(|w| *w != shown));

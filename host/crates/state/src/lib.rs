@@ -12,7 +12,10 @@
 //! DIR/RESTORED        the savepoint that the directory was restored from, if it was
 //! DIR/restoring/      a restore is under way      DIR/RESETTING   a reset is under way
 //! ```
-
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
+)]
 #![expect(
     clippy::indexing_slicing,
     reason = "lengths from disk are checked before they are used; the rest are own indices"

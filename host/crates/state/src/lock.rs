@@ -4,7 +4,6 @@ use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -38,7 +37,7 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) if is_at(&file, &path) => break,
                 Ok(()) => file = open()?,
-                Err(TryLockError::WouldBlock) if tried < TRIES => thread::sleep(TRY_AGAIN_AFTER),
+                Err(TryLockError::WouldBlock) if tried < TRIES => weir_machine::sleep(TRY_AGAIN_AFTER),
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::Locked { path: dir.to_owned(), pid: owner(&path)? });
                 }

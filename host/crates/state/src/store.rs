@@ -8,8 +8,8 @@ mod reader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions,
@@ -58,13 +58,11 @@ impl RocksStore {
         let applied = read_applied(&db, path)?;
         let progress = Progress::new(applied, budget.waiting);
         let shared = Arc::new(Shared { db, path: path.to_owned(), progress, _ownership: ownership });
-        let applier = thread::Builder::new()
-            .name("state-applier".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || applier::run(&shared.db, &shared.progress)
-            })
-            .map_err(Error::io("start the thread that applies epochs to", path))?;
+        let applier = weir_machine::spawn("state-applier", {
+            let shared = Arc::clone(&shared);
+            move || applier::run(&shared.db, &shared.progress)
+        })
+        .map_err(Error::io("start the thread that applies epochs to", path))?;
         Ok(Self { shared, budget, tasks: Mutex::default(), applier: Some(applier) })
     }
 
@@ -143,14 +141,14 @@ impl Drop for RocksStore {
     fn drop(&mut self) {
         self.shared.progress.stop();
         let Some(applier) = self.applier.take() else { return };
-        let began = Instant::now();
+        let began = weir_machine::now();
         while !applier.is_finished() {
-            if began.elapsed() > STOP_WITHIN {
+            if weir_machine::since(began) > STOP_WITHIN {
                 // What it was writing comes back from the log.
                 tracing::error!("the disk does not answer: the thread that applies epochs was left behind");
                 return;
             }
-            thread::sleep(STOP_POLL);
+            weir_machine::sleep(STOP_POLL);
         }
         if applier.join().is_err() {
             tracing::error!("the thread that applies epochs had panicked");

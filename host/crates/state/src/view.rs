@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -135,7 +134,7 @@ impl StateView {
         loop {
             match ask() {
                 Err(_) if tried < TRIES && self.owner().is_ok_and(|owner| owner.is_some()) => {
-                    thread::sleep(TRY_AGAIN_AFTER);
+                    weir_machine::sleep(TRY_AGAIN_AFTER);
                 }
                 answer => return answer,
             }

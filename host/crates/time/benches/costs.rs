@@ -1,5 +1,6 @@
 //! What a record, a window and a timer cost, on this machine and now: `cargo bench -p weir-time`. The aims of issue 10: a
 //! million live timers in 200 MB, 300,000 fired a second. Memory is the growth of the process's resident set.
+#![allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")]
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 
 use std::hint::black_box;

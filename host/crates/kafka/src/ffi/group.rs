@@ -1,7 +1,7 @@
 //! All offsets that a group has committed, whatever their topics: rdkafka only asks for partitions that are known.
 
 use std::ffi::CString;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
@@ -31,7 +31,7 @@ pub(crate) fn list_group_offsets(
         let mut asked = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), std::ptr::null());
         sys::rd_kafka_ListConsumerGroupOffsets(request.client, &mut asked, 1, request.options, request.queue);
         sys::rd_kafka_ListConsumerGroupOffsets_destroy(asked);
-        request.answer_by(Instant::now() + timeout, || true)?
+        request.answer_by(weir_machine::now() + timeout, || true)?
     };
     let mut count = 0;
     // SAFETY: the result lives as long as the event; the type of the event is that of the request.

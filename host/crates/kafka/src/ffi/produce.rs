@@ -4,7 +4,7 @@
 
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
@@ -218,11 +218,11 @@ impl NativeProducer {
 impl Drop for NativeProducer {
     fn drop(&mut self) {
         self.purge();
-        let (mut reports, began) = (Reports::default(), Instant::now());
+        let (mut reports, began) = (Reports::default(), weir_machine::now());
         // SAFETY: the client is alive.
-        while unsafe { sys::rd_kafka_outq_len(self.native()) } > 0 && began.elapsed() < LAST_REPORTS {
+        while unsafe { sys::rd_kafka_outq_len(self.native()) } > 0 && weir_machine::since(began) < LAST_REPORTS {
             self.poll(&mut reports);
-            std::thread::sleep(Duration::from_millis(1));
+            weir_machine::sleep(Duration::from_millis(1));
         }
         // SAFETY: each handle is destroyed once and before the client, which is dropped after this.
         unsafe {

@@ -54,19 +54,19 @@ impl<'a> Request<'a> {
 
     /// Waits for the answer; the request's own time-out comes first unless the client hangs.
     pub(super) fn answer(&self, timeout: Duration) -> Result<Event, RDKafkaErrorCode> {
-        self.answer_by(Instant::now() + timeout + GRACE, || true)
+        self.answer_by(weir_machine::now() + timeout + GRACE, || true)
     }
 
     /// Waits for the answer until then, and as long as it `is_wanted`. What the client has to say meanwhile is heard at
     /// once: why it waits, say.
     pub(super) fn answer_by(&self, until: Instant, is_wanted: impl Fn() -> bool) -> Result<Event, RDKafkaErrorCode> {
         loop {
-            let wait = until.saturating_duration_since(Instant::now()).min(LISTEN_EVERY);
+            let wait = until.saturating_duration_since(weir_machine::now()).min(LISTEN_EVERY);
             // SAFETY: the queue is alive; the event is owned by the result.
             let event = unsafe { sys::rd_kafka_queue_poll(self.queue, milliseconds(wait)) };
             if event.is_null() {
                 serve(self.owner);
-                if Instant::now() >= until || !is_wanted() {
+                if weir_machine::now() >= until || !is_wanted() {
                     return Err(RDKafkaErrorCode::OperationTimedOut);
                 }
                 continue;

@@ -2,7 +2,7 @@
 //! leader whether its log still holds that (KIP-320). It does so after a seek only, not where partitions are assigned,
 //! and rdkafka has no word for terms.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
@@ -25,14 +25,14 @@ pub(crate) fn seek_in_terms(
     wait: Duration,
 ) -> Result<(), RDKafkaErrorCode> {
     let native = list.ptr();
-    let until = Instant::now() + wait;
+    let until = weir_machine::now() + wait;
     // SAFETY: client and list are alive; elements are changed here and by the call alone.
     unsafe {
         for (at, term) in terms.iter().enumerate().take(elements(native).len()) {
             sys::rd_kafka_topic_partition_set_leader_epoch((*native).elems.add(at), *term);
         }
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(weir_machine::now());
             let asked =
                 sys::rd_kafka_seek_partitions(consumer.client().native_ptr(), native, milliseconds(left).max(1));
             // Null is no error, and may be destroyed.
@@ -45,7 +45,7 @@ pub(crate) fn seek_in_terms(
                 None => return Ok(()),
                 // Not begun yet.
                 Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR__STATE) if !left.is_zero() => {
-                    std::thread::sleep(BEGIN_EVERY);
+                    weir_machine::sleep(BEGIN_EVERY);
                 }
                 Some(code) => return Err(code.into()),
             }

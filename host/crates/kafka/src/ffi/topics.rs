@@ -49,7 +49,7 @@ pub(crate) fn ask<'a>(
         sys::rd_kafka_DescribeTopics(request.client, topics, request.options, request.queue);
         sys::rd_kafka_TopicCollection_destroy(topics);
     }
-    Ok(Asked { request, until: Instant::now() + timeout + GRACE })
+    Ok(Asked { request, until: weir_machine::now() + timeout + GRACE })
 }
 
 impl Asked<'_> {

@@ -8,8 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, info};
@@ -73,16 +72,16 @@ pub(crate) fn close_offsets(fenced: &mut Fenced, splits: &[SplitId], group: &Gro
 
 /// Those of `splits` on which a transaction is open, once ends that are under way have arrived.
 fn unsettled(admin: &Admin, mut splits: Vec<SplitId>) -> Result<Vec<SplitId>, Error> {
-    let deadline = Instant::now() + SETTLE_WITHIN;
+    let deadline = weir_machine::now() + SETTLE_WITHIN;
     loop {
         // In this order: what other producers write meanwhile is beyond these ends.
         let ends = admin.offsets(&splits, Which::Latest, Isolation::Uncommitted)?;
         let stable = admin.offsets(&splits, Which::Latest, Isolation::Committed)?;
         let open = splits.into_iter().zip(stable.into_iter().zip(ends)).filter(|(_, (stable, end))| stable < end);
         splits = open.map(|(split, _)| split).collect();
-        if splits.is_empty() || Instant::now() >= deadline {
+        if splits.is_empty() || weir_machine::now() >= deadline {
             return Ok(splits);
         }
-        thread::sleep(SETTLE_PAUSE);
+        weir_machine::sleep(SETTLE_PAUSE);
     }
 }

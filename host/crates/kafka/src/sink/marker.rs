@@ -1,7 +1,7 @@
 //! The job's consumer group: reading the offsets and the marker beside them, and committing them outside transactions.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
@@ -152,10 +152,10 @@ pub(crate) fn insist<T>(
     bound: Duration,
     mut call: impl FnMut(Duration) -> Result<T, RDKafkaErrorCode>,
 ) -> Result<T, RDKafkaErrorCode> {
-    let started = Instant::now();
+    let started = weir_machine::now();
     loop {
-        match call(bound.saturating_sub(started.elapsed())) {
-            Err(code) if passes(code) && started.elapsed() < bound => std::thread::sleep(ASK_AGAIN_AFTER),
+        match call(bound.saturating_sub(weir_machine::since(started))) {
+            Err(code) if passes(code) && weir_machine::since(started) < bound => weir_machine::sleep(ASK_AGAIN_AFTER),
             outcome => return outcome,
         }
     }

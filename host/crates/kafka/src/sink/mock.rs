@@ -2,7 +2,6 @@
 //! port, because the mock does not tell a topic's limits, which the port asks for; `tests/mock.rs` has the others.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -102,7 +101,7 @@ fn check(&(api, error, fault): &Row) {
 
 #[test]
 fn errors_of_a_write() {
-    thread::scope(|scope| {
+    weir_machine::scope(|scope| {
         for part in ROWS.chunks(ROWS.len().div_ceil(8)) {
             scope.spawn(move || part.iter().for_each(check));
         }

@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -138,7 +137,7 @@ impl Pool {
         if !producer.connect(CONNECT_WAIT) {
             tracing::debug!(id = self.id(slot), "not connected yet");
         }
-        let started = Instant::now();
+        let started = weir_machine::now();
         loop {
             let error = match producer.native().init_transactions(INIT_CALL) {
                 Ok(()) => {
@@ -151,7 +150,7 @@ impl Pool {
             if !error.is_resumable() {
                 return Err(Box::new(Uninitialised { error: self.refused(slot, &producer, error), running: None }));
             }
-            if started.elapsed() >= INIT_BOUND {
+            if weir_machine::since(started) >= INIT_BOUND {
                 let error = self.refused(slot, &producer, error);
                 return Err(Box::new(Uninitialised { error, running: Some(producer) }));
             }
@@ -202,7 +201,7 @@ impl Background {
     /// Runs `work` on a thread of its own. (When none can be had, `work` is dropped, and with it what it holds.)
     pub(crate) fn run(&self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
         let running = Running::new(self.clone());
-        let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let spawned = weir_machine::spawn(name, move || {
             work();
             drop(running);
         });

@@ -1,8 +1,7 @@
 //! HOT PATH. One producer and what it owes: records handed over against records the broker has answered for.
 
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::config::ClientConfig;
@@ -130,7 +129,7 @@ impl Producer {
                 // Every record in the queue is reported within its time-out, good or bad: this wait ends.
                 Err(RDKafkaErrorCode::QueueFull) => {
                     self.reap()?;
-                    thread::sleep(PAUSE);
+                    weir_machine::sleep(PAUSE);
                 }
                 Err(code) => {
                     self.probe()?;
@@ -150,7 +149,7 @@ impl Producer {
         if self.reports.count < self.sent {
             self.native.hurry(Duration::from_millis(1));
         }
-        let started = Instant::now();
+        let started = weir_machine::now();
         let mut probed = started;
         loop {
             self.reap()?;
@@ -158,7 +157,7 @@ impl Producer {
                 self.native.client().context().works();
                 return Ok(());
             }
-            let now = Instant::now();
+            let now = weir_machine::now();
             if now.duration_since(started) > bound {
                 let operation = format!("get {} records acknowledged", self.sent - self.reports.count);
                 return Err(Error::Unresponsive { operation, waited: bound });
@@ -168,7 +167,7 @@ impl Producer {
                 self.native.hurry(Duration::ZERO);
                 probed = now;
             }
-            thread::sleep(PAUSE);
+            weir_machine::sleep(PAUSE);
         }
     }
 

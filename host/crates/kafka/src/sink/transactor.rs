@@ -16,11 +16,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
 use rdkafka::TopicPartitionList;
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::crash_point;
+use weir_machine::channel::{Receiver, bounded};
 
 use crate::Error;
 use crate::ffi::produce::NativeProducer;
@@ -118,7 +118,7 @@ impl Transactor {
 
     /// Commits; tells what makes the producer doubtful.
     fn end(&self, offsets: &TopicPartitionList, group: &GroupMetadata) -> Result<Option<&'static str>, Error> {
-        let deadline = Instant::now() + self.pool.timeout;
+        let deadline = weir_machine::now() + self.pool.timeout;
         let sent = self.resume("add the offsets to the transaction", deadline, |client, wait| {
             client.send_offsets(offsets, group, wait)
         })?;
@@ -137,19 +137,22 @@ impl Transactor {
         deadline: Instant,
         call: impl Fn(&NativeProducer, Duration) -> Outcome,
     ) -> Result<Took, Error> {
-        let started = Instant::now();
+        let started = weir_machine::now();
         let mut resumed = false;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(weir_machine::now());
             match call(self.active.1.native(), left) {
-                Ok(()) => return Ok(Took { time: started.elapsed(), resumed }),
-                Err(error) if error.is_resumable() && Instant::now() < deadline => {
+                Ok(()) => return Ok(Took { time: weir_machine::since(started), resumed }),
+                Err(error) if error.is_resumable() && weir_machine::now() < deadline => {
                     tracing::debug!(%error, operation, "resuming");
                     resumed = true;
-                    std::thread::sleep(RETRY_PAUSE);
+                    weir_machine::sleep(RETRY_PAUSE);
                 }
                 Err(error) if error.is_resumable() => {
-                    return Err(Error::Unresponsive { operation: operation.to_owned(), waited: started.elapsed() });
+                    return Err(Error::Unresponsive {
+                        operation: operation.to_owned(),
+                        waited: weir_machine::since(started),
+                    });
                 }
                 error => {
                     self.checked(operation, error)?;

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use regex::Regex;
 use weir_core::{Fault, SplitId, SplitState};
+use weir_machine::channel::{Receiver, RecvTimeoutError};
 
 use super::handover::Handover;
 use super::offsets;
@@ -115,7 +115,7 @@ pub(super) struct Discovery {
 impl Discovery {
     /// Looks around until the reader is gone or a topic is not what it was.
     pub(super) fn run(mut self) {
-        let now = Instant::now();
+        let now = weir_machine::now();
         let mut clocks = Clocks { identity: now, growth: now, ends: now };
         let mut was_missing = false;
         loop {
@@ -126,7 +126,7 @@ impl Discovery {
             self.ask_for_ends_when_due(&mut clocks);
             self.pulse.rest();
             match self.nudges.recv_timeout(TICK) {
-                Ok(()) => clocks.identity = Instant::now(),
+                Ok(()) => clocks.identity = weir_machine::now(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -138,13 +138,13 @@ impl Discovery {
 
     /// An error is one that does not pass.
     fn look_when_due(&mut self, clocks: &mut Clocks, was_missing: &mut bool) -> Result<(), Error> {
-        let asked = Instant::now();
+        let asked = weir_machine::now();
         let grows = self.grows && asked >= clocks.growth;
         if !grows && asked < clocks.identity {
             return Ok(());
         }
         let looked = self.look(grows);
-        let answered = Instant::now();
+        let answered = weir_machine::now();
         match looked {
             Ok(()) => {
                 self.silence.heard();
@@ -187,7 +187,7 @@ impl Discovery {
     }
 
     fn ask_for_ends_when_due(&self, clocks: &mut Clocks) {
-        let asked = Instant::now();
+        let asked = weir_machine::now();
         if asked < clocks.ends {
             return;
         }

@@ -4,7 +4,7 @@
 //! must wait holds back no other and nothing that was fetched is thrown away.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
@@ -119,7 +119,7 @@ impl Fetcher {
                 let queue = Queue::of_partition(&consumer, split).ok_or_else(|| {
                     Error::call(format!("open the queue of {split}"), RDKafkaErrorCode::UnknownPartition)
                 })?;
-                self.lanes.push(Lane { queue, bucket: Bucket::new(rate, Instant::now()) });
+                self.lanes.push(Lane { queue, bucket: Bucket::new(rate, weir_machine::now()) });
             }
             self.intake.add(state);
         }
@@ -177,7 +177,7 @@ impl Fetcher {
         self.pulse.rest();
         self.intake.accept(&self.shared)?;
         self.shared.release();
-        let now = Instant::now();
+        let now = weir_machine::now();
         for lane in &mut self.lanes {
             loop {
                 let tokens = lane.bucket.available(now).min(TAKEN_MAX);
@@ -202,8 +202,8 @@ impl Drop for Fetcher {
             // Closed already.
             return;
         }
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        while !consumer.closed() && Instant::now() < deadline {
+        let deadline = weir_machine::now() + CLOSE_TIMEOUT;
+        while !consumer.closed() && weir_machine::now() < deadline {
             self.empty_queues();
         }
         self.empty_queues();

@@ -8,12 +8,11 @@
 //! any more, and what it gave out is read again.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use weir_core::Fault;
 use weir_core::ports::Verified;
+use weir_machine::channel::Receiver;
 
 use super::handover::Handover;
 use super::offsets::same_topic;
@@ -63,7 +62,7 @@ impl Gate {
             if error.is_absence() && !was_absent {
                 // A broker may have heard of an older topic, and not yet of the one that another broker gave the job.
                 was_absent = true;
-                thread::sleep(ASK_AGAIN_AFTER);
+                weir_machine::sleep(ASK_AGAIN_AFTER);
                 continue;
             }
             if error.fault() != Fault::Transient {
@@ -75,7 +74,7 @@ impl Gate {
                 return Some(Err(Error::BrokerGone { broker }));
             }
             patience = (patience * 2).min(PATIENCE_MAX);
-            thread::sleep(PAUSE);
+            weir_machine::sleep(PAUSE);
         }
         None
     }

@@ -124,7 +124,7 @@ impl Handover {
             if state.has_failed {
                 return Err(state.failure.take().unwrap_or_else(after_failure));
             }
-            let wait = deadline.saturating_duration_since(Instant::now());
+            let wait = deadline.saturating_duration_since(weir_machine::now());
             if wait.is_zero() {
                 return Ok(None);
             }

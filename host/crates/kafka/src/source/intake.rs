@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::Unreadable;
 use weir_core::{Batch, Fault, Origin, SplitId, SplitState};
+use weir_machine::channel::Sender;
 
 use super::batching::Batching;
 use super::fetcher::Stop;

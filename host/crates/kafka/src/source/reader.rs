@@ -3,13 +3,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::{Poll, SourceReader, SplitProgress, Verified};
 use weir_core::{PortError, SplitState};
+use weir_machine::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::LeftBehind;
 use super::discovery::{Ends, Silence};
@@ -78,7 +78,7 @@ impl Reader {
 
     pub(super) fn start(&mut self, name: &str, body: impl FnOnce(&Handover) + Send + 'static) -> Result<(), Error> {
         let (alive, handover) = (self.alive.clone(), Arc::clone(&self.handover));
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let thread = weir_machine::spawn(name, move || {
             // However the body ends, a reader must not wait for it for ever; after a close this says nothing.
             let _ending = Ending(&handover);
             body(&handover);
@@ -103,7 +103,7 @@ fn no_thread(name: &str, error: &io::Error) -> Error {
 
 impl SourceReader for Reader {
     fn poll(&mut self, wait: Duration) -> Result<Poll, PortError> {
-        let deadline = Instant::now() + wait;
+        let deadline = weir_machine::now() + wait;
         loop {
             if self.is_bounded && self.splits.iter().all(SplitState::is_finished) {
                 return Ok(Poll::Finished);

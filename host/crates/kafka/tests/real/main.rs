@@ -1,6 +1,6 @@
 //! The sink side against a real Kafka: `KAFKA_BOOTSTRAP=HOST:PORT cargo test -p weir-kafka --test real`. Without the
 //! variable there is no broker to test against, and each test ends at once.
-
+#![allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

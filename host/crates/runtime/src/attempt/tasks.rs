@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use weir_checkpoint::Manifest;
 use weir_core::ports::{Outputs, SourceReader};
 use weir_core::{OnError, SourceName};
+use weir_machine::channel::{Receiver, Sender, bounded};
 use weir_plan::{Kind, Layout, NodeId, layout};
 
 use super::runners::{Plugins, Workshop};
@@ -40,11 +40,11 @@ impl Tasks {
     /// Waits until every thread is gone; gives those that are not by then.
     pub(super) fn leave(self, within: Duration) -> Vec<JoinHandle<()>> {
         drop(self.sink_commands);
-        let deadline = Instant::now() + within;
-        while Instant::now() < deadline && self.threads.iter().any(|thread| !thread.is_finished()) {
+        let deadline = weir_machine::now() + within;
+        while weir_machine::now() < deadline && self.threads.iter().any(|thread| !thread.is_finished()) {
             // A task that waits for room in the inbox of one that hangs must come back.
             self.closers.iter().for_each(Closer::close);
-            std::thread::sleep(LEAVE_POLL);
+            weir_machine::sleep(LEAVE_POLL);
         }
         self.threads.into_iter().filter(|thread| !thread.is_finished()).collect()
     }
@@ -166,5 +166,5 @@ fn spawn(
             drop(events.send(TaskEvent::Failed(Error::Panicked(panicked))));
         }
     };
-    std::thread::Builder::new().name(name).spawn(guarded).map_err(Error::Thread)
+    weir_machine::spawn(name, guarded).map_err(Error::Thread)
 }

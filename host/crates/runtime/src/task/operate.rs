@@ -1,11 +1,11 @@
 //! HOT PATH. An operator task: batches in from every upstream task, barriers aligned, batches out.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use weir_checkpoint::Aligner;
 use weir_core::{Element, Epoch};
+use weir_machine::channel::Sender;
 use weir_operator::Pace;
 
 use super::flow::{Flow, Room, Stopped};
@@ -55,15 +55,15 @@ impl OperatorTask {
                 if let Some(sealed) = tell {
                     self.events.send(TaskEvent::Full(sealed)).map_err(|_| Stopped::Closed)?;
                 }
-                std::thread::sleep(FULL_WAIT);
+                weir_machine::sleep(FULL_WAIT);
                 continue;
             }
             match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
                 Received::Element(_, Element::Batch { port, batch }) => {
-                    let (records, began) = (batch.frame.len(), Instant::now());
+                    let (records, began) = (batch.frame.len(), weir_machine::now());
                     self.flow.receive(port, batch)?;
                     // With the time that it waited for the next task: whoever feeds this one waits for that, too.
-                    pace.took(records, began.elapsed());
+                    pace.took(records, weir_machine::since(began));
                     self.inbox.limit_records(pace.records_in(share));
                 }
                 Received::Element(input, Element::Barrier(epoch)) => {

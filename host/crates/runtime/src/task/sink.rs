@@ -3,12 +3,12 @@
 //! order of epochs outside is the order of epochs here (I3, I9).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use weir_checkpoint::Aligner;
 use weir_core::ports::{Commit, Outputs};
 use weir_core::{Batch, Element, crash_point};
+use weir_machine::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::flow::Stopped;
 use crate::error::Error;
@@ -100,10 +100,10 @@ impl SinkTask {
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<(), Stopped> {
-        let began = Instant::now();
+        let began = weir_machine::now();
         self.outputs.committer.commit(commit).map_err(Error::port("failed to commit an epoch"))?;
         crash_point!("commit-acknowledged").map_err(Error::from)?;
-        self.tell(TaskEvent::Committed { epoch: commit.epoch, took: began.elapsed() })
+        self.tell(TaskEvent::Committed { epoch: commit.epoch, took: weir_machine::since(began) })
     }
 
     fn tell(&self, event: TaskEvent) -> Result<(), Stopped> {

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use metrics::Counter;
 use weir_core::ports::{Poll, RecordCheck, SourceReader, Unreadable, Verified};
 use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
+use weir_machine::channel::Sender;
 use weir_operator::Pace;
 
 use super::flow::{Flow, Room, Stopped};
@@ -67,7 +67,7 @@ impl SourceTask {
         // Read, and not processed yet.
         let mut rest: Option<Batch> = None;
         self.name_splits();
-        let mut shown = Instant::now();
+        let mut shown = weir_machine::now();
         while !self.signals.is_cancelled() {
             let (asked, last) = self.signals.barrier();
             if asked > self.sealed {
@@ -85,7 +85,7 @@ impl SourceTask {
                 self.tell(TaskEvent::Full(sealed))?;
             }
             if ended || room != Room::Enough {
-                std::thread::sleep(if ended { POLL_WAIT } else { FULL_WAIT });
+                weir_machine::sleep(if ended { POLL_WAIT } else { FULL_WAIT });
                 continue;
             }
             match rest.take() {
@@ -103,8 +103,8 @@ impl SourceTask {
                     }
                 },
             }
-            if shown.elapsed() >= PROGRESS_EVERY {
-                shown = Instant::now();
+            if weir_machine::since(shown) >= PROGRESS_EVERY {
+                shown = weir_machine::now();
                 let (splits, progress) = (before(self.reader.snapshot(), rest.as_ref()), self.reader.progress());
                 self.signals.name_splits(self.source, &splits);
                 let (source, silent_since) = (self.source, self.reader.silent_since());
@@ -157,11 +157,11 @@ impl SourceTask {
             }
             false => (batch, None),
         };
-        let (records, began) = (now.frame.len(), Instant::now());
+        let (records, began) = (now.frame.len(), weir_machine::now());
         self.count(records);
         self.check(&now)?;
         self.flow.read(now)?;
-        pace.took(records, began.elapsed());
+        pace.took(records, weir_machine::since(began));
         Ok(rest)
     }
 
@@ -181,7 +181,7 @@ impl SourceTask {
     /// A reader that is dropped answers no more; the last epoch still needs its answer.
     fn stay(&self, epoch: Epoch) {
         while self.signals.committed() < epoch && !self.signals.is_cancelled() {
-            std::thread::sleep(POLL_WAIT);
+            weir_machine::sleep(POLL_WAIT);
         }
     }
 

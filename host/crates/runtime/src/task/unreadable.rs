@@ -2,7 +2,6 @@
 //! says about records that it fails on. Without an operator the job fails: nobody said that records may be missing.
 
 use std::borrow::Cow;
-use std::time::Instant;
 
 use metrics::Counter;
 use tracing::warn;
@@ -30,7 +29,7 @@ impl UnreadablePolicy {
             OnError::Fail => return Err(Error::Unreadable { record: record(), why }),
             OnError::Skip => self.dropped.increment(1),
         }
-        match self.throttle.one(Instant::now()) {
+        match self.throttle.one(weir_machine::now()) {
             Tell::This => warn!(record = record(), "record dropped: it has {why}"),
             Tell::Many(records) => warn!(records, last = record(), "records dropped: the last has {why}"),
             Tell::Nothing => {}

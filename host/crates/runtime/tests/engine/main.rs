@@ -1,6 +1,6 @@
 //! The engine against a world in memory that fails on purpose: whatever happens to a commit, each key's output is
 //! exactly 1..n. Real Kafka and RocksDB are in the `tests` package; here every outcome of a call can be chosen.
-
+#![allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

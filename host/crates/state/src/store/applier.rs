@@ -161,7 +161,7 @@ impl Progress {
         queue.handed_over = record.epoch.0;
         queue.waiting_bytes += bytes_of(&deltas);
         queue.waiting.push_back((record.clone(), deltas));
-        queue.since.get_or_insert_with(Instant::now);
+        queue.since.get_or_insert_with(weir_machine::now);
         drop(queue);
         self.wake.notify_one();
         Ok(())
@@ -246,7 +246,7 @@ impl Progress {
             }
             let flush = queue.flush_to > self.durable();
             let hurry = flush || queue.apply_to > self.applied() || queue.waiting_bytes >= self.waiting_max / 2;
-            let age = queue.since.map(|since| since.elapsed());
+            let age = queue.since.map(weir_machine::since);
             let unmeasured: Vec<_> = queue.disk.iter().filter(|disk| disk.1.is_none()).map(|disk| *disk.0).collect();
             if hurry || !unmeasured.is_empty() || age.is_some_and(|age| age >= APPLY_INTERVAL) {
                 let epochs = queue.take(self.waiting_max / 2);

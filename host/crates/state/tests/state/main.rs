@@ -1,5 +1,5 @@
 //! Tests of the state crate through its public face: what a composition root, an engine and a crash would do.
-
+#![allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails here fails as it should")]
 
 mod dir;
