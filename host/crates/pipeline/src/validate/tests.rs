@@ -161,6 +161,11 @@ fn what_is_wrong_with_a_source_is_said() {
         ),
         (changed(kafka_in, "generate = { name = \"click\" }"), "did you mean \"clicks\"?"),
         (changed(kafka_in, "generate = { name = \"zzz\" }"), "known are clicks, sequence"),
+        (
+            changed(kafka_in, &format!("{kafka_in}\n[sources.lines]\nstdin = {{}}"))
+                .replace("[\"clicks\"]", "[\"clicks\", \"lines\"]"),
+            "line 8: sources.lines conflicts with sources.clicks: what comes from stdin keeps no state",
+        ),
         (changed(kafka_in, "stdin = {}\nstart = \"latest\""), "sources.clicks.start (--start) conflicts with stdin"),
         (changed(kafka_in, "file = { path = \"x\" }\nmax-rate = 5"), "only Kafka sources have a rate"),
         (changed(kafka_in, "generate = { name = \"clicks\" }\nuntil = \"latest\""), "give it count=N"),

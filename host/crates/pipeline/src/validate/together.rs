@@ -39,6 +39,11 @@ fn check_sources(one: &SourcePlan, other: &SourcePlan, found: &mut Found) {
             ),
             None => return,
         },
+        (SourceKind::Stdin { .. }, SourceKind::Kafka { .. }) | (SourceKind::Kafka { .. }, SourceKind::Stdin { .. }) => {
+            "what comes from stdin keeps no state for a later start, and the positions of Kafka need one; write stdin \
+             into a topic by a job of its own, or read a file"
+                .to_owned()
+        }
         _ => return,
     };
     found.add(Error::conflict(format!("sources.{}", other.name), format!("sources.{}", one.name), reason));
