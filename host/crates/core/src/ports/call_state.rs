@@ -9,8 +9,11 @@ use crate::ports::{CallError, KeyedState, Table, TableKind};
 
 /// Bytes that one read may give: a plugin that wants more asks again.
 pub const READ_BYTES_MAX: usize = 64 << 20;
-/// So many entries at a time are read before their bytes are counted.
-const READ_ENTRIES: usize = 256;
+/// So many entries at a time are read before their bytes are counted, as long as they are small: the store takes no more
+/// at once either.
+const READ_ENTRIES: usize = 32;
+/// What the first entries of a read are taken to have, until some were seen.
+const ENTRY_BYTES: usize = 8 << 20;
 
 /// See the module. A call may take it, and puts it back.
 pub struct CallState {
@@ -49,18 +52,23 @@ impl CallState {
             other => return Err(malformed(format!("get-many of table {table}, which is a {}", other.kind))),
         };
         let (mut rest, mut entries) = (wanted, Vec::with_capacity(READ_ENTRIES));
+        let mut most = READ_BYTES_MAX / ENTRY_BYTES;
         while !rest.is_empty() {
             entries.clear();
-            while entries.len() < READ_ENTRIES && !rest.is_empty() {
+            while entries.len() < most && !rest.is_empty() {
                 let (slot, key, after) =
                     entry(rest).ok_or_else(|| malformed("a list of entries that is cut".into()))?;
                 entries.push((self.slot(slot)?, key));
                 rest = after;
             }
+            let before = out.len();
             self.state.get_many(table, &entries, out).map_err(failed)?;
             if out.len() > READ_BYTES_MAX {
                 return Err(malformed(format!("one read of more than {READ_BYTES_MAX} bytes")));
             }
+            // The next are as large, perhaps: as many as there is room for.
+            let bytes = (out.len() - before) / entries.len().max(1) + 1;
+            most = ((READ_BYTES_MAX - out.len()) / bytes).clamp(1, READ_ENTRIES);
         }
         Ok(())
     }
@@ -119,4 +127,59 @@ fn malformed(reason: String) -> CallError {
 
 fn failed(error: PortError) -> CallError {
     CallError::Host(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::ids::{Epoch, TableId};
+    use crate::ports::{Change, Delta, KeyRef};
+
+    /// Every entry has so many bytes.
+    struct Wide(usize);
+
+    impl KeyedState for Wide {
+        fn enter(&mut self, _: &[KeyRef<'_>]) {}
+        fn prefetch(&mut self, _: &[Table], _: Range<u32>, _: &mut Vec<u8>) -> Result<(), PortError> {
+            Ok(())
+        }
+        fn get_many(&mut self, _: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), PortError> {
+            wanted.iter().for_each(|_| out.resize(out.len() + self.0, 0));
+            Ok(())
+        }
+        fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
+            Ok(false)
+        }
+        fn change(&mut self, _: u32, _: Table, _: Change<'_>) -> Result<(), PortError> {
+            Ok(())
+        }
+        fn seal(&mut self, _: Epoch) -> Delta {
+            Delta::default()
+        }
+        fn commit(&mut self, _: Epoch) {}
+        fn bytes(&self) -> u64 {
+            0
+        }
+        fn is_full(&mut self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_read_is_bounded_while_it_is_built() {
+        for (bytes, entries, is_refused) in
+            [(100, 5_000, false), (1 << 20, 64, false), (1 << 20, 5_000, true), (20 << 20, 256, true)]
+        {
+            let mut state = CallState::new(Box::new(Wide(bytes)), vec![Table { id: TableId(1), kind: TableKind::Map }]);
+            state.begin(1);
+            let wanted = [&0_u32.to_le_bytes()[..], &1_u32.to_le_bytes(), b"k"].concat().repeat(entries);
+            let mut out = Vec::new();
+            assert_eq!(state.get_many(0, &wanted, &mut out).is_err(), is_refused, "{entries} of {bytes}");
+            assert!(is_refused || out.len() == bytes * entries);
+            let over = READ_ENTRIES.min(READ_BYTES_MAX / ENTRY_BYTES) * bytes;
+            assert!(out.len() <= READ_BYTES_MAX + over, "{entries} of {bytes}: {} bytes were built", out.len());
+        }
+    }
 }
