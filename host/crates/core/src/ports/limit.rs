@@ -14,6 +14,8 @@ pub enum RecordCheck {
     Limit(RecordLimit),
     /// Whether it may go where it asks to.
     Routes(RouteTable),
+    /// The same for a record of somebody who does not route: within the limits of the sink's own topic, and nowhere else.
+    Unrouted(RecordLimit),
     /// Whether it can be written at all, in the form that the sink writes.
     Form {
         /// The sink, for people, as in `stdout`.
@@ -30,6 +32,14 @@ pub trait RecordForm: Debug + Send + Sync {
 }
 
 impl RecordCheck {
+    /// The same for a plugin that does not declare `routes`: what it passes on may have been another one's word.
+    pub fn without_routes(self) -> Self {
+        match &self {
+            Self::Routes(routes) => routes.own().map_or(self.clone(), |own| Self::Unrouted(own.limit.clone())),
+            Self::Limit(_) | Self::Unrouted(_) | Self::Form { .. } => self,
+        }
+    }
+
     /// Whether the sink takes `record`, at `now_ms` by this machine's clock.
     #[inline]
     pub fn check(&self, record: &RecordView<'_>, now_ms: i64) -> Result<(), Unfit> {
@@ -39,6 +49,10 @@ impl RecordCheck {
                 Some(_) => Err(Unfit::NoRoutes { sink: limit.sink.clone() }),
             },
             Self::Routes(routes) => routes.check(record, now_ms),
+            Self::Unrouted(limit) => match Route::of(record) {
+                None => limit.check(record, now_ms),
+                Some(_) => Err(Unfit::NoRouter { sink: limit.sink.clone() }),
+            },
             Self::Form { sink, form } => {
                 form.check(record).map_err(|reason| Unfit::NoForm { sink: sink.clone(), reason })
             }
@@ -142,6 +156,15 @@ pub enum Unfit {
          its records may go to, or leave the header out"
     )]
     NoRoutes {
+        /// The sink.
+        sink: String,
+    },
+    /// It asks to go somewhere, and whoever made it does not say that it routes.
+    #[error(
+        "an output record has a header weir.route.*, and its plugin does not declare that it routes records to {sink}: \
+         declare `routes` in its description, or leave the header out"
+    )]
+    NoRouter {
         /// The sink.
         sink: String,
     },

@@ -72,6 +72,11 @@ impl RouteTable {
         &self.topics
     }
 
+    /// The sink's own topic.
+    pub(super) fn own(&self) -> Option<&RouteTopic> {
+        self.topics.first()
+    }
+
     /// The place of the topic in [`Self::topics`] and the partition that `record` is to be written to; `None` for the one
     /// that its key says.
     #[inline]
@@ -114,7 +119,7 @@ impl RouteTable {
     }
 
     fn sink(&self) -> String {
-        self.topics.first().map(|topic| topic.limit.sink.clone()).unwrap_or_default()
+        self.own().map(|topic| topic.limit.sink.clone()).unwrap_or_default()
     }
 }
 
@@ -136,6 +141,24 @@ mod tests {
         let record = RecordView { timestamp_ms: 0, source: 0, key: None, value: Some(b"value"), headers: &encoded };
         let found = table.find(&record).map_err(|unfit| unfit.to_string())?;
         table.check(&record, 0).map(|()| found).map_err(|unfit| unfit.to_string())
+    }
+
+    #[test]
+    fn only_who_declares_it_routes() {
+        let table = RouteTable::new(topic("out", 8, 1), vec![topic("big", 1_000, 3)]);
+        let check = super::super::RecordCheck::Routes(table).without_routes();
+        let said = |headers: &[(&str, &str)], value: &[u8]| {
+            let mut encoded = Vec::new();
+            encode_headers(headers.iter().map(|(n, v)| (n.as_bytes(), Some(v.as_bytes()))), &mut encoded);
+            let record = RecordView { timestamp_ms: 0, source: 0, key: None, value: Some(value), headers: &encoded };
+            check.check(&record, 0).map_err(|unfit| unfit.to_string()).err().unwrap_or_default()
+        };
+        assert_eq!(said(&[], b"value"), "");
+        assert!(said(&[], b"a value").is_empty() && said(&[], b"a long value").contains("too large"));
+        for header in ["weir.route.topic", "weir.route.partition", "weir.route.other"] {
+            let said = said(&[(header, "big")], b"v");
+            assert!(said.contains("does not declare that it routes records to topic \"out\""), "{said}");
+        }
     }
 
     #[test]

@@ -77,11 +77,14 @@ impl Workshop<'_> {
         Ok(Runner::new(options, operator, state, Box::new(driver)))
     }
 
-    /// What the sinks take that read this output.
+    /// What the sinks take that read this output. Only a plugin that says so routes records.
     pub(super) fn checks_of(&self, node: NodeId, output: u32) -> Vec<RecordCheck> {
+        let setup = self.job.operators.iter().find(|setup| setup.name == self.job.graph.name(node));
+        let is_router = setup.is_some_and(|setup| setup.factory.description().routes);
         let readers = self.job.graph.edges_out_of(Port { node, port: output });
         let sinks = readers.filter_map(|edge| self.job.sink_at(edge.to.node));
-        sinks.filter_map(|sink| self.checks.get(sink)?.clone()).collect()
+        let checks = sinks.filter_map(|sink| self.checks.get(sink)?.clone());
+        checks.map(|check| if is_router { check } else { check.without_routes() }).collect()
     }
 }
 
