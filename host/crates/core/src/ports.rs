@@ -27,5 +27,5 @@ pub use operator::{
 };
 pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};
 pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
-pub use source::{Poll, SourceConnector, SourceReader, SplitProgress, Unreadable, Verified};
+pub use source::{OWN_HEADERS, Poll, SourceConnector, SourceReader, SplitProgress, Unreadable, Verified};
 pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, SCAN_BYTES_MAX, StateBytes, StateStore, Table};

@@ -8,6 +8,10 @@ use crate::fault::PortError;
 use crate::ids::SplitId;
 use crate::split::SplitState;
 
+/// Names of headers that begin so are Weir's own words: a source strips them from what it reads, so that a plugin that
+/// passes headers on says nothing that it does not mean.
+pub const OWN_HEADERS: &[u8] = b"weir.";
+
 /// Opens readers; knows what exists and where a first start begins. Lives as long as the job.
 pub trait SourceConnector: Send + Sync {
     /// The splits that exist now, at their first readable position, with their identity; no bound resolved.

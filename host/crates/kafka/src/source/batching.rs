@@ -1,15 +1,13 @@
 //! HOT PATH. Builds batches from messages: one copy from the client's buffers into the frame, no allocation per record.
 
 use weir_core::frame::encode_headers;
+use weir_core::ports::OWN_HEADERS;
 use weir_core::{Batch, FrameWriter, Origin, RecordView};
 
 /// Records in a batch, at most.
 pub(super) const RECORDS_MAX: usize = 1024;
 /// Bytes of a frame, at most; a larger record travels alone.
 pub(super) const BYTES_MAX: usize = 1 << 20;
-/// Headers with such names are Weir's own: nobody outside may set them.
-const OWN_HEADERS: &[u8] = b"weir.";
-
 /// A batch in the making.
 pub(super) struct Batching {
     writer: FrameWriter,

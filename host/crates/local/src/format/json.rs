@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 
 use weir_core::frame::{NO_TIMESTAMP, encode_headers};
+use weir_core::ports::OWN_HEADERS;
 use weir_core::{FrameWriter, RecordView};
 
 const KNOWN: &str = "a line of format=json is {\"key\":..,\"value\":..,\"timestamp\":..,\"headers\":{..}}; \
@@ -120,7 +121,8 @@ fn header_list(raw: &str) -> Result<Vec<u8>, String> {
         let members = members(raw).map_err(|error| format!("its headers: {error}"))?;
         let headers = members.into_iter().map(|(name, raw)| Ok((name, bytes(raw)?)));
         let headers: Vec<(String, Bytes)> = headers.collect::<Result<_, String>>()?;
-        encode_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref())), &mut encoded);
+        let given = headers.iter().filter(|(name, _)| !name.as_bytes().starts_with(OWN_HEADERS));
+        encode_headers(given.map(|(name, value)| (name.as_bytes(), value.as_deref())), &mut encoded);
     }
     Ok(encoded)
 }

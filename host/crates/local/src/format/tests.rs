@@ -94,6 +94,13 @@ proptest! {
 }
 
 #[test]
+fn what_only_weir_says_is_no_header_of_a_line() {
+    let line = br#"{"value":"","headers":{"weir.route.topic":"secret","a":"1","weir.origin.topic":null,"Weir.x":"2"}}"#;
+    let names: Vec<_> = read(&LineFormat::Json, line).unwrap().headers.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [b"a".to_vec(), b"Weir.x".to_vec()]);
+}
+
+#[test]
 fn what_a_line_of_json_means() {
     for (line, key, value) in [
         (r#"{"value":"a"}"#, None, Some("a")),
