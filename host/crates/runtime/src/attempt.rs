@@ -109,7 +109,14 @@ fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>)
     let Decided { heritage, start } = fenced.decide(watch)?;
     let mut restored = restore(&heritage, watch, log, start, ownership)?;
     if restored.has_old_bounds {
+        // What was read to its end is not read further before the rest of the job has ended, too.
+        let is_kept = |source: &SourceSetup, splits: &[SplitState]| {
+            !restored.has_ended && source.connector.is_bounded() && splits.iter().all(SplitState::is_finished)
+        };
         for (source, splits) in job.sources.iter().zip(&mut restored.splits) {
+            if is_kept(source, splits) {
+                continue;
+            }
             let old = std::mem::take(splits);
             *splits = of_source(job, source, watch, "resolve the bounds", move |source| source.resume(old))?;
         }
@@ -172,10 +179,18 @@ fn wait_for_split(job: &Job, watch: Watch<'_>, splits: &mut [Vec<SplitState>]) -
         }
         weir_machine::sleep(FIRST_SPLIT_EVERY);
         for (source, splits) in job.sources.iter().zip(&mut *splits).filter(|(source, _)| source.marked) {
-            *splits = of_source(job, source, watch, LOOK, |source| source.discover())?;
+            *splits = of_source(job, source, watch, LOOK, appeared)?;
         }
     }
     Ok(true)
+}
+
+/// What there is by now of a source that found nothing at first: from its beginning, and to the bound that it has now.
+fn appeared(source: &dyn SourceConnector) -> Result<Vec<SplitState>, PortError> {
+    match source.discover()? {
+        found if found.is_empty() => Ok(found),
+        found => source.resume(found),
+    }
 }
 
 /// The attempt's first epoch is empty: it commits the restored positions under the new attempt.

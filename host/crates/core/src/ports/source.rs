@@ -27,7 +27,8 @@ pub trait SourceConnector: Send + Sync {
     }
 
     /// A later start of the job, from the positions in `splits`. A bound that is not reached yet is kept; otherwise the
-    /// options decide anew: no bound, or one resolved now (then also for splits that appeared meanwhile).
+    /// options decide anew: no bound, or one resolved now (then also for splits that appeared meanwhile). Not asked of a
+    /// bounded source whose bounds are reached while other sources of the job are still read.
     fn resume(&self, splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError>;
 
     /// Which of this source's splits `split`, recorded by an earlier start, is; `None`: this source does not read it, and

@@ -8,6 +8,7 @@ use weir_core::{Batch, FrameWriter, Origin, RecordView};
 pub(super) const RECORDS_MAX: usize = 1024;
 /// Bytes of a frame, at most; a larger record travels alone.
 pub(super) const BYTES_MAX: usize = 1 << 20;
+
 /// A batch in the making.
 pub(super) struct Batching {
     writer: FrameWriter,

@@ -30,6 +30,8 @@ pub(super) struct Restored {
     pub is_unread: bool,
     /// Whether the splits still have the bounds of another process, which had other settings perhaps.
     pub has_old_bounds: bool,
+    /// Whether all that is read on was read to its end: the job had ended.
+    pub has_ended: bool,
 }
 
 /// Whether a store that holds `applied` may begin so: what it holds must be a record of the log that holds. Never by
@@ -72,20 +74,24 @@ pub(super) fn restore(
             let splits: Vec<_> = job.sources.iter().map(|s| resolve(job, s, watch)).collect::<Result<_, _>>()?;
             info!(splits = splits.iter().map(Vec::len).sum::<usize>(), "first start");
             let operators = Numbered::default();
-            Ok(Restored { splits, after: None, operators, first: true, is_unread: true, has_old_bounds: false })
+            let (has_old_bounds, has_ended) = (false, false);
+            Ok(Restored { splits, after: None, operators, first: true, is_unread: true, has_old_bounds, has_ended })
         }
         Start::FirstAgain => {
-            let Some((recorded, _)) = known.first() else { return Err(Error::Panicked("resolve".into())) };
+            let Some((recorded, _)) = known.first() else {
+                return Err(Error::Invariant("a first start again, and no record of the one before".into()));
+            };
             let splits = begin(heritage, watch, recorded)?;
-            let operators = Numbered::default();
-            Ok(Restored { splits, after: None, operators, first: true, is_unread: true, has_old_bounds: !has_begun })
+            let (operators, has_old_bounds, has_ended) = (Numbered::default(), !has_begun, false);
+            Ok(Restored { splits, after: None, operators, first: true, is_unread: true, has_old_bounds, has_ended })
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
-            let splits = read_on(heritage, watch, &[], place(job, watch, Vec::new(), positions)?)?;
+            let (splits, has_ended) = read_on(heritage, watch, &[], place(job, watch, Vec::new(), positions)?)?;
             info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
             let (after, operators) = (Some(RecordId { epoch, digest }), Numbered::default());
-            Ok(Restored { splits, after, operators, first: true, is_unread: false, has_old_bounds: !has_run })
+            let has_old_bounds = !has_run;
+            Ok(Restored { splits, after, operators, first: true, is_unread: false, has_old_bounds, has_ended })
         }
         Start::Resume { index, ahead } => {
             let Some((manifest, digest)) = known.get(index) else {
@@ -95,7 +101,7 @@ pub(super) fn restore(
             // The record says itself whether anything was read up to it, whatever is committed.
             let is_unread = ahead.is_none() && manifest.plan.sources.iter().any(|source| source.start.is_some());
             let recorded = place(job, watch, Recorded::all(manifest), ahead.unwrap_or_default())?;
-            let mut splits = read_on(heritage, watch, &manifest.plan.sources, recorded)?;
+            let (mut splits, has_ended) = read_on(heritage, watch, &manifest.plan.sources, recorded)?;
             if is_unread && !has_begun {
                 splits = begin_again(heritage, watch, manifest, splits)?;
             }
@@ -106,8 +112,8 @@ pub(super) fn restore(
                 info!(changes, "the pipeline has changed since");
             }
             let after = Some(RecordId { epoch: manifest.epoch, digest: digest.clone() });
-            let operators = Numbered::of(manifest);
-            Ok(Restored { splits, after, operators, first: false, is_unread, has_old_bounds: !has_run })
+            let (operators, has_old_bounds) = (Numbered::of(manifest), !has_run);
+            Ok(Restored { splits, after, operators, first: false, is_unread, has_old_bounds, has_ended })
         }
     }
 }
@@ -155,26 +161,26 @@ fn begin_again(
     Ok(if known.iter().flatten().all(is_begun) { begun } else { known })
 }
 
-/// The recorded splits that each source goes on reading. One that has none of them left is new: it had something of its
+/// The recorded splits that each source goes on reading, and whether all of them were read to their ends. One that has none of them left is new: it had something of its
 /// name before, or nothing; `known` tells one that found nothing to read so far.
 fn read_on(
     heritage: &Heritage<'_>,
     watch: Watch<'_>,
     known: &[PlannedSource],
     recorded: Vec<Recorded>,
-) -> Result<Vec<Vec<SplitState>>, Error> {
+) -> Result<(Vec<Vec<SplitState>>, bool), Error> {
     let (splits, notes) = heritage.splits(&recorded)?;
     tell(&notes, watch);
+    let has_ended = splits.iter().flatten().all(SplitState::is_finished);
     let sources = heritage.job.sources.iter().zip(splits);
-    sources
-        .map(|(source, splits)| {
-            let found_nothing = |entry: &PlannedSource| entry.name == source.name && entry.splits.is_empty();
-            match splits.is_empty() && !known.iter().any(found_nothing) {
-                true => resolve(heritage.job, source, watch),
-                false => Ok(splits),
-            }
-        })
-        .collect()
+    let splits = sources.map(|(source, splits)| {
+        let found_nothing = |entry: &PlannedSource| entry.name == source.name && entry.splits.is_empty();
+        match splits.is_empty() && !known.iter().any(found_nothing) {
+            true => resolve(heritage.job, source, watch),
+            false => Ok(splits),
+        }
+    });
+    Ok((splits.collect::<Result<_, _>>()?, has_ended))
 }
 
 /// Puts splits at positions that are committed; one that no manifest knows gets its identity from its source.

@@ -141,17 +141,81 @@ fn several_sources_are_one_stream() {
     }
 }
 
+/// Runs `job` until its last commit says what `is_due` waits for, then stops it.
+fn run_until(job: &Job, log: &MemoryLog, is_due: impl Fn() -> bool) {
+    std::thread::scope(|scope| {
+        let handle = job.handle();
+        let stopped = handle.clone();
+        let running = scope.spawn(move || job.run(Box::new(log.clone()), &handle));
+        while !is_due() && !running.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        stopped.stop();
+        running.join().unwrap().unwrap();
+    });
+    assert!(is_due());
+}
+
+fn two_sources(world: &Arc<World>) -> Job {
+    Shape::sources(&["a", "b"]).operator("count", count(), 2, &["a", "b"]).sink("out", &["count"]).job(world)
+}
+
 #[test]
 fn a_source_that_ended_goes_on_with_the_barriers_of_the_others() {
-    // One of them has far less to read.
-    let world = Arc::new(World::with_sources(&[true, true], (PARTITIONS, RECORDS, KEYS), &[(4, Failure::AfterCommit)]));
+    let world = Arc::new(World::with_sources(&[true, true], (PARTITIONS, RECORDS, KEYS), &[]));
+    // One of them has far less to read; the other stands still, and goes on only when the first is at its end.
     world.shorten("in-1", 40);
-    let shape = Shape::sources(&["a", "b"]).operator("count", count(), 2, &["a", "b"]).sink("out", &["count"]);
-    let job = shape.job(&world);
-    let summary = job.run(Box::new(MemoryLog::default()), &job.handle()).unwrap();
-    assert!(summary.epoch.0 > 6 && summary.restarts == 1, "{summary:?}");
+    world.pause("in", 100);
+    let job = two_sources(&world);
+    let handle = job.handle();
+    let both = |a| world.is_committed_at("in-1", 40) && world.is_committed_at("in", a);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| job.run(Box::new(MemoryLog::default()), &handle));
+        for at in [100, 101, 200] {
+            world.pause("in", at);
+            // A commit of both, after the one has nothing more.
+            while !both(at) && !running.is_finished() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            assert!(both(at), "its splits are in every commit");
+        }
+        world.pause("in", i64::MAX);
+        running.join().unwrap().unwrap();
+    });
+    assert!(both(RECORDS));
     assert_eq!(totals(&world.output()), BTreeMap::from([(0, ALL + 40 * i64::from(PARTITIONS))]));
-    assert!(world.is_committed_at("in-1", 40), "its splits are in every commit");
+}
+
+#[test]
+fn a_bound_that_was_reached_stays_until_the_whole_job_has_ended() {
+    let world = Arc::new(World::with_sources(&[true, false], (PARTITIONS, RECORDS, KEYS), &[]));
+    world.shorten("in-1", 40);
+    world.pause("in", 100);
+    let (first, log) = (two_sources(&world), MemoryLog::default());
+    let read = |first: i64, second: i64| BTreeMap::from([(0, i64::from(PARTITIONS) * (first + second))]);
+    run_until(&first, &log, || world.output().len() as i64 == i64::from(PARTITIONS) * 140);
+    assert_eq!(totals(&world.output()), read(100, 40));
+    // There is more of what was read to its end. The other is still read, and so nothing of that.
+    world.shorten("in-1", 70);
+    world.pause("in", i64::MAX);
+    let again = || Job { state: Arc::clone(&first.state), ..two_sources(&world) };
+    let second = again();
+    second.run(Box::new(log.clone().reopened()), &second.handle()).unwrap();
+    assert_eq!(totals(&world.output()), read(RECORDS, 40));
+    // Now the job has ended, and the next start reads what there is more.
+    let third = again();
+    third.run(Box::new(log.reopened()), &third.handle()).unwrap();
+    assert_eq!(totals(&world.output()), read(RECORDS, 70));
+}
+
+#[test]
+fn a_topic_that_was_waited_for_is_read_to_its_bound() {
+    let world = Arc::new(World::with_sources(&[true, false], (PARTITIONS, RECORDS, KEYS), &[]));
+    world.call_endless("in-1");
+    world.hide("in", 3);
+    let job = two_sources(&world);
+    job.run(Box::new(MemoryLog::default()), &job.handle()).unwrap();
+    assert_eq!(totals(&world.output()), BTreeMap::from([(0, 2 * ALL)]));
 }
 
 #[test]
@@ -294,7 +358,7 @@ fn two_sources_of_one_topic_are_refused() {
 #[test]
 fn a_source_is_not_left_unread_because_another_finds_no_topic() {
     let world = Arc::new(World::with_sources(&[true, false], (PARTITIONS, RECORDS, KEYS), &[]));
-    world.hide("in");
+    world.hide("in", u32::MAX);
     let shape = Shape::sources(&["a", "b"]).operator("count", count(), 1, &["a", "b"]).sink("out", &["count"]);
     let job = shape.job(&world);
     let error = job.run(Box::new(MemoryLog::default()), &job.handle()).unwrap_err();

@@ -68,8 +68,12 @@ struct Broker {
     /// Where whoever starts first asks to begin.
     begin: i64,
     one_topic: Option<String>,
-    /// A topic that is not there.
-    hidden: Option<String>,
+    /// A topic that is not there, for so many looks.
+    hidden: Option<(String, u32)>,
+    /// How far each partition of a topic can be read for now.
+    paused: Option<(String, i64)>,
+    /// A topic that is read for ever, as far as its source says.
+    endless: Option<String>,
     /// Topics with less in each partition.
     shorter: BTreeMap<String, i64>,
     /// Without transactions output is there as soon as it is acknowledged.
@@ -131,9 +135,19 @@ impl World {
         self.lock().one_topic = Some("in".to_owned());
     }
 
-    /// Nothing is there that the source which reads `topic` would find.
-    pub(crate) fn hide(&self, topic: &str) {
-        self.lock().hidden = Some(topic.to_owned());
+    /// Nothing is there that the source which reads `topic` would find, for so many looks.
+    pub(crate) fn hide(&self, topic: &str, looks: u32) {
+        self.lock().hidden = Some((topic.to_owned(), looks));
+    }
+
+    /// Nothing of `topic` comes from `offset` on, until this is called with another.
+    pub(crate) fn pause(&self, topic: &str, offset: i64) {
+        self.lock().paused = Some((topic.to_owned(), offset));
+    }
+
+    /// The source that reads `topic` says that it has no end.
+    pub(crate) fn call_endless(&self, topic: &str) {
+        self.lock().endless = Some(topic.to_owned());
     }
 
     /// Everything committed, in order.
@@ -241,7 +255,8 @@ impl Source {
         let end = Some(self.world.limit_of(&self.topic));
         let split = |partition| SplitId::new(self.topic.as_str(), partition);
         let state = |p| SplitState { split: split(p), position, end, identity: Some("id".into()), term: None };
-        let is_hidden = self.world.lock().hidden.as_ref() == Some(&self.topic);
+        let is_hidden =
+            self.world.lock().hidden.as_ref().is_some_and(|(topic, looks)| *topic == self.topic && *looks > 0);
         let partitions = if is_hidden { 0 } else { self.world.partitions };
         (0..partitions).map(state).collect()
     }
@@ -250,7 +265,13 @@ impl Source {
 impl SourceConnector for Source {
     fn discover(&self) -> Result<Vec<SplitState>, PortError> {
         self.world.pass(Hang::Discover);
-        Ok(self.splits())
+        let mut splits = self.splits();
+        // No bound is resolved by a look.
+        splits.iter_mut().for_each(|split| split.end = None);
+        if let Some((topic, looks)) = &mut self.world.lock().hidden {
+            *looks -= u32::from(*topic == self.topic && *looks > 0);
+        }
+        Ok(splits)
     }
     fn resolve(&self) -> Result<Vec<SplitState>, PortError> {
         Ok(self.splits())
@@ -270,13 +291,14 @@ impl SourceConnector for Source {
         // Opening verifies where the splits stand.
         self.world.verified.lock().unwrap().extend(splits.iter().map(|s| (s.split.clone(), s.position)));
         let (verified, alive) = (Arc::clone(&self.world.verified), Arc::default());
-        Ok(Box::new(Reader { splits, keys: self.world.keys, next: 0, verified, alive }))
+        let world = Arc::clone(&self.world);
+        Ok(Box::new(Reader { splits, keys: self.world.keys, next: 0, world, verified, alive }))
     }
     fn is_replayable(&self) -> bool {
         true
     }
     fn is_bounded(&self) -> bool {
-        true
+        self.world.lock().endless.as_ref() != Some(&self.topic)
     }
 }
 
@@ -284,6 +306,7 @@ struct Reader {
     splits: Vec<SplitState>,
     keys: i64,
     next: usize,
+    world: Arc<World>,
     verified: Verifications,
     /// Nobody else keeps it alive.
     alive: Arc<()>,
@@ -293,15 +316,23 @@ impl SourceReader for Reader {
     fn poll(&mut self, _: Duration) -> Result<Poll, PortError> {
         // Slow enough for a few epochs.
         std::thread::sleep(Duration::from_micros(300));
+        let paused = self.world.lock().paused.clone();
+        let mut is_paused = false;
         for _ in 0..self.splits.len() {
             self.next = (self.next + 1) % self.splits.len();
             let split = &mut self.splits[self.next];
             if split.is_finished() {
                 continue;
             }
+            let pause =
+                paused.as_ref().filter(|(topic, _)| *split.split.stream == **topic).map_or(i64::MAX, |(_, at)| *at);
+            if split.position >= pause {
+                is_paused = true;
+                continue;
+            }
             let mut writer = FrameWriter::new(Vec::new());
             let mut origins = Vec::new();
-            for offset in split.position..(split.position + 37).min(split.end.unwrap()) {
+            for offset in split.position..(split.position + 37).min(split.end.unwrap()).min(pause) {
                 let key = format!("k{}", offset % self.keys);
                 let key = Some(key.as_bytes());
                 let source = writer.len() as u32;
@@ -311,7 +342,7 @@ impl SourceReader for Reader {
             split.position += origins.len() as i64;
             return Ok(Poll::Batch(Batch { frame: writer.finish(), origins }));
         }
-        Ok(Poll::Finished)
+        Ok(if is_paused { Poll::Pending } else { Poll::Finished })
     }
     fn snapshot(&mut self) -> Vec<SplitState> {
         self.splits.clone()
