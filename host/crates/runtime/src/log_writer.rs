@@ -2,7 +2,6 @@
 //! draining of the sinks. A write error is fatal: the attempt ends, the log takes nothing more.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-
 use std::thread::JoinHandle;
 use std::time::Duration;
 

@@ -53,8 +53,9 @@ impl Workshop<'_> {
     pub(super) fn runner(&mut self, id: NodeId) -> Result<Runner, Error> {
         let job = self.job;
         let node = job.graph.node(id).and_then(|node| Some((&node.name, node.as_operator()?)));
-        let (name, node) = node.ok_or_else(|| Error::Panicked(format!("operator {}", id.0)))?;
-        let missing = || Error::Panicked(format!("operator {name}"));
+        let (name, node) =
+            node.ok_or_else(|| Error::Invariant(format!("node {} is no operator of the graph", id.0)))?;
+        let missing = || Error::Invariant(format!("operator {name} is not set up"));
         let index = job.operators.iter().position(|setup| setup.name == *name).ok_or_else(missing)?;
         let setup = job.operators.get(index).ok_or_else(missing)?;
         let entry = self.manifest.plan.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;

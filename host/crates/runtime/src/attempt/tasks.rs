@@ -103,7 +103,7 @@ impl Maker<'_> {
     /// The task with these ends.
     fn make(&mut self, mut ends: Ends) -> Result<Box<dyn FnOnce() + Send>, Error> {
         let job = self.workshop.job;
-        let missing = || Error::Panicked(format!("stage {}", ends.stage));
+        let missing = || Error::Invariant(format!("stage {} is not as it was laid out", ends.stage));
         let stage = self.layout.stages.get(ends.stage).ok_or_else(missing)?;
         let head = stage.head().and_then(|id| Some((id, job.graph.node(id)?)));
         let (id, head) = head.ok_or_else(missing)?;
@@ -125,7 +125,7 @@ impl Maker<'_> {
             let task = OperatorTask { inbox, flow, signals, events };
             return Ok(Box::new(move || task.run()));
         }
-        let missing = || Error::Panicked(format!("source {}", head.name));
+        let missing = || Error::Invariant(format!("source {} is not set up, or is taken", head.name));
         let source = job.sources.iter().position(|source| *source.name.0 == *head.name).ok_or_else(missing)?;
         let metrics = self.watch.metrics.source(&SourceName::new(head.name.as_str()));
         let reader = self.readers.get_mut(source).and_then(Option::take).ok_or_else(missing)?;

@@ -94,7 +94,7 @@ fn senders(layout: &Layout, to: usize, first_of: &[usize]) -> Vec<Sender> {
 
 /// Where everything goes that the nodes of a task put out.
 pub(super) fn joints(job: &Job, layout: &Layout, ends: Ends, metrics: &JobMetrics) -> Result<Joints, Error> {
-    let missing = || Error::Panicked(format!("stage {}", ends.stage));
+    let missing = || Error::Invariant(format!("stage {} is not as it was laid out", ends.stage));
     let stage = layout.stages.get(ends.stage).ok_or_else(missing)?;
     let out_of: Vec<usize> = layout.exchanges_out_of(ends.stage).collect();
     let operators: Vec<NodeId> = job.operators_of(stage).collect();
