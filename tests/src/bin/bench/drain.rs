@@ -1,34 +1,21 @@
 //! Drain of a topic that is full: records a second, CPU-seconds per million records, peak memory.
-//!
-//! Time and CPU count from the first output on, so that the start (which is measured elsewhere) does not blur short runs.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike as _;
 use tempfile::TempDir;
 use weir_tests::broker::Broker;
-use weir_tests::host::Usage;
 use weir_tests::reader::Observer;
 use weir_tests::topics::{self, Writer};
 
 use crate::contender::{System, Task, native};
+use crate::measure::{PATIENCE, Run, watch};
 use crate::table::Values;
 use crate::{Size, say};
 
-const PATIENCE: Duration = Duration::from_secs(600);
 const KEYS: u64 = 10_000;
 const PARTITIONS: i32 = 4;
 const OPERATORS: [&str; 3] = ["uppercase", "count", "clickstream"];
-
-/// What one run took.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    records_per_second: f64,
-    cpu_seconds_per_million: f64,
-    rss_megabytes: f64,
-}
 
 /// A line of the table.
 struct Line {
@@ -112,38 +99,21 @@ fn drain(broker: &Broker, line: &Line, records: u64, stall: Option<Duration>) ->
 fn measured(broker: &Broker, task: &Task<'_>, state: &TempDir, records: u64, stall: Option<Duration>) -> Result<Run> {
     forget(broker, task)?;
     let observer = Observer::new(broker, task.to)?;
-    let spent_before = children_cpu()?;
-    let mut host = task.start(broker, state)?;
-    host.wait_until("output", PATIENCE, |_| Ok(observer.high()? > 0))?;
-    let (began, base) = (Instant::now(), host.usage()?);
-    let mut peak = base;
-    if let Some(stall) = stall {
-        std::thread::sleep(Duration::from_secs(1));
-        broker.pause()?;
-        std::thread::sleep(stall);
-        broker.resume()?;
-    }
-    while !host.is_over()? {
-        ensure!(began.elapsed() < PATIENCE, "a run did not end: {}", host.log()?);
-        // The last look before the end counts; a process that just ended has no memory to show.
-        peak = Usage::of(host.id()).unwrap_or(peak);
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let took = began.elapsed().as_secs_f64();
-    host.wait(PATIENCE)?.expect(0)?;
-    let spent = children_cpu()?.saturating_sub(spent_before).saturating_sub(base.cpu);
-    Ok(Run {
-        records_per_second: records as f64 / took,
-        cpu_seconds_per_million: spent.as_secs_f64() * 1e6 / records as f64,
-        rss_megabytes: peak.rss_bytes as f64 / 1e6,
-    })
-}
-
-/// CPU time of all children that ended: exact, where /proc counts in steps.
-fn children_cpu() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    Ok(Duration::from_micros(u64::try_from(micros)?))
+    let has_begun = || Ok(observer.high()? > 0);
+    watch(
+        records,
+        || task.start(broker, state),
+        has_begun,
+        || {
+            if let Some(stall) = stall {
+                std::thread::sleep(Duration::from_secs(1));
+                broker.pause()?;
+                std::thread::sleep(stall);
+                broker.resume()?;
+            }
+            Ok(())
+        },
+    )
 }
 
 /// Deletes what groups of an earlier run with the same name have committed.
@@ -151,7 +121,8 @@ fn forget(broker: &Broker, task: &Task<'_>) -> Result<()> {
     topics::delete_groups(broker, &[&format!("pipe-{}", task.to), &format!("weir-{}", task.to)])
 }
 
-fn wait_until_gone(broker: &Broker, topic: &str) -> Result<()> {
+/// Waits until the brokers know `topic` no more.
+pub(crate) fn wait_until_gone(broker: &Broker, topic: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while Observer::new(broker, topic)?.high().is_ok() {
         ensure!(Instant::now() < deadline, "topic {topic} does not go");

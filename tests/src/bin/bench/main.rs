@@ -1,7 +1,7 @@
 //! `make bench`: one table from one sitting. The bare client (`pipe`), the host with plugins and, where `native-host` was
 //! built, the host with native operators take turns, so that what the machine does meanwhile hits all alike.
 //!
-//! `bench GROUP` measures one group alone: drain, latency, restart, restart-with-state.
+//! `bench GROUP` measures one group alone: drain, shapes, latency, restart, restart-with-state.
 //!
 //! `QUICK=1`: fewer and shorter runs, exactly-once only. The figures of a short run are rough.
 
@@ -15,8 +15,12 @@ use weir_tests::broker::Broker;
 mod contender;
 /// Drain of a topic that is full: throughput, CPU, memory.
 mod drain;
+/// What one run takes.
+mod measure;
 /// At 10,000 records a second: latency, and the way back after kill -9.
 mod paced;
+/// Tasks, stages and keys.
+mod shapes;
 /// Medians and ranges.
 mod table;
 
@@ -31,6 +35,9 @@ struct Size {
     /// Keyed state at a restart.
     state_bytes: u64,
     stall: Option<Duration>,
+    /// Records and keys of a shape.
+    shape_records: u64,
+    many_keys: u64,
 }
 
 const FULL: Size = Size {
@@ -41,6 +48,8 @@ const FULL: Size = Size {
     kills: 10,
     state_bytes: 1_000_000_000,
     stall: Some(Duration::from_secs(15)),
+    shape_records: 5_000_000,
+    many_keys: 1_000_000,
 };
 
 const QUICK: Size = Size {
@@ -51,6 +60,8 @@ const QUICK: Size = Size {
     kills: 3,
     state_bytes: 100_000_000,
     stall: None,
+    shape_records: 1_000_000,
+    many_keys: 250_000,
 };
 
 fn main() -> Result<()> {
@@ -61,14 +72,15 @@ fn main() -> Result<()> {
     // `bench restart-with-state`: that group alone.
     let only = std::env::args().nth(1);
     type Group = fn(&Broker, &Size) -> Result<()>;
-    let groups: [(&str, Group); 4] = [
+    let groups: [(&str, Group); 5] = [
         ("drain", drain::run),
+        ("shapes", shapes::run),
         ("latency", paced::latency),
         ("restart", paced::restart),
         ("restart-with-state", paced::restart_with_state),
     ];
     let known = only.as_deref().is_none_or(|only| groups.iter().any(|(name, _)| *name == only));
-    ensure!(known, "there are the groups drain, latency, restart, restart-with-state");
+    ensure!(known, "there are the groups drain, shapes, latency, restart, restart-with-state");
     for (_, group) in groups.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
         group(&broker, &size)?;
     }
