@@ -46,7 +46,9 @@ pub(crate) fn options(budget: Budget) -> Options {
     let mut options = base();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&tables(budget));
-    options.set_compression_type(DBCompressionType::Lz4);
+    // The level of new files and the one below it, 256 MiB, are read most: they are not unpacked for each read. What the
+    // last one says holds for all others.
+    options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::None, DBCompressionType::Lz4]);
     options.set_write_buffer_size(budget.memtable);
     options.set_max_write_buffer_number(2);
     // Most reads are of keys that no memtable has: they need not go through a skip list to find that out.
