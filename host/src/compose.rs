@@ -165,11 +165,11 @@ fn options(plan: &Plan, consent: Consent) -> JobOptions {
 /// Beside the positions of the Kafka sources; on partition 0 of the first sink topic where all sources are others that can
 /// be read again; nowhere for stdin, whose positions mean nothing to the next run.
 fn marker_place(plan: &Plan) -> MarkerPlace {
-    let from_stdin = plan.sources.iter().any(|source| matches!(source.kind, SourceKind::Stdin { .. }));
+    let comes_once = plan.sources.iter().any(|source| !source.kind.is_replayable());
     if kafka_sources(plan).next().is_some() {
         return MarkerPlace::Splits;
     }
-    match kafka_topics(plan).next().filter(|_| !from_stdin) {
+    match kafka_topics(plan).next().filter(|_| !comes_once) {
         Some(topic) => MarkerPlace::Fixed(SplitId::new(topic, 0)),
         None => MarkerPlace::Nowhere,
     }

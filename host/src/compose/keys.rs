@@ -3,7 +3,7 @@
 
 use weir_core::KeySpec;
 use weir_pipeline::lines::LineFormat;
-use weir_pipeline::plan::{Plan, SourceKind};
+use weir_pipeline::plan::Plan;
 use weir_plan::{Edge, Graph};
 
 /// What to say of operators that keep state by what no line has, each behind the source that it reads.
@@ -12,10 +12,7 @@ pub(super) fn missing(plan: &Plan, graph: &Graph) -> Vec<String> {
     let said = graph.edges().iter().filter_map(|edge| {
         let reader = graph.node(edge.to.node)?;
         let operator = reader.as_operator().filter(|operator| operator.stateful)?;
-        let (SourceKind::Stdin { format } | SourceKind::File { format, .. }) = &source_of(edge)?.kind else {
-            return None;
-        };
-        words(format, &operator.key, &reader.name)
+        words(source_of(edge)?.kind.lines()?, &operator.key, &reader.name)
     });
     let mut said: Vec<String> = said.collect();
     said.dedup();

@@ -19,7 +19,7 @@ pub(crate) fn choose(asked: Option<Delivery>, sources: &[SourcePlan], sinks: &[S
 fn obstacle(sources: &[SourcePlan], sinks: &[SinkPlan]) -> Option<&'static str> {
     let from_kafka = sources.iter().any(|source| matches!(source.kind, SourceKind::Kafka { .. }));
     let to_kafka = sinks.iter().any(|sink| matches!(sink.kind, SinkKind::Kafka { .. }));
-    if sources.iter().any(|source| matches!(source.kind, SourceKind::Stdin { .. })) {
+    if sources.iter().any(|source| !source.kind.is_replayable()) {
         Some("stdin cannot be read again after a failure")
     } else if !from_kafka && !to_kafka {
         Some("neither end is Kafka, so there is no transaction that output and position could share")

@@ -284,6 +284,24 @@ impl SourcePlan {
     }
 }
 
+impl SourceKind {
+    /// Whether what was read can be read again. What cannot leaves no position that the next run could use.
+    pub fn is_replayable(&self) -> bool {
+        match self {
+            Self::Kafka { .. } | Self::File { .. } | Self::Generate(_) => true,
+            Self::Stdin { .. } => false,
+        }
+    }
+
+    /// How its lines look, where it reads lines.
+    pub fn lines(&self) -> Option<&LineFormat> {
+        match self {
+            Self::Stdin { format } | Self::File { format, .. } => Some(format),
+            Self::Kafka { .. } | Self::Generate(_) => None,
+        }
+    }
+}
+
 impl SinkKind {
     /// Every topic that may be written, the sink's own first.
     pub fn topics(&self) -> impl Iterator<Item = &str> {

@@ -89,7 +89,7 @@ pub fn sinks(plan: &Plan) -> String {
 
 fn write_source(source: &SourcePlan, out: &mut String) -> std::fmt::Result {
     writeln!(out, "source {}: {}", source.name, source_words(&source.kind))?;
-    if let SourceKind::Stdin { format } | SourceKind::File { format, .. } = &source.kind {
+    if let Some(format) = source.kind.lines() {
         write_format(format, out)?;
     }
     if let SourceKind::Kafka { .. } = source.kind {

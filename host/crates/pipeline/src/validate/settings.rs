@@ -7,7 +7,7 @@ use weir_core::JobName;
 
 use super::Nodes;
 use crate::error::Error;
-use crate::plan::{ApiPlan, EpochsPlan, SourceKind, StateDir};
+use crate::plan::{ApiPlan, EpochsPlan, StateDir};
 use crate::spec::Spec;
 
 const API: (&str, u16) = ("127.0.0.1", 7070);
@@ -59,9 +59,9 @@ pub(super) fn state_memory(spec: &Spec) -> Result<u64, Error> {
 
 pub(super) fn state_dir(spec: &Spec, job: &JobName, nodes: &Nodes) -> StateDir {
     let given = spec.state.dir.clone();
-    let from_stdin = nodes.sources.iter().any(|source| matches!(source.kind, SourceKind::Stdin { .. }));
-    if from_stdin || (given.is_none() && spec.job.is_none() && !nodes.has_kafka()) {
-        // What came from stdin cannot come again: state that outlived the process would belong to nothing.
+    let comes_once = nodes.sources.iter().any(|source| !source.kind.is_replayable());
+    if comes_once || (given.is_none() && spec.job.is_none() && !nodes.has_kafka()) {
+        // What comes once cannot come again: state that outlived the process would belong to nothing.
         StateDir::Temporary { under: given }
     } else {
         StateDir::Kept(given.unwrap_or_else(|| Path::new(STATE_ROOT).join(job.as_str())))
