@@ -94,8 +94,12 @@ impl Reading<'_> {
             let place = reader.and_then(|(at, split)| Some((splits.get_mut(at)?, split)));
             match place.filter(|(known, split)| !known.iter().any(|known| known.split == *split)) {
                 Some((known, split)) => known.push(SplitState { split, ..state.clone() }),
-                None if unread.contains(&state.split.stream.to_string()) => {}
-                None => unread.push(state.split.stream.to_string()),
+                None => {
+                    let word = self.word_for(source.as_ref(), state);
+                    if !unread.iter().any(|known| known == word) {
+                        unread.push(word.to_owned());
+                    }
+                }
             }
         }
         if !unread.is_empty() {
@@ -107,6 +111,13 @@ impl Reading<'_> {
             }
         }
         Ok((splits, notes))
+    }
+
+    /// The word by which `split` can be dropped: what was read, or its source, where another one reads something of the same
+    /// name.
+    fn word_for<'s>(&self, source: Option<&'s SourceName>, split: &'s SplitState) -> &'s str {
+        let is_taken = self.reader_of(source, &split.split).is_some();
+        source.filter(|_| is_taken).map_or(&*split.split.stream, |source| &*source.0)
     }
 
     /// The word of the user by which `split` is not read any more: its own name, or that of a source which is no more.

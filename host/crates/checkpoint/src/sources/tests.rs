@@ -86,7 +86,7 @@ fn a_split_stays_with_the_source_of_its_name() {
         both("two: sequence at 20", "one: sequence at 10")
     );
     // One of them is gone: the other does not take its place, and its position is not lost without a word.
-    assert_eq!(several(&[("two", reads)], &recorded, &[]), Err(Unread(vec!["sequence".into()])));
+    assert_eq!(several(&[("two", reads)], &recorded, &[]), Err(Unread(vec!["one".into()])));
     assert_eq!(several(&[("two", reads)], &recorded, &["one"]), Ok(vec!["two: sequence at 20".into()]));
 }
 
@@ -103,4 +103,25 @@ fn a_source_with_another_name_is_found_by_what_it_alone_reads() {
     // Kafka alone knows of it.
     let unnamed = [Recorded { source: None, split: split("b", "y") }];
     assert_eq!(several(&[("n1", &["a"]), ("n2", &["b"])], &unnamed, &[]), Ok(vec!["n2: b at 5".into()]));
+}
+
+#[test]
+fn the_words_of_a_refusal_are_enough() {
+    let recorded = [
+        of("one", split("f", "x")),
+        of("two", split("f", "x")),
+        of("three", split("t", "y")),
+        of("three", split("u", "z")),
+    ];
+    let pipelines: [&[(&str, &[&str])]; 4] = [
+        &[("two", &["f"])],
+        &[("three", &["f", "t"])],
+        &[("new", &["f", "u"])],
+        &[("one", &["t"]), ("x", &["f"]), ("y", &["f"])],
+    ];
+    for sources in pipelines {
+        let Unread(words) = several(sources, &recorded, &[]).unwrap_err();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        several(sources, &recorded, &words).unwrap_or_else(|refused| panic!("{sources:?}, {words:?}: {refused}"));
+    }
 }
