@@ -58,7 +58,7 @@ pub(crate) fn parse_rest(kind: TableKind, rest: &[u8]) -> Option<(&[u8], Option<
     }
 }
 
-/// Appends `len:u32, bytes`, or [`NULL`] for none: a value in a delta, and in what `load` returns.
+/// Appends `len:u32, bytes`, or [`NULL`] for none: a value in a delta, and in what a call is given.
 pub(crate) fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         Some(value) => {

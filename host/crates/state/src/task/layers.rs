@@ -1,4 +1,4 @@
-//! HOT PATH. The layers of one task's values in one table: overlays, committed layer and cache.
+//! HOT PATH. The layers of one task's values, in all its tables: overlays, committed layer and cache.
 //!
 //! The obvious design reads through four layers in memory. A task only ever wants the youngest value, and nothing of it is ever
 //! undone (recovery throws the task away), so that one entry for each key is enough, with the epoch that changed it:
