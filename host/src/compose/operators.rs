@@ -14,6 +14,7 @@ use weir_plugin::{Inspection, Limits, Runtime};
 use weir_runtime::{OperatorSetup, SinkSetup};
 
 use super::{SHARD, keys, outputs};
+use crate::exit;
 
 /// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
 pub trait LoadOperator {
@@ -76,7 +77,7 @@ impl Loaded {
 
 /// Loads and checks the operators of `plan`: that they fit its graph, and that they open with their configuration.
 pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
-    let factories = plan.operators.iter().map(|operator| loader.load(operator)).collect::<Result<Vec<_>>>()?;
+    let factories = all(plan.operators.iter().map(|operator| loader.load(operator)))?;
     let described: Vec<&PluginDescription> = factories.iter().map(|factory| factory.description()).collect();
     let graph = weir_pipeline::graph(plan, &described)?;
     let operators = plan.operators.iter().zip(factories).map(|(operator, factory)| {
@@ -84,9 +85,27 @@ pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
         check(&setup, operator, plan)?;
         Ok(setup)
     });
-    let operators = operators.collect::<Result<Vec<_>>>()?;
+    let operators = all(operators)?;
     let sinks = plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), target: target_of(sink) }).collect();
     Ok(Loaded { graph, operators, sinks })
+}
+
+/// What went well, if all did. Whoever corrects a pipeline wants to do so once, and is told of all operators that are wrong;
+/// what is no mistake of theirs comes alone.
+fn all<T>(outcomes: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let (mut good, mut mistakes) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(one) => good.push(one),
+            Err(error) if exit::fault(&error) == Fault::Config => mistakes.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if mistakes.len() > 1 {
+        let each = mistakes.iter().map(|error| format!("\n{error:#}")).collect::<String>();
+        return Err(PortError::new(Fault::Config, format!("{} mistakes{each}", mistakes.len())).into());
+    }
+    mistakes.pop().map_or(Ok(good), Err)
 }
 
 /// Nothing but configuration and file decides how a plugin opens, so one that does not is wrong usage. Only what the
@@ -110,5 +129,23 @@ fn target_of(sink: &SinkPlan) -> String {
         SinkKind::Kafka { topic, .. } => topic.clone(),
         SinkKind::Stdout { .. } => "-".to_owned(),
         SinkKind::File { path, .. } => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operator_that_is_wrong_is_told_of() {
+        let wrong = |name: &str| Err(PortError::new(Fault::Config, format!("{name} is wrong")).into());
+        let said = all([wrong("a"), Ok(1), wrong("b")].into_iter()).unwrap_err();
+        assert_eq!(said.to_string(), "2 mistakes\na is wrong\nb is wrong");
+        assert_eq!(exit::fault(&said), Fault::Config);
+        assert_eq!(all([Ok(1), wrong("b")].into_iter()).unwrap_err().to_string(), "b is wrong");
+        let full = Err(PortError::new(Fault::Transient, "no room").into());
+        let said = all([wrong("a"), full, Ok(1)].into_iter()).unwrap_err();
+        assert_eq!((said.to_string().as_str(), exit::fault(&said)), ("no room", Fault::Transient));
+        assert_eq!(all([Ok(1), Ok(2)].into_iter()).unwrap(), [1, 2]);
     }
 }

@@ -51,6 +51,11 @@ impl<'de> Deserialize<'de> for InputsSpec {
             fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<InputsSpec, A::Error> {
                 let mut inputs = Vec::new();
                 while let Some((port, Names(names))) = table.next_entry::<String, Names>()? {
+                    if names.is_empty() {
+                        let reason =
+                            format!("nothing comes into the input {port:?}; name what it reads, or leave it out");
+                        return Err(serde::de::Error::custom(reason));
+                    }
                     inputs.extend(names.into_iter().map(|name| InputSpec { port: Some(port.clone()), name }));
                 }
                 Ok(InputsSpec(inputs))

@@ -30,16 +30,15 @@ impl Places {
         }
     }
 
-    /// The line of what `at` begins with: of the key itself, or of the table that lacks it.
+    /// The line of what `at` begins with: of the key itself, or of the table that lacks it. A name may have any characters;
+    /// the longest that is in the file is meant.
     pub(crate) fn line(&self, at: &str) -> Option<usize> {
-        let path = at.split([' ', ':']).next().unwrap_or_default();
-        let mut path = path.trim_start_matches('[').trim_end_matches(']');
-        loop {
-            if let Some(line) = self.0.get(path) {
-                return Some(*line);
-            }
-            path = path.rsplit_once('.')?.0;
-        }
+        let at = at.trim_start_matches('[');
+        let is_said = |path: &str| {
+            let rest = at.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ', ':', ']']))
+        };
+        self.0.iter().filter(|(path, _)| is_said(path)).max_by_key(|(path, _)| path.len()).map(|(_, line)| *line)
     }
 }
 
@@ -49,7 +48,8 @@ mod tests {
 
     #[test]
     fn a_key_is_found_or_the_table_that_lacks_it() {
-        let text = "version = 1\n\n[operators.count]\nplugin = 'p'\nlimits = { memory = 1 }\n[sinks]\na.stdout = {}\n";
+        let text = "version = 1\n\n[operators.count]\nplugin = 'p'\nlimits = { memory = 1 }\n[sinks]\na.stdout = {}\n\
+                    [sources.b]\n[sources.'b c']\n";
         let places = Places::of(text);
         for (at, wanted) in [
             ("version", Some(1)),
@@ -58,8 +58,10 @@ mod tests {
             ("operators.count.inputs", Some(3)),
             ("operators.count: the path", Some(3)),
             ("sinks.a.inputs", Some(7)),
-            ("sources.b", None),
-            ("[sources.NAME]", None),
+            ("sources.b: nothing reads it", Some(8)),
+            ("sources.b c: nothing reads it", Some(9)),
+            ("sources.bc", Some(8)),
+            ("[restart]", None),
             ("", None),
         ] {
             assert_eq!(places.line(at), wanted, "{at}");

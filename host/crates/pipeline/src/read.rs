@@ -69,8 +69,9 @@ fn with_suggestion(message: &str) -> String {
     let (true, Some(word)) = (message.starts_with("unknown "), quoted.next()) else {
         return message.to_owned();
     };
+    let kind = if message.starts_with("unknown variant") { "value" } else { "key" };
     match closest(word, quoted) {
-        Some(close) => format!("unknown key `{word}`; did you mean `{close}`?"),
+        Some(close) => format!("unknown {kind} `{word}`; did you mean `{close}`?"),
         None => message.replacen("unknown field", "unknown key", 1),
     }
 }

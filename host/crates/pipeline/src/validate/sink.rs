@@ -16,7 +16,7 @@ pub(super) fn plan(
     clusters: &mut Clusters<'_>,
     found: &mut Found,
 ) -> Option<SinkPlan> {
-    let kind = found.keep(kind(&format!("sinks.{name}"), spec, clusters))?;
+    let kind = kind(&format!("sinks.{name}"), spec, clusters, found)?;
     let creation = spec.kafka.as_ref().map(|kafka| TopicCreation {
         partitions: kafka.partitions,
         replication: kafka.replication,
@@ -25,19 +25,22 @@ pub(super) fn plan(
     Some(SinkPlan { name: name.to_owned(), inputs, kind, creation: creation.unwrap_or_default() })
 }
 
-fn kind(at: &str, spec: &SinkSpec, clusters: &mut Clusters<'_>) -> Result<SinkKind, Error> {
+fn kind(at: &str, spec: &SinkSpec, clusters: &mut Clusters<'_>, found: &mut Found) -> Option<SinkKind> {
     let kinds = [("kafka", spec.kafka.is_some()), ("file", spec.file.is_some()), ("stdout", spec.stdout.is_some())];
-    exactly_one(at, &kinds)?;
-    Ok(if let Some(kafka) = &spec.kafka {
-        clusters.join_sink(at, kafka.brokers.as_deref(), &kafka.properties)?;
-        let topic = topic(&kafka.topic, &format!("{at}.kafka.topic"))?;
+    found.keep(exactly_one(at, &kinds))?;
+    Some(if let Some(kafka) = &spec.kafka {
+        let joined = found.keep(clusters.join_sink(at, kafka.brokers.as_deref(), &kafka.properties));
+        let topic = found.keep(topic(&kafka.topic, &format!("{at}.kafka.topic")));
         let at = format!("{at}.kafka.routes");
-        let routes = kafka.routes.iter().map(|route| topic_of_route(route, &topic, &at)).collect::<Result<_, _>>()?;
-        SinkKind::Kafka { topic, routes }
+        let routes = kafka.routes.iter().map(|route| found.keep(topic_of_route(route, &kafka.topic, &at)));
+        let routes: Vec<Option<String>> = routes.collect();
+        joined?;
+        SinkKind::Kafka { topic: topic?, routes: routes.into_iter().collect::<Option<_>>()? }
     } else if let Some(file) = &spec.file {
-        SinkKind::File { path: path(&format!("{at}.file.path"), &file.path)?, format: file.lines().plan(at)? }
+        let path = found.keep(path(&format!("{at}.file.path"), &file.path));
+        SinkKind::File { format: found.keep(file.lines().plan(at))?, path: path? }
     } else {
-        SinkKind::Stdout { format: spec.stdout.clone().unwrap_or_default().plan(at)? }
+        SinkKind::Stdout { format: found.keep(spec.stdout.clone().unwrap_or_default().plan(at))? }
     })
 }
 

@@ -30,7 +30,7 @@ pub(super) fn plan(
     if spec.watermark.is_some() {
         found.add(Error::not_yet(format!("{at}.watermark: event time"), "leave it out"));
     }
-    let kind = found.keep(kind(&at, spec, clusters));
+    let kind = kind(&at, spec, clusters, found);
     if let Some(kind) = &kind {
         check_kafka_only(&at, spec, kind, found);
     }
@@ -49,23 +49,24 @@ pub(super) fn plan(
     (found.count() == before).then_some(plan)
 }
 
-fn kind(at: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>) -> Result<SourceKind, Error> {
+fn kind(at: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>, found: &mut Found) -> Option<SourceKind> {
     let kinds = [
         ("kafka", spec.kafka.is_some()),
         ("file", spec.file.is_some()),
         ("generate", spec.generate.is_some()),
         ("stdin", spec.stdin.is_some()),
     ];
-    exactly_one(at, &kinds)?;
-    Ok(if let Some(kafka) = &spec.kafka {
-        let properties = clusters.join(at, kafka.brokers.as_deref(), &kafka.properties)?;
-        SourceKind::Kafka { topics: topics(at, kafka)?, properties }
+    found.keep(exactly_one(at, &kinds))?;
+    Some(if let Some(kafka) = &spec.kafka {
+        let properties = found.keep(clusters.join(at, kafka.brokers.as_deref(), &kafka.properties));
+        SourceKind::Kafka { topics: found.keep(topics(at, kafka))?, properties: properties? }
     } else if let Some(file) = &spec.file {
-        SourceKind::File { path: path(&format!("{at}.file.path"), &file.path)?, format: file.lines().plan(at)? }
+        let path = found.keep(path(&format!("{at}.file.path"), &file.path));
+        SourceKind::File { format: found.keep(file.lines().plan(at))?, path: path? }
     } else if let Some(generate) = &spec.generate {
-        SourceKind::Generate(generate_plan(at, generate)?)
+        SourceKind::Generate(found.keep(generate_plan(at, generate))?)
     } else {
-        SourceKind::Stdin { format: spec.stdin.clone().unwrap_or_default().plan(at)? }
+        SourceKind::Stdin { format: found.keep(spec.stdin.clone().unwrap_or_default().plan(at))? }
     })
 }
 

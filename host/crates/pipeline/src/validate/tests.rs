@@ -218,6 +218,15 @@ fn what_is_wrong_with_anything_else_is_said() {
             changed("topic = \"counts\"", "topic = \"counts\", routes = [\"clicks\"]"),
             "the job would read its own output",
         ),
+        (
+            more("[sinks.x]\ninputs = [\"count\"]\nkafka = { topic = \"x\", routes = [\"counts\"], partitions = 3 }"),
+            "sinks.x conflicts with sinks.counts: they make the same topic in two ways",
+        ),
+        (
+            changed("[\"clicks\"]", "{ left = \"clicks\", rihgt = [] }"),
+            "line 10, column 10: nothing comes into the input \"rihgt\"",
+        ),
+        (format!("delivery = \"exactly\"{GOOD}"), "unknown value `exactly`; did you mean `exactly-once`?"),
         ("version = 1".into(), "[sources.NAME] is missing"),
         ("version = 1\n[sources.a]\nstdin = {}".into(), "[sinks.NAME] is missing"),
         (format!("api = \"7070\"{GOOD}"), "\"7070\" is neither HOST:PORT"),

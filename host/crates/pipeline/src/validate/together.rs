@@ -18,7 +18,9 @@ pub(super) fn check(sources: &[SourcePlan], sinks: &[SinkPlan], found: &mut Foun
             found.add(Error::conflict(&at, source, "the job would read its own output, for ever"));
         }
         let before = || sinks.iter().take(index);
-        if let Some(other) = before().find(|other| other.kind == sink.kind && other.creation != sink.creation) {
+        if let Some(other) =
+            before().find(|other| other.creation != sink.creation && share_topic(&other.kind, &sink.kind))
+        {
             let other = format!("sinks.{}", other.name);
             found.add(Error::conflict(&at, other, "they make the same topic in two ways"));
         }
@@ -67,6 +69,11 @@ fn is_read(source: &SourceKind, sink: &SinkKind) -> bool {
         (SourceKind::File { path, .. }, SinkKind::File { path: other, .. }) => plain(path) == plain(other),
         _ => false,
     }
+}
+
+/// Whether both may write one topic, by its name or by their routes: then either of them may be the one that makes it.
+fn share_topic(one: &SinkKind, other: &SinkKind) -> bool {
+    one.topics().any(|topic| other.topics().any(|name| name == topic))
 }
 
 fn is_one_place(one: &SinkKind, other: &SinkKind) -> bool {
