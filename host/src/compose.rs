@@ -88,8 +88,17 @@ impl Composed {
     }
 }
 
-/// Makes a job of `plan` and its loaded operators. Takes the state directory; no topic is created yet. `consent` is what the user says of state that does not fit.
-pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed> {
+/// What the user wants of this run alone.
+#[derive(Debug)]
+pub struct Wishes {
+    /// Of state that does not fit.
+    pub consent: Consent,
+    /// At the end everything fires that waits for a later time.
+    pub drains: bool,
+}
+
+/// Makes a job of `plan` and its loaded operators. Takes the state directory; no topic is created yet.
+pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) -> Result<Composed> {
     let Loaded { graph, operators, sinks } = loaded;
     let client = client(plan)?;
     for unread in outputs::unread(&graph) {
@@ -105,14 +114,16 @@ pub fn compose(plan: &Plan, consent: Consent, loaded: Loaded) -> Result<Composed
     if let (true, Some(client)) = (dir.is_empty() && kafka_sources(plan).next().is_some(), &client) {
         kin::warn_of(client.clone(), sources.clone());
     }
+    let has_time = plan.sources.iter().any(|source| source.watermark.is_some());
     let set_up = |(planned, connector): (&SourcePlan, Arc<dyn SourceConnector>)| {
         let marked = matches!(planned.kind, SourceKind::Kafka { .. });
-        SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked }
+        let time = if has_time { Some(planned.event_time()) } else { planned.watermark.clone() };
+        SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked, time }
     };
     #[cfg(feature = "crash-points")]
     let (sources, sink) = (sources.into_iter().map(sabotage::source), sabotage::sink(sink));
     let sources = plan.sources.iter().zip(sources).map(set_up).collect();
-    let job = Job { options: options(plan, consent), sources, sink, graph, operators, sinks, state };
+    let job = Job { options: options(plan, consent, drains), sources, sink, graph, operators, sinks, state };
     let handle = job.handle();
     if let Some(client) = client {
         let outputs = kafka_topics(plan).map(str::to_owned).collect();
@@ -144,7 +155,7 @@ pub fn group(plan: &Plan) -> Option<String> {
     Some(ClientOptions { brokers, properties, job: plan.job.clone(), shard: SHARD }.group())
 }
 
-fn options(plan: &Plan, consent: Consent) -> JobOptions {
+fn options(plan: &Plan, consent: Consent, drains: bool) -> JobOptions {
     let to_stdout = plan.sinks.iter().any(|s| matches!(s.kind, SinkKind::Stdout { .. }));
     let transaction_timeout = plan.epochs.transaction_timeout;
     JobOptions {
@@ -159,6 +170,7 @@ fn options(plan: &Plan, consent: Consent) -> JobOptions {
         restart: plan.restart,
         bounds: Bounds::default(),
         consent,
+        drains,
     }
 }
 
@@ -222,6 +234,7 @@ fn source(source: &SourcePlan, client: Option<&ClientOptions>) -> Result<Arc<dyn
                 until: source.until.clone(),
                 max_rate: source.max_rate.map(std::num::NonZeroU64::get),
                 discovery_interval: source.discovery_interval,
+                holds: source.watermark.as_ref().is_some_and(|watermark| watermark.max_drift_ms.is_some()),
                 ..SourceOptions::new(topics)
             };
             Arc::new(KafkaSource::new(client, options).map_err(PortError::from)?)

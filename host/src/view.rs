@@ -71,14 +71,16 @@ fn state(state: JobState) -> model::State {
 }
 
 fn operator(operator: OperatorStatus) -> model::Operator {
-    let OperatorStatus { name, parallelism, plugin_name, plugin_version, plugin_digest, state_bytes } = operator;
+    let OperatorStatus { name, parallelism, plugin_name, plugin_version, plugin_digest, state_bytes, watermark } =
+        operator;
     let plugin = model::Plugin { name: plugin_name, version: plugin_version, digest: plugin_digest.0 };
-    model::Operator { name, parallelism, plugin, state_bytes }
+    model::Operator { name, parallelism, plugin, state_bytes, watermark_ms: watermark.as_ms() }
 }
 
 fn split(split: SplitStatus) -> model::Split {
-    let SplitStatus { source, split: SplitId { stream, number }, position, end, lag, .. } = split;
-    model::Split { source: source.to_string(), topic: stream.to_string(), partition: number, position, end, lag }
+    let SplitStatus { source, split: SplitId { stream, number }, position, end, lag, time, .. } = split;
+    let (source, topic, watermark_ms) = (source.to_string(), stream.to_string(), time.watermark.as_ms());
+    model::Split { source, topic, partition: number, position, end, lag, watermark_ms, idle: time.idle }
 }
 
 fn sink(sink: SinkStatus) -> model::Sink {

@@ -16,13 +16,13 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("weir-time", &["weir-core"]),
     ("weir-plan", &["weir-core"]),
     ("weir-checkpoint", &["weir-core", "weir-plan"]),
-    ("weir-pipeline", &["weir-core", "weir-plan"]),
+    ("weir-pipeline", &["weir-core", "weir-plan", "weir-time"]),
     ("weir-kafka", &["weir-core", "weir-machine"]),
     ("weir-local", &["weir-core", "weir-machine"]),
     ("weir-state", &["weir-core", "weir-machine"]),
     ("weir-plugin", &["weir-core", "weir-machine"]),
     ("weir-operator", &["weir-core", "weir-machine"]),
-    ("weir-runtime", &["weir-core", "weir-machine", "weir-plan", "weir-checkpoint", "weir-operator"]),
+    ("weir-runtime", &["weir-core", "weir-machine", "weir-plan", "weir-time", "weir-checkpoint", "weir-operator"]),
     ("weir-api", &["weir-core", "weir-plan"]),
 ];
 

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use weir_core::{Delivery, Fault, PortError, Start, Until};
 use weir_kafka::properties::canonical;
+use weir_pipeline::event_time::WatermarkSpec;
 use weir_pipeline::restart::RestartSpec;
 use weir_pipeline::spec::{Config, Key, OnErrorSpec};
 use weir_pipeline::units::{Size, Span};
@@ -77,6 +78,11 @@ pub(super) struct PipelineArgs {
     /// Records per second per partition, at most [default: unlimited]
     #[arg(long, value_name = "N")]
     max_rate: Option<NonZeroU64>,
+    /// Event time of the source: max-disorder=5s, idle-after=30s, max-drift=off, max-future=1h, on-future=keep|clamp|fail,
+    /// timestamp=record|ingestion|processing|header:NAME|json:/POINTER, timestamp-unit=ms [default: none, unless an operator
+    /// needs it]
+    #[arg(long, value_name = "WORD=TEXT,..")]
+    watermark: Option<WatermarkSpec>,
     /// Configuration of the plugin: one value (JSON, or else text), or a file with a JSON object; repeat it for more
     #[arg(long, value_name = "KEY=VALUE|@FILE.json")]
     config: Vec<ConfigArg>,
@@ -199,6 +205,7 @@ impl PipelineArgs {
             parallelism: self.parallelism,
             discovery_interval: self.discovery_interval,
             max_rate: self.max_rate,
+            watermark: self.watermark,
             config,
             on_error: self.on_error,
             memory_limit: self.memory_limit,

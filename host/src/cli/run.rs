@@ -5,16 +5,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use weir_core::Consent;
 use weir_pipeline::{Plan, show};
 use weir_runtime::Summary;
 
 use super::consent::ConsentArgs;
 use super::engine::{EngineArgs, Loader};
 use super::pipeline::PipelineArgs;
-use crate::compose;
 use crate::compose::operators::{self, Loaded};
 use crate::compose::traces::Traces;
+use crate::compose::{self, Wishes};
 use crate::progress::{Copying, Progress};
 use crate::serve::{self, Serving};
 use crate::signals::Signals;
@@ -34,6 +33,10 @@ pub(super) struct Args {
     from_savepoint: Option<PathBuf>,
     #[command(flatten)]
     consent: ConsentArgs,
+    /// At the end, however it comes, event time ends: every window and timer fires that waits for a later time. What is
+    /// read later begins new windows. (Standard input, files and counted generators end time when they end)
+    #[arg(long)]
+    drain: bool,
     /// How log lines on standard error look; what is logged is chosen by the environment variable WEIR_LOG
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = telemetry::Format::Text)]
     log_format: telemetry::Format,
@@ -55,7 +58,8 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
     let mut traces = Traces::before(&plan);
     let began = weir_machine::now();
-    let from = (args.from_savepoint.as_deref(), args.consent.into());
+    let wishes = Wishes { consent: args.consent.into(), drains: args.drain };
+    let from = (args.from_savepoint.as_deref(), wishes);
     let outcome = start(&plan, from, loaded, (&screen, &signals, &api), &mut traces);
     drop(api);
     let summary = outcome.inspect_err(|error| traces.remove(exit::fault(error)))?;
@@ -71,7 +75,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
 /// Restores what is to be restored, and runs the job to its end.
 fn start(
     plan: &Plan,
-    (savepoint, consent): (Option<&Path>, Consent),
+    (savepoint, wishes): (Option<&Path>, Wishes),
     loaded: Loaded,
     (screen, signals, api): (&Screen, &Signals, &Serving),
     traces: &mut Traces,
@@ -82,7 +86,7 @@ fn start(
         traces.has_restored = compose::savepoint::restore(plan, savepoint, &mut progress)?;
     }
     let shown = loaded.shown();
-    let composed = compose::compose(plan, consent, loaded)?;
+    let composed = compose::compose(plan, wishes, loaded)?;
     let handle = composed.handle();
     api.show(handle.clone(), shown);
     let stop = handle.clone();

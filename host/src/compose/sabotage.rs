@@ -10,7 +10,7 @@ use weir_core::ports::{
     Commit, Committed, Committer, MarkerRead, Outputs, Poll, RecordCheck, Sink, SinkConnector, SourceConnector,
     SourceReader, SplitProgress, Verified,
 };
-use weir_core::{Batch, PortError, SplitId, SplitState};
+use weir_core::{Batch, PortError, Reading, SplitId, SplitState};
 
 /// `source`, or one whose readers confirm whatever they are asked.
 pub(super) fn source(source: Arc<dyn SourceConnector>) -> Arc<dyn SourceConnector> {
@@ -75,6 +75,12 @@ impl SourceReader for UnverifiedReader {
     }
     fn progress(&self) -> Vec<SplitProgress> {
         self.0.progress()
+    }
+    fn readings(&mut self) -> Vec<Reading> {
+        self.0.readings()
+    }
+    fn hold(&mut self, held: &[bool]) {
+        self.0.hold(held);
     }
     fn silent_since(&self) -> Option<Instant> {
         self.0.silent_since()

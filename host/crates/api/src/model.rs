@@ -77,6 +77,8 @@ pub struct Operator {
     pub plugin: Plugin,
     /// Its keyed state, estimated.
     pub state_bytes: u64,
+    /// How far its event time has come, in milliseconds since 1970; null where it has none, and at the end of time.
+    pub watermark_ms: Option<i64>,
 }
 
 /// The plugin of an operator.
@@ -105,6 +107,10 @@ pub struct Split {
     pub end: Option<i64>,
     /// `end - position`; null where unknown.
     pub lag: Option<i64>,
+    /// How far its event time has come, in milliseconds since 1970; null where it has none, and at the end of time.
+    pub watermark_ms: Option<i64>,
+    /// Whether it has been silent for so long that nobody waits for its time.
+    pub idle: bool,
 }
 
 /// One sink.

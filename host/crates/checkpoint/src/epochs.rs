@@ -19,6 +19,7 @@ use crate::inherit::Numbered;
 use crate::manifest::{Manifest, Plan, PlanRecord, SourceEntry, reached};
 use crate::marker::Marker;
 use crate::resolve::MarkerPlace;
+use crate::times::{TaskTimes, Times};
 
 /// An event that the drawing of [`Coordinator`] does not have, or a fact that contradicts one before it. A bug: going on
 /// could commit what is not durable.
@@ -46,6 +47,8 @@ pub enum Event {
         splits: Vec<SplitState>,
         /// What its operators changed.
         changes: Changes,
+        /// How far its event time has come.
+        times: TaskTimes,
     },
     /// Another task has.
     Sealed {
@@ -53,6 +56,8 @@ pub enum Event {
         epoch: Epoch,
         /// What its operators changed.
         changes: Changes,
+        /// How far its event time has come.
+        times: TaskTimes,
     },
     /// Every sink has every acknowledgement of the epoch.
     Flushed(Epoch),
@@ -144,6 +149,8 @@ pub struct Beginning {
     pub sources: Vec<SourceEntry>,
     /// Every operator.
     pub operators: Numbered,
+    /// How far the event time of both had come.
+    pub times: Times,
 }
 
 /// The first record of an attempt, which is to be logged.
@@ -157,7 +164,7 @@ pub struct Opening {
 impl Opening {
     /// The first epoch after the one that holds.
     pub fn new(beginning: Beginning) -> Self {
-        let Beginning { job, shard, attempt, delivery, marker, after, graph, sources, operators } = beginning;
+        let Beginning { job, shard, attempt, delivery, marker, after, graph, sources, operators, times } = beginning;
         let (held, previous) = after.map_or((Epoch::default(), None), |held| (held.epoch, Some(held.digest)));
         let Changes { entries: delta_entries, crc32c: delta_crc32c, .. } = Changes::default();
         let plan = Plan::of(graph, &sources, marker, (operators.operators, operators.next)).encode();
@@ -170,6 +177,7 @@ impl Opening {
             delivery,
             plan,
             reached: reached(&sources),
+            times,
             previous,
             delta_crc32c,
             delta_entries,
@@ -199,7 +207,15 @@ impl Opening {
         let tasks = Tasks { sealers, sources: sources.len() };
         let machine = Coordinator::new(pace, manifest.epoch, tasks);
         let sealed = vec![true; sources.len()];
-        let epochs = Epochs { machine, manifest, sources, id: record.id, sealed, changes: Changes::default() };
+        let epochs = Epochs {
+            machine,
+            manifest,
+            sources,
+            id: record.id,
+            sealed,
+            changes: Changes::default(),
+            times: Times::default(),
+        };
         let commit = Command::Commit(epochs.commit());
         (epochs, commit)
     }
@@ -218,6 +234,8 @@ pub struct Epochs {
     /// Which sources have sealed the epoch under way.
     sealed: Vec<bool>,
     changes: Changes,
+    /// Of the epoch under way, as far as it is known.
+    times: Times,
 }
 
 impl Epochs {
@@ -244,12 +262,14 @@ impl Epochs {
     /// One event, and what follows from it.
     pub fn step(&mut self, event: Event) -> Result<Option<Command>, Broken> {
         let event = match event {
-            Event::SourceSealed { epoch, source, splits, changes } => {
+            Event::SourceSealed { epoch, source, splits, changes, times } => {
                 self.take(source, splits)?;
+                self.times.take(Some(source), &self.sources, times);
                 self.changes = self.changes.then(changes);
                 coordinator::Event::Sealed(epoch)
             }
-            Event::Sealed { epoch, changes } => {
+            Event::Sealed { epoch, changes, times } => {
+                self.times.take(None, &self.sources, times);
                 self.changes = self.changes.then(changes);
                 coordinator::Event::Sealed(epoch)
             }
@@ -265,7 +285,7 @@ impl Epochs {
         match self.machine.step(event)? {
             None => Ok(None),
             Some(coordinator::Command::Barrier { epoch, last }) => {
-                self.changes = Changes::default();
+                (self.changes, self.times) = Default::default();
                 self.sealed.fill(false);
                 Ok(Some(Command::Barrier { epoch, last }))
             }
@@ -303,7 +323,10 @@ impl Epochs {
         if !manifest.plan.fits(&self.sources) {
             manifest.plan = manifest.plan.with(&self.sources).encode();
         }
-        manifest.reached = reached(&self.sources);
+        (manifest.reached, manifest.times) = (reached(&self.sources), std::mem::take(&mut self.times));
+        if !manifest.times.fits(manifest.reached.iter().map(Vec::len)) {
+            return Err(Broken(format!("epoch {epoch} is to be written, and its times are not those of its splits")));
+        }
         let record = Record::of(manifest);
         self.id = record.id.clone();
         Ok(record)

@@ -25,6 +25,8 @@ pub mod shared;
 pub mod sources;
 /// The same as `resolve` for a directory whose pipeline is not known.
 pub mod survey;
+/// How far event time had come.
+pub mod times;
 
 pub use aligner::Aligner;
 pub use epochs::{Command, Epochs, Event};
@@ -32,3 +34,4 @@ pub use manifest::{Manifest, OperatorEntry, Plan, PluginEntry, SourceEntry, Tabl
 pub use marker::Marker;
 pub use resolve::{Facts, Refusal, Start, resolve};
 pub use shared::{Shared, shared};
+pub use times::{SourceTimes, TaskTimes, Times};

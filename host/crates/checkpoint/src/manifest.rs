@@ -15,9 +15,10 @@ use weir_core::{
 use weir_plan::Graph;
 
 use crate::resolve::MarkerPlace;
+use crate::times::Times;
 
-/// The format written and read, of both parts. 5: the plan has the graph.
-pub const FORMAT: u32 = 5;
+/// The format written and read, of both parts. 6: the epoch record has event time.
+pub const FORMAT: u32 = 6;
 
 /// What epochs have in common, until it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +123,8 @@ pub struct Manifest {
     pub plan: Arc<PlanRecord>,
     /// How far the splits of each source were read, in the plan's order.
     pub reached: Vec<Vec<Reached>>,
+    /// How far event time has come.
+    pub times: Times,
     /// Digest of the record before it; none for the record of a first start.
     pub previous: Option<Digest>,
     /// CRC-32C over the deltas' bytes, in order.
@@ -143,6 +146,8 @@ struct EpochText {
     delivery: Delivery,
     plan: Digest,
     reached: Vec<Vec<Reached>>,
+    #[serde(default, skip_serializing_if = "Times::is_empty")]
+    times: Times,
     previous: Option<Digest>,
     delta_crc32c: u32,
     delta_entries: u64,
@@ -284,7 +289,7 @@ pub fn reached(sources: &[SourceEntry]) -> Vec<Vec<Reached>> {
 impl Manifest {
     /// The bytes of the epoch record for the log, and their digest.
     pub fn encode(&self) -> (Vec<u8>, Digest) {
-        let Self { job, shard, epoch, attempt, first, delivery, previous, .. } = self.clone();
+        let Self { job, shard, epoch, attempt, first, delivery, times, previous, .. } = self.clone();
         let (reached, plan, delta_crc32c) = (self.reached.clone(), self.plan.digest.clone(), self.delta_crc32c);
         let (format, delta_entries) = (FORMAT, self.delta_entries);
         let text = EpochText {
@@ -297,6 +302,7 @@ impl Manifest {
             delivery,
             plan,
             reached,
+            times,
             previous,
             delta_crc32c,
             delta_entries,
@@ -353,7 +359,8 @@ impl Manifest {
             splits.retain(|split| kept(name, split));
         }
         let plan = self.plan.with(&sources).encode();
-        Self { plan, reached: reached(&sources), ..self.clone() }
+        let times = Times::after(self, &sources, self.times.operators.keys().copied());
+        Self { plan, reached: reached(&sources), times, ..self.clone() }
     }
 
     /// Whether it is the first record of a job that began with the state of another.
@@ -397,9 +404,10 @@ impl Reader {
             Some(known) => known,
             None => read_plan(plan()?)?,
         };
-        let EpochText { job, shard, epoch, attempt, first, delivery, reached, previous, .. } = text;
+        let EpochText { job, shard, epoch, attempt, first, delivery, reached, times, previous, .. } = text;
         let has_all = plan.sources.len() == reached.len()
-            && plan.sources.iter().zip(&reached).all(|(source, reached)| source.splits.len() == reached.len());
+            && plan.sources.iter().zip(&reached).all(|(source, reached)| source.splits.len() == reached.len())
+            && times.fits(reached.iter().map(Vec::len));
         if plan.digest != text.plan || !has_all {
             return Err(Error::Plan(epoch).into());
         }
@@ -414,6 +422,7 @@ impl Reader {
             delivery,
             plan,
             reached,
+            times,
             previous,
             delta_crc32c,
             delta_entries,

@@ -5,6 +5,7 @@ use weir_plan::Graph;
 
 use crate::manifest::{Manifest, Plan, SourceEntry, reached};
 use crate::resolve::MarkerPlace;
+use crate::times::Times;
 
 /// The job of all of them.
 pub(crate) fn job() -> JobName {
@@ -34,6 +35,7 @@ pub(crate) fn follow(
         delivery,
         reached: reached(&sources),
         plan: Plan::of(Graph::default(), &sources, marker, (Vec::new(), 0)).encode(),
+        times: Times::default(),
         previous: chain.last().map(|(_, digest)| digest.clone()),
         delta_crc32c: 0,
         delta_entries: 0,

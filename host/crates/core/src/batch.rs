@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::frame::Frame;
 use crate::ids::Epoch;
+use crate::watermark::Progress;
 
 /// Where a record was read: the source, the split (an index into its reader's table of splits) and the offset there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub enum Element {
         /// The records; all who read the same output share them.
         batch: Arc<Batch>,
     },
+    /// The sender's time has come so far, or it is idle, or not any more: of everything before it, on every edge between
+    /// the two tasks.
+    Time(Progress),
     /// The epoch ends here.
     Barrier(Epoch),
     /// Nothing comes after this.

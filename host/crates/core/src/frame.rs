@@ -229,6 +229,22 @@ impl Frame {
         self.bytes
     }
 
+    /// Gives each record one of `timestamps`, in order.
+    pub fn stamp(&mut self, timestamps: impl IntoIterator<Item = i64>) {
+        let mut at = HEADER_BYTES;
+        for timestamp_ms in timestamps.into_iter().take(self.len()) {
+            let mut cursor = Cursor { bytes: &self.bytes, at };
+            if cursor.record().is_none() {
+                break;
+            }
+            let next = cursor.at;
+            if let Some(field) = self.bytes.get_mut(at..at + 8) {
+                field.copy_from_slice(&timestamp_ms.to_le_bytes());
+            }
+            at = next;
+        }
+    }
+
     /// Makes every record's `source` its own index, as an input frame has it, and shows `each` the record as it was.
     pub fn number_sources(&mut self, mut each: impl FnMut(&RecordView<'_>)) {
         let mut at = HEADER_BYTES;

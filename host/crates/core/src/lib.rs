@@ -26,6 +26,8 @@
 //! | table | one named piece of an operator's keyed state |
 //! | delta | the state changes of one epoch, as bytes |
 //! | seal | to end an epoch in a task: its overlay becomes read-only and its delta is handed on |
+//! | watermark | how far event time has come: every record before it is taken to have arrived |
+//! | idle | a split that is read to its end, as confirmed again and again for `idle-after`; nobody waits for its watermark |
 //! | fault | who must act on an error |
 
 /// A frame with the origin of each record, and what travels between tasks.
@@ -54,6 +56,8 @@ pub mod split;
 pub mod start;
 /// Text of others on its way to people.
 pub mod text;
+/// How far event time has come.
+pub mod watermark;
 
 pub use batch::{Batch, Element, Origin};
 pub use consent::{Consent, Rename, StateName};
@@ -65,6 +69,7 @@ pub use restart::Restart;
 pub use secret::Secret;
 pub use split::SplitState;
 pub use start::{Start, Until};
+pub use watermark::{Progress, Reading, Watermark};
 /// Steps at which a test stops, kills or fails the process; nothing of it is in the product.
 pub use weir_failpoint as crash;
 pub use weir_failpoint::crash_point;

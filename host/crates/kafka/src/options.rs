@@ -66,6 +66,8 @@ pub struct SourceOptions {
     pub max_rate: Option<u64>,
     /// How often new partitions and topics are looked for.
     pub discovery_interval: Duration,
+    /// Whether a partition may be held back while others are read (alignment of event time).
+    pub holds: bool,
 }
 
 impl SourceOptions {
@@ -77,6 +79,7 @@ impl SourceOptions {
             until: None,
             max_rate: None,
             discovery_interval: Duration::from_secs(30),
+            holds: false,
         }
     }
 }

@@ -23,12 +23,13 @@ use crate::admin::{Admin, settled};
 use crate::client;
 use crate::error::Error;
 use crate::options::{ClientOptions, SourceOptions, Topics};
-use discovery::{Discovery, Ends, Selection, Silence};
+use discovery::{Discovery, Selection, Silence};
 use fetcher::{Fetcher, Stop};
 use gate::Gate;
 use handover::Handover;
 use intake::Intake;
 use pulse::{Pulse, Watched};
+use quiet::Ends;
 use reader::Reader;
 
 /// Messages to batches.
@@ -47,6 +48,8 @@ mod intake;
 mod offsets;
 /// Signs of life of the threads.
 mod pulse;
+/// Whether a split is read to its end.
+mod quiet;
 /// The rate limit.
 mod rate;
 /// The source task's end.
@@ -111,9 +114,11 @@ impl KafkaSource {
             return Ok(admin);
         }
         let mut config = client::consumer_config(&self.client);
-        if let Some(rate) = self.options.max_rate {
+        if self.options.max_rate.is_some() || self.options.holds {
             // Each partition has its own queue and its own bound then.
             config.set("queued.max.messages.kbytes", "1024");
+        }
+        if let Some(rate) = self.options.max_rate {
             config.set("queued.min.messages", rate.clamp(100, 100_000).to_string());
         }
         Ok(Admin::new(client::open_consumer(&config, &self.client)?))
@@ -135,7 +140,7 @@ impl KafkaSource {
         // One epoch is under way at a time.
         let (questions, asked) = bounded(1);
         let intake = Intake::new(admin.clone(), Arc::clone(&handover), nudge.clone());
-        let fetcher = Fetcher::new(&admin, intake, self.options.max_rate, fetching.clone())?;
+        let fetcher = Fetcher::new(&admin, intake, (self.options.max_rate, self.options.holds), fetching.clone())?;
         let asking = Admin::open(&self.client)?;
         let gate = Gate { admin: asking.clone(), questions: asked, handover: Arc::clone(&handover) };
         let discovery = Discovery {
@@ -145,7 +150,7 @@ impl KafkaSource {
             grows: !is_bounded,
             interval: self.options.discovery_interval,
             handover: Arc::clone(&handover),
-            ends: Arc::clone(&ends),
+            ends: ends.clone(),
             silence: silence.clone(),
             nudges,
             pulse: looking.clone(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress, Verified};
-use weir_core::{PortError, SplitId, SplitState};
+use weir_core::{PortError, Reading, SplitId, SplitState};
 
 use crate::Error;
 use crate::fingerprint::{Fingerprint, is_same_file};
@@ -268,6 +268,10 @@ impl SourceReader for FileReader {
 
     fn progress(&self) -> Vec<SplitProgress> {
         vec![SplitProgress { end: self.split.end }]
+    }
+
+    fn readings(&mut self) -> Vec<Reading> {
+        vec![if self.split.is_finished() { Reading::Ended } else { Reading::Flowing }]
     }
 }
 

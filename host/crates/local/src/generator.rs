@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use weir_core::frame::NO_TIMESTAMP;
 use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
-use weir_core::{FrameWriter, PortError, RecordView, SplitId, SplitState};
+use weir_core::{FrameWriter, PortError, Reading, RecordView, SplitId, SplitState};
 
 use crate::lines::{BATCH_BYTES, BATCH_RECORDS, batch, only_split};
 
@@ -184,6 +184,10 @@ impl SourceReader for GeneratorReader {
 
     fn progress(&self) -> Vec<SplitProgress> {
         vec![SplitProgress { end: self.split.end }]
+    }
+
+    fn readings(&mut self) -> Vec<Reading> {
+        vec![if self.split.is_finished() { Reading::Ended } else { Reading::Flowing }]
     }
 }
 

@@ -4,10 +4,10 @@
 
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
-use weir_core::{PortError, SplitId, SplitState};
+use weir_core::{PortError, Reading, SplitId, SplitState};
 use weir_machine::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::Error;
@@ -64,7 +64,7 @@ impl SourceConnector for StdinSource {
         // Never joined: it may sit in a read until the process ends.
         let lines = Lines::new("stdin".to_owned(), input, (self.format.clone(), Counting::Lines));
         weir_machine::spawn("weir-stdin", move || read_all(lines, &sender)).map_err(Error::Thread)?;
-        Ok(Box::new(StdinReader { split, receiver }))
+        Ok(Box::new(StdinReader { split, receiver, begin: weir_machine::now(), empty: None }))
     }
 
     fn is_replayable(&self) -> bool {
@@ -93,6 +93,10 @@ fn read_all(mut lines: Lines<Box<dyn Read + Send>>, sender: &Sender<Result<Next,
 struct StdinReader {
     split: SplitState,
     receiver: Receiver<Result<Next, Error>>,
+    /// From when on confirmations count.
+    begin: Instant,
+    /// Where the last look found the pipe empty, when that was.
+    empty: Option<Instant>,
 }
 
 impl StdinReader {
@@ -117,7 +121,9 @@ impl StdinReader {
 
 impl SourceReader for StdinReader {
     fn poll(&mut self, wait: Duration) -> Result<Poll, PortError> {
-        match self.receiver.recv_timeout(wait) {
+        let received = self.receiver.recv_timeout(wait);
+        self.empty = matches!(received, Err(RecvTimeoutError::Timeout)).then(weir_machine::now);
+        match received {
             Ok(next) => Ok(self.take(next?)),
             Err(RecvTimeoutError::Timeout) => Ok(Poll::Pending),
             Err(RecvTimeoutError::Disconnected) => Ok(self.take(Next::End)),
@@ -130,6 +136,14 @@ impl SourceReader for StdinReader {
 
     fn progress(&self) -> Vec<SplitProgress> {
         vec![SplitProgress { end: self.split.end }]
+    }
+
+    fn readings(&mut self) -> Vec<Reading> {
+        vec![match self.empty {
+            _ if self.split.is_finished() => Reading::Ended,
+            Some(at) => Reading::CaughtUp { at: at.saturating_duration_since(self.begin) },
+            None => Reading::Flowing,
+        }]
     }
 }
 

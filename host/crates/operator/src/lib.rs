@@ -11,6 +11,8 @@
     allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
 )]
 
+/// Event time moves.
+mod advance;
 /// Which records of a batch go into the next call.
 mod cuts;
 /// What a node asks of whoever drives it.
@@ -40,6 +42,7 @@ mod throttle;
 /// What a plugin's call does to its state.
 mod updates;
 
+pub use advance::Advanced;
 pub use driver::Driver;
 pub use error::NodeError;
 pub use pace::{FIRST_RECORDS, Pace};

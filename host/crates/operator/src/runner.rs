@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weir_core::frame::NO_SOURCE;
 use weir_core::ports::{Call, CallError, CallState, Effects, KeyedState, Operator, RecordCheck, Table};
-use weir_core::{Batch, KeySpec, OnError, Origin};
+use weir_core::{Batch, KeySpec, OnError, OperatorId, Origin, Watermark};
 
 use crate::driver::{Driver, place};
 use crate::error::NodeError;
@@ -32,6 +32,10 @@ const CALL_TIME: Duration = Duration::from_millis(20);
 pub struct RunnerOptions {
     /// Index of the operator in the pipeline.
     pub index: usize,
+    /// Its number in the job's records.
+    pub id: OperatorId,
+    /// How far event time had come for it in the epoch that the attempt begins with.
+    pub watermark: Watermark,
     /// Its name.
     pub name: String,
     /// What it is keyed by.

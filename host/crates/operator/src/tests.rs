@@ -59,8 +59,17 @@ fn batch(values: &[&str]) -> Batch {
 
 fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
     let (key, tables) = (KeySpec::Key, Vec::new());
-    let options =
-        RunnerOptions { index: 0, name: "o".into(), key, tables, outputs: vec![Vec::new()], on_error, origin: false };
+    let options = RunnerOptions {
+        index: 0,
+        id: OperatorId(0),
+        watermark: Watermark::NONE,
+        name: "o".into(),
+        key,
+        tables,
+        outputs: vec![Vec::new()],
+        on_error,
+        origin: false,
+    };
     Runner::new(options, Box::new(operator), None, Box::new(Alone))
 }
 

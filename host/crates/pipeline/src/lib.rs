@@ -24,6 +24,8 @@ mod cluster;
 mod delivery;
 /// What is wrong with a description, and the closest thing that would be right.
 mod error;
+/// Event time of a source.
+pub mod event_time;
 /// Plan and plugins together: the graph of the job.
 mod graph;
 /// What an operator reads, as written.

@@ -9,6 +9,7 @@ use weir_core::{Delivery, Secret, Start, Until};
 
 use crate::address::{SinkAddress, SourceAddress, To};
 use crate::error::Error;
+use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::lines::LinesSpec;
 use crate::restart::RestartSpec;
@@ -55,6 +56,8 @@ pub struct Overrides {
     pub discovery_interval: Option<Span>,
     /// `--max-rate`
     pub max_rate: Option<NonZeroU64>,
+    /// `--watermark`: the whole of it; nothing of the file's is kept.
+    pub watermark: Option<WatermarkSpec>,
     /// `--config`
     pub config: Config,
     /// `--on-error`
@@ -91,7 +94,7 @@ impl Overrides {
     /// Lays the flags over `spec`. A flag that speaks of one source, operator or sink needs the file to have just one.
     pub fn lay_over(self, mut spec: Spec) -> Result<Spec, Error> {
         if self.has_source_flags() {
-            self.change_source(only(&mut spec.sources, "source", "--from, --start, --until, --max-rate")?);
+            self.change_source(only(&mut spec.sources, "source", "--from, --start, --until, --max-rate, --watermark")?);
         }
         check_outputs_once(&self.to)?;
         for To { output, address } in &self.to {
@@ -128,6 +131,7 @@ impl Overrides {
             || self.until.is_some()
             || self.max_rate.is_some()
             || self.discovery_interval.is_some()
+            || self.watermark.is_some()
     }
 
     fn has_operator_flags(&self) -> bool {
@@ -148,6 +152,7 @@ impl Overrides {
         set(&mut source.until, self.until.clone());
         set(&mut source.max_rate, self.max_rate);
         set(&mut source.discovery_interval, self.discovery_interval);
+        set(&mut source.watermark, self.watermark.clone());
     }
 
     fn change_operator(&self, operator: &mut OperatorSpec) {

@@ -64,6 +64,8 @@ pub struct SourcePlan {
     pub max_rate: Option<NonZeroU64>,
     /// How often new partitions and topics are looked for.
     pub discovery_interval: Duration,
+    /// Event time, where the user says something of it.
+    pub watermark: Option<weir_time::Options>,
 }
 
 /// What is read.
@@ -274,6 +276,11 @@ pub enum ApiPlan {
 }
 
 impl SourcePlan {
+    /// Its event time in a pipeline that has any.
+    pub fn event_time(&self) -> weir_time::Options {
+        self.watermark.clone().unwrap_or_else(|| crate::event_time::default(&self.kind))
+    }
+
     /// True when the read has an end.
     pub fn is_bounded(&self) -> bool {
         match &self.kind {

@@ -92,6 +92,9 @@ fn write_source(source: &SourcePlan, out: &mut String) -> std::fmt::Result {
     if let Some(format) = source.kind.lines() {
         write_format(format, out)?;
     }
+    if let Some(watermark) = &source.watermark {
+        writeln!(out, "  watermark {watermark}")?;
+    }
     if let SourceKind::Kafka { .. } = source.kind {
         let until = source.until.as_ref().map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
         writeln!(out, "  reads     from {}, {until}", source.start)?;

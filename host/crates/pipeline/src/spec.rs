@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use weir_core::{Delivery, KeySpec, Secret, Start, Until};
 
 use crate::error::Error;
+use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::lines::{FormatSpec, LinesSpec};
 use crate::places::Places;
@@ -141,18 +142,6 @@ pub struct GenerateSpec {
     pub count: Option<u64>,
     /// Least size of a value in bytes. Default: as it comes (sequence), 300 (clicks).
     pub bytes: Option<u32>,
-}
-
-/// Event time of a source. Does not run yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct WatermarkSpec {
-    /// How much out of order records may be.
-    pub max_disorder: Option<Span>,
-    /// When a quiet partition no longer holds the others back.
-    pub idle_after: Option<Span>,
-    /// Where the time of a record comes from.
-    pub timestamp: Option<String>,
 }
 
 /// One operator: a plugin and how to run it.

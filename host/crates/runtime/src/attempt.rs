@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 use weir_checkpoint::epochs::{Beginning, Opening};
 pub use weir_checkpoint::resolve::MarkerPlace;
-use weir_checkpoint::{Manifest, SourceEntry, manifest, shared};
+use weir_checkpoint::{Manifest, SourceEntry, Times, manifest, shared};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
 use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
 use weir_machine::channel::{Receiver, Sender, bounded};
@@ -32,6 +32,7 @@ mod wiring;
 use heritage::{Decided, Glanced, Heritage, tell};
 pub use restore::check_store;
 use restore::{Restored, restore};
+pub(crate) use tasks::TaskTime;
 
 /// How long tasks may take to leave when an attempt is over; what stays longer is left behind.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -209,6 +210,8 @@ fn first_record(heritage: &Heritage<'_>, watch: Watch<'_>, log: &JobLog, restore
     if let Some(shared) = shared(&sources) {
         return Err(shared.into());
     }
+    let ids = operators.operators.iter().map(|operator| operator.id);
+    let times = restored.times_of.map(|epoch| Times::after(&epoch, &sources, ids)).unwrap_or_default();
     let opening = Opening::new(Beginning {
         job: job.options.name.clone(),
         shard: job.options.shard,
@@ -219,6 +222,7 @@ fn first_record(heritage: &Heritage<'_>, watch: Watch<'_>, log: &JobLog, restore
         graph: job.graph.clone(),
         sources,
         operators,
+        times,
     });
     let (record, first) = (opening.record().clone(), restored.first);
     on_disk(job, watch, log, "write the first record of the attempt", move |log, _| {
@@ -263,7 +267,7 @@ fn start(job: &Job, log: &JobLog, prepared: Prepared, watch: Watch<'_>) -> Resul
 }
 
 impl Running {
-    fn run(self, job: &Job, Watch { handle, metrics }: Watch<'_>, stretch: u32) -> Result<Ending, Error> {
+    fn run(mut self, job: &Job, Watch { handle, metrics }: Watch<'_>, stretch: u32) -> Result<Ending, Error> {
         let signals = Arc::clone(&self.signals);
         let coordinator = Loop {
             options: &job.options,
@@ -276,7 +280,7 @@ impl Running {
             state: job.state.as_ref(),
             sealers: self.tasks.sealers,
             stretch,
-            shown: Shown::new(handle, metrics, self.signals, job.sources.iter().map(|s| s.name.clone())),
+            shown: Shown::new(handle, metrics, self.signals, job, std::mem::take(&mut self.tasks.times)),
         };
         let outcome = coordinator.run(self.opening);
         signals.cancel();

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info};
@@ -80,7 +79,7 @@ struct Open<'a> {
     deltas: Vec<Delta>,
     state_bytes: HashMap<usize, u64>,
     began: Option<Instant>,
-    read_at_barrier: u64,
+    happened_at_barrier: u64,
     /// The attempt's first epoch holds.
     is_running: bool,
     /// When the commit was handed to the sink task.
@@ -102,7 +101,7 @@ impl<'a> Loop<'a> {
     pub(crate) fn run(mut self, opening: Opening) -> Result<Ending, Error> {
         // Before anything is read: this is where the process begins, or goes on.
         for (source, entry) in opening.sources().iter().enumerate() {
-            self.shown.show(source, &entry.splits, &[]);
+            self.shown.show(source, &entry.splits, &[], &[]);
         }
         let began = weir_machine::now();
         let (mut epochs, first) = opening.run(self.pace(), self.sealers);
@@ -116,7 +115,7 @@ impl<'a> Loop<'a> {
                 self.step(Event::Stop, &mut epochs, &mut open)?;
             }
             self.check_stop()?;
-            let active = self.signals.records_read.load(Ordering::Relaxed) != open.read_at_barrier;
+            let active = self.signals.happened() != open.happened_at_barrier;
             self.step(Event::Tick { now: weir_machine::since(began), active }, &mut epochs, &mut open)?;
             self.watch(&epochs, &mut open)?;
             let machine = epochs.machine();
@@ -150,11 +149,11 @@ impl<'a> Loop<'a> {
     fn note(&mut self, event: TaskEvent, epochs: &mut Epochs, open: &mut Open<'a>) -> Result<(), Error> {
         let known = epochs.splits();
         let event = match event {
-            TaskEvent::SourceSealed { source, epoch, splits, progress, state } => {
-                self.shown.show(source, &splits, &progress);
-                Event::SourceSealed { epoch, source, splits, changes: open.take(state) }
+            TaskEvent::SourceSealed { source, epoch, splits, progress, times, state, kept } => {
+                self.shown.show(source, &splits, &progress, &times);
+                Event::SourceSealed { epoch, source, splits, changes: open.take(state), times: kept }
             }
-            TaskEvent::Sealed { epoch, state } => Event::Sealed { epoch, changes: open.take(state) },
+            TaskEvent::Sealed { epoch, state, kept } => Event::Sealed { epoch, changes: open.take(state), times: kept },
             TaskEvent::Full(sealed) => {
                 open.pressed = true;
                 Event::Full(sealed)
@@ -170,8 +169,8 @@ impl<'a> Loop<'a> {
                 open.ended += 1;
                 Event::Ended
             }
-            TaskEvent::Progress { source, splits, progress, silent_since } => {
-                self.shown.show(source, &splits, &progress);
+            TaskEvent::Progress { source, splits, progress, times, silent_since } => {
+                self.shown.show(source, &splits, &progress, &times);
                 self.listen(source, silent_since, open);
                 return Ok(());
             }
@@ -187,7 +186,7 @@ impl<'a> Loop<'a> {
         match command {
             Some(Command::Barrier { epoch, last }) => {
                 open.began = Some(weir_machine::now());
-                open.read_at_barrier = self.signals.records_read.load(Ordering::Relaxed);
+                open.happened_at_barrier = self.signals.happened();
                 self.signals.ask_barrier(epoch, last);
             }
             Some(Command::WriteLog(record)) => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use weir_core::ports::{EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore};
-use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId, SourceName};
+use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId, SourceName, Watermark};
 use weir_plan::{Graph, Kind, NodeId, Stage};
 
 use crate::attempt::MarkerPlace;
@@ -42,6 +42,8 @@ pub struct JobOptions {
     pub bounds: Bounds,
     /// What the user says of state that the pipeline does not use as it is.
     pub consent: Consent,
+    /// Whether the last epoch is the end of time: everything that waits for a later time fires.
+    pub drains: bool,
 }
 
 /// How long calls may take that happen outside of epochs: at a start, in a recovery, at the end. The clients have
@@ -71,6 +73,8 @@ pub struct SourceSetup {
     pub connector: Arc<dyn SourceConnector>,
     /// Whether the job's marker stands beside its positions ([`MarkerPlace::Splits`]).
     pub marked: bool,
+    /// Its event time; `None` where nothing of the job asks for the time.
+    pub time: Option<weir_time::Options>,
 }
 
 /// What runs an operator; how many tasks, what it is keyed by and what it reads is in the graph.
@@ -173,6 +177,7 @@ impl Job {
             plugin_version: setup.factory.description().version.clone(),
             plugin_digest: setup.factory.digest().clone(),
             state_bytes: 0,
+            watermark: Watermark::NONE,
         });
         let sinks = self.sinks.iter().map(|sink| SinkStatus { target: sink.target.clone(), records: 0 });
         let board = Board::new(JobStatus {

@@ -17,6 +17,8 @@ use crate::job::JobOptions;
 const SOURCE_RECORDS: &str = "weir_source_records_total";
 const SOURCE_SKIPPED: &str = "weir_source_skipped_records_total";
 const SOURCE_LAG: &str = "weir_source_lag_records";
+const SOURCE_WATERMARK: &str = "weir_source_watermark_timestamp_seconds";
+const OPERATOR_WATERMARK: &str = "weir_operator_watermark_timestamp_seconds";
 const OPERATOR_RECORDS: &str = "weir_operator_records_total";
 const OPERATOR_SKIPPED: &str = "weir_operator_skipped_records_total";
 const OPERATOR_UNREAD: &str = "weir_operator_unread_records_total";
@@ -34,6 +36,12 @@ pub(crate) fn describe() {
     describe_counter!(SOURCE_RECORDS, Unit::Count, "Records read, in this process.");
     describe_counter!(SOURCE_SKIPPED, Unit::Count, "Records that could not be read, dropped by the policy 'skip'.");
     describe_gauge!(SOURCE_LAG, Unit::Count, "Records between a split's position and its end, when last seen.");
+    describe_gauge!(SOURCE_WATERMARK, Unit::Seconds, "How far the event time of a split has come, since 1970.");
+    describe_gauge!(
+        OPERATOR_WATERMARK,
+        Unit::Seconds,
+        "How far the event time of an operator has come, since 1970, in the task that is behind."
+    );
     describe_counter!(
         OPERATOR_RECORDS,
         Unit::Count,
@@ -113,11 +121,25 @@ impl JobMetrics {
 
     /// The lag of one split, to be set with each epoch.
     pub(crate) fn lag(&self, source: &SourceName, split: &SplitId) -> Gauge {
+        gauge!(SOURCE_LAG, &self.of_split(source, split))
+    }
+
+    /// How far the event time of one split has come.
+    pub(crate) fn split_time(&self, source: &SourceName, split: &SplitId) -> Gauge {
+        gauge!(SOURCE_WATERMARK, &self.of_split(source, split))
+    }
+
+    fn of_split(&self, source: &SourceName, split: &SplitId) -> [(&'static str, String); 5] {
         let [job, shard] = self.labels.clone();
         // The labels are named as users of Kafka know them; a file or a generator is a topic there, too.
         let (topic, partition) = (split.stream.to_string(), split.number.to_string());
-        let labels = [job, shard, ("source", source.to_string()), ("topic", topic), ("partition", partition)];
-        gauge!(SOURCE_LAG, &labels)
+        [job, shard, ("source", source.to_string()), ("topic", topic), ("partition", partition)]
+    }
+
+    /// How far the event time of one operator has come.
+    pub(crate) fn operator_time(&self, operator: &str) -> Gauge {
+        let [job, shard] = self.labels.clone();
+        gauge!(OPERATOR_WATERMARK, &[job, shard, ("operator", operator.to_owned())])
     }
 
     /// State of one operator; per epoch.

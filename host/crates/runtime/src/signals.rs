@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use weir_checkpoint::TaskTimes;
 use weir_core::ports::{Commit, Delta, SplitProgress};
-use weir_core::{Epoch, Origin, SourceName, SplitState};
+use weir_core::{Epoch, Origin, Progress, SourceName, SplitState};
 use weir_operator::SplitTable;
 
 use crate::error::Error;
@@ -20,6 +21,8 @@ pub(crate) struct Signals {
     cancelled: AtomicBool,
     /// Records the source tasks have read in this attempt.
     pub records_read: AtomicU64,
+    /// How often the time made something fire.
+    fired: AtomicU64,
     splits: Mutex<SplitTable>,
 }
 
@@ -39,6 +42,18 @@ impl Signals {
     pub(crate) fn barrier(&self) -> (Epoch, bool) {
         let epoch = Epoch(self.barrier.load(Ordering::Acquire));
         (epoch, self.last.load(Ordering::Relaxed))
+    }
+
+    /// A task's time has moved; `fired`: something was due by it.
+    pub(crate) fn note_fired(&self, fired: bool) {
+        if fired {
+            self.fired.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How much has happened that an epoch has to hold: grows with each record that is read and each firing.
+    pub(crate) fn happened(&self) -> u64 {
+        self.records_read.load(Ordering::Relaxed).wrapping_add(self.fired.load(Ordering::Relaxed))
     }
 
     /// The splits of a source, in the order in which origins count them; only ever longer.
@@ -97,8 +112,12 @@ pub(crate) enum TaskEvent {
         splits: Vec<SplitState>,
         /// How far each could be read.
         progress: Vec<SplitProgress>,
+        /// How far the time of each has come; none without event time.
+        times: Vec<Progress>,
         /// State changes of the operators chained to the source.
         state: Vec<SealedState>,
+        /// How far its event time has come, and theirs.
+        kept: TaskTimes,
     },
     /// An operator task passed the barrier.
     Sealed {
@@ -106,6 +125,8 @@ pub(crate) enum TaskEvent {
         epoch: Epoch,
         /// State changes of its operators.
         state: Vec<SealedState>,
+        /// How far their event time has come.
+        kept: TaskTimes,
     },
     /// For the eye: where a source stands between barriers.
     Progress {
@@ -115,6 +136,8 @@ pub(crate) enum TaskEvent {
         splits: Vec<SplitState>,
         /// How far each could be read.
         progress: Vec<SplitProgress>,
+        /// How far the time of each has come; none without event time.
+        times: Vec<Progress>,
         /// Since when the source's questions have had no answer.
         silent_since: Option<Instant>,
     },

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId, SourceName, SplitId};
+use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, Progress, ShardId, SourceName, SplitId, Watermark};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub struct OperatorStatus {
     pub plugin_digest: Digest,
     /// Its keyed state, estimated.
     pub state_bytes: u64,
+    /// How far its event time has come, in the task that is behind.
+    pub watermark: Watermark,
 }
 
 /// One split.
@@ -105,6 +107,8 @@ pub struct SplitStatus {
     pub end: Option<i64>,
     /// `end - position`.
     pub lag: Option<i64>,
+    /// How far its event time has come, and whether nobody waits for it; none without event time.
+    pub time: Progress,
 }
 
 /// One sink.

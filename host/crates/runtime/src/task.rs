@@ -10,5 +10,9 @@ pub(crate) mod operate;
 pub(crate) mod sink;
 /// The loop of the source task.
 pub(crate) mod source;
+/// The event time of a source.
+pub(crate) mod stamp;
+/// How far the time of a task has come.
+pub(crate) mod told;
 /// A record that the source cannot give.
 pub(crate) mod unreadable;

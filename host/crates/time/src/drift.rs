@@ -1,8 +1,7 @@
 //! Which splits run ahead too far, and are held back until the others have come closer: windows stay few, and so does the
 //! state of a join, where one split is read much faster than another.
 
-use crate::split::Reading;
-use crate::watermark::Watermark;
+use weir_core::{Reading, Watermark};
 
 /// How one split stands, to be aligned with others: of one source, or of several.
 #[derive(Debug, Clone, Copy)]

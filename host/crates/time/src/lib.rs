@@ -6,8 +6,6 @@
 //! | word | meaning |
 //! |---|---|
 //! | timestamp | milliseconds since 1970, of a record; legal ones are [`timestamp::LEGAL_MS`] |
-//! | watermark | how far event time has come: every record before it is taken to have arrived |
-//! | idle | a split that is read to its end, as confirmed again and again for `idle-after`; it holds no watermark back |
 //! | window | a half-open span of time, `start <= timestamp < end`; it fires when the watermark reaches `end` |
 //! | late | a record whose windows have all expired: fired, and their allowed lateness is over |
 //! | pane | the piece of a sliding window that a record is folded into, once |
@@ -33,8 +31,6 @@ pub mod split;
 pub mod timers;
 /// Where a record's timestamp comes from.
 pub mod timestamp;
-/// How far event time has come.
-pub mod watermark;
 /// Windows: which ones there are, which a record falls into, when they fire.
 pub mod window;
 
@@ -43,8 +39,7 @@ mod span;
 pub use merge::Merge;
 pub use options::Options;
 pub use source::SourceTime;
-pub use split::Reading;
 pub use timers::Timers;
 pub use timestamp::TimestampSource;
-pub use watermark::{Progress, Watermark};
+pub use weir_core::{Progress, Reading, Watermark};
 pub use window::{Window, WindowSpec};

@@ -3,6 +3,7 @@
 //! with texts, and are read by the same code.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -134,6 +135,18 @@ impl FromStr for Options {
     }
 }
 
+/// As the flag has it, every word said.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let off_or = |ms: Option<i64>| ms.map_or_else(|| OFF.to_owned(), |ms| span::shown(ms).to_string());
+        let idle_after = self.idle_after.and_then(|span| i64::try_from(span.as_millis()).ok());
+        let max_future = Some(self.future.max_ms).filter(|ms| *ms != i64::MAX);
+        write!(f, "max-disorder={},idle-after={},", off_or(Some(self.max_disorder_ms)), off_or(idle_after))?;
+        write!(f, "max-drift={},max-future={},", off_or(self.max_drift_ms), off_or(max_future))?;
+        write!(f, "on-future={},timestamp={},timestamp-unit={}", self.future.policy, self.timestamp, self.unit)
+    }
+}
+
 fn span(word: &'static str, text: &str) -> Result<i64, ParseError> {
     span::millis(text).map_err(|why| ParseError::Span { word, why })
 }
@@ -164,7 +177,10 @@ mod tests {
             timestamp: "json:/ts".parse().unwrap(),
             unit: Unit::Seconds,
         };
-        assert_eq!(text.parse(), Ok(expected));
+        assert_eq!(text.parse().as_ref(), Ok(&expected));
+        for options in [&expected, &Options::default()] {
+            assert_eq!(options.to_string().parse().as_ref(), Ok(options), "what is shown is read");
+        }
         let off: Options = "idle-after=off,max-drift=off,max-future=off".parse().unwrap();
         assert_eq!("timestamp=ingestion".parse::<Options>().map(|options| options.max_disorder_ms), Ok(0));
         assert_eq!((off.idle_after, off.max_drift_ms, off.future.max_ms), (None, None, i64::MAX));

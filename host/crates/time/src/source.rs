@@ -3,11 +3,12 @@
 //! The source task calls [`SourceTime::records`] around each batch it sends, and [`SourceTime::note`] several times a
 //! second and whenever it has nothing to send. What comes back travels in-band.
 
+use weir_core::{Progress, Reading, Watermark};
+
 use crate::drift::{self, Aligned};
 use crate::merge::Merge;
 use crate::options::Options;
-use crate::split::{Reading, SplitTime};
-use crate::watermark::{Progress, Watermark};
+use crate::split::SplitTime;
 
 /// The time of one source.
 ///
@@ -113,23 +114,31 @@ impl SourceTime {
         self.step()
     }
 
-    /// Nothing will ever come of `split`.
-    pub fn end(&mut self, split: usize) {
-        if let Some(split) = self.splits.get_mut(split) {
-            split.end();
-        }
-    }
-
-    /// Nothing will ever come of any split (`--drain`): the end of time. An epoch keeps what stood before it, or a job that
-    /// is started again after all would take every record for late.
+    /// Nothing will ever come of any split (`--drain`): the end of time. An epoch keeps what stood before it (see
+    /// [`Self::floor`]), or a job that is started again after all would take every record for late.
     pub fn end_all(&mut self) -> Option<Progress> {
         self.splits.iter_mut().for_each(SplitTime::end);
         self.step()
     }
 
-    /// Where the source's time stands: what was sent last. With it and [`Self::splits`] an epoch is complete.
+    /// Where the source's time stands: what was sent last.
     pub fn progress(&self) -> Progress {
         self.merge.progress()
+    }
+
+    /// What an epoch keeps: of the source, and of each split.
+    pub fn floor(&self) -> (Watermark, impl Iterator<Item = Watermark> + '_) {
+        (self.merge.floor(), self.splits.iter().map(SplitTime::floor))
+    }
+
+    /// How many splits it has.
+    pub fn len(&self) -> usize {
+        self.splits.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.splits.is_empty()
     }
 
     /// Where each split's time stands.
@@ -211,9 +220,13 @@ mod tests {
         time.note(&bound);
         time.note(&bound);
         assert_eq!(time.records([(0, Some(200))]).after, None, "the next start reads on from 50");
-        time.end(1);
-        assert_eq!(time.note(&bound).progress, at(200, false));
+        assert_eq!(time.note(&[Reading::Flowing, Reading::Ended]).progress, at(200, false));
         assert_eq!(time.end_all(), Some(Progress { watermark: Watermark::END, idle: false }));
+        let (source, splits) = time.floor();
+        assert_eq!(
+            (source, splits.collect::<Vec<_>>()),
+            (Watermark::at(200), vec![Watermark::at(200), Watermark::at(50)])
+        );
     }
 
     #[test]
@@ -221,11 +234,12 @@ mod tests {
         let mut time = source("timestamp=ingestion", 2);
         assert_eq!(time.clock(1_000), at(1_000, false));
         assert_eq!(time.clock(900), None, "a clock that was set back is waited for");
-        time.end(0);
+        time.note(&[Reading::Ended]);
         assert_eq!(time.clock(2_000), at(2_000, false));
         assert_eq!(time.records([(1, Some(2_000))]).after, None);
-        time.end(1);
-        assert_eq!(time.clock(3_000), Some(Progress { watermark: Watermark::END, idle: false }));
+        time.note(&[Reading::Ended; 2]);
+        assert_eq!(time.progress(), Progress { watermark: Watermark::END, idle: false });
+        assert_eq!(time.clock(3_000), None);
     }
 
     #[test]

@@ -7,30 +7,14 @@
 
 use std::time::Duration;
 
-use crate::watermark::{Progress, Watermark};
-
-/// How the reading of one split stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// Records of it wait to be processed, or it is not known to be read to its end.
-    Flowing,
-    /// Nothing of it is buffered and its position was its end, as confirmed by whoever holds the split (Kafka's answer to a
-    /// fetch, an empty pipe).
-    CaughtUp {
-        /// When that was confirmed, by a clock that only grows.
-        at: Duration,
-    },
-    /// It is held back: by the user, a rate limit or alignment. Paused is not idle, however long it takes.
-    Paused,
-    /// It has reached the bound of a bounded read. The next start goes on behind it, so it holds the watermark as a split
-    /// that is waited for, and is never idle; the run ends without it.
-    Bound,
-}
+use weir_core::{Progress, Reading, Watermark};
 
 /// The time of one split.
 #[derive(Debug, Clone)]
 pub struct SplitTime {
     watermark: Watermark,
+    /// What stood before the end of time.
+    floor: Watermark,
     quiet_since: Option<Duration>,
     idle: bool,
 }
@@ -38,7 +22,7 @@ pub struct SplitTime {
 impl SplitTime {
     /// A split whose watermark the last epoch left at `watermark` ([`Watermark::NONE`] for a new one).
     pub fn new(watermark: Watermark) -> Self {
-        Self { watermark, quiet_since: None, idle: false }
+        Self { watermark, floor: watermark, quiet_since: None, idle: false }
     }
 
     /// A record of this split, which others may follow with timestamps up to `disorder_ms` before it.
@@ -57,8 +41,10 @@ impl SplitTime {
 
     /// How its reading stands. `idle_after`: how long silence lasts until the split is idle; `None`: it never is.
     pub fn note(&mut self, reading: Reading, idle_after: Option<Duration>) {
-        let Reading::CaughtUp { at } = reading else {
-            return self.wake();
+        let at = match reading {
+            Reading::CaughtUp { at } => at,
+            Reading::Ended => return self.end(),
+            Reading::Flowing | Reading::Paused | Reading::Bound => return self.wake(),
         };
         let since = *self.quiet_since.get_or_insert(at);
         self.idle = idle_after.is_some_and(|span| at.saturating_sub(since) >= span);
@@ -69,14 +55,19 @@ impl SplitTime {
         self.watermark = self.watermark.max(Watermark::at(now_ms));
     }
 
-    /// Nothing will ever come of it: a file read to its end, a generator that has counted to its last.
+    /// Nothing will ever come of it ([`Reading::Ended`]).
     pub fn end(&mut self) {
-        *self = Self::new(Watermark::END);
+        *self = Self { floor: self.floor(), ..Self::new(Watermark::END) };
     }
 
     /// How far its time has come.
     pub fn watermark(&self) -> Watermark {
         self.watermark
+    }
+
+    /// What an epoch keeps of it: never the end of time, or what is appended to it later would be late.
+    pub fn floor(&self) -> Watermark {
+        if self.watermark == Watermark::END { self.floor } else { self.watermark }
     }
 
     /// Whether it is idle.

@@ -31,6 +31,7 @@ fn job() -> Job {
             parallelism: 2,
             plugin: Plugin { name: "count".into(), version: "1".into(), digest: "d".into() },
             state_bytes: 9,
+            watermark_ms: Some(1_000),
         }],
         splits: vec![Split {
             source: "clicks".into(),
@@ -39,6 +40,8 @@ fn job() -> Job {
             position: 5,
             end: None,
             lag: None,
+            watermark_ms: None,
+            idle: true,
         }],
         sinks: vec![Sink { topic: "out".into(), records: 4 }],
         plan: Some(Shown {
@@ -114,9 +117,9 @@ async fn everything_is_served() {
     let wanted = serde_json::json!({
         "job": "orders", "shard": 0, "state": "running", "delivery": "exactly-once", "epoch": 7, "attempt": "a",
         "restarts": 1, "last_error": "lost", "next_attempt": null, "waiting": null,
-        "operators": [{"name": "count", "parallelism": 2, "state_bytes": 9,
+        "operators": [{"name": "count", "parallelism": 2, "state_bytes": 9, "watermark_ms": 1_000,
             "plugin": {"name": "count", "version": "1", "digest": "d"}}],
-        "splits": [{"source": "clicks", "topic": "in", "partition": 3, "position": 5, "end": null, "lag": null}],
+        "splits": [{"source": "clicks", "topic": "in", "partition": 3, "position": 5, "end": null, "lag": null, "watermark_ms": null, "idle": true}],
         "sinks": [{"topic": "out", "records": 4}],
         "plan": {
             "tasks": [{"thread": "weir-sink", "nodes": ["counts"], "key_groups": [0, 1023]}],

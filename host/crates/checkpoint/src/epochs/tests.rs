@@ -153,6 +153,7 @@ impl World {
             graph: Graph::default(),
             sources,
             operators: Numbered::default(),
+            times: Times::default(),
         }
     }
 
@@ -221,11 +222,17 @@ impl World {
                     all.push(split(&format!("t{source}"), i32::try_from(all.len()).unwrap(), 1));
                 }
                 told.sealed += 1;
-                Event::SourceSealed { epoch, source, splits: all.clone(), changes: Changes::default() }
+                Event::SourceSealed {
+                    epoch,
+                    source,
+                    splits: all.clone(),
+                    changes: Changes::default(),
+                    times: TaskTimes::default(),
+                }
             }
             Due::Task => {
                 told.sealed += 1;
-                Event::Sealed { epoch, changes: Changes::default() }
+                Event::Sealed { epoch, changes: Changes::default(), times: TaskTimes::default() }
             }
             Due::Flush => {
                 told.flushed = true;
@@ -332,6 +339,7 @@ fn opening(sources: Vec<SourceEntry>) -> Opening {
         graph: Graph::default(),
         sources,
         operators: Numbered::default(),
+        times: Times::default(),
     })
 }
 
@@ -348,7 +356,13 @@ fn sealing(splits: Vec<SplitState>) -> Epochs {
 }
 
 fn sealed(splits: Vec<SplitState>, deltas: &[Delta]) -> Event {
-    Event::SourceSealed { epoch: Epoch(2), source: 0, splits, changes: Changes::of(deltas) }
+    Event::SourceSealed {
+        epoch: Epoch(2),
+        source: 0,
+        splits,
+        changes: Changes::of(deltas),
+        times: TaskTimes::default(),
+    }
 }
 
 #[test]
@@ -371,9 +385,15 @@ fn a_split_that_is_lost_is_a_bug_and_not_a_commit_without_it() {
         assert!(sealing(two()).step(sealed(lost, &[])).is_err());
     }
     assert!(sealing(two()).step(sealed(two(), &[])).is_ok());
-    let elsewhere = Event::SourceSealed { epoch: Epoch(2), source: 1, splits: two(), changes: Changes::default() };
+    let elsewhere = Event::SourceSealed {
+        epoch: Epoch(2),
+        source: 1,
+        splits: two(),
+        changes: Changes::default(),
+        times: TaskTimes::default(),
+    };
     assert!(sealing(two()).step(elsewhere).is_err(), "a source that is not there");
     // A task speaks for the source, which has not sealed.
-    let other = Event::Sealed { epoch: Epoch(2), changes: Changes::default() };
+    let other = Event::Sealed { epoch: Epoch(2), changes: Changes::default(), times: TaskTimes::default() };
     assert!(sealing(two()).step(other).is_err());
 }

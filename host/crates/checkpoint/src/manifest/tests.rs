@@ -1,4 +1,6 @@
 //! Records read back, and what does not belong together is told.
+use weir_core::Watermark;
+
 use super::*;
 use crate::samples::split;
 
@@ -27,6 +29,11 @@ fn the_golden_record_reads_back_to_the_byte() {
     assert_eq!(
         (split.position, split.end, split.term, split.identity.as_deref()),
         (1000, Some(2000), Some(4), Some("2CgXeYzvQsmYhY7tLXvcaA"))
+    );
+    let (source, operator) = (manifest.times.source(0).unwrap(), manifest.times.operator(operator.id));
+    assert_eq!(
+        (source.splits[0].as_ms(), source.splits[1], operator),
+        (Some(1_700_000_000_000), Watermark::NONE, Watermark::at(5))
     );
     let (bytes, again) = manifest.encode();
     assert_eq!(std::str::from_utf8(&bytes), std::str::from_utf8(EPOCH));

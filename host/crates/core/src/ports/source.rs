@@ -7,6 +7,7 @@ use crate::batch::{Batch, Origin};
 use crate::fault::PortError;
 use crate::ids::SplitId;
 use crate::split::SplitState;
+use crate::watermark::Reading;
 
 /// Names of headers that begin so are Weir's own words: a source strips them from what it reads, so that a plugin that
 /// passes headers on says nothing that it does not mean.
@@ -89,6 +90,16 @@ pub trait SourceReader: Send {
     /// before the last record was read proves nothing about it. This itself must not block.
     fn verify(&mut self, done: Verified) {
         done(Ok(()));
+    }
+
+    /// How the reading of each split stands, in the order of [`Self::snapshot`]: whether its time is waited for. Asked only
+    /// where the job has event time. Confirmations count from any beginning that is the reader's own.
+    fn readings(&mut self) -> Vec<Reading>;
+
+    /// From now on nothing is given of the splits whose word is true, which run ahead; of the others again. What is fetched
+    /// of them is kept, and what is on its way may still come. Without a word a split is not held.
+    fn hold(&mut self, held: &[bool]) {
+        let _only_one_split = held;
     }
 
     /// For the eye only: the end of each split, where known, in the order of `snapshot`.

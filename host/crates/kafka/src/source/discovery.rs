@@ -13,6 +13,7 @@ use weir_machine::channel::{Receiver, RecvTimeoutError};
 use super::handover::Handover;
 use super::offsets;
 use super::pulse::Pulse;
+use super::quiet::Ends;
 use crate::admin::{Admin, Topic};
 use crate::error::Error;
 use crate::ffi::admin::{Isolation, Which};
@@ -66,9 +67,6 @@ impl Selection {
         }
     }
 }
-
-/// The end of each split, in the reader's order.
-pub(super) type Ends = Arc<Mutex<Vec<Option<i64>>>>;
 
 /// Since when nobody has answered discovery; for whoever watches the job, since an idle one asks nothing else.
 #[derive(Debug, Clone, Default)]
@@ -192,7 +190,7 @@ impl Discovery {
             return;
         }
         clocks.ends = asked + ends_every(self.known.len());
-        match self.ask_for_ends() {
+        match self.ask_for_ends(asked) {
             Ok(()) => self.silence.heard(),
             Err(error) => {
                 self.failed(&error, asked);
@@ -223,10 +221,10 @@ impl Discovery {
         Ok(())
     }
 
-    fn ask_for_ends(&self) -> Result<(), Error> {
+    fn ask_for_ends(&self, asked: Instant) -> Result<(), Error> {
         let splits: Vec<SplitId> = self.known.iter().map(|s| s.split.clone()).collect();
         let found = self.admin.offsets(&splits, Which::Latest, Isolation::Committed)?;
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = found.into_iter().map(Some).collect();
+        self.ends.set(found.into_iter().map(Some).collect(), asked);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! HOT PATH. The thread that owns the consumer: it alone polls it, builds batches and hands them over.
 //!
-//! Without a rate limit all partitions share the consumer's queue; with one, each has its own, so that a partition that
-//! must wait holds back no other and nothing that was fetched is thrown away.
+//! All partitions share the consumer's queue, unless one may have to wait, for its rate or for the time of the others:
+//! then each has its own, so that it holds back no other and nothing that was fetched is thrown away.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ const TAKEN_MAX: usize = 1024;
 const FLUSH_AFTER: Duration = Duration::from_millis(2);
 /// How long an idle fetcher waits before it looks for commands.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// How often a limited fetcher hands out tokens.
-const RATE_TICK: Duration = Duration::from_millis(5);
+/// How often a fetcher of queues looks at them, and hands out tokens.
+const LANE_TICK: Duration = Duration::from_millis(5);
 
 /// How long a closing consumer may take; one that takes longer is abandoned.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -58,6 +58,10 @@ pub(super) struct Fetcher {
     shared: Queue,
     lanes: Vec<Lane>,
     max_rate: Option<u64>,
+    /// Each partition has a queue of its own.
+    has_lanes: bool,
+    /// The last look at the lanes found something: more may be there.
+    is_busy: bool,
     intake: Intake,
     pulse: Pulse,
 }
@@ -65,15 +69,22 @@ pub(super) struct Fetcher {
 /// A partition with a queue of its own.
 struct Lane {
     queue: Queue,
-    bucket: Bucket,
+    /// Where it has a rate.
+    bucket: Option<Bucket>,
 }
 
 impl Fetcher {
-    /// A fetcher with nothing assigned.
-    pub(super) fn new(admin: &Admin, intake: Intake, max_rate: Option<u64>, pulse: Pulse) -> Result<Self, Error> {
+    /// A fetcher with nothing assigned; `holds`: partitions may be held back.
+    pub(super) fn new(
+        admin: &Admin,
+        intake: Intake,
+        (max_rate, holds): (Option<u64>, bool),
+        pulse: Pulse,
+    ) -> Result<Self, Error> {
         let shared = Queue::of_consumer(admin.consumer())
             .ok_or_else(|| Error::call("open the consumer's queue", RDKafkaErrorCode::UnknownGroup))?;
-        Ok(Self { shared, lanes: Vec::new(), max_rate, intake, pulse })
+        let has_lanes = max_rate.is_some() || holds;
+        Ok(Self { shared, lanes: Vec::new(), max_rate, has_lanes, is_busy: false, intake, pulse })
     }
 
     /// Reads `splits` and those that are announced, until the reader is gone or the reading fails.
@@ -94,9 +105,9 @@ impl Fetcher {
                 self.intake.flush()?;
                 self.intake.handover().push(Delivery { added: appeared, ..Delivery::default() })?;
             }
-            match self.max_rate {
-                None => self.read_freely()?,
-                Some(_) => self.read_limited()?,
+            match self.has_lanes {
+                false => self.read_freely()?,
+                true => self.read_lanes()?,
             }
             self.intake.flush()?;
         }
@@ -115,11 +126,12 @@ impl Fetcher {
                     .map_err(failed)?;
                 known.extend(state.term.map(|term| (split.clone(), state.position, term)));
             }
-            if let Some(rate) = self.max_rate {
+            if self.has_lanes {
                 let queue = Queue::of_partition(&consumer, split).ok_or_else(|| {
                     Error::call(format!("open the queue of {split}"), RDKafkaErrorCode::UnknownPartition)
                 })?;
-                self.lanes.push(Lane { queue, bucket: Bucket::new(rate, weir_machine::now()) });
+                let bucket = self.max_rate.map(|rate| Bucket::new(rate, weir_machine::now()));
+                self.lanes.push(Lane { queue, bucket });
             }
             self.intake.add(state);
         }
@@ -170,22 +182,30 @@ impl Fetcher {
         Ok(())
     }
 
-    fn read_limited(&mut self) -> Result<(), Stop> {
+    fn read_lanes(&mut self) -> Result<(), Stop> {
         // Only errors of the client as a whole arrive here; the wait is the tick.
         self.pulse.ask();
-        self.shared.take(TAKEN_MAX, RATE_TICK);
+        self.shared.take(TAKEN_MAX, if self.is_busy { Duration::ZERO } else { LANE_TICK });
         self.pulse.rest();
         self.intake.accept(&self.shared)?;
         self.shared.release();
+        self.is_busy = false;
         let now = weir_machine::now();
-        for lane in &mut self.lanes {
-            loop {
-                let tokens = lane.bucket.available(now).min(TAKEN_MAX);
-                if tokens == 0 || lane.queue.take(tokens, Duration::ZERO) == 0 {
-                    break;
-                }
-                lane.bucket.spend(self.intake.accept(&lane.queue)?);
-                lane.queue.release();
+        for (split, lane) in self.lanes.iter_mut().enumerate() {
+            if self.intake.handover().is_held(split) {
+                continue;
+            }
+            // One full call of each in turn: none waits for the others to be empty.
+            let tokens = lane.bucket.as_mut().map_or(TAKEN_MAX, |bucket| bucket.available(now)).min(TAKEN_MAX);
+            if tokens == 0 || lane.queue.take(tokens, Duration::ZERO) == 0 {
+                continue;
+            }
+            let records = self.intake.accept(&lane.queue)?;
+            lane.queue.release();
+            // With a rate, what is left of it is for the next tick, unless one call could not take it.
+            self.is_busy |= lane.bucket.is_none() || records >= TAKEN_MAX;
+            if let Some(bucket) = &mut lane.bucket {
+                bucket.spend(records);
             }
         }
         Ok(())

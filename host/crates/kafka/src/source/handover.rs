@@ -48,6 +48,7 @@ struct State {
     queue: VecDeque<Delivery>,
     bytes: usize,
     appeared: Vec<SplitState>,
+    held: Vec<bool>,
     failure: Option<Error>,
     has_failed: bool,
     /// Nothing more is handed over.
@@ -165,6 +166,16 @@ impl Handover {
     /// Splits that discovery found, for the fetcher to assign.
     pub(super) fn announce(&self, splits: Vec<SplitState>) {
         self.lock().appeared.extend(splits);
+    }
+
+    /// Splits that are to give nothing, for the fetcher to leave alone.
+    pub(super) fn hold(&self, held: Vec<bool>) {
+        self.lock().held = held;
+    }
+
+    /// Whether the split of this number is to give nothing.
+    pub(super) fn is_held(&self, split: usize) -> bool {
+        self.lock().held.get(split).copied().unwrap_or_default()
     }
 
     /// Takes what was announced.

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 use weir_core::ports::{Poll, SourceReader, SplitProgress, Verified};
-use weir_core::{PortError, SplitState};
+use weir_core::{PortError, Reading, SplitState};
 use weir_machine::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::LeftBehind;
-use super::discovery::{Ends, Silence};
+use super::discovery::Silence;
 use super::gate::Question;
 use super::handover::Handover;
 use super::pulse::Watched;
+use super::quiet::Ends;
 use super::served::Served;
 use crate::error::Error;
 
@@ -27,6 +28,10 @@ pub(super) struct Reader {
     handover: Arc<Handover>,
     splits: Vec<SplitState>,
     is_bounded: bool,
+    /// Which splits give nothing for now.
+    held: Vec<bool>,
+    /// From when on confirmations count.
+    begin: Instant,
     /// How far each split could be read.
     pub ends: Ends,
     /// Since when discovery has had no answer.
@@ -63,6 +68,8 @@ impl Reader {
             handover,
             splits,
             is_bounded,
+            held: Vec::new(),
+            begin: weir_machine::now(),
             ends: Ends::default(),
             silence: Silence::default(),
             watched,
@@ -147,9 +154,22 @@ impl SourceReader for Reader {
     }
 
     fn progress(&self) -> Vec<SplitProgress> {
-        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = |i| SplitProgress { end: ends.get(i).copied().flatten() };
-        (0..self.splits.len()).map(end).collect()
+        let ends = self.ends.look();
+        (0..self.splits.len()).map(|i| SplitProgress { end: ends.end(i) }).collect()
+    }
+
+    fn readings(&mut self) -> Vec<Reading> {
+        let ends = self.ends.look();
+        let is_held = |i: usize| self.held.get(i).copied().unwrap_or_default();
+        let splits = self.splits.iter().enumerate();
+        splits.map(|(i, split)| ends.reading(i, split, is_held(i), self.begin)).collect()
+    }
+
+    fn hold(&mut self, held: &[bool]) {
+        if self.held != held {
+            held.clone_into(&mut self.held);
+            self.handover.hold(held.to_vec());
+        }
     }
 
     fn silent_since(&self) -> Option<Instant> {

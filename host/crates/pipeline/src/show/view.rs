@@ -53,6 +53,8 @@ struct SourceView<'a> {
     until: Option<String>,
     max_rate: Option<u64>,
     discovery_interval_ms: Option<u64>,
+    /// As `--watermark` says it.
+    watermark: Option<String>,
     is_bounded: bool,
 }
 
@@ -132,6 +134,7 @@ fn source(source: &SourcePlan) -> SourceView<'_> {
         until: source.until.as_ref().map(ToString::to_string),
         max_rate: source.max_rate.map(std::num::NonZeroU64::get),
         discovery_interval_ms: is_kafka.then(|| ms(source.discovery_interval)),
+        watermark: source.watermark.as_ref().map(ToString::to_string),
         is_bounded: source.is_bounded(),
     }
 }

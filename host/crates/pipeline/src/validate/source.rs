@@ -27,13 +27,11 @@ pub(super) fn plan(
 ) -> Option<SourcePlan> {
     let at = format!("sources.{name}");
     let before = found.count();
-    if spec.watermark.is_some() {
-        found.add(Error::not_yet(format!("{at}.watermark: event time"), "leave it out"));
-    }
     let kind = kind(&at, spec, clusters, found);
     if let Some(kind) = &kind {
         check_kafka_only(&at, spec, kind, found);
     }
+    let watermark = spec.watermark.as_ref().map(|watermark| watermark.plan(&at, kind.as_ref(), found));
     let discovery_interval = found.keep(positive(
         &format!("{at}.discovery-interval (--discovery-interval)"),
         spec.discovery_interval.map_or(DISCOVERY_INTERVAL, |s| s.0),
@@ -45,6 +43,7 @@ pub(super) fn plan(
         until: spec.until.clone(),
         max_rate: spec.max_rate,
         discovery_interval: discovery_interval?,
+        watermark: watermark.flatten(),
     };
     (found.count() == before).then_some(plan)
 }

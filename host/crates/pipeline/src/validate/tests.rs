@@ -170,16 +170,43 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed(kafka_in, "file = { path = \"x\" }\nmax-rate = 5"), "only Kafka sources have a rate"),
         (changed(kafka_in, "generate = { name = \"clicks\" }\nuntil = \"latest\""), "give it count=N"),
         (changed(kafka_in, "stdin = {}\ndiscovery-interval = \"1s\""), "no partitions to discover"),
-        (
-            changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ max-disorder = \"5s\" }}")),
-            "event time does not run yet",
-        ),
         (changed(kafka_in, &format!("{kafka_in}\nstart = \"newest\"")), "\"newest\" is none of earliest, latest"),
         (changed(kafka_in, "kafka = { topic = \"c\", brokers = \"other:1\" }"), "a job has one Kafka cluster"),
         (changed("localhost:9092", "localhost"), "brokers: \"localhost\" is not HOST:PORT"),
         (
             changed("brokers = \"localhost:9092\"", ""),
             "sources.clicks: the address of the Kafka brokers is missing; give --brokers",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_event_time_is_said_word_by_word() {
+    let kafka_in = "kafka = { topic = \"clicks\" }";
+    refused(&[
+        (
+            changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ max-disorder = \"5\" }}")),
+            "max-disorder: \"5\" is not a duration",
+        ),
+        (
+            changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ max-disorder = \"5\", on-future = \"drop\" }}")),
+            "on-future: \"drop\" is none of keep, clamp, fail",
+        ),
+        (
+            changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ timestamp = \"plugin\" }}")),
+            "watermark.timestamp (--watermark) = plugin does not run yet",
+        ),
+        (
+            changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ timestmap = \"record\" }}")),
+            "did you mean `timestamp`?",
+        ),
+        (
+            changed(kafka_in, "stdin = {}\nwatermark = { timestamp = \"record\" }"),
+            "its records have no time of their own; use ingestion",
+        ),
+        (
+            changed(kafka_in, "generate = { name = \"clicks\" }\nwatermark = { max-drift = \"1min\" }"),
+            "it has one split, which cannot run ahead of another",
         ),
     ]);
 }

@@ -24,6 +24,8 @@ pub(super) struct Restored {
     pub after: Option<RecordId>,
     /// The operators that it knows.
     pub operators: Numbered,
+    /// The record that holds, of which event time goes on.
+    pub times_of: Option<Manifest>,
     /// How the first record gets into the log: it replaces it, or is appended.
     pub first: bool,
     /// Whether nothing was read yet, so that where it begins decides nothing.
@@ -74,24 +76,26 @@ pub(super) fn restore(
             let splits: Vec<_> = job.sources.iter().map(|s| resolve(job, s, watch)).collect::<Result<_, _>>()?;
             info!(splits = splits.iter().map(Vec::len).sum::<usize>(), "first start");
             let operators = Numbered::default();
-            let (has_old_bounds, has_ended) = (false, false);
-            Ok(Restored { splits, after: None, operators, first: true, is_unread: true, has_old_bounds, has_ended })
+            let (times_of, has_old_bounds, has_ended) = (None, false, false);
+            let (first, is_unread) = (true, true);
+            Ok(Restored { splits, after: None, operators, times_of, first, is_unread, has_old_bounds, has_ended })
         }
         Start::FirstAgain => {
             let Some((recorded, _)) = known.first() else {
                 return Err(Error::Invariant("a first start again, and no record of the one before".into()));
             };
             let splits = begin(heritage, watch, recorded)?;
-            let (operators, has_old_bounds, has_ended) = (Numbered::default(), !has_begun, false);
-            Ok(Restored { splits, after: None, operators, first: true, is_unread: true, has_old_bounds, has_ended })
+            let (operators, times_of, has_old_bounds, has_ended) = (Numbered::default(), None, !has_begun, false);
+            let (first, is_unread) = (true, true);
+            Ok(Restored { splits, after: None, operators, times_of, first, is_unread, has_old_bounds, has_ended })
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
             let (splits, has_ended) = read_on(heritage, watch, &[], place(job, watch, Vec::new(), positions)?)?;
             info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
             let (after, operators) = (Some(RecordId { epoch, digest }), Numbered::default());
-            let has_old_bounds = !has_run;
-            Ok(Restored { splits, after, operators, first: true, is_unread: false, has_old_bounds, has_ended })
+            let (times_of, first, is_unread, has_old_bounds) = (None, true, false, !has_run);
+            Ok(Restored { splits, after, operators, times_of, first, is_unread, has_old_bounds, has_ended })
         }
         Start::Resume { index, ahead } => {
             let Some((manifest, digest)) = known.get(index) else {
@@ -112,8 +116,9 @@ pub(super) fn restore(
                 info!(changes, "the pipeline has changed since");
             }
             let after = Some(RecordId { epoch: manifest.epoch, digest: digest.clone() });
-            let (operators, has_old_bounds) = (Numbered::of(manifest), !has_run);
-            Ok(Restored { splits, after, operators, first: false, is_unread, has_old_bounds, has_ended })
+            let (operators, times_of, has_old_bounds) = (Numbered::of(manifest), Some(manifest.clone()), !has_run);
+            let first = false;
+            Ok(Restored { splits, after, operators, times_of, first, is_unread, has_old_bounds, has_ended })
         }
     }
 }

@@ -66,6 +66,8 @@ impl Workshop<'_> {
         let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(job))));
         let options = RunnerOptions {
             index,
+            id: entry.id,
+            watermark: self.manifest.times.operator(entry.id),
             name: name.clone(),
             key: node.key.clone(),
             tables,

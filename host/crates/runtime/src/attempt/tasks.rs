@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use weir_checkpoint::Manifest;
+use weir_checkpoint::{Manifest, SourceTimes};
 use weir_core::ports::{Outputs, SourceReader};
-use weir_core::{OnError, SourceName};
+use weir_core::{OnError, SourceName, Watermark};
 use weir_machine::channel::{Receiver, Sender, bounded};
-use weir_plan::{Kind, Layout, NodeId, layout};
+use weir_plan::{Kind, Layout, NodeId, Stage, layout};
+use weir_time::Merge;
 
 use super::runners::{Plugins, Workshop};
 use super::wiring::{Ends, joints, wire};
@@ -20,6 +21,8 @@ use crate::metrics::SinkMetrics;
 use crate::signals::{Signals, SinkCommand, TaskEvent};
 use crate::task::flow::Flow;
 use crate::task::operate::OperatorTask;
+use crate::task::stamp::Stamper;
+use crate::task::told::ToldTime;
 use crate::task::unreadable::UnreadablePolicy;
 use crate::watch::{Late, Watch};
 
@@ -34,7 +37,12 @@ pub(super) struct Tasks {
     pub sink_commands: Sender<SinkCommand>,
     /// How many tasks seal an epoch.
     pub sealers: usize,
+    /// How far the time of each task has come.
+    pub times: Vec<TaskTime>,
 }
+
+/// The operators of a task, by their places in the job, and how far its time has come.
+pub(crate) type TaskTime = (Vec<usize>, ToldTime);
 
 impl Tasks {
     /// Waits until every thread is gone; gives those that are not by then.
@@ -77,15 +85,16 @@ pub(super) fn start(
         watch,
         events,
         closers: Vec::new(),
+        times: Vec::new(),
     };
     let names = layout.tasks(&job.graph).into_iter().map(|task| task.thread);
     let ready = wire(&layout).into_iter().zip(names).map(|(ends, name)| Ok((name, maker.make(ends)?)));
     let ready: Vec<Ready> = ready.collect::<Result<_, Error>>()?;
-    let closers = maker.closers;
+    let (closers, times) = (maker.closers, maker.times);
     // All but the one that writes.
     let sealers = ready.len().saturating_sub(1);
     let threads = ready.into_iter().map(|(name, body)| spawn(name, events, body)).collect::<Result<_, _>>()?;
-    Ok(Tasks { threads, closers, sink_commands, sealers })
+    Ok(Tasks { threads, closers, sink_commands, sealers, times })
 }
 
 /// What tasks are made of.
@@ -97,6 +106,7 @@ struct Maker<'a> {
     watch: Watch<'a>,
     events: &'a Sender<TaskEvent>,
     closers: Vec<Closer>,
+    times: Vec<TaskTime>,
 }
 
 impl Maker<'_> {
@@ -120,20 +130,36 @@ impl Maker<'_> {
         let operators = operators.collect::<Result<Vec<_>, _>>()?;
         let joints = joints(job, self.layout, ends, self.watch.metrics)?;
         let sealed = self.workshop.manifest.epoch;
-        let flow = Flow::new(operators, joints, sealed);
+        // All of a stage have the time of what comes in by the first.
+        let floor = operators.iter().map(|runner| runner.options.watermark).max().unwrap_or(Watermark::NONE);
+        let time = ToldTime::new(floor);
+        self.times.push((self.operators_at(stage), time.clone()));
+        let flow = Flow::new(operators, joints, sealed, time);
         if let Some(inbox) = inbox {
-            let task = OperatorTask { inbox, flow, signals, events };
+            let time = Merge::new(inbox.inputs(), floor);
+            let task = OperatorTask { inbox, flow, time, signals, events };
             return Ok(Box::new(move || task.run()));
         }
         let missing = || Error::Invariant(format!("source {} is not set up, or is taken", head.name));
         let source = job.sources.iter().position(|source| *source.name.0 == *head.name).ok_or_else(missing)?;
         let metrics = self.watch.metrics.source(&SourceName::new(head.name.as_str()));
         let reader = self.readers.get_mut(source).and_then(Option::take).ok_or_else(missing)?;
+        let options = job.sources.get(source).and_then(|setup| setup.time.clone());
+        let kept = self.workshop.manifest.times.source(source).cloned();
+        let kept = kept.unwrap_or(SourceTimes { watermark: Watermark::NONE, splits: Vec::new() });
+        let time = options.map(|options| Stamper::new(options, kept.watermark, kept.splits));
+        let drains = job.options.drains;
         let checks = self.workshop.checks_of(id, 0);
         let unreadable = UnreadablePolicy::new(self.on_unreadable(id), metrics.unreadable);
         let read = metrics.read;
-        let task = SourceTask { source, reader, checks, flow, signals, events, read, unreadable, sealed };
+        let task = SourceTask { source, reader, checks, flow, signals, events, read, unreadable, sealed, time, drains };
         Ok(Box::new(move || task.run()))
+    }
+
+    fn operators_at(&self, stage: &Stage) -> Vec<usize> {
+        let job = self.workshop.job;
+        let place = |id| job.operators.iter().position(|setup| setup.name == job.graph.name(id));
+        job.operators_of(stage).filter_map(place).collect()
     }
 
     /// Whoever would read the record decides; of several the strictest. A sink never said that it may be missing.

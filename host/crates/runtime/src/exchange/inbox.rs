@@ -75,7 +75,7 @@ impl Size {
     fn of(element: &Element) -> Self {
         match element {
             Element::Batch { batch, .. } => Self { bytes: batch.bytes(), records: batch.frame.len() },
-            Element::Barrier(_) | Element::End => Self::default(),
+            Element::Time(_) | Element::Barrier(_) | Element::End => Self::default(),
         }
     }
 }

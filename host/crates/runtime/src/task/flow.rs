@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
-use weir_core::{Batch, Element, Epoch, crash_point};
-use weir_operator::Runner;
+use weir_core::{Batch, Element, Epoch, OperatorId, Progress, Watermark, crash_point};
+use weir_operator::{Advanced, Runner};
 
 use crate::error::Error;
 use crate::exchange::edge::{Edge, Outlets};
 use crate::exchange::inbox::Closed;
 use crate::signals::SealedState;
+use crate::task::told::ToldTime;
 
 /// Where the records of an output go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,10 @@ pub(crate) struct Flow {
     has_changed: bool,
     /// Nobody has to be told again before the next seal.
     has_told: bool,
+    /// How far the time of what comes in has come.
+    time: ToldTime,
+    /// The same before the end of time.
+    floor: Watermark,
 }
 
 /// A batch that an operator has to process.
@@ -102,10 +107,10 @@ pub(crate) enum Room {
 
 impl Flow {
     /// One that has sealed nothing yet; `first` is the attempt's first epoch.
-    pub(crate) fn new(operators: Vec<Runner>, joints: Joints, first: Epoch) -> Self {
+    pub(crate) fn new(operators: Vec<Runner>, joints: Joints, first: Epoch, time: ToldTime) -> Self {
         let (work, outputs) = (Vec::new(), Vec::new());
         let (sealed, has_changed, has_told) = (None, false, false);
-        Self { operators, joints, work, outputs, sealed, last: first, has_changed, has_told }
+        Self { operators, joints, work, outputs, sealed, last: first, has_changed, has_told, floor: time.get(), time }
     }
 
     /// Processes what the source has read.
@@ -134,18 +139,71 @@ impl Flow {
                 self.work.clear();
                 failed.get_or_insert(error);
             }
-            let before = self.work.len();
-            let routes = self.joints.routes.get(at);
-            for (output, batch) in self.outputs.drain(..) {
-                let targets = routes.and_then(|outputs| outputs.get(output as usize));
-                let targets = targets.map(Vec::as_slice).unwrap_or_default();
-                hand_on(targets, &mut self.joints.edges, &self.joints.outlets, &mut self.work, batch)?;
-            }
-            if let Some(new) = self.work.get_mut(before..) {
-                new.reverse();
-            }
+            self.hand_out(at)?;
         }
         failed.map_or(Ok(()), |error| Err(Stopped::Failed(error.into())))
+    }
+
+    /// Gives what the operator `at` has put out to whoever reads it.
+    fn hand_out(&mut self, at: usize) -> Result<(), Closed> {
+        let before = self.work.len();
+        let routes = self.joints.routes.get(at);
+        for (output, batch) in self.outputs.drain(..) {
+            let targets = routes.and_then(|outputs| outputs.get(output as usize));
+            let targets = targets.map(Vec::as_slice).unwrap_or_default();
+            hand_on(targets, &mut self.joints.edges, &self.joints.outlets, &mut self.work, batch)?;
+        }
+        if let Some(new) = self.work.get_mut(before..) {
+            new.reverse();
+        }
+        Ok(())
+    }
+
+    /// The time of everything that comes in has come to `to`. One operator after the other fires what is due, and each
+    /// before that has the output of those that it reads; then whoever reads this thread is told. True where something
+    /// fired.
+    pub(crate) fn advance(&mut self, to: Progress) -> Result<bool, Stopped> {
+        let mut fired = false;
+        if to.watermark > self.time.get() {
+            for at in 0..self.operators.len() {
+                fired |= self.fire(at, to.watermark)?;
+            }
+            self.has_changed |= fired;
+            self.time.tell(to.watermark);
+            if to.watermark != Watermark::END {
+                self.floor = to.watermark;
+            }
+        }
+        self.broadcast(|| Element::Time(to))?;
+        Ok(fired)
+    }
+
+    /// What is due in the operator `at`, and what that leads to.
+    fn fire(&mut self, at: usize, to: Watermark) -> Result<bool, Stopped> {
+        let mut fired = false;
+        while let Some(runner) = self.operators.get_mut(at) {
+            let advanced = runner.advance(to, &mut self.outputs);
+            // What it has put out before it failed goes its way.
+            self.hand_out(at)?;
+            self.work_off()?;
+            match advanced.map_err(Error::from)? {
+                Advanced::Nothing => break,
+                Advanced::Changed => return Ok(true),
+                Advanced::More => fired = true,
+            }
+        }
+        Ok(fired)
+    }
+
+    /// How far the time of each operator has come, as an epoch keeps it: all have that of what comes in.
+    pub(crate) fn floors(&self) -> Vec<(OperatorId, Watermark)> {
+        let ids = self.operators.iter().map(|runner| runner.options.id);
+        if self.floor == Watermark::NONE { Vec::new() } else { ids.map(|id| (id, self.floor)).collect() }
+    }
+
+    /// Where the time of a task stands when it begins: whoever reads it has not heard of it yet.
+    pub(crate) fn tell_time(&self, begin: Progress) -> Result<(), Closed> {
+        if begin.watermark == Watermark::NONE { Ok(()) } else { self.broadcast(|| Element::Time(begin)) }
     }
 
     /// Ends `epoch`: every operator seals its state.

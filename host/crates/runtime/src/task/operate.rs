@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_checkpoint::Aligner;
+use weir_checkpoint::{Aligner, TaskTimes};
 use weir_core::{Element, Epoch};
 use weir_machine::channel::Sender;
 use weir_operator::Pace;
+use weir_time::Merge;
 
 use super::flow::{Flow, Room, Stopped};
 use crate::exchange::inbox::{Inbox, Received};
@@ -28,6 +29,8 @@ pub(crate) struct OperatorTask {
     pub inbox: Inbox,
     /// Its operators.
     pub flow: Flow,
+    /// How far the time of everything that it reads has come, sender by sender.
+    pub time: Merge,
     /// From the coordinator.
     pub signals: Arc<Signals>,
     /// To the coordinator.
@@ -48,6 +51,7 @@ impl OperatorTask {
         let share = QUEUED_TIME / u32::try_from(open.max(1)).unwrap_or(u32::MAX);
         let mut pace = Pace::default();
         let mut aligner = Aligner::new(open);
+        self.flow.tell_time(self.time.progress())?;
         while !self.signals.is_cancelled() {
             self.flow.note_committed(self.signals.committed());
             self.flow.look();
@@ -65,6 +69,11 @@ impl OperatorTask {
                     // With the time that it waited for the next task: whoever feeds this one waits for that, too.
                     pace.took(records, weir_machine::since(began));
                     self.inbox.limit_records(pace.records_in(share));
+                }
+                Received::Element(input, Element::Time(progress)) => {
+                    self.time.set(input, progress);
+                    let fired = self.time.step().map_or(Ok(false), |progress| self.flow.advance(progress))?;
+                    self.signals.note_fired(fired);
                 }
                 Received::Element(input, Element::Barrier(epoch)) => {
                     if aligner.barrier(input, epoch).is_some() {
@@ -88,7 +97,8 @@ impl OperatorTask {
     fn seal(&mut self, epoch: Epoch) -> Result<(), Stopped> {
         self.flow.note_committed(self.signals.committed());
         let state = self.flow.seal(epoch)?;
-        self.events.send(TaskEvent::Sealed { epoch, state }).map_err(|_| Stopped::Closed)?;
+        let kept = TaskTimes { source: None, operators: self.flow.floors() };
+        self.events.send(TaskEvent::Sealed { epoch, state, kept }).map_err(|_| Stopped::Closed)?;
         Ok(self.flow.broadcast(|| Element::Barrier(epoch))?)
     }
 }

@@ -64,6 +64,8 @@ impl SinkTask {
                         self.commit_when_told()?;
                     }
                 }
+                // What is written has its own timestamp.
+                Received::Element(_, Element::Time(_)) => {}
                 Received::Element(_, Element::End) => {
                     open -= 1;
                     if open == 0 {

@@ -10,12 +10,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metrics::Counter;
+use weir_checkpoint::{SourceTimes, TaskTimes};
 use weir_core::ports::{Poll, RecordCheck, SourceReader, Unreadable, Verified};
-use weir_core::{Batch, Element, Epoch, SplitState, crash_point};
+use weir_core::{Batch, Element, Epoch, Progress, SplitState, crash_point};
 use weir_machine::channel::Sender;
 use weir_operator::Pace;
+use weir_time::source::Noted;
 
 use super::flow::{Flow, Room, Stopped};
+use super::stamp::{Stamped, Stamper};
 use super::unreadable::UnreadablePolicy;
 use crate::clock;
 use crate::error::Error;
@@ -27,6 +30,9 @@ const POLL_WAIT: Duration = Duration::from_millis(5);
 const FULL_WAIT: Duration = Duration::from_millis(2);
 /// How often positions are shown between barriers.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is noted how the splits are read, where there is event time.
+const NOTE_EVERY: Duration = Duration::from_millis(50);
 
 /// How long the operators may be busy before the next look at the coordinator's wishes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -51,6 +57,10 @@ pub(crate) struct SourceTask {
     pub unreadable: UnreadablePolicy,
     /// The epoch before this attempt's first barrier.
     pub sealed: Epoch,
+    /// Event time, where the job has any.
+    pub time: Option<Stamper>,
+    /// Whether the last epoch ends all time.
+    pub drains: bool,
 }
 
 impl SourceTask {
@@ -67,10 +77,17 @@ impl SourceTask {
         // Read, and not processed yet.
         let mut rest: Option<Batch> = None;
         self.name_splits();
-        let mut shown = weir_machine::now();
+        let (mut shown, mut noted) = (weir_machine::now(), weir_machine::now());
+        if let Some(time) = &self.time {
+            self.flow.tell_time(time.progress())?;
+        }
         while !self.signals.is_cancelled() {
             let (asked, last) = self.signals.barrier();
             if asked > self.sealed {
+                if last && self.drains {
+                    let end = self.time.as_mut().and_then(Stamper::end);
+                    self.advance(end)?;
+                }
                 self.seal(asked, rest.as_ref())?;
                 if last {
                     self.flow.broadcast(|| Element::End)?;
@@ -88,6 +105,10 @@ impl SourceTask {
                 weir_machine::sleep(if ended { POLL_WAIT } else { FULL_WAIT });
                 continue;
             }
+            if weir_machine::since(noted) >= NOTE_EVERY {
+                noted = weir_machine::now();
+                self.note_time()?;
+            }
             match rest.take() {
                 Some(batch) => rest = self.process(batch, &mut pace)?,
                 None => match self.reader.poll(POLL_WAIT).map_err(Error::port("failed to read the source"))? {
@@ -99,6 +120,7 @@ impl SourceTask {
                     Poll::Pending => {}
                     Poll::Finished => {
                         ended = true;
+                        self.note_time()?;
                         self.tell(TaskEvent::Ended)?;
                     }
                 },
@@ -107,8 +129,8 @@ impl SourceTask {
                 shown = weir_machine::now();
                 let (splits, progress) = (before(self.reader.snapshot(), rest.as_ref()), self.reader.progress());
                 self.signals.name_splits(self.source, &splits);
-                let (source, silent_since) = (self.source, self.reader.silent_since());
-                self.tell(TaskEvent::Progress { source, splits, progress, silent_since })?;
+                let (source, silent_since, times) = (self.source, self.reader.silent_since(), self.times());
+                self.tell(TaskEvent::Progress { source, splits, progress, times, silent_since })?;
             }
         }
         Ok(())
@@ -144,7 +166,11 @@ impl SourceTask {
     }
 
     fn name_splits(&mut self) {
-        self.signals.name_splits(self.source, &self.reader.snapshot());
+        let splits = self.reader.snapshot();
+        self.signals.name_splits(self.source, &splits);
+        if let Some(time) = &mut self.time {
+            time.grow(splits.len());
+        }
     }
 
     /// Processes as much of `batch` as is done soon; returns what is left of it.
@@ -159,10 +185,54 @@ impl SourceTask {
         };
         let (records, began) = (now.frame.len(), weir_machine::now());
         self.count(records);
-        self.check(&now)?;
-        self.flow.read(now)?;
+        self.pass(now)?;
         pace.took(records, weir_machine::since(began));
         Ok(rest)
+    }
+
+    /// Sends `batch` through the operators; where there is event time, with its timestamps, and with the time around it.
+    fn pass(&mut self, batch: Batch) -> Result<(), Stopped> {
+        let Some(time) = &mut self.time else {
+            self.check(&batch)?;
+            return self.flow.read(batch);
+        };
+        let Stamped { before, batch, after, refused } = time.stamp(batch, clock::now_ms());
+        for (origin, why) in refused {
+            self.unreadable.judge(|| self.signals.describe(origin), why.into())?;
+        }
+        self.check(&batch)?;
+        self.advance(before)?;
+        if !batch.frame.is_empty() {
+            self.flow.read(batch)?;
+        }
+        self.advance(after)
+    }
+
+    /// How its splits are read tells which of them are waited for, and which run ahead.
+    fn note_time(&mut self) -> Result<(), Stopped> {
+        let Some(time) = &mut self.time else { return Ok(()) };
+        let Noted { progress, held } = time.note(&self.reader.readings(), clock::now_ms());
+        if time.holds() {
+            self.reader.hold(&held);
+        }
+        self.advance(progress)
+    }
+
+    fn advance(&mut self, progress: Option<Progress>) -> Result<(), Stopped> {
+        let fired = progress.map_or(Ok(false), |progress| self.flow.advance(progress))?;
+        self.signals.note_fired(fired);
+        Ok(())
+    }
+
+    /// What the epoch keeps of its time.
+    fn kept(&self) -> TaskTimes {
+        let Some(time) = &self.time else { return TaskTimes::default() };
+        let (watermark, splits) = time.floor();
+        TaskTimes { source: Some(SourceTimes { watermark, splits }), operators: self.flow.floors() }
+    }
+
+    fn times(&self) -> Vec<Progress> {
+        self.time.as_ref().map(Stamper::splits).unwrap_or_default()
     }
 
     /// Without an operator there is no policy: a record that a sink does not take ends the job.
@@ -202,8 +272,11 @@ impl SourceTask {
         let state = self.flow.seal(epoch)?;
         let (splits, progress) = (before(self.reader.snapshot(), rest), self.reader.progress());
         self.signals.name_splits(self.source, &splits);
-        let source = self.source;
-        self.tell(TaskEvent::SourceSealed { source, epoch, splits, progress, state })?;
+        if let Some(time) = &mut self.time {
+            time.grow(splits.len());
+        }
+        let (source, times, kept) = (self.source, self.times(), self.kept());
+        self.tell(TaskEvent::SourceSealed { source, epoch, splits, progress, times, state, kept })?;
         self.flow.broadcast(|| Element::Barrier(epoch))?;
         Ok(crash_point!("barrier-injected").map_err(Error::from)?)
     }

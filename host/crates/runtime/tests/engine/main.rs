@@ -14,10 +14,14 @@ mod graphs;
 mod memory;
 /// Operators of every kind, native.
 mod operators;
+/// Sources that do what a test says.
+mod script;
 /// What a start leaves to the next one.
 mod starts;
 /// What a failure is followed by.
 mod supervision;
+/// Event time.
+mod time;
 mod world;
 
 use std::sync::Arc;
@@ -50,8 +54,12 @@ fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFacto
         graph.nodes().iter().filter(move |node| wanted(&node.kind)).map(|node| node.name.clone()).collect::<Vec<_>>()
     };
     let sources = of_kind(|kind| *kind == Kind::Source).into_iter().zip(world.sources());
-    let sources =
-        sources.map(|(name, (connector, marked))| SourceSetup { name: SourceName::new(name), connector, marked });
+    let sources = sources.map(|(name, (connector, marked))| SourceSetup {
+        name: SourceName::new(name),
+        connector,
+        marked,
+        time: None,
+    });
     let names = of_kind(|kind| matches!(kind, Kind::Operator(_)));
     let setup = |(name, factory)| {
         let (config, on_error) = ("{}".into(), OnError::Fail);
@@ -83,6 +91,7 @@ fn options() -> JobOptions {
         restart: AT_ONCE,
         bounds: Bounds { call: Duration::from_secs(1), fence: Duration::from_secs(1), disk: Duration::from_secs(1) },
         consent: Consent::default(),
+        drains: false,
     }
 }
 

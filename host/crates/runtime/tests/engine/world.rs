@@ -130,6 +130,11 @@ impl World {
         self.lock().one_topic.clone().unwrap_or_else(apart)
     }
 
+    /// These positions were verified to be what they seem.
+    pub(crate) fn verify(&self, splits: &[SplitState]) {
+        self.verified.lock().unwrap().extend(splits.iter().map(|s| (s.split.clone(), s.position)));
+    }
+
     /// All its sources read one topic.
     pub(crate) fn share_topic(&self) {
         self.lock().one_topic = Some("in".to_owned());
@@ -289,7 +294,7 @@ impl SourceConnector for Source {
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         self.world.pass(Hang::OpenSource);
         // Opening verifies where the splits stand.
-        self.world.verified.lock().unwrap().extend(splits.iter().map(|s| (s.split.clone(), s.position)));
+        self.world.verify(&splits);
         let (verified, alive) = (Arc::clone(&self.world.verified), Arc::default());
         let world = Arc::clone(&self.world);
         Ok(Box::new(Reader { splits, keys: self.world.keys, next: 0, world, verified, alive }))
@@ -360,6 +365,9 @@ impl SourceReader for Reader {
         });
     }
     fn progress(&self) -> Vec<SplitProgress> {
+        Vec::new()
+    }
+    fn readings(&mut self) -> Vec<Reading> {
         Vec::new()
     }
 }

@@ -74,9 +74,8 @@ fn flink_38477_a_finished_input_says_nothing_about_idle_ones() {
     // The same within a source: a file that has ended, and a split that was silent.
     let mut world = World::new("max-disorder=0s,idle-after=10s", 2);
     assert!(world.is_on_time(1, 50));
-    world.time.end(0);
-    world.note(&[FLOWING, caught_up(0)]);
-    world.note(&[FLOWING, caught_up(20)]);
+    world.note(&[Reading::Ended, caught_up(0)]);
+    world.note(&[Reading::Ended, caught_up(20)]);
     assert_eq!((world.watermark, world.idle), (Watermark::at(50), true));
     assert!(world.is_on_time(1, 51));
 }

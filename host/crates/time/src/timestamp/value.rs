@@ -3,6 +3,7 @@
 //! A number counts the [`Unit`] that the user names: none is guessed from its size. What is finer than a millisecond is cut
 //! off. A text that is no number is RFC 3339 with its offset from UTC: a local time names no moment.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::{Error, legal};
@@ -44,6 +45,17 @@ impl FromStr for Unit {
             "ns" => Ok(Self::Nanoseconds),
             _ => Err(format!("{text:?} is none of s, ms, us, ns")),
         }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Seconds => "s",
+            Self::Milliseconds => "ms",
+            Self::Microseconds => "us",
+            Self::Nanoseconds => "ns",
+        })
     }
 }
 

@@ -9,9 +9,10 @@
 //! Early firings follow the clock and not the watermark: they are there for a watermark that stands still. A window that
 //! has nothing new since it last fired does not fire early, nor again; at its end it always fires.
 
+use weir_core::Watermark;
+
 use super::Window;
 use super::fixed::next_multiple;
-use crate::watermark::Watermark;
 
 /// How windows of an operator fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

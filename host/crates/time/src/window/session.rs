@@ -6,8 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use weir_core::Watermark;
+
 use super::{OutOfRange, Window, legal};
-use crate::watermark::Watermark;
 
 /// The sessions of one key that have not expired: in order, apart from each other. They are few; this is what is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
-//! How far event time has come.
+//! How far event time has come, and how the reading of a split stands.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// arrived. A record at the watermark itself is on time. As the manifest keeps it: a plain number.
 ///
 /// ```
-/// use weir_time::Watermark;
+/// use weir_core::Watermark;
 ///
 /// let watermark = Watermark::behind(10_000, 3_000);
 /// assert_eq!(watermark, Watermark::at(7_000));
@@ -34,6 +35,16 @@ impl Watermark {
     /// After a record at `timestamp_ms`, where others may come up to `disorder_ms` behind it.
     pub fn behind(timestamp_ms: i64, disorder_ms: i64) -> Self {
         Self::at(timestamp_ms.saturating_sub(disorder_ms))
+    }
+
+    /// As a plain number, in which [`Self::NONE`] is the least and [`Self::END`] the greatest.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+
+    /// The watermark of a [`Self::number`].
+    pub fn from_number(number: i64) -> Self {
+        Self(number)
     }
 
     /// In milliseconds since 1970; `None` for [`Self::NONE`] and [`Self::END`].
@@ -76,6 +87,26 @@ pub struct Progress {
 impl Progress {
     /// Of a sender that has said nothing yet: it is waited for.
     pub const NONE: Self = Self { watermark: Watermark::NONE, idle: false };
+}
+
+/// How the reading of one split stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Records of it wait to be processed, or it is not known to be read to its end.
+    Flowing,
+    /// Nothing of it is buffered and its position was its end, as confirmed by whoever holds the split (Kafka's answer to a
+    /// question for its end, an empty pipe).
+    CaughtUp {
+        /// When that was confirmed, by a clock that only grows.
+        at: Duration,
+    },
+    /// It is held back: by the user, a rate limit or alignment. Paused is not idle, however long it takes.
+    Paused,
+    /// It has reached the bound of a bounded read. The next start goes on behind it, so it holds the watermark as a split
+    /// that is waited for, and is never idle; the run ends without it.
+    Bound,
+    /// Nothing will ever come of it: a file read to its end, a generator that has counted to its last, a closed pipe.
+    Ended,
 }
 
 #[cfg(test)]
