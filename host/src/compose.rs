@@ -44,6 +44,8 @@ mod keys;
 mod kin;
 /// Outputs that nothing reads.
 mod outputs;
+/// Which windows an operator has.
+mod windows;
 
 /// Rules that a test breaks.
 #[cfg(feature = "crash-points")]
@@ -114,7 +116,8 @@ pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) 
     if let (true, Some(client)) = (dir.is_empty() && kafka_sources(plan).next().is_some(), &client) {
         kin::warn_of(client.clone(), sources.clone());
     }
-    let has_time = plan.sources.iter().any(|source| source.watermark.is_some());
+    let has_windows = operators.iter().any(|operator| operator.windows.is_some());
+    let has_time = has_windows || plan.sources.iter().any(|source| source.watermark.is_some());
     let set_up = |(planned, connector): (&SourcePlan, Arc<dyn SourceConnector>)| {
         let marked = matches!(planned.kind, SourceKind::Kafka { .. });
         let time = if has_time { Some(planned.event_time()) } else { planned.watermark.clone() };

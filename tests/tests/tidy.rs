@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("weir-local", &["weir-core", "weir-machine"]),
     ("weir-state", &["weir-core", "weir-machine"]),
     ("weir-plugin", &["weir-core", "weir-machine"]),
-    ("weir-operator", &["weir-core", "weir-machine"]),
+    ("weir-operator", &["weir-core", "weir-machine", "weir-time"]),
     ("weir-runtime", &["weir-core", "weir-machine", "weir-plan", "weir-time", "weir-checkpoint", "weir-operator"]),
     ("weir-api", &["weir-core", "weir-plan"]),
 ];

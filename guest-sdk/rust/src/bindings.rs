@@ -1,24 +1,61 @@
 //! The wasm side of the contract: generated bindings, and what `operator!` puts between them and an operator.
 
+/// What a plugin says of itself. An interface has bindings of its own: a plugin exports this one and that of its role.
 #[allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the words are")]
-mod generated {
+pub mod plugins {
     wit_bindgen::generate!({
+        inline: "package weir:sdk; world describes { export weir:operator/plugin@0.1.0; }",
         path: "../../wit",
-        world: "operator-packed",
+        world: "weir:sdk/describes",
+        generate_all,
         pub_export_macro: true,
-        export_macro_name: "export_operator",
-        default_bindings_module: "weir_sdk::bindings",
+        export_macro_name: "export_plugin",
+        default_bindings_module: "weir_sdk::bindings::plugins",
     });
 }
 
-pub use generated::export_operator;
-pub use generated::exports;
-pub use generated::exports::weir::operator::{operator, plugin};
-pub use generated::weir::operator::types::Failure;
+/// Records become records.
+#[allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the words are")]
+pub mod operators {
+    wit_bindgen::generate!({
+        inline: "package weir:sdk; world operates {
+            import weir:operator/output@0.1.0;
+            import weir:operator/state@0.1.0;
+            import weir:operator/log@0.1.0;
+            export weir:operator/operator@0.1.0;
+        }",
+        path: "../../wit",
+        world: "weir:sdk/operates",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_operator",
+        default_bindings_module: "weir_sdk::bindings::operators",
+    });
+}
 
-use generated::weir::operator::{log, output, state};
+/// Records become accumulators of windows, and these become records.
+#[allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the words are")]
+pub mod aggregates {
+    wit_bindgen::generate!({
+        inline: "package weir:sdk; world aggregates { export weir:operator/aggregate@0.1.0; }",
+        path: "../../wit",
+        world: "weir:sdk/aggregates",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_aggregate",
+        default_bindings_module: "weir_sdk::bindings::aggregates",
+        with: { "weir:operator/types@0.1.0": super::operators::weir::operator::types },
+    });
+}
 
-use crate::{Instance, Level, Operator};
+pub use aggregates::exports::weir::operator::aggregate;
+pub use operators::exports::weir::operator::operator;
+pub use operators::weir::operator::types::Failure;
+pub use plugins::exports::weir::operator::plugin;
+
+use operators::weir::operator::{log, output, state};
+
+use crate::{Aggregate, Instance, Level, Operator, WindowInstance};
 
 /// The host behind the plugin's imports: what [`crate::Host`] is natively.
 pub struct Imports;
@@ -80,6 +117,41 @@ pub fn process<Op: Operator>(
 ) -> Result<Vec<u8>, Failure> {
     let instance = instance.as_mut().expect("the host calls open before process");
     instance.process(input, batch, slots, values, &mut Imports).map_err(to_wit)
+}
+
+/// `plugin.describe` of an aggregate.
+pub fn describe_aggregate<Op: Aggregate>() -> String {
+    report_panics();
+    WindowInstance::<Op>::describe().to_json()
+}
+
+/// `aggregate.open`.
+pub fn open_aggregate<Op: Aggregate>(instance: &mut Option<WindowInstance<Op>>, config: &str) -> Result<(), Failure> {
+    report_panics();
+    *instance = Some(WindowInstance::open(config).map_err(to_wit)?);
+    Ok(())
+}
+
+/// `aggregate.fold`.
+pub fn fold<Op: Aggregate>(
+    instance: &mut Option<WindowInstance<Op>>,
+    batch: &[u8],
+    slots: &[u32],
+    values: &[u8],
+) -> Result<Vec<u8>, Failure> {
+    let instance = instance.as_mut().expect("the host calls open before fold");
+    instance.fold(batch, slots, values).map_err(to_wit)
+}
+
+/// `aggregate.finish`.
+pub fn finish<Op: Aggregate>(
+    instance: &mut Option<WindowInstance<Op>>,
+    due: &[u8],
+    slots: &[u32],
+    values: &[u8],
+) -> Result<Vec<u8>, Failure> {
+    let instance = instance.as_mut().expect("the host calls open before finish");
+    instance.finish(due, slots, values, &mut Imports).map_err(to_wit)
 }
 
 fn to_wit(failure: crate::Failure) -> Failure {

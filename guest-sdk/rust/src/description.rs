@@ -16,6 +16,8 @@ pub struct Description {
     pub(crate) outputs: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tables: Vec<Table>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) window: &'static str,
     pub(crate) origin: bool,
     pub(crate) routes: bool,
 }
@@ -36,6 +38,7 @@ pub(crate) enum TableKind {
     Value,
     List,
     Map,
+    Window,
 }
 
 /// What [`Description::table`] takes: [`ValueTable`], [`ListTable`] and [`MapTable`].
@@ -67,7 +70,7 @@ impl Description {
     /// the usual arguments.
     pub fn new(name: &'static str, version: &'static str) -> Self {
         let (inputs, outputs, tables) = (Vec::new(), Vec::new(), Vec::new());
-        Self { name, version, inputs, outputs, tables, origin: false, routes: false }
+        Self { name, version, inputs, outputs, tables, window: "", origin: false, routes: false }
     }
 
     /// Adds a table.
@@ -76,7 +79,7 @@ impl Description {
         self
     }
 
-    fn push(&mut self, name: &'static str, kind: TableKind, schema: String) {
+    pub(crate) fn push(&mut self, name: &'static str, kind: TableKind, schema: String) {
         self.tables.push(Table { name, kind, schema });
     }
 
@@ -94,6 +97,11 @@ impl Description {
     /// Names the outputs, in the order of their indexes.
     pub fn outputs(self, names: &[&'static str]) -> Self {
         Self { outputs: names.to_vec(), ..self }
+    }
+
+    /// The windows of an [`crate::Aggregate`] where the pipeline names none, as in `tumbling:10s`.
+    pub fn window(self, window: &'static str) -> Self {
+        Self { window, ..self }
     }
 
     /// Asks for the headers `weir.origin.topic`, `weir.origin.partition` and `weir.origin.offset`.

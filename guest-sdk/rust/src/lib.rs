@@ -35,6 +35,8 @@
 //!
 //! The bytes between plugin and host are specified in `wit/FRAME.md`; nobody who writes an operator sees them.
 
+/// Windows: what folds their records.
+pub mod aggregate;
 /// What a plugin says of itself.
 pub mod description;
 /// Why a call did not succeed.
@@ -58,6 +60,7 @@ pub mod bindings;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+pub use aggregate::{Aggregate, Window, WindowInstance};
 pub use context::{Context, Level, ValueWriter};
 pub use description::{Declare, Description};
 pub use failure::Failure;
@@ -132,7 +135,61 @@ macro_rules! operator {
                 }
             }
 
-    bindings::export_operator!(Exports with_types_in bindings);
+    bindings::plugins::export_plugin!(Exports with_types_in bindings::plugins);
+    bindings::operators::export_operator!(Exports with_types_in bindings::operators);
+        };
+    };
+}
+
+/// Exports an [`Aggregate`] as a Weir plugin. Does nothing in a native build.
+#[macro_export]
+macro_rules! aggregate {
+    ($aggregate:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings;
+
+            ::std::thread_local! {
+                static INSTANCE: ::std::cell::RefCell<::core::option::Option<$crate::WindowInstance<$aggregate>>> =
+                    const { ::std::cell::RefCell::new(::core::option::Option::None) };
+            }
+
+            struct Exports;
+
+            impl bindings::plugin::Guest for Exports {
+                fn describe() -> ::std::string::String {
+                    bindings::describe_aggregate::<$aggregate>()
+                }
+            }
+
+            impl bindings::aggregate::Guest for Exports {
+                fn open(
+                    _task: ::std::string::String,
+                    config: ::std::string::String,
+                ) -> ::core::result::Result<(), bindings::Failure> {
+                    INSTANCE.with_borrow_mut(|instance| bindings::open_aggregate(instance, &config))
+                }
+
+                fn fold(
+                    _input: u32,
+                    batch: ::std::vec::Vec<u8>,
+                    slots: ::std::vec::Vec<u32>,
+                    values: ::std::vec::Vec<u8>,
+                ) -> ::core::result::Result<::std::vec::Vec<u8>, bindings::Failure> {
+                    INSTANCE.with_borrow_mut(|instance| bindings::fold(instance, &batch, &slots, &values))
+                }
+
+                fn finish(
+                    due: ::std::vec::Vec<u8>,
+                    slots: ::std::vec::Vec<u32>,
+                    values: ::std::vec::Vec<u8>,
+                ) -> ::core::result::Result<::std::vec::Vec<u8>, bindings::Failure> {
+                    INSTANCE.with_borrow_mut(|instance| bindings::finish(instance, &due, &slots, &values))
+                }
+            }
+
+    bindings::plugins::export_plugin!(Exports with_types_in bindings::plugins);
+    bindings::aggregates::export_aggregate!(Exports with_types_in bindings::aggregates);
         };
     };
 }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{self, Failure};
 use crate::frame::{Cursor, NULL, length, malformed};
-use crate::update::{UPDATE_BYTES, push_update};
+use crate::update::{OP_SET, UPDATE_BYTES, push_update};
 
 pub(crate) use collections::{Collection, Collections};
 pub use collections::{List, ListTable, Map, MapKey, MapTable};
@@ -280,7 +280,6 @@ pub(crate) struct Cells {
     record: u32,
 }
 
-const OP_SET: u8 = 1;
 const OP_CLEAR: u8 = 2;
 
 impl Cells {

@@ -28,9 +28,12 @@ mod message;
 mod stored;
 #[cfg(test)]
 pub(crate) mod vectors;
+/// Runs an aggregate in memory.
+mod windows;
 pub(crate) mod wire;
 
 pub use message::{Message, Output};
+pub use windows::Windows;
 
 use std::marker::PhantomData;
 

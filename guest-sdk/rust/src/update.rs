@@ -4,6 +4,8 @@ use crate::failure::Failure;
 
 /// Bytes of an update before its own.
 pub(crate) const UPDATE_BYTES: usize = 13;
+/// A value becomes these bytes.
+pub(crate) const OP_SET: u8 = 1;
 const OP_REJECT: u8 = 3;
 
 /// The longest message of a rejection, as long as there are few.

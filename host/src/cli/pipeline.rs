@@ -10,7 +10,7 @@ use weir_core::{Delivery, Fault, PortError, Start, Until};
 use weir_kafka::properties::canonical;
 use weir_pipeline::event_time::WatermarkSpec;
 use weir_pipeline::restart::RestartSpec;
-use weir_pipeline::spec::{Config, Key, OnErrorSpec};
+use weir_pipeline::spec::{Config, Key, OnErrorSpec, WindowTable};
 use weir_pipeline::units::{Size, Span};
 use weir_pipeline::{Overrides, Plan, SourceAddress, Spec, To};
 
@@ -86,6 +86,10 @@ pub(super) struct PipelineArgs {
     /// Configuration of the plugin: one value (JSON, or else text), or a file with a JSON object; repeat it for more
     #[arg(long, value_name = "KEY=VALUE|@FILE.json")]
     config: Vec<ConfigArg>,
+    /// The windows of an aggregate: tumbling:10s, or calendar days, weeks and months of a zone, as in
+    /// tumbling:1day@Europe/Berlin [default: those that the plugin names]
+    #[arg(long, value_name = "KIND:LENGTH")]
+    window: Option<WindowTable>,
     /// What becomes of a record that the plugin fails on: fail, skip [default: fail]
     #[arg(long, value_name = "POLICY")]
     on_error: Option<OnErrorSpec>,
@@ -207,6 +211,7 @@ impl PipelineArgs {
             max_rate: self.max_rate,
             watermark: self.watermark,
             config,
+            window: self.window,
             on_error: self.on_error,
             memory_limit: self.memory_limit,
             call_deadline: self.call_deadline,

@@ -13,7 +13,7 @@ pub use weir_plugin::CodeCache;
 use weir_plugin::{Inspection, Limits, Runtime};
 use weir_runtime::{OperatorSetup, SinkSetup};
 
-use super::{SHARD, keys, outputs};
+use super::{SHARD, keys, outputs, windows};
 use crate::exit;
 
 /// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
@@ -81,7 +81,7 @@ pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
     let described: Vec<&PluginDescription> = factories.iter().map(|factory| factory.description()).collect();
     let graph = weir_pipeline::graph(plan, &described)?;
     let operators = plan.operators.iter().zip(factories).map(|(operator, factory)| {
-        let setup = setup(operator, factory);
+        let setup = setup(operator, factory)?;
         check(&setup, operator, plan)?;
         Ok(setup)
     });
@@ -119,8 +119,10 @@ fn check(setup: &OperatorSetup, planned: &OperatorPlan, plan: &Plan) -> Result<(
     Err(PortError::new(fault, error)).with_context(about)
 }
 
-fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> OperatorSetup {
-    OperatorSetup { name: plan.name.clone(), config: plan.config.to_string(), on_error: plan.on_error, factory }
+fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> Result<OperatorSetup> {
+    let windows = windows::of(plan, &*factory)?;
+    let (name, config) = (plan.name.clone(), plan.config.to_string());
+    Ok(OperatorSetup { name, config, on_error: plan.on_error, factory, windows })
 }
 
 /// Where a sink writes, for people.

@@ -47,3 +47,5 @@ mod supervision;
 mod surprises;
 /// Bad arguments and bad pipeline files.
 mod usage;
+/// Windows of event time.
+mod windows;

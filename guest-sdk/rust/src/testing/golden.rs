@@ -9,8 +9,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Harness, Message, Output};
-use crate::{Failure, Operator};
+use super::{Harness, Message, Output, Windows};
+use crate::{Aggregate, Failure, Operator};
 
 /// One case of `golden/cases.json`.
 #[derive(Debug, Deserialize)]
@@ -53,13 +53,37 @@ struct Seen {
 /// # Errors
 /// Says which case differs, and how, or why the file cannot be read.
 pub fn check<Op: Operator>(dir: impl AsRef<Path>) -> Result<(), String> {
+    cases(dir)?.iter().try_for_each(check_case::<Op>)
+}
+
+/// The same for an aggregate over tumbling windows of `size_ms`: all of `in` is folded, and then time ends.
+///
+/// # Errors
+/// Says which case differs, and how, or why the file cannot be read.
+pub fn check_windows<Op: Aggregate>(dir: impl AsRef<Path>, size_ms: i64) -> Result<(), String> {
+    for case in cases(dir)? {
+        let expected =
+            Seen { output: case.output.into_iter().map(|e| (e.output, e.record)).collect(), failures: vec![] };
+        for (how, batch_len) in [("as one batch", case.input.len().max(1)), ("record by record", 1)] {
+            let failed = |failure: Failure| format!("case `{}` {how}: {}", case.name, failure.message);
+            let mut windows = Windows::<Op>::tumbling(size_ms, &case.config.to_string()).map_err(failed)?;
+            case.input.chunks(batch_len).try_for_each(|batch| windows.fold(batch)).map_err(failed)?;
+            let outputs = windows.advance(i64::MAX - 1).map_err(failed)?;
+            let output = outputs.into_iter().map(|Output { output, message, .. }| (output, message)).collect();
+            let seen = Seen { output, failures: vec![] };
+            if seen != expected {
+                return Err(format!("case `{}` {how} {}", case.name, difference::difference(&expected, &seen)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cases(dir: impl AsRef<Path>) -> Result<Vec<Case>, String> {
     let path = dir.as_ref().join("cases.json");
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let cases: Vec<Case> = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-    if cases.is_empty() {
-        return Err(format!("{}: no cases", path.display()));
-    }
-    cases.iter().try_for_each(check_case::<Op>)
+    if cases.is_empty() { Err(format!("{}: no cases", path.display())) } else { Ok(cases) }
 }
 
 fn check_case<Op: Operator>(case: &Case) -> Result<(), String> {

@@ -18,6 +18,9 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Of what no single record is at the bottom of: what a window sends.
+    pub const NONE: Self = Self { source: u32::MAX, split: u32::MAX, offset: -1 };
+
     /// A record of one of the reader's own splits.
     pub const fn new(split: u32, offset: i64) -> Self {
         Self { source: 0, split, offset }

@@ -1,5 +1,7 @@
 //! The 1024 buckets of the key space. The number is part of every state format: it never changes.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -32,6 +34,13 @@ impl KeyGroup {
     }
 }
 
+/// The key groups of one of `parallelism` tasks.
+pub fn groups_of(task: u16, parallelism: u16) -> Range<u16> {
+    // The first group of a task: the least g with g * parallelism / KEY_GROUPS >= task.
+    let first = |task: u16| (u32::from(task) * u32::from(KEY_GROUPS)).div_ceil(u32::from(parallelism.max(1))) as u16;
+    first(task)..first(task.saturating_add(1)).min(KEY_GROUPS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +52,10 @@ mod tests {
             assert!(owners.is_sorted(), "ranges are contiguous");
             assert_eq!(owners.first(), Some(&0));
             assert_eq!(owners.last(), Some(&(parallelism - 1)));
+            for task in 0..parallelism {
+                let mine = groups_of(task, parallelism);
+                assert!((0..KEY_GROUPS).all(|g| mine.contains(&g) == (KeyGroup(g).task_of(parallelism) == task)));
+            }
         }
     }
 

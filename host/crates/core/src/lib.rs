@@ -58,6 +58,8 @@ pub mod start;
 pub mod text;
 /// How far event time has come.
 pub mod watermark;
+/// The key of a window.
+pub mod window_key;
 
 pub use batch::{Batch, Element, Origin};
 pub use consent::{Consent, Rename, StateName};
@@ -73,3 +75,4 @@ pub use watermark::{Progress, Reading, Watermark};
 /// Steps at which a test stops, kills or fails the process; nothing of it is in the product.
 pub use weir_failpoint as crash;
 pub use weir_failpoint::crash_point;
+pub use window_key::WindowKey;

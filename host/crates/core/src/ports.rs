@@ -23,7 +23,8 @@ pub mod state;
 pub use call_state::CallState;
 pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
-    Call, CallError, Effects, Operator, OperatorFactory, PluginDescription, TableDescription, TableKind,
+    Call, CallError, CallTask, Effects, Operator, OperatorFactory, PluginDescription, Role, TableDescription,
+    TableKind, WINDOW_TIMERS,
 };
 pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};
 pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};

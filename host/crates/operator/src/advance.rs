@@ -1,29 +1,102 @@
-//! Event time moves: what is due in an operator fires.
+//! HOT PATH. Time goes on: what is due fires, in order of time, about a batch at once.
 
-use weir_core::{Batch, Watermark};
+use weir_core::ports::CallState;
+use weir_core::window_key::{time_bytes, time_of};
+use weir_core::{Batch, PortError, WindowKey};
+use weir_time::Watermark;
+use weir_time::timers::{Due, Firing, Load, Timer};
 
 use crate::error::NodeError;
-use crate::runner::Runner;
+use crate::runner::{Runner, Step};
+use crate::windows::{Windows, due_list};
+
+/// So many windows fire at once.
+const DUE_MAX: usize = 1_024;
 
 /// What [`Runner::advance`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Advanced {
-    /// Nothing was due: nothing changed, and nothing was put out.
+    /// Nothing was due: nothing changed, nothing is put out.
     Nothing,
-    /// Something fired, and all that was due is through.
+    /// Something fired or changed, and all that was due is through.
     Changed,
-    /// Something fired, and more is due: whoever drives the operator takes the output away and calls again. So a mass of
-    /// firings never lies in memory at once.
+    /// Something fired, and more may be due: whoever drives takes away what was put out, and asks again with the same time.
     More,
 }
 
 impl Runner {
-    /// Event time has come to `to`, over all that the task reads, and never goes back. Fires what is due, in order of time,
-    /// and appends what comes out as [`Runner::run`] does.
+    /// Event time has come to `to`, over all that the task reads; never less than before, and [`Watermark::END`] fires
+    /// everything. Fires what is due, in order of time, and appends what comes out as [`Runner::run`] does.
     pub fn advance(&mut self, to: Watermark, out: &mut Vec<(u32, Batch)>) -> Result<Advanced, NodeError> {
-        // An operator without windows and timers has nothing that could be due.
-        let _ = (to, out);
-        Ok(Advanced::Nothing)
+        let to_ms = match to.as_ms() {
+            Some(ms) => ms,
+            None if to == Watermark::END => i64::MAX,
+            None => return Ok(Advanced::Nothing),
+        };
+        loop {
+            let Some(windows) = &mut self.windows else { return Ok(Advanced::Nothing) };
+            windows.reached = windows.reached.max(to);
+            match windows.timers.due(to_ms, DUE_MAX) {
+                Firing::Nothing => return Ok(Advanced::Nothing),
+                Firing::Load(load) => {
+                    self.load_timers(&load).map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
+                }
+                Firing::Now(due) => {
+                    self.fire_now(due, out)?;
+                    let next_ms = self.windows.as_ref().and_then(|windows| windows.timers.next_ms());
+                    let has_more = next_ms.is_some_and(|next_ms| next_ms <= to_ms);
+                    return Ok(if has_more { Advanced::More } else { Advanced::Changed });
+                }
+            }
+        }
     }
+
+    /// Folds what came in by `input` into its windows, and fires those again that had fired without it.
+    pub(crate) fn fold(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        let Some(windows) = &mut self.windows else { return Ok(()) };
+        let sorted = windows.sort(batch, &self.options.key);
+        if sorted.late > 0 {
+            self.driver.late(sorted.late);
+        }
+        for (origin, why) in sorted.failed {
+            self.leave_out(origin, why)?;
+        }
+        self.run_whole(Step::Fold(input), sorted.kept.as_ref().unwrap_or(batch), out)?;
+        let again = self.windows.as_mut().map(Windows::take_again).unwrap_or_default();
+        self.run_whole(Step::FireAgain, &due_list(again.iter().map(Vec::as_slice)), out)
+    }
+
+    /// These timers are due: at the end of a window it fires, later it is gone.
+    fn fire_now(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        let (ending, expired): (Vec<Timer>, Vec<Timer>) = due.into_iter().map(|due| due.timer).partition(is_end);
+        if let (Some(windows), Some(CallState { state, .. })) = (&self.windows, &mut self.state) {
+            let changed = windows.expire(expired.iter(), state.as_mut());
+            changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
+        }
+        self.run_whole(Step::Fire, &due_list(ending.iter().map(|timer| &*timer.key)), out)
+    }
+
+    /// Brings timers from their table.
+    fn load_timers(&mut self, load: &Load) -> Result<(), PortError> {
+        let (Some(windows), Some(CallState { state, .. })) = (&mut self.windows, &mut self.state) else {
+            return Ok(());
+        };
+        let from = load.from.as_ref().map(|timer| [&time_bytes(timer.time_ms), &*timer.key].concat());
+        let (table, groups, mut found) = (windows.options.timers, windows.options.groups.clone(), Vec::new());
+        state.timers(table, groups, &from.unwrap_or_default(), load.count, &mut found)?;
+        windows.timers.load(found.iter().filter_map(|bytes| parse(bytes)), load);
+        Ok(())
+    }
+}
+
+/// Whether it is the end of its window that is due.
+fn is_end(timer: &Timer) -> bool {
+    WindowKey::parse(&timer.key).is_some_and(|window| window.end_ms == timer.time_ms)
+}
+
+/// A timer, as its table has it.
+fn parse(bytes: &[u8]) -> Option<Timer> {
+    let (time, key) = bytes.split_first_chunk::<8>()?;
+    Some(Timer { time_ms: time_of(*time), key: key.into() })
 }

@@ -9,6 +9,9 @@ pub trait Driver: Send {
     /// So many records were processed.
     fn processed(&self, records: usize);
 
+    /// So many records came after their windows were gone.
+    fn late(&self, records: usize);
+
     /// A record was dropped by policy.
     fn skipped(&self);
 

@@ -17,6 +17,20 @@ pub enum NodeError {
         #[source]
         source: CallError,
     },
+    /// A window that the plugin fails on, with the policy to fail.
+    #[error("operator {operator:?} failed on {window}")]
+    Window {
+        /// The operator's name.
+        operator: String,
+        /// Its key and its span.
+        window: String,
+        /// What the plugin did.
+        #[source]
+        source: CallError,
+    },
+    /// Its timers set each other without end.
+    #[error("operator {0:?} failed")]
+    Storm(String, #[source] weir_time::timers::Storm),
     /// Its state cannot be read.
     #[error("failed to read the state of operator {0:?}")]
     Read(String, #[source] PortError),
@@ -32,7 +46,7 @@ impl NodeError {
             Self::Record { source: CallError::Host(error), .. } | Self::Read(_, error) | Self::Change(_, error) => {
                 error.fault()
             }
-            Self::Record { .. } => Fault::User,
+            Self::Record { .. } | Self::Window { .. } | Self::Storm(..) => Fault::User,
         }
     }
 }

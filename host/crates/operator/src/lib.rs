@@ -11,7 +11,7 @@
     allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
 )]
 
-/// Event time moves.
+/// Time goes on: windows fire.
 mod advance;
 /// Which records of a batch go into the next call.
 mod cuts;
@@ -41,6 +41,8 @@ mod splits;
 mod throttle;
 /// What a plugin's call does to its state.
 mod updates;
+/// The windows of a node.
+mod windows;
 
 pub use advance::Advanced;
 pub use driver::Driver;
@@ -50,3 +52,4 @@ pub use runner::{Runner, RunnerOptions};
 pub use slots::key_of;
 pub use splits::SplitTable;
 pub use throttle::{Tell, Throttle};
+pub use windows::{Assign, WindowOptions};

@@ -51,7 +51,7 @@ pub(crate) fn fitting(frame: &Frame, slots: &[u32], values: &[u8], tables: usize
     (frame.len() / 2).max(1)
 }
 
-fn after_value(values: &[u8]) -> Option<&[u8]> {
+pub(crate) fn after_value(values: &[u8]) -> Option<&[u8]> {
     let (len, rest) = values.split_first_chunk::<4>()?;
     match u32::from_le_bytes(*len) {
         NULL => Some(rest),
@@ -98,6 +98,16 @@ mod tests {
         }
         fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
             Ok(false)
+        }
+        fn timers(
+            &mut self,
+            _: Table,
+            _: Range<u16>,
+            _: &[u8],
+            _: usize,
+            _: &mut Vec<Vec<u8>>,
+        ) -> Result<(), PortError> {
+            Ok(())
         }
         fn change(&mut self, _: u32, _: Table, _: Change<'_>) -> Result<(), PortError> {
             Ok(())

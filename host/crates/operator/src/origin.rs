@@ -1,7 +1,7 @@
 //! The headers `weir.origin.*`: where each record was read, for plugins that ask.
 
 use weir_core::frame::{RECORD_BYTES, encode_headers};
-use weir_core::{Batch, FrameWriter};
+use weir_core::{Batch, FrameWriter, Origin};
 
 use crate::splits::SplitTable;
 
@@ -24,7 +24,7 @@ pub(crate) fn with_origin(batch: &Batch, splits: &SplitTable) -> Batch {
         let own: [(&[u8], Option<&[u8]>); 3] = [
             (b"weir.origin.topic", split.map(|split| split.stream.as_bytes())),
             (b"weir.origin.partition", split.map(|_| partition.as_bytes())),
-            (b"weir.origin.offset", Some(offset.as_bytes())),
+            (b"weir.origin.offset", (*origin != Origin::NONE).then_some(offset.as_bytes())),
         ];
         let others = record.headers().filter(|(name, _)| !name.starts_with(OWN));
         encode_headers(others.chain(own), &mut headers);
@@ -36,7 +36,7 @@ pub(crate) fn with_origin(batch: &Batch, splits: &SplitTable) -> Batch {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::{Origin, RecordView, SourceName, SplitId, SplitState};
+    use weir_core::{RecordView, SourceName, SplitId, SplitState};
 
     use super::*;
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use weir_core::frame::NO_SOURCE;
-use weir_core::ports::{Call, CallError, CallState, Effects, KeyedState, Operator, RecordCheck, Table};
+use weir_core::ports::{Call, CallError, CallState, CallTask, Effects, KeyedState, Operator, RecordCheck, Table};
 use weir_core::{Batch, KeySpec, OnError, OperatorId, Origin, Watermark};
 
 use crate::driver::{Driver, place};
@@ -21,6 +21,7 @@ use crate::rejected::check_rejected;
 use crate::skips::Skips;
 use crate::slots::Slots;
 use crate::updates::{self, Within};
+use crate::windows::{self, WindowOptions, Windows};
 
 /// A call gets at most this much frame and values, unless a single record is larger.
 pub(crate) const CALL_BYTES_MAX: usize = 1 << 20;
@@ -48,6 +49,8 @@ pub struct RunnerOptions {
     pub on_error: OnError,
     /// Whether it asks for `weir.origin.*` headers.
     pub origin: bool,
+    /// Its windows, where its plugin is an aggregate.
+    pub windows: Option<WindowOptions>,
 }
 
 /// One operator of one task.
@@ -55,7 +58,7 @@ pub struct Runner {
     /// How it is set up.
     pub options: RunnerOptions,
     operator: Box<dyn Operator>,
-    state: Option<CallState>,
+    pub(crate) state: Option<CallState>,
     /// The tables whose values a call is given.
     prefetched: Vec<Table>,
     slots: Slots,
@@ -67,7 +70,8 @@ pub struct Runner {
     /// How long a call should take.
     call_time: Duration,
     skips: Skips,
-    driver: Box<dyn Driver>,
+    pub(crate) driver: Box<dyn Driver>,
+    pub(crate) windows: Option<Windows>,
 }
 
 impl Runner {
@@ -83,6 +87,7 @@ impl Runner {
         let (pace, call_time, skips) = (Pace::default(), CALL_TIME, Skips::default());
         let state = state.map(|state| CallState::new(state, options.tables.clone()));
         let prefetched = options.tables.iter().copied().filter(|table| table.kind.is_prefetched()).collect();
+        let windows = options.windows.clone().map(|windows| Windows::new(windows, options.watermark));
         Self {
             options,
             operator,
@@ -96,6 +101,7 @@ impl Runner {
             call_time,
             skips,
             driver,
+            windows,
         }
     }
 
@@ -107,23 +113,31 @@ impl Runner {
     /// Processes what came in by `input` and appends what comes out: (output, records), in order. What was out before a
     /// record failed stays.
     pub fn run(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
-        if !self.options.origin {
-            return self.run_whole(input, batch, out);
-        }
         let mut stamped = None;
-        self.driver.with_splits(&mut |splits| stamped = Some(with_origin(batch, splits)));
-        stamped.map_or(Ok(()), |batch| self.run_whole(input, &batch, out))
+        if self.options.origin {
+            self.driver.with_splits(&mut |splits| stamped = Some(with_origin(batch, splits)));
+        }
+        let batch = stamped.as_ref().unwrap_or(batch);
+        match self.windows {
+            Some(_) => self.fold(input, batch, out),
+            None => self.run_whole(Step::Process(input), batch, out),
+        }
     }
 
-    /// Processes `batch`, as the plugin is to see it: in one call if all goes well, otherwise part by part.
-    fn run_whole(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+    /// Takes `step` with `batch`, as the plugin is to see it: in one call if all goes well, otherwise part by part.
+    pub(crate) fn run_whole(
+        &mut self,
+        step: Step,
+        batch: &Batch,
+        out: &mut Vec<(u32, Batch)>,
+    ) -> Result<(), NodeError> {
         let mut parts = Parts::new(batch);
         while let Some(part) = parts.next(self.pace.records_in(self.call_time)) {
-            match self.call(input, &part, out)? {
+            match self.call(step, &part, out)? {
                 Outcome::Done => parts.went_well(part),
                 Outcome::TooLarge { fit } => parts.shorten(part, fit),
                 Outcome::Failed(failure) if part.frame.len() == 1 => {
-                    self.leave_out(part.origins.first().copied(), failure)?;
+                    self.give_up(step, &part, failure)?;
                     parts.gave_up(part);
                 }
                 Outcome::Failed(failure) => parts.narrow(part, failure.index()),
@@ -133,11 +147,14 @@ impl Runner {
     }
 
     /// One call. Unless it is done, nothing of it happened.
-    fn call(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<Outcome, NodeError> {
+    fn call(&mut self, step: Step, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<Outcome, NodeError> {
         self.values.clear();
         let mut keys = 0;
         if let Some(CallState { state, .. }) = &mut self.state {
-            let names = self.slots.assign(&batch.frame, &self.options.key);
+            let names = match &mut self.windows {
+                None => self.slots.assign(&batch.frame, &self.options.key),
+                Some(windows) => windows.assign(step, &batch.frame, &self.options.key, &mut self.slots),
+            };
             state.enter(&names);
             keys = names.len() as u32;
             let room = CALL_BYTES_MAX.saturating_sub(batch.frame.as_bytes().len());
@@ -152,7 +169,7 @@ impl Runner {
         if let Some(state) = &mut self.state {
             state.begin(keys);
         }
-        let call = Call { input, frame: &batch.frame, slots, values: &self.values, state: &mut self.state };
+        let call = Call { task: step.task(), frame: &batch.frame, slots, values: &self.values, state: &mut self.state };
         self.effects.clear();
         let began = weir_machine::now();
         if let Err(failure) = self.operator.process(call, &mut self.effects) {
@@ -160,7 +177,8 @@ impl Runner {
             return host_error(failure, &self.options.name).map(Outcome::Failed);
         }
         self.pace.took(batch.frame.len(), weir_machine::since(began));
-        let within = Within { tables: &self.options.tables, keys: keys as usize, records: batch.frame.len() };
+        let tables = if step.changes_state() { &self.options.tables[..] } else { &[] };
+        let within = Within { tables, keys: keys as usize, records: batch.frame.len() };
         let checked = updates::check(&self.effects.updates, within).and_then(|rejected| {
             check_rejected(&self.effects, rejected, self.options.on_error)?;
             let now_ms = self.driver.now_ms();
@@ -178,7 +196,10 @@ impl Runner {
             let changed = updates::apply(&self.effects.updates, state);
             changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
         }
-        self.driver.processed(batch.frame.len() - rejected);
+        self.note_windows(step)?;
+        if step.has_records() {
+            self.driver.processed(batch.frame.len() - rejected);
+        }
         if rejected > 0 {
             self.leave_out_rejected(batch)?;
         }
@@ -196,6 +217,36 @@ impl Runner {
         }
     }
 
+    /// The one record of `part`, or the one window, failed: the policy decides, and it is over.
+    fn give_up(&mut self, step: Step, part: &Batch, failure: CallError) -> Result<(), NodeError> {
+        match (step.has_records(), self.options.on_error) {
+            (false, OnError::Fail) => {
+                let window = windows::described(&part.frame);
+                Err(NodeError::Window { operator: self.options.name.clone(), window, source: failure })
+            }
+            _ => {
+                self.leave_out(part.origins.first().copied(), failure)?;
+                if step.has_records() { Ok(()) } else { self.note_windows(step) }
+            }
+        }
+    }
+
+    /// The state and the windows have changed as the call wanted: what follows for the windows of its slots.
+    fn note_windows(&mut self, step: Step) -> Result<(), NodeError> {
+        let (Some(windows), Some(CallState { state, .. })) = (&mut self.windows, &mut self.state) else {
+            return Ok(());
+        };
+        let name = &self.options.name;
+        match step {
+            Step::Fold(_) => {
+                let noted = windows.folded((&self.effects.updates, &self.values), state.as_mut());
+                noted.map_err(|error| error.of(name))
+            }
+            Step::Fire => windows.fired(state.as_mut()).map_err(|error| error.of(name)),
+            Step::Process(_) | Step::FireAgain => Ok(()),
+        }
+    }
+
     /// Leaves every record that the plugin rejected to the policy.
     fn leave_out_rejected(&mut self, batch: &Batch) -> Result<(), NodeError> {
         let updates = std::mem::take(&mut self.effects.updates);
@@ -206,7 +257,7 @@ impl Runner {
     }
 
     /// What the policy makes of a record that failed.
-    fn leave_out(&mut self, origin: Option<Origin>, why: CallError) -> Result<(), NodeError> {
+    pub(crate) fn leave_out(&mut self, origin: Option<Origin>, why: CallError) -> Result<(), NodeError> {
         let operator = &self.options.name;
         match self.options.on_error {
             OnError::Fail => {
@@ -230,6 +281,40 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         self.skips.end(&self.options.name, &*self.driver);
+    }
+}
+
+/// What a node does with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Records become records.
+    Process(u32),
+    /// Records are folded into the accumulators of their windows.
+    Fold(u32),
+    /// Windows have come to their end.
+    Fire,
+    /// Windows fire again, after late records.
+    FireAgain,
+}
+
+impl Step {
+    /// What the plugin is to do.
+    fn task(self) -> CallTask {
+        match self {
+            Self::Process(input) => CallTask::Process(input),
+            Self::Fold(input) => CallTask::Fold(input),
+            Self::Fire | Self::FireAgain => CallTask::Finish,
+        }
+    }
+
+    /// Whether the batch has records and not a list of windows.
+    fn has_records(self) -> bool {
+        matches!(self, Self::Process(_) | Self::Fold(_))
+    }
+
+    /// Whether the plugin may change its state: what has fired is the host's to clear.
+    fn changes_state(self) -> bool {
+        self.has_records()
     }
 }
 

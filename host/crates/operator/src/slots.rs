@@ -38,19 +38,26 @@ impl Default for Seed {
 impl Slots {
     /// Finds the distinct keys of `frame`, in order of first appearance.
     pub(crate) fn assign<'a>(&mut self, frame: &'a Frame, spec: &KeySpec) -> Vec<KeyRef<'a>> {
-        let size = (frame.len() * 2).next_power_of_two().max(16);
+        let keys = frame.records().map(|record| key_of(&record, spec));
+        self.assign_keys(frame.len(), keys.map(|key| key.map(|key| KeyRef { hash: key_hash(key), bytes: key })))
+    }
+
+    /// The same for so many records of which these are the keys.
+    pub(crate) fn assign_keys<'a>(
+        &mut self,
+        records: usize,
+        keys: impl Iterator<Item = Option<KeyRef<'a>>>,
+    ) -> Vec<KeyRef<'a>> {
+        let size = (records * 2).next_power_of_two().max(16);
         self.table.clear();
         self.table.resize(size, NULL);
         self.of_record.clear();
-        let mut keys: Vec<KeyRef<'a>> = Vec::with_capacity(frame.len());
-        for record in frame.records() {
-            let slot = match key_of(&record, spec) {
-                Some(key) => self.slot(KeyRef { hash: key_hash(key), bytes: key }, &mut keys),
-                None => NULL,
-            };
+        let mut distinct: Vec<KeyRef<'a>> = Vec::with_capacity(records);
+        for key in keys {
+            let slot = key.map_or(NULL, |key| self.slot(key, &mut distinct));
             self.of_record.push(slot);
         }
-        keys
+        distinct
     }
 
     /// Each record's slot.

@@ -34,6 +34,9 @@ impl SplitTable {
 
     /// Where a record was read, for people. Two sources may read a file or a generator of the same name.
     pub fn describe(&self, origin: Origin) -> String {
+        if origin == Origin::NONE {
+            return "(what a window sent)".to_owned();
+        }
         let record = match self.get(origin) {
             Some(split) => format!("{split} offset {}", origin.offset),
             None => format!("offset {} of split number {}", origin.offset, origin.split),

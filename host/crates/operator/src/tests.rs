@@ -69,6 +69,7 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
         outputs: vec![Vec::new()],
         on_error,
         origin: false,
+        windows: None,
     };
     Runner::new(options, Box::new(operator), None, Box::new(Alone))
 }
@@ -78,6 +79,7 @@ struct Alone;
 
 impl Driver for Alone {
     fn processed(&self, _: usize) {}
+    fn late(&self, _: usize) {}
     fn skipped(&self) {}
     fn now_ms(&self) -> i64 {
         0

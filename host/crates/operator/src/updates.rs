@@ -90,8 +90,9 @@ pub(crate) fn check(updates: &[u8], within: Within<'_>) -> Result<usize, CallErr
 /// Whether a table of this kind can change so.
 fn fits(change: Change<'_>, kind: TableKind) -> bool {
     match change {
-        Change::Clear => true,
-        Change::Set(_) => kind == TableKind::Value,
+        // The host alone says when a window is gone.
+        Change::Clear => kind != TableKind::Window,
+        Change::Set(_) => kind.is_prefetched(),
         Change::Append(_) => kind == TableKind::List,
         Change::Put { .. } | Change::Delete(_) => kind == TableKind::Map,
     }
@@ -121,17 +122,28 @@ pub(crate) fn apply(updates: &[u8], call: &mut CallState) -> Result<(), PortErro
     Ok(())
 }
 
+/// The slots whose value `updates` sets, which [`check`] has passed; one may come twice.
+pub(crate) fn slots_set(updates: &[u8]) -> impl Iterator<Item = u32> {
+    all(updates).filter_map(|update| match update {
+        Update::Change { slot, change: Change::Set(_), .. } => Some(slot),
+        Update::Change { .. } | Update::Reject(_) => None,
+    })
+}
+
 /// The records that `updates` rejects, which [`check`] has passed: in order, none twice.
 pub(crate) fn rejects(updates: &[u8]) -> impl Iterator<Item = Reject<'_>> {
+    all(updates).filter_map(|update| match update {
+        Update::Reject(reject) => Some(reject),
+        Update::Change { .. } => None,
+    })
+}
+
+fn all(updates: &[u8]) -> impl Iterator<Item = Update<'_>> {
     let mut rest = updates;
-    let updates = std::iter::from_fn(move || {
+    std::iter::from_fn(move || {
         let (update, after) = next(rest).ok()?;
         rest = after;
         Some(update)
-    });
-    updates.filter_map(|update| match update {
-        Update::Reject(reject) => Some(reject),
-        Update::Change { .. } => None,
     })
 }
 

@@ -66,4 +66,4 @@ pub use places::Places;
 pub use plan::Plan;
 pub use read::read;
 pub use spec::Spec;
-pub use validate::validate;
+pub use validate::{validate, windows_run};

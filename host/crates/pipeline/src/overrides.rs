@@ -13,7 +13,7 @@ use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::lines::LinesSpec;
 use crate::restart::RestartSpec;
-use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec};
+use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec, WindowTable};
 use crate::units::{Size, Span};
 
 /// The operator's name where flags stand alone.
@@ -60,6 +60,8 @@ pub struct Overrides {
     pub watermark: Option<WatermarkSpec>,
     /// `--config`
     pub config: Config,
+    /// `--window`
+    pub window: Option<WindowTable>,
     /// `--on-error`
     pub on_error: Option<OnErrorSpec>,
     /// `--memory-limit`
@@ -101,7 +103,8 @@ impl Overrides {
             address.clone().replace(sink_of(&mut spec.sinks, output.as_deref())?);
         }
         if self.has_operator_flags() {
-            let flags = "--plugin, --key, --parallelism, --config, --on-error, --memory-limit, --call-deadline";
+            let flags =
+                "--plugin, --key, --parallelism, --config, --window, --on-error, --memory-limit, --call-deadline";
             self.change_operator(only(&mut spec.operators, "operator", flags)?);
         }
         if self.brokers.is_some() {
@@ -139,6 +142,7 @@ impl Overrides {
             || self.key.is_some()
             || self.parallelism.is_some()
             || !self.config.is_empty()
+            || self.window.is_some()
             || self.on_error.is_some()
             || self.memory_limit.is_some()
             || self.call_deadline.is_some()
@@ -161,6 +165,7 @@ impl Overrides {
         }
         set(&mut operator.key, self.key.clone());
         set(&mut operator.parallelism, self.parallelism);
+        set(&mut operator.window, self.window.clone());
         set(&mut operator.on_error, self.on_error.clone());
         set(&mut operator.limits.memory, self.memory_limit);
         set(&mut operator.limits.call_deadline, self.call_deadline);
@@ -177,6 +182,7 @@ impl OperatorSpec {
             key: None,
             parallelism: None,
             config: Config::new(),
+            window: None,
             on_error: None,
             limits: crate::spec::LimitsSpec::default(),
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Secret, Start, Until};
+use weir_time::WindowSpec;
 
 use crate::lines::LineFormat;
 use crate::places::Places;
@@ -166,6 +167,8 @@ pub struct OperatorPlan {
     pub parallelism: NonZeroU16,
     /// For the plugin: an object.
     pub config: serde_json::Value,
+    /// Its windows, where the pipeline names them.
+    pub window: Option<WindowSpec>,
     /// What becomes of a record that it fails on.
     pub on_error: OnError,
     /// Bounds of one call.

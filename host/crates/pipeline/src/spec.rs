@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 use weir_core::{Delivery, KeySpec, Secret, Start, Until};
+use weir_time::WindowSpec;
 
 use crate::error::Error;
 use crate::event_time::WatermarkSpec;
@@ -162,6 +163,8 @@ pub struct OperatorSpec {
     /// Anything the plugin reads.
     #[serde(default, deserialize_with = "json_object")]
     pub config: Config,
+    /// The windows of an aggregate. Default: those that its plugin names.
+    pub window: Option<WindowTable>,
     /// What becomes of a record that it fails on: `fail`, `skip`, `{ dead-letter = "TOPIC" }`. Default: fail.
     pub on_error: Option<OnErrorSpec>,
     /// Bounds of one call.
@@ -171,6 +174,25 @@ pub struct OperatorSpec {
 
 /// The configuration of a plugin, as it gets it.
 pub type Config = serde_json::Map<String, serde_json::Value>;
+
+/// The windows of an operator, as written: words and their texts, as `tumbling = "10s"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct WindowTable(pub BTreeMap<String, String>);
+
+impl FromStr for WindowTable {
+    type Err = String;
+
+    /// The form of the flag, which names a kind and its length; a zone behind an `@`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        // What can be understood at all is told by what understands it.
+        text.parse::<WindowSpec>().map_err(|error| error.to_string())?;
+        let (kind, length) = text.split_once(':').unwrap_or((text, ""));
+        let (length, zone) = length.split_once('@').map_or((length, None), |(length, zone)| (length, Some(zone)));
+        let words = [Some((kind, length)), zone.map(|zone| ("zone", zone))].into_iter().flatten();
+        Ok(Self(words.map(|(word, text)| (word.to_owned(), text.to_owned())).collect()))
+    }
+}
 
 /// What an operator's state is keyed by, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use weir_core::JobName;
 
+pub use operator::windows_run;
+
 use crate::cluster::Clusters;
 use crate::delivery;
 use crate::error::Error;

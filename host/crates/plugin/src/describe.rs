@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weir_core::ports::PluginDescription;
+use weir_core::ports::{PluginDescription, Role, TableKind, WINDOW_TIMERS};
 
 /// The longest description.
 const BYTES_MAX: usize = 64 << 10;
@@ -11,7 +11,7 @@ const COUNT_MAX: usize = 256;
 
 /// Reads the JSON that `describe` returned. Keys that this host does not know are passed over: they are how the contract
 /// grows.
-pub(crate) fn parse(json: &str) -> Result<PluginDescription, String> {
+pub(crate) fn parse(json: &str, role: Role) -> Result<PluginDescription, String> {
     if json.len() > BYTES_MAX {
         return Err(format!("describe returns {} bytes, more than {BYTES_MAX}", json.len()));
     }
@@ -25,7 +25,27 @@ pub(crate) fn parse(json: &str) -> Result<PluginDescription, String> {
     check_names("input", description.inputs.iter())?;
     check_names("output", description.outputs.iter())?;
     check_names("table", description.tables.iter().map(|table| &table.name))?;
+    check_role(&description, role)?;
     Ok(description)
+}
+
+/// An aggregate has its accumulators and nothing else; an operator has no windows.
+fn check_role(description: &PluginDescription, role: Role) -> Result<(), String> {
+    let of_windows = |kind| matches!(kind, TableKind::Window | TableKind::WindowTimer);
+    match (role, description.tables.as_slice()) {
+        (Role::Aggregate, [table]) if table.kind == TableKind::Window && table.name != WINDOW_TIMERS => Ok(()),
+        (Role::Aggregate, [table]) if table.kind == TableKind::Window => {
+            Err(format!("a table named {WINDOW_TIMERS:?} is the host's own"))
+        }
+        (Role::Aggregate, _) => Err("an aggregate has one table, of kind window: its accumulators".to_owned()),
+        (Role::Operator, _) if !description.window.is_empty() => {
+            Err("it has a window, and exports operator: an aggregate has windows".to_owned())
+        }
+        (Role::Operator, tables) => match tables.iter().find(|table| of_windows(table.kind)) {
+            Some(table) => Err(format!("table {:?} is a {}: only an aggregate has such", table.name, table.kind)),
+            None => Ok(()),
+        },
+    }
 }
 
 /// How many outputs a plugin has: one unnamed when it names none.
@@ -60,7 +80,8 @@ mod tests {
 
     #[test]
     fn the_least_description_has_one_output() {
-        let description = parse(r#"{"name":"n","version":"1","later":{"keys":"are ignored"}}"#).unwrap();
+        let description =
+            parse(r#"{"name":"n","version":"1","later":{"keys":"are ignored"}}"#, Role::Operator).unwrap();
         assert_eq!((description.name.as_str(), outputs(&description)), ("n", 1));
     }
 
@@ -75,8 +96,26 @@ mod tests {
             (r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"heap"}]}"#, "unknown variant `heap`"),
             (r#"{"name":"n","version":"1","inputs":["\u001b[31m"]}"#, "input \"\\u{1b}[31m\" has control characters"),
         ] {
-            let reason = parse(json).unwrap_err();
+            let reason = parse(json, Role::Operator).unwrap_err();
             assert!(reason.contains(expected), "{json}: {reason}");
         }
+    }
+
+    #[test]
+    fn windows_are_for_aggregates_and_nothing_else_is() {
+        let described = |more: &str| format!(r#"{{"name":"n","version":"1",{more}}}"#);
+        for (role, more, expected) in [
+            (Role::Operator, r#""tables":[{"name":"t","kind":"window"}]"#, "table \"t\" is a window"),
+            (Role::Operator, r#""tables":[{"name":"t","kind":"window-timer"}]"#, "is a window-timer"),
+            (Role::Operator, r#""window":"tumbling:10s""#, "an aggregate has windows"),
+            (Role::Aggregate, r#""tables":[]"#, "an aggregate has one table"),
+            (Role::Aggregate, r#""tables":[{"name":"t","kind":"value"}]"#, "an aggregate has one table"),
+            (Role::Aggregate, r#""tables":[{"name":"window-timers","kind":"window"}]"#, "the host's own"),
+        ] {
+            let reason = parse(&described(more), role).unwrap_err();
+            assert!(reason.contains(expected), "{more}: {reason}");
+        }
+        let good = described(r#""window":"tumbling:10s","tables":[{"name":"t","kind":"window","schema":"u64"}]"#);
+        assert_eq!(parse(&good, Role::Aggregate).unwrap().window, "tumbling:10s");
     }
 }

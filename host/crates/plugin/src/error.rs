@@ -91,6 +91,15 @@ pub enum Error {
         /// What is exported.
         found: String,
     },
+    /// It does not say what it is.
+    #[error(
+        "{} exports both the interfaces operator and aggregate: a plugin has one of them; make two plugins of it",
+        path.display()
+    )]
+    Roles {
+        /// The file.
+        path: PathBuf,
+    },
     /// It wants something from the host that it does not get.
     #[error("{} imports {name}, which is not granted: {cure}", path.display())]
     Import {

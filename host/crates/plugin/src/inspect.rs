@@ -99,6 +99,9 @@ fn write_description(f: &mut fmt::Formatter<'_>, description: &PluginDescription
         format!("{} ({kind}{schema})", table.name)
     });
     lines(f, "tables", &tables.collect::<Vec<_>>())?;
+    if !description.window.is_empty() {
+        line(f, "window", &description.window)?;
+    }
     line(
         f,
         "wants",

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{ComponentType, Lift, TypedFunc};
 use weir_core::PortError;
-use weir_core::ports::{Call, CallError, Effects, Operator};
+use weir_core::ports::{Call, CallError, CallTask, Effects, Operator};
 
 use crate::call_log::{LineBudget, clip};
 use crate::error::Error;
 use crate::host::Host;
 use crate::plugin::Program;
 use crate::trap::explain;
+use crate::world::Calls;
 
 /// `types.failure`.
 #[derive(ComponentType, Lift)]
@@ -29,10 +30,13 @@ pub(crate) type Open = TypedFunc<(&'static str, &'static str), (Result<(), Failu
 /// `operator.process`. Its parameters may live shorter than this says: they are copied into the guest during the call.
 pub(crate) type Process = TypedFunc<(u32, &'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
 
+/// `aggregate.finish`. The same is true of its parameters.
+pub(crate) type Finish = TypedFunc<(&'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
+
 /// A live instance: opened, and never called again after an error.
 pub(crate) struct Live {
     store: Store<Host>,
-    process: Process,
+    calls: Calls<Process, Finish>,
 }
 
 /// The operator of one task: a live instance, or what it takes to make the next one.
@@ -78,7 +82,7 @@ fn open(program: &Program, task: &str, config: &str, lines: &mut LineBudget) -> 
     };
     end(program, store.data_mut(), lines, &outcome);
     outcome.map_err(failed)?;
-    Ok(Live { store, process: functions.process })
+    Ok(Live { store, calls: functions.calls })
 }
 
 impl Operator for Instance {
@@ -106,8 +110,15 @@ impl Live {
     fn call(&mut self, program: &Program, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
         self.store.set_epoch_deadline(program.ticks());
         self.store.data_mut().begin(program.outputs(), &mut effects.outputs, call.state);
-        let parameters = (call.input, call.frame.as_bytes(), call.slots, call.values);
-        let outcome = self.process.call(&mut self.store, parameters);
+        let (frame, store) = (call.frame.as_bytes(), &mut self.store);
+        let outcome = match (&self.calls, call.task) {
+            (Calls::Operator(function), CallTask::Process(input))
+            | (Calls::Aggregate(function, _), CallTask::Fold(input)) => {
+                function.call(store, (input, frame, call.slots, call.values))
+            }
+            (Calls::Aggregate(_, finish), CallTask::Finish) => finish.call(store, (frame, call.slots, call.values)),
+            (Calls::Operator(_) | Calls::Aggregate(..), _) => Ok((Err(not_its_role()),)),
+        };
         self.store.data_mut().give_back(call.state);
         match outcome {
             Ok((Ok(updates),)) => {
@@ -119,6 +130,12 @@ impl Live {
             Err(trap) => Err(explain(program, self.store.data_mut(), trap)),
         }
     }
+}
+
+/// Not reached: a node is made for the role of its plugin.
+#[cold]
+fn not_its_role() -> Failure {
+    Failure { index: None, code: 0, message: "the plugin does not export what its node needs".to_owned() }
 }
 
 impl From<Failure> for CallError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 use wasmtime::component::{Instance as Linked, InstancePre, Linker};
-use weir_core::ports::{CallError, Operator, OperatorFactory, PluginDescription};
+use weir_core::ports::{CallError, Operator, OperatorFactory, PluginDescription, Role};
 use weir_core::{Digest, PortError};
 
 use crate::artifact::Artifact;
@@ -13,10 +13,10 @@ use crate::describe;
 use crate::engine;
 use crate::error::Error;
 use crate::host::Host;
-use crate::instance::{self, Describe, Instance, Open, Process};
+use crate::instance::{self, Describe, Finish, Instance, Open, Process};
 use crate::limits::Limits;
 use crate::trap::{bug, explain};
-use crate::world::{self, CONTRACT, Exports};
+use crate::world::{self, CONTRACT, Calls, Exports};
 
 /// A compiled plugin. Cheap to share; what it needs of its [`crate::Runtime`] lives as long as it does.
 pub struct Plugin {
@@ -38,7 +38,7 @@ pub(crate) struct Program {
 /// The functions of one instance.
 pub(crate) struct Functions {
     pub(crate) open: Open,
-    pub(crate) process: Process,
+    pub(crate) calls: Calls<Process, Finish>,
 }
 
 impl Plugin {
@@ -58,6 +58,10 @@ impl Plugin {
 impl OperatorFactory for Plugin {
     fn description(&self) -> &PluginDescription {
         &self.description
+    }
+
+    fn role(&self) -> Role {
+        self.program.exports.calls.role()
     }
 
     fn digest(&self) -> &Digest {
@@ -97,11 +101,27 @@ impl Program {
     /// A new instance, not yet opened. The deadline covers its start and the first call.
     pub(crate) fn start(&self) -> Result<(Store<Host>, Functions), CallError> {
         let (mut store, linked) = self.link()?;
-        let functions = Functions {
-            open: linked.get_typed_func(&mut store, self.exports.open).map_err(bug)?,
-            process: linked.get_typed_func(&mut store, self.exports.process).map_err(bug)?,
-        };
-        Ok((store, functions))
+        let open = linked.get_typed_func(&mut store, self.exports.open).map_err(bug)?;
+        let calls = self.calls(&mut store, &linked).map_err(|(_, error)| bug(error))?;
+        Ok((store, Functions { open, calls }))
+    }
+
+    /// The functions of the plugin's role; the name of the one that has other types.
+    fn calls(
+        &self,
+        store: &mut Store<Host>,
+        linked: &Linked,
+    ) -> Result<Calls<Process, Finish>, (&'static str, wasmtime::Error)> {
+        let called = |name| move |error| (name, error);
+        Ok(match self.exports.calls {
+            Calls::Operator(process) => {
+                Calls::Operator(linked.get_typed_func(store, process).map_err(called("function process"))?)
+            }
+            Calls::Aggregate(fold, finish) => {
+                let fold = linked.get_typed_func(&mut *store, fold).map_err(called("function fold"))?;
+                Calls::Aggregate(fold, linked.get_typed_func(store, finish).map_err(called("function finish"))?)
+            }
+        })
     }
 
     fn link(&self) -> Result<(Store<Host>, Linked), CallError> {
@@ -117,7 +137,7 @@ impl Program {
         Ok((store, linked))
     }
 
-    /// Checks the types of all three functions and calls the first.
+    /// Checks the types of all functions and calls the first.
     fn describe(&self, path: &Path) -> Result<PluginDescription, Error> {
         let failed = |source| Error::Start { plugin: self.name.clone(), function: "describe", source };
         let (mut store, linked) = self.link().map_err(failed)?;
@@ -125,12 +145,13 @@ impl Program {
         let describe: Describe =
             linked.get_typed_func(&mut store, self.exports.describe).map_err(wrong("function describe"))?;
         let _: Open = linked.get_typed_func(&mut store, self.exports.open).map_err(wrong("function open"))?;
-        let _: Process = linked.get_typed_func(&mut store, self.exports.process).map_err(wrong("function process"))?;
+        self.calls(&mut store, &linked).map_err(|(name, error)| signature(path, name, error))?;
         let json = match describe.call(&mut store, ()) {
             Ok((json,)) => json,
             Err(trap) => return Err(failed(explain(self, store.data_mut(), trap))),
         };
-        describe::parse(&json).map_err(|reason| Error::Description { path: path.to_owned(), reason })
+        describe::parse(&json, self.exports.calls.role())
+            .map_err(|reason| Error::Description { path: path.to_owned(), reason })
     }
 }
 

@@ -6,6 +6,7 @@
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex};
+use weir_core::ports::Role;
 
 use crate::artifact::Artifact;
 use crate::error::Error;
@@ -24,6 +25,8 @@ const TYPES: &str = "weir:operator/types@0.1.0";
 const PLUGIN: &str = "weir:operator/plugin@0.1.0";
 /// Exported: the operator.
 const OPERATOR: &str = "weir:operator/operator@0.1.0";
+/// Exported: what folds the records of windows.
+const AGGREGATE: &str = "weir:operator/aggregate@0.1.0";
 
 /// What to do about a plugin that wants WASI.
 pub(crate) const WASI_CURE: &str = "this host grants nothing of WASI; build for wasm32-unknown-unknown, or stub WASI \
@@ -37,19 +40,46 @@ const GRANTED: [&str; 4] = [OUTPUT, STATE, LOG, TYPES];
 pub(crate) struct Exports {
     pub(crate) describe: ComponentExportIndex,
     pub(crate) open: ComponentExportIndex,
-    pub(crate) process: ComponentExportIndex,
+    pub(crate) calls: Calls<ComponentExportIndex, ComponentExportIndex>,
+}
+
+/// What the interface of a plugin's role is called by, once it is open.
+#[derive(Clone, Copy)]
+pub(crate) enum Calls<Batch, Due> {
+    /// `operator.process`.
+    Operator(Batch),
+    /// `aggregate.fold`, which is called as `process` is, and `aggregate.finish`.
+    Aggregate(Batch, Due),
+}
+
+impl<Batch, Due> Calls<Batch, Due> {
+    /// Whose they are.
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::Operator(_) => Role::Operator,
+            Self::Aggregate(..) => Role::Aggregate,
+        }
+    }
 }
 
 /// Finds the exports and refuses an import that is not granted.
 pub(crate) fn check(artifact: &Artifact) -> Result<Exports, Error> {
     let plugin = interface(artifact, PLUGIN)?;
-    let operator = interface(artifact, OPERATOR)?;
+    let describe = function(artifact, PLUGIN, &plugin, "describe")?;
+    let has = |interface| artifact.component.get_export_index(None, interface).is_some();
+    if has(OPERATOR) && has(AGGREGATE) {
+        return Err(Error::Roles { path: artifact.path.clone() });
+    }
+    let name = if has(AGGREGATE) { AGGREGATE } else { OPERATOR };
+    let role = interface(artifact, name)?;
     check_imports(artifact)?;
-    Ok(Exports {
-        describe: function(artifact, PLUGIN, &plugin, "describe")?,
-        open: function(artifact, OPERATOR, &operator, "open")?,
-        process: function(artifact, OPERATOR, &operator, "process")?,
-    })
+    let find = |function_name| function(artifact, name, &role, function_name);
+    let open = find("open")?;
+    let calls = match name {
+        AGGREGATE => Calls::Aggregate(find("fold")?, find("finish")?),
+        _ => Calls::Operator(find("process")?),
+    };
+    Ok(Exports { describe, open, calls })
 }
 
 /// Names of what a component imports.

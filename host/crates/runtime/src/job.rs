@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use weir_core::ports::{EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore};
+use weir_core::ports::{
+    EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore, TableDescription, TableKind, WINDOW_TIMERS,
+};
 use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId, SourceName, Watermark};
 use weir_plan::{Graph, Kind, NodeId, Stage};
+use weir_time::WindowSpec;
 
 use crate::attempt::MarkerPlace;
 use crate::coordinate::Ending;
@@ -87,6 +90,20 @@ pub struct OperatorSetup {
     pub config: String,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
+    /// Its windows, where its plugin is an aggregate.
+    pub windows: Option<WindowSpec>,
+}
+
+impl OperatorSetup {
+    /// Its tables: the plugin's in their order, and behind them the host's own. Those of other windows are not theirs.
+    pub(crate) fn tables(&self) -> Vec<TableDescription> {
+        let timers = self.windows.as_ref().map(|windows| TableDescription {
+            name: WINDOW_TIMERS.to_owned(),
+            kind: TableKind::WindowTimer,
+            schema: windows.to_string(),
+        });
+        self.factory.description().tables.iter().cloned().chain(timers).collect()
+    }
 }
 
 /// One sink.

@@ -21,6 +21,7 @@ const SOURCE_WATERMARK: &str = "weir_source_watermark_timestamp_seconds";
 const OPERATOR_WATERMARK: &str = "weir_operator_watermark_timestamp_seconds";
 const OPERATOR_RECORDS: &str = "weir_operator_records_total";
 const OPERATOR_SKIPPED: &str = "weir_operator_skipped_records_total";
+const OPERATOR_LATE: &str = "weir_operator_late_records_total";
 const OPERATOR_UNREAD: &str = "weir_operator_unread_records_total";
 const SINK_RECORDS: &str = "weir_sink_records_total";
 const EPOCH_COMMITTED: &str = "weir_epoch_committed";
@@ -48,6 +49,7 @@ pub(crate) fn describe() {
         "Records processed by an operator; those it failed on do not count."
     );
     describe_counter!(OPERATOR_SKIPPED, Unit::Count, "Records dropped by the policy 'skip'.");
+    describe_counter!(OPERATOR_LATE, Unit::Count, "Records that came after their windows were gone, dropped.");
     describe_counter!(OPERATOR_UNREAD, Unit::Count, "Records of an output that nothing reads, dropped.");
     describe_counter!(SINK_RECORDS, Unit::Count, "Records written, committed or not.");
     describe_gauge!(EPOCH_COMMITTED, Unit::Count, "The newest epoch that holds.");
@@ -162,7 +164,11 @@ impl JobMetrics {
     pub(crate) fn operator(&self, operator: &str) -> OperatorMetrics {
         let [job, shard] = self.labels.clone();
         let labels = [job, shard, ("operator", operator.to_owned())];
-        OperatorMetrics { processed: counter!(OPERATOR_RECORDS, &labels), skipped: counter!(OPERATOR_SKIPPED, &labels) }
+        OperatorMetrics {
+            processed: counter!(OPERATOR_RECORDS, &labels),
+            late: counter!(OPERATOR_LATE, &labels),
+            skipped: counter!(OPERATOR_SKIPPED, &labels),
+        }
     }
 
     /// Records of an output that goes nowhere.
@@ -190,6 +196,7 @@ pub(crate) struct SourceMetrics {
 #[derive(Clone)]
 pub(crate) struct OperatorMetrics {
     processed: Counter,
+    late: Counter,
     skipped: Counter,
 }
 
@@ -197,6 +204,11 @@ impl OperatorMetrics {
     /// So many records were processed.
     pub(crate) fn processed(&self, records: usize) {
         self.processed.increment(records as u64);
+    }
+
+    /// So many records were late.
+    pub(crate) fn late(&self, records: usize) {
+        self.late.increment(records as u64);
     }
 
     /// A record was dropped by policy.

@@ -3,10 +3,12 @@
 //! ```text
 //! value        key_group:u16be | operator:u16be | table:u16be | user key
 //! list, map    key_group:u16be | operator:u16be | table:u16be | len:u32be | user key | entry
+//! window       key_group:u16be | operator:u16be | table:u16be | len:u32be | user key | start:u64be | end:u64be
+//! its timer    key_group:u16be | operator:u16be | table:u16be | time:u64be | len:u32be | user key | start:u64be | end:u64be
 //! ```
 //! A key group is one range of the store, and so is what one key has in one list or map: no user key of another length
-//! or other bytes begins like it. An element's entry is its number, `u64be`; that of a map is the entry's own key. Timers
-//! will be `time:u64be | user key`: whatever the kind, the user's key is told from the rest.
+//! or other bytes begins like it. An element's entry is its number, `u64be`; that of a map is the entry's own key. Whatever
+//! the kind, the user's key is told from the rest. The timers of a key group are in the order of time.
 //!
 //! A delta is `{key_len:u32, key, value_len:u32, value}*`, little endian, with `NULL` for what is cleared. It does not ask
 //! for the kind of a table: neither do log, applier and savepoint.
@@ -20,6 +22,8 @@ use crate::error::Error;
 
 /// Bytes before the part that depends on the table's kind.
 pub(crate) const PREFIX: usize = 6;
+/// Bytes of the time of a timer.
+const TIME: usize = 8;
 /// Bytes of a delta entry besides key and value.
 pub(crate) const ENTRY_OVERHEAD: usize = 8;
 
@@ -31,13 +35,26 @@ pub(crate) fn operator_prefix(group: KeyGroup, operator: OperatorId) -> [u8; 4] 
 
 /// Appends the state key; of a list or a map what all entries of `key` begin with.
 pub(crate) fn push_key(out: &mut Vec<u8>, operator: OperatorId, table: Table, key: KeyRef<'_>) {
-    out.extend_from_slice(&operator_prefix(KeyGroup::of_hash(key.hash), operator));
-    out.extend_from_slice(&table.id.0.to_be_bytes());
+    push_table(out, operator, table, KeyGroup::of_hash(key.hash));
     match table.kind {
-        TableKind::Value => {}
+        // That of a window is told from the rest by itself; before that of a timer comes its time.
+        TableKind::Value | TableKind::Window | TableKind::WindowTimer => {}
         TableKind::List | TableKind::Map => out.extend_from_slice(&(key.bytes.len() as u32).to_be_bytes()),
     }
     out.extend_from_slice(key.bytes);
+}
+
+/// Appends the state key of the timer of `key` at `time`, in the table's own order of time.
+pub(crate) fn push_timer(out: &mut Vec<u8>, operator: OperatorId, table: Table, time: &[u8], key: KeyRef<'_>) {
+    push_table(out, operator, table, KeyGroup::of_hash(key.hash));
+    out.extend_from_slice(time);
+    out.extend_from_slice(key.bytes);
+}
+
+/// Appends what all keys of `table` in one key group begin with.
+pub(crate) fn push_table(out: &mut Vec<u8>, operator: OperatorId, table: Table, group: KeyGroup) {
+    out.extend_from_slice(&operator_prefix(group, operator));
+    out.extend_from_slice(&table.id.0.to_be_bytes());
 }
 
 /// Operator and table of a state key, and the part that depends on the table's kind; `None` where it is none.
@@ -50,7 +67,11 @@ pub(crate) fn parse_key(key: &[u8]) -> Option<(OperatorId, TableId, &[u8])> {
 pub(crate) fn parse_rest(kind: TableKind, rest: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     match kind {
         TableKind::Value => Some((rest, None)),
-        TableKind::List | TableKind::Map => {
+        TableKind::WindowTimer => {
+            let (time, rest) = rest.split_at_checked(TIME)?;
+            parse_rest(TableKind::Window, rest).map(|(key, _)| (key, Some(time)))
+        }
+        TableKind::List | TableKind::Map | TableKind::Window => {
             let (len, rest) = rest.split_first_chunk::<4>()?;
             let (key, entry) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
             Some((key, Some(entry)))

@@ -14,6 +14,8 @@ mod ordered;
 mod overlay;
 /// What cannot leave memory.
 mod pinned;
+/// Which timers come first.
+mod timers;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -166,6 +168,12 @@ impl TaskState {
         Extent::new(&self.keys)
     }
 
+    fn timer_key(&self, slot: usize, table: Table, time: &[u8]) -> Vec<u8> {
+        let mut key = Vec::new();
+        delta::push_timer(&mut key, self.operator, table, time, self.slots.key(slot));
+        key
+    }
+
     fn clear(&mut self, extent: &Extent) -> Result<(), Error> {
         let mut entries = Vec::new();
         ordered::scan((&self.overlay, &self.shared), extent, &[], |entry, _| {
@@ -203,7 +211,9 @@ impl TaskState {
                     Ok(index) => delta::push_entry(out, &(index - first).to_be_bytes(), Some(value)),
                     Err(error) => wrong = Some(error),
                 },
-                TableKind::Map | TableKind::Value => delta::push_entry(out, entry, Some(value)),
+                TableKind::Map | TableKind::Value | TableKind::Window | TableKind::WindowTimer => {
+                    delta::push_entry(out, entry, Some(value));
+                }
             }
             ControlFlow::Continue(())
         })?;
@@ -236,7 +246,7 @@ impl TaskState {
     fn try_change(&mut self, slot: usize, table: Table, change: Change<'_>) -> Result<(), Error> {
         match change {
             Change::Set(value) => self.set(slot, table, Some(value)),
-            Change::Clear if table.kind == TableKind::Value => self.set(slot, table, None),
+            Change::Clear if table.kind.is_prefetched() => self.set(slot, table, None),
             Change::Clear => {
                 let extent = self.extent(slot, table);
                 self.clear(&extent)?;
@@ -245,6 +255,14 @@ impl TaskState {
                 let extent = self.extent(slot, table);
                 let index = ordered::next_index((&self.overlay, &self.shared), &extent)?;
                 self.overlay.change(&extent.key(&index.to_be_bytes()), Some(value));
+            }
+            Change::Put { entry: time, .. } if table.kind == TableKind::WindowTimer => {
+                let key = self.timer_key(slot, table, time);
+                self.overlay.change(&key, Some(&[]));
+            }
+            Change::Delete(time) if table.kind == TableKind::WindowTimer => {
+                let key = self.timer_key(slot, table, time);
+                self.overlay.change(&key, None);
             }
             Change::Put { entry, value } => {
                 let extent = self.extent(slot, table);
@@ -317,6 +335,19 @@ impl KeyedState for TaskState {
         out: &mut Vec<u8>,
     ) -> Result<bool, PortError> {
         Ok(self.try_scan((slot as usize, table), start, limit, out)?)
+    }
+
+    fn timers(
+        &mut self,
+        table: Table,
+        groups: Range<u16>,
+        start: &[u8],
+        limit: usize,
+        out: &mut Vec<Vec<u8>>,
+    ) -> Result<(), PortError> {
+        self.overlay.release(self.shared.applied());
+        let source = (&self.overlay, &*self.shared);
+        Ok(timers::first(source, (self.operator, table), groups, (start, limit), out)?)
     }
 
     fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {

@@ -278,22 +278,5 @@ impl Timers {
     }
 }
 
-/// The bytes by which a table keeps a timer's time: in the order of time, also before 1970.
-///
-/// ```
-/// use weir_time::timers::{time_bytes, time_of};
-///
-/// assert!(time_bytes(-1) < time_bytes(0) && time_bytes(255) < time_bytes(256));
-/// assert_eq!(time_of(time_bytes(-5)), -5);
-/// ```
-pub fn time_bytes(time_ms: i64) -> [u8; 8] {
-    (time_ms.cast_unsigned() ^ (1 << 63)).to_be_bytes()
-}
-
-/// The time that [`time_bytes`] made these of.
-pub fn time_of(bytes: [u8; 8]) -> i64 {
-    (u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed()
-}
-
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Number, Value, json};
 use weir_core::ports::TableKind;
+use weir_core::window_key::time_of;
 
 /// A stored value. Bytes that are not what the schema says are shown as any others.
 pub(super) fn value(schema: &str, bytes: &[u8]) -> Value {
@@ -20,7 +21,15 @@ pub(super) fn entry(kind: TableKind, schema: &str, bytes: &[u8]) -> Option<(&'st
         TableKind::Value => None,
         TableKind::List => Some(("index", number("u64").unwrap_or_else(|| any(bytes)))),
         TableKind::Map => Some(("entry", number(by).unwrap_or_else(|| any(bytes)))),
+        TableKind::Window => Some(("window", span(bytes).unwrap_or_else(|| any(bytes)))),
+        TableKind::WindowTimer => Some(("time", bytes.try_into().map_or_else(|_| any(bytes), |at| time_of(at).into()))),
     }
+}
+
+/// First millisecond of a window, and the first after it.
+fn span(bytes: &[u8]) -> Option<Value> {
+    let (start, end) = bytes.split_first_chunk::<8>()?;
+    Some(json!([time_of(*start), time_of(end.try_into().ok()?)]))
 }
 
 /// Text where it is UTF-8.
@@ -57,6 +66,8 @@ fn json_text(kind: &str, bytes: &[u8]) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use weir_core::window_key::time_bytes;
+
     use super::*;
 
     #[test]
@@ -83,6 +94,8 @@ mod tests {
             (TableKind::List, "text", &7u64.to_be_bytes(), Some(("index", json!(7)))),
             (TableKind::Map, "u64 by text", b"ada", Some(("entry", json!("ada")))),
             (TableKind::Map, "json by u32 2", &7u32.to_be_bytes(), Some(("entry", json!(7)))),
+            (TableKind::Window, "u64", &[time_bytes(-5), time_bytes(10)].concat(), Some(("window", json!([-5, 10])))),
+            (TableKind::WindowTimer, "tumbling:10s", &time_bytes(7), Some(("time", json!(7)))),
             (TableKind::Map, "json", &[0xff], Some(("entry", json!({"base64": "/w=="})))),
         ] {
             assert_eq!(entry(kind, schema, bytes), expected, "{kind} {schema}");

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use weir_core::ports::{Call, CallError, CallState, Effects, Operator, OperatorFactory, PluginDescription};
+use weir_core::ports::{Call, CallError, CallState, CallTask, Effects, Operator, OperatorFactory, PluginDescription};
 use weir_core::{Digest, Fault, Frame, PortError};
 use weir_sdk::{Host, Instance, Level};
 
@@ -86,7 +86,10 @@ impl Host for Imports<'_> {
 impl<Op: weir_sdk::Operator + Send> Operator for Running<Op> {
     fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
         let mut host = Imports { outputs: Vec::new(), state: call.state, refusal: None };
-        let updates = self.instance.process(call.input, call.frame.as_bytes(), call.slots, call.values, &mut host);
+        let CallTask::Process(input) = call.task else {
+            return Err(CallError::Failed { index: None, code: 0, message: "native code has no windows".to_owned() });
+        };
+        let updates = self.instance.process(input, call.frame.as_bytes(), call.slots, call.values, &mut host);
         if let Some(refusal) = host.refusal {
             return Err(refusal);
         }

@@ -83,7 +83,7 @@ impl CallState {
         out: &mut Vec<u8>,
     ) -> Result<(), CallError> {
         let table = match self.table(table)? {
-            Table { kind: TableKind::Value, .. } => {
+            Table { kind: TableKind::Value | TableKind::Window | TableKind::WindowTimer, .. } => {
                 return Err(malformed(format!("a scan of table {table}, which holds values")));
             }
             table => table,
@@ -151,6 +151,16 @@ mod tests {
         }
         fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
             Ok(false)
+        }
+        fn timers(
+            &mut self,
+            _: Table,
+            _: Range<u16>,
+            _: &[u8],
+            _: usize,
+            _: &mut Vec<Vec<u8>>,
+        ) -> Result<(), PortError> {
+            Ok(())
         }
         fn change(&mut self, _: u32, _: Table, _: Change<'_>) -> Result<(), PortError> {
             Ok(())

@@ -12,17 +12,38 @@ use crate::ports::{CallState, Unfit};
 /// One call: a frame, and the state of its keys.
 #[derive(Debug)]
 pub struct Call<'a> {
-    /// Index of the operator's input.
-    pub input: u32,
-    /// The records; `source` of each is its own index.
+    /// What the plugin is to do.
+    pub task: CallTask,
+    /// The records; `source` of each is its own index. For [`CallTask::Finish`] a due list: a record for each window.
     pub frame: &'a Frame,
-    /// Index of each record's distinct key in this batch; [`crate::frame::NULL`] for a null key.
+    /// Index of each record's distinct key in this batch, or of its key and window; [`crate::frame::NULL`] for a null
+    /// key.
     pub slots: &'a [u32],
     /// For each slot, for each prefetched table in order: `len:u32, bytes`; [`crate::frame::NULL`] = absent.
     pub values: &'a [u8],
     /// The other tables, to be read while the call runs; `None` for an operator without tables. Whoever takes it for the
     /// time of the call puts it back.
     pub state: &'a mut Option<CallState>,
+}
+
+/// Which function of the plugin a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallTask {
+    /// `operator.process`, of what came in by this input.
+    Process(u32),
+    /// `aggregate.fold`: the records, which came in by this input, into the accumulators of their windows.
+    Fold(u32),
+    /// `aggregate.finish`: windows that fire become output.
+    Finish,
+}
+
+/// Which interface a plugin exports, and so what a node may ask of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `operator`: records become records.
+    Operator,
+    /// `aggregate`: records become accumulators of windows, and these become records.
+    Aggregate,
 }
 
 /// What a call wants to happen. It happens only if the call returned `Ok`.
@@ -84,6 +105,9 @@ pub enum CallError {
         /// Why.
         unfit: Box<Unfit>,
     },
+    /// A record that no window holds.
+    #[error("the record is in no window: {0}")]
+    NoWindow(String),
     /// What the plugin handed over is malformed.
     #[error("plugin handed over malformed {what}: {reason}")]
     Malformed {
@@ -106,6 +130,7 @@ impl CallError {
             Self::Trapped { .. }
             | Self::Deadline { .. }
             | Self::Memory { .. }
+            | Self::NoWindow(_)
             | Self::Malformed { .. }
             | Self::Host(_) => None,
         }
@@ -126,6 +151,11 @@ pub trait Operator: Send {
 pub trait OperatorFactory: Send + Sync {
     /// What the plugin says of itself.
     fn description(&self) -> &PluginDescription;
+
+    /// Which interface it exports.
+    fn role(&self) -> Role {
+        Role::Operator
+    }
 
     /// Digest of the plugin's file.
     fn digest(&self) -> &Digest;
@@ -162,6 +192,9 @@ pub struct PluginDescription {
     /// True when it may route records by `weir.route.*` headers.
     #[serde(default)]
     pub routes: bool,
+    /// The windows of an aggregate where the pipeline names none, as `--window` takes them; empty is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub window: String,
 }
 
 /// One keyed table.
@@ -177,6 +210,9 @@ pub struct TableDescription {
     pub schema: String,
 }
 
+/// The name of the table of an aggregate that the host adds: when its windows are due.
+pub const WINDOW_TIMERS: &str = "window-timers";
+
 /// The kinds of tables this host runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,14 +223,18 @@ pub enum TableKind {
     List,
     /// Values under keys of their own, in the order of these.
     Map,
+    /// The accumulator of a key's window, prefetched. A slot is a key and a window.
+    Window,
+    /// When a key's windows are due. The host's own.
+    WindowTimer,
 }
 
 impl TableKind {
     /// Whether a call is given the values of its keys; other kinds are read during the call.
     pub fn is_prefetched(self) -> bool {
         match self {
-            Self::Value => true,
-            Self::List | Self::Map => false,
+            Self::Value | Self::Window => true,
+            Self::List | Self::Map | Self::WindowTimer => false,
         }
     }
 }
@@ -205,6 +245,8 @@ impl fmt::Display for TableKind {
             Self::Value => "value",
             Self::List => "list",
             Self::Map => "map",
+            Self::Window => "window",
+            Self::WindowTimer => "window-timer",
         })
     }
 }

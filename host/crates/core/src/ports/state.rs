@@ -13,7 +13,7 @@ use crate::ports::TableKind;
 pub struct KeyRef<'a> {
     /// The hash.
     pub hash: u64,
-    /// The key as the user wrote it.
+    /// The key as the user wrote it; with a window behind it where that is what slots are ([`crate::window_key`]).
     pub bytes: &'a [u8],
 }
 
@@ -35,14 +35,15 @@ pub enum Change<'a> {
     Clear,
     /// A list gets an element at its end.
     Append(&'a [u8]),
-    /// A map gets an entry, in place of the one with this key.
+    /// A map gets an entry, in place of the one with this key; a table of timers gets a timer for this slot, whose time is
+    /// the entry.
     Put {
         /// The entry's own key.
         entry: &'a [u8],
         /// Its value.
         value: &'a [u8],
     },
-    /// A map loses the entry with this key, if it has it.
+    /// A map loses the entry with this key, if it has it; a table of timers loses the slot's timer of this time.
     Delete(&'a [u8]),
 }
 
@@ -82,6 +83,17 @@ pub trait KeyedState: Send {
     /// there are more.
     fn scan(&mut self, table: Table, slot: u32, start: &[u8], limit: u32, out: &mut Vec<u8>)
     -> Result<bool, PortError>;
+
+    /// Appends to `out` the first `limit` timers of the key `groups`, in order of time and then key, from the first that is
+    /// not below `start`: each `time, key` as [`crate::window_key`] has them. Reads every one of the groups.
+    fn timers(
+        &mut self,
+        table: Table,
+        groups: Range<u16>,
+        start: &[u8],
+        limit: usize,
+        out: &mut Vec<Vec<u8>>,
+    ) -> Result<(), PortError>;
 
     /// Changes what `slot` has in `table`, in the active overlay. The change fits the table's kind. Lists, and maps that
     /// are cleared, may have to be read for it.

@@ -33,6 +33,7 @@ fn described(inputs: &[&str], outputs: &[&str]) -> PluginDescription {
         tables: vec![],
         origin: false,
         routes: false,
+        window: String::new(),
     }
 }
 

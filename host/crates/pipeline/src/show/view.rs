@@ -67,6 +67,8 @@ struct OperatorView<'a> {
     parallelism: u16,
     /// First and last of each task.
     key_groups: Vec<(u16, u16)>,
+    /// `None`: what its plugin names, if it has windows.
+    window: Option<String>,
     on_error: &'static str,
     limits: LimitsView,
     config: &'a serde_json::Value,
@@ -151,6 +153,7 @@ fn operator(operator: &OperatorPlan) -> OperatorView<'_> {
         key: operator.key.to_string(),
         parallelism: operator.parallelism.get(),
         key_groups: key_groups(operator.parallelism.get()).collect(),
+        window: operator.window.as_ref().map(ToString::to_string),
         on_error: match operator.on_error {
             OnError::Fail => "fail",
             OnError::Skip => "skip",

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use weir_core::key_group::KEY_GROUPS;
 use weir_core::{KeySpec, OnError};
+use weir_time::WindowSpec;
+use weir_time::window::spec::{Domain, Kind};
 
 use super::{path, positive};
 use crate::error::Error;
 use crate::mistakes::Found;
 use crate::plan::{Input, Limits, OperatorPlan};
-use crate::spec::{OnErrorSpec, OperatorSpec};
+use crate::spec::{OnErrorSpec, OperatorSpec, WindowTable};
 
 const CALL_DEADLINE: Duration = Duration::from_secs(1);
 const PLUGIN_MEMORY_BYTES: u64 = 64 << 20;
@@ -23,6 +25,7 @@ pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &
     let on_error = found.keep(on_error(&at, spec));
     let parallelism = found.keep(parallelism(&at, spec));
     let limits = limits(&at, spec, found);
+    let window = found.keep(window(&at, spec));
     let plugin = found.keep(path(&format!("{at}.plugin"), &spec.plugin));
     Some(OperatorPlan {
         name: name.to_owned(),
@@ -31,9 +34,33 @@ pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &
         key: spec.key.clone().map_or(KeySpec::Key, |key| key.0),
         parallelism: parallelism?,
         config: spec.config.clone().into(),
+        window: window?,
         on_error: on_error?,
         limits: limits?,
     })
+}
+
+fn window(at: &str, spec: &OperatorSpec) -> Result<Option<WindowSpec>, Error> {
+    let Some(WindowTable(words)) = &spec.window else { return Ok(None) };
+    let at = format!("{at}.window (--window)");
+    let window = WindowSpec::from_table(words).map_err(|error| Error::invalid(&at, error.to_string()))?;
+    windows_run(&window).map(|()| Some(window)).map_err(|what| Error::not_yet(format!("{at} = {what}"), ONLY_TUMBLING))
+}
+
+/// What this host runs instead.
+const ONLY_TUMBLING: &str = "use tumbling windows of event time, as in tumbling:10s";
+
+/// Whether this host runs `window`; what of it it does not.
+pub fn windows_run(window: &WindowSpec) -> Result<(), String> {
+    match &window.kind {
+        Kind::Tumbling(_) | Kind::Calendar(_) => {}
+        Kind::Sliding(_) | Kind::Session { .. } | Kind::Count(_) | Kind::Global(_) => return Err(window.to_string()),
+    }
+    match (window.domain, window.firing.early_every_ms) {
+        (Domain::Processing, _) => Err("time = \"processing\"".to_owned()),
+        (Domain::Event, Some(_)) => Err("early-every".to_owned()),
+        (Domain::Event, None) => Ok(()),
+    }
 }
 
 fn on_error(at: &str, spec: &OperatorSpec) -> Result<OnError, Error> {

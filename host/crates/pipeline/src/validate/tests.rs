@@ -321,6 +321,7 @@ fn a_plan_can_be_read() {
         tables: vec![],
         origin: false,
         routes: false,
+        window: String::new(),
     };
     let graph = graph(&plan, &[&count]).unwrap();
     let text = show::text(&plan, &graph);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use weir_core::frame::{NO_TIMESTAMP, NULL};
-use weir_core::ports::{Call, CallError, Effects, Operator, OperatorFactory};
+use weir_core::ports::{Call, CallError, CallTask, Effects, Operator, OperatorFactory};
 use weir_core::{Fault, Frame, FrameWriter, RecordView};
 use weir_plugin::{Limits, Plugin};
 
@@ -41,7 +41,10 @@ pub(crate) fn frame(values: &[&[u8]]) -> Frame {
 fn call(operator: &mut dyn Operator, input: u32) -> Result<Effects, CallError> {
     let mut effects = Effects::default();
     let frame = frame(&[b"one", b"two"]);
-    operator.process(Call { input, frame: &frame, slots: &[], values: &[], state: &mut None }, &mut effects)?;
+    operator.process(
+        Call { task: CallTask::Process(input), frame: &frame, slots: &[], values: &[], state: &mut None },
+        &mut effects,
+    )?;
     Ok(effects)
 }
 
@@ -56,7 +59,10 @@ fn frames_come_back_byte_for_byte() {
     for values in [&[][..], &[&b"one"[..], b"", b"three"], &[&[0xff; 70_000][..]]] {
         let (frame, mut effects) = (frame(values), Effects::default());
         operator
-            .process(Call { input: ECHO, frame: &frame, slots: &[], values: &[], state: &mut None }, &mut effects)
+            .process(
+                Call { task: CallTask::Process(ECHO), frame: &frame, slots: &[], values: &[], state: &mut None },
+                &mut effects,
+            )
             .unwrap();
         assert_eq!(effects.outputs, [(0, frame)]);
         assert!(effects.updates.is_empty());
@@ -66,8 +72,13 @@ fn frames_come_back_byte_for_byte() {
 #[test]
 fn slots_and_values_arrive() {
     let (frame, mut effects) = (frame(&[b"a", b"b"]), Effects::default());
-    let call =
-        Call { input: KEYED, frame: &frame, slots: &[0, NULL], values: &[3, 0, 0, 0, 7, 8, 9], state: &mut None };
+    let call = Call {
+        task: CallTask::Process(KEYED),
+        frame: &frame,
+        slots: &[0, NULL],
+        values: &[3, 0, 0, 0, 7, 8, 9],
+        state: &mut None,
+    };
     operator().process(call, &mut effects).unwrap();
     assert_eq!(effects.updates, [3, 0, 0, 0, 7, 8, 9, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
 }
@@ -111,7 +122,10 @@ fn nothing_of_a_failed_call_remains() {
     for input in [FAIL, PANIC, ELSEWHERE] {
         let (frame, mut effects) = (frame(&[b"lost"]), Effects::default());
         operator
-            .process(Call { input, frame: &frame, slots: &[], values: &[], state: &mut None }, &mut effects)
+            .process(
+                Call { task: CallTask::Process(input), frame: &frame, slots: &[], values: &[], state: &mut None },
+                &mut effects,
+            )
             .unwrap_err();
         assert!(effects.outputs.is_empty() && effects.updates.is_empty());
         assert_eq!(call(&mut *operator, ECHO).unwrap().outputs.len(), 1);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use weir_core::ports::{
-    Call, CallError, CallState, Change, Delta, Effects, KeyRef, KeyedState, Operator, Table, TableKind,
+    Call, CallError, CallState, CallTask, Change, Delta, Effects, KeyRef, KeyedState, Operator, Table, TableKind,
 };
 use weir_core::{Epoch, Fault, PortError, TableId};
 
@@ -33,6 +33,9 @@ impl KeyedState for Echo {
         }
         out.extend_from_slice(format!("slot {slot} from {start:?}, {limit}").as_bytes());
         Ok(true)
+    }
+    fn timers(&mut self, _: Table, _: Range<u16>, _: &[u8], _: usize, _: &mut Vec<Vec<u8>>) -> Result<(), PortError> {
+        Ok(())
     }
     fn change(&mut self, _: u32, _: Table, _: Change<'_>) -> Result<(), PortError> {
         Ok(())
@@ -65,7 +68,8 @@ fn call(
 ) -> Result<Vec<u8>, CallError> {
     let (frame, mut effects) = (frame(&[b"a"]), Effects::default());
     let had = state.is_some();
-    let outcome = operator.process(Call { input, frame: &frame, slots: &[slot], values, state }, &mut effects);
+    let outcome = operator
+        .process(Call { task: CallTask::Process(input), frame: &frame, slots: &[slot], values, state }, &mut effects);
     assert_eq!(state.is_some(), had, "it comes back");
     outcome.map(|()| effects.updates)
 }

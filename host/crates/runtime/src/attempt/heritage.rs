@@ -244,8 +244,11 @@ fn declared(job: &Job) -> Vec<Declared> {
         let description = setup.factory.description();
         let (name, version) = (description.name.clone(), description.version.clone());
         let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
-        let tables = description.tables.iter().cloned();
-        let tables = tables.map(|t| DeclaredTable { name: t.name, kind: t.kind, schema: t.schema }).collect();
+        let tables = setup
+            .tables()
+            .into_iter()
+            .map(|t| DeclaredTable { name: t.name, kind: t.kind, schema: t.schema })
+            .collect();
         Declared { name: setup.name.clone(), key: job.key_of(setup), plugin, tables }
     };
     job.operators.iter().map(declare).collect()

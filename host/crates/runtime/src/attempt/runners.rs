@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use weir_checkpoint::Manifest;
-use weir_core::ports::{Operator, RecordCheck, Table};
-use weir_operator::{Runner, RunnerOptions};
+use weir_core::key_group::groups_of;
+use weir_core::ports::{Operator, RecordCheck, Table, WINDOW_TIMERS};
+use weir_operator::{Runner, RunnerOptions, WindowOptions};
 use weir_plan::{NodeId, Port};
 
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::metrics::JobMetrics;
 use crate::signals::Signals;
 use crate::task::driver::TaskDriver;
 
-/// The opened plugins: for each operator one for each of its tasks.
+/// The opened plugins: for each operator one for each of its tasks, the last task's first.
 pub(super) struct Plugins(Vec<Vec<Box<dyn Operator>>>);
 
 impl Plugins {
@@ -21,14 +22,15 @@ impl Plugins {
     pub(super) fn open(job: &Job) -> Result<Self, Error> {
         let open = |setup: &OperatorSetup| {
             let tasks = job.tasks_of(setup);
-            (0..tasks).map(|task| open_plugin(job, setup, (task, tasks))).collect()
+            (0..tasks).rev().map(|task| open_plugin(job, setup, (task, tasks))).collect()
         };
         Ok(Self(job.operators.iter().map(open).collect::<Result<_, _>>()?))
     }
 
-    /// Takes one out; tasks are made in their order.
-    fn take(&mut self, operator: usize) -> Option<Box<dyn Operator>> {
-        self.0.get_mut(operator).filter(|tasks| !tasks.is_empty()).map(|tasks| tasks.remove(0))
+    /// Takes one out, and says how many are left; tasks are made in their order.
+    fn take(&mut self, operator: usize) -> Option<(Box<dyn Operator>, usize)> {
+        let tasks = self.0.get_mut(operator)?;
+        tasks.pop().map(|plugin| (plugin, tasks.len()))
     }
 }
 
@@ -61,9 +63,17 @@ impl Workshop<'_> {
         let entry = self.manifest.plan.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
         let description = setup.factory.description();
         let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
-        let tables = description.tables.iter().filter_map(|t| known(&t.name));
-        let tables: Vec<Table> = tables.map(|t| Table { id: t.id, kind: t.kind }).collect();
+        let table = |name: &str| known(name).map(|t| Table { id: t.id, kind: t.kind });
+        let tables: Vec<Table> = description.tables.iter().filter_map(|t| table(&t.name)).collect();
         let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(job))));
+        let (operator, left) = self.plugins.take(index).ok_or_else(missing)?;
+        let task = usize::from(node.parallelism).saturating_sub(1 + left);
+        let windows = setup.windows.as_ref().map(|spec| {
+            let (accumulators, timers) = (*tables.first()?, table(WINDOW_TIMERS)?);
+            let groups = groups_of(u16::try_from(task).ok()?, node.parallelism);
+            WindowOptions::new(spec, accumulators, timers, groups)
+        });
+        let windows = windows.map(|windows| windows.ok_or_else(missing)).transpose()?;
         let options = RunnerOptions {
             index,
             id: entry.id,
@@ -74,8 +84,8 @@ impl Workshop<'_> {
             outputs: (0..description.outputs.len().max(1)).map(|output| self.checks_of(id, output as u32)).collect(),
             on_error: setup.on_error,
             origin: description.origin,
+            windows,
         };
-        let operator = self.plugins.take(index).ok_or_else(missing)?;
         let driver = TaskDriver { metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
         Ok(Runner::new(options, operator, state, Box::new(driver)))
     }

@@ -21,6 +21,10 @@ impl Driver for TaskDriver {
         self.metrics.processed(records);
     }
 
+    fn late(&self, records: usize) {
+        self.metrics.late(records);
+    }
+
     fn skipped(&self) {
         self.metrics.skipped();
     }

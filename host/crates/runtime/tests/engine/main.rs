@@ -63,7 +63,7 @@ fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFacto
     let names = of_kind(|kind| matches!(kind, Kind::Operator(_)));
     let setup = |(name, factory)| {
         let (config, on_error) = ("{}".into(), OnError::Fail);
-        OperatorSetup { name, factory, config, on_error }
+        OperatorSetup { name, factory, config, on_error, windows: None }
     };
     let sinks = of_kind(|kind| *kind == Kind::Sink);
     let sinks: Vec<_> = sinks.into_iter().map(|name| SinkSetup { target: name.clone(), name }).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_core::ports::{Call, CallError, Effects, Operator, OperatorFactory, PluginDescription};
+use weir_core::ports::{Call, CallError, CallTask, Effects, Operator, OperatorFactory, PluginDescription};
 use weir_core::{Digest, FrameWriter, KeySpec, PortError, RecordView};
 use weir_plan::OperatorNode;
 
@@ -57,7 +57,8 @@ impl Operator for Chooses {
         let mut writers: Vec<_> = (0..self.1).map(|_| FrameWriter::new(Vec::new())).collect();
         for record in call.frame.records() {
             let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
-            let (output, key) = (self.0)(call.input, &record, key);
+            let CallTask::Process(input) = call.task else { panic!("it has no windows") };
+            let (output, key) = (self.0)(input, &record, key);
             writers[output as usize].push(RecordView { key: Some(key.as_bytes()), ..record });
         }
         effects.outputs.extend((0..).zip(writers).map(|(output, writer)| (output, writer.finish())));

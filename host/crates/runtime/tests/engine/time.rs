@@ -131,10 +131,12 @@ fn time_is_that_of_the_split_that_is_behind_in_every_operator_and_task() {
         script.record(0, 100);
         script.record(1, 50);
         running.reaches(50);
-        assert!(running.handle.status().operators.iter().all(|operator| operator.watermark == Watermark::at(50)));
+        let all = || running.handle.status().operators.iter().all(|operator| operator.watermark == Watermark::at(50));
+        running.waits_for("all operators", all);
         script.record(1, 170);
         running.reaches(100);
-        assert_eq!([running.split(0).watermark, running.split(1).watermark].map(Watermark::number), [100, 170]);
+        let splits = || [0, 1].map(|at| running.split(at).watermark) == [100, 170].map(Watermark::at);
+        running.waits_for("both splits", splits);
         script.end();
         running.ends();
     }

@@ -734,6 +734,9 @@ impl KeyedState for MemoryKeyed {
     fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
         unreachable!("the counter has no lists")
     }
+    fn timers(&mut self, _: Table, _: Range<u16>, _: &[u8], _: usize, _: &mut Vec<Vec<u8>>) -> Result<(), PortError> {
+        Ok(())
+    }
     fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {
         let full = self.full(table.id, &self.slots[slot as usize]);
         let Change::Set(value) = change else { panic!("the counter clears nothing") };

@@ -8,6 +8,7 @@ mod model;
 mod ordered;
 mod savepoint;
 mod store;
+mod timers;
 mod view;
 
 use std::fs;

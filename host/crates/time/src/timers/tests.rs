@@ -225,10 +225,4 @@ proptest! {
         }
         prop_assert_eq!(&kept.table, &model);
     }
-
-    #[test]
-    fn a_time_keeps_its_order_as_bytes(a in any::<i64>(), b in any::<i64>()) {
-        prop_assert_eq!(time_of(time_bytes(a)), a);
-        prop_assert_eq!(a.cmp(&b), time_bytes(a).cmp(&time_bytes(b)));
-    }
 }

@@ -1,0 +1,366 @@
+//! HOT PATH. The windows of a node: which one a record is in, when each is due, and what is kept of it.
+//!
+//! An accumulator is a value whose slot is a key and a window. The first record of a window sets its timer, in a table and in
+//! memory ([`weir_time::Timers`]); at its end it fires, and with the end of its allowed lateness it is gone. A record that
+//! comes between the two makes it fire again, once for all of its batch.
+
+use std::ops::Range;
+
+use weir_core::frame::NULL;
+use weir_core::ports::{CallError, Change, KeyRef, KeyedState, Table};
+use weir_core::window_key::time_bytes;
+use weir_core::{Batch, Frame, FrameWriter, KeySpec, Origin, PortError, RecordView, WindowKey};
+use weir_time::timers::{Limits, Storm, Timer};
+use weir_time::window::firing::{Arrival, Firing};
+use weir_time::window::spec::{Domain, Kind};
+use weir_time::window::{Calendar, Fixed, OutOfRange};
+use weir_time::{Timers, Watermark, Window, WindowSpec};
+
+use crate::error::NodeError;
+use crate::load::after_value;
+use crate::runner::Step;
+use crate::slots::{Slots, key_of};
+use crate::updates;
+
+/// How a node has windows.
+#[derive(Debug, Clone)]
+pub struct WindowOptions {
+    /// Which window a record is in.
+    pub assign: Assign,
+    /// When windows fire, and how long they stay.
+    pub firing: Firing,
+    /// Of the accumulators.
+    pub accumulators: Table,
+    /// When they are due.
+    pub timers: Table,
+    /// The key groups of the task.
+    pub groups: Range<u16>,
+}
+
+impl WindowOptions {
+    /// Windows as `spec` has them, in the task of these key `groups`; `None` for kinds that this host does not run.
+    pub fn new(spec: &WindowSpec, accumulators: Table, timers: Table, groups: Range<u16>) -> Option<Self> {
+        let runs = spec.domain == Domain::Event && spec.firing.early_every_ms.is_none();
+        let assign = Assign::of(&spec.kind).filter(|_| runs)?;
+        Some(Self { assign, firing: spec.firing, accumulators, timers, groups })
+    }
+}
+
+/// Which window a record is in.
+#[derive(Debug, Clone)]
+pub enum Assign {
+    /// One of a fixed length.
+    Fixed(Fixed),
+    /// One of calendar days, weeks or months.
+    Calendar(Calendar),
+}
+
+impl Assign {
+    /// Of the windows that this host runs; `None` for the other kinds.
+    fn of(kind: &Kind) -> Option<Self> {
+        match kind {
+            Kind::Tumbling(fixed) => Some(Self::Fixed(*fixed)),
+            Kind::Calendar(calendar) => Some(Self::Calendar(calendar.clone())),
+            Kind::Sliding(_) | Kind::Session { .. } | Kind::Count(_) | Kind::Global(_) => None,
+        }
+    }
+
+    fn window(&self, timestamp_ms: i64) -> Result<Window, OutOfRange> {
+        match self {
+            Self::Fixed(fixed) => fixed.window(timestamp_ms),
+            Self::Calendar(calendar) => calendar.window(timestamp_ms),
+        }
+    }
+}
+
+/// Why windows cannot go on.
+pub(crate) enum WindowError {
+    /// What is kept of them cannot be changed.
+    State(PortError),
+    /// Their timers.
+    Storm(Storm),
+}
+
+impl WindowError {
+    /// Of the operator of this name.
+    pub(crate) fn of(self, operator: &str) -> NodeError {
+        match self {
+            Self::State(error) => NodeError::Change(operator.to_owned(), error),
+            Self::Storm(storm) => NodeError::Storm(operator.to_owned(), storm),
+        }
+    }
+}
+
+impl From<PortError> for WindowError {
+    fn from(error: PortError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl From<Storm> for WindowError {
+    fn from(storm: Storm) -> Self {
+        Self::Storm(storm)
+    }
+}
+
+/// See the module.
+pub(crate) struct Windows {
+    pub(crate) options: WindowOptions,
+    pub(crate) timers: Timers,
+    /// How far their time has come.
+    pub(crate) reached: Watermark,
+    /// The window that the last record was in: the next one is mostly in the same.
+    last: Window,
+    /// The keys of the call's records, or of its windows, one behind the other; of each its hash and where it ends.
+    bytes: Vec<u8>,
+    ends: Vec<Option<(u64, usize)>>,
+    /// Where the keys of the call's slots begin and end.
+    slots: Vec<Range<usize>>,
+    /// The windows that fire again for what the batch under way has brought.
+    again: Vec<Vec<u8>>,
+}
+
+/// A batch without the records that are in no window.
+pub(crate) struct Sorted {
+    /// What is left of it; `None`: all.
+    pub(crate) kept: Option<Batch>,
+    /// How many were late.
+    pub(crate) late: usize,
+    /// Records that no window holds, and why.
+    pub(crate) failed: Vec<(Option<Origin>, CallError)>,
+}
+
+/// What becomes of a record.
+enum Placed {
+    /// It is in a window.
+    In,
+    /// Its window is gone.
+    Late,
+    /// No window holds it.
+    Nowhere(CallError),
+}
+
+impl Windows {
+    pub(crate) fn new(options: WindowOptions, reached: Watermark) -> Self {
+        Self {
+            options,
+            reached,
+            timers: Timers::restored(Limits::default()),
+            last: Window::new(0, 0),
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            slots: Vec::new(),
+            again: Vec::new(),
+        }
+    }
+
+    /// Sorts out what is late, and what no window holds.
+    pub(crate) fn sort(&mut self, batch: &Batch, key: &KeySpec) -> Sorted {
+        let (mut late, mut failed) = (0, Vec::new());
+        let mut is_in = Vec::with_capacity(batch.frame.len());
+        for (record, origin) in batch.frame.records().zip(&batch.origins) {
+            let placed = self.place(&record, key);
+            is_in.push(matches!(placed, Placed::In));
+            match placed {
+                Placed::In => {}
+                Placed::Late => late += 1,
+                Placed::Nowhere(why) => failed.push((Some(*origin), why)),
+            }
+        }
+        if late == 0 && failed.is_empty() {
+            return Sorted { kept: None, late, failed };
+        }
+        let mut writer = FrameWriter::new(Vec::with_capacity(batch.frame.as_bytes().len()));
+        let mut origins = Vec::with_capacity(batch.origins.len());
+        let records = batch.frame.records().zip(&batch.origins).zip(is_in);
+        for ((record, origin), _) in records.filter(|(_, is_in)| *is_in) {
+            writer.push(RecordView { source: origins.len() as u32, ..record });
+            origins.push(*origin);
+        }
+        Sorted { kept: Some(Batch { frame: writer.finish(), origins }), late, failed }
+    }
+
+    fn place(&mut self, record: &RecordView<'_>, key: &KeySpec) -> Placed {
+        if key_of(record, key).is_none() {
+            return Placed::Nowhere(CallError::NoWindow("it has no key, and windows are kept by key".to_owned()));
+        }
+        match self.window(record) {
+            Ok(window) if self.options.firing.arrival(window, self.reached) == Arrival::Late => Placed::Late,
+            Ok(_) => Placed::In,
+            Err(OutOfRange(i64::MIN)) => Placed::Nowhere(CallError::NoWindow("it has no timestamp".to_owned())),
+            Err(outside) => Placed::Nowhere(CallError::NoWindow(format!("its timestamp is wrong: {outside}"))),
+        }
+    }
+
+    /// The window of a record.
+    fn window(&mut self, record: &RecordView<'_>) -> Result<Window, OutOfRange> {
+        let at = record.timestamp_ms;
+        if at < 0 || !self.last.contains(at) {
+            self.last = self.options.assign.window(at)?;
+        }
+        Ok(self.last)
+    }
+
+    /// The slots of a call: keys and windows of records, or the windows of a due list.
+    pub(crate) fn assign<'a>(
+        &'a mut self,
+        step: Step,
+        frame: &Frame,
+        key: &KeySpec,
+        slots: &mut Slots,
+    ) -> Vec<KeyRef<'a>> {
+        self.bytes.clear();
+        self.ends.clear();
+        for record in frame.records() {
+            let named = match step {
+                Step::Process(_) | Step::Fold(_) => key_of(&record, key).zip(self.window(&record).ok()),
+                Step::Fire | Step::FireAgain => due(&record),
+            };
+            let named = named.map(|(key, window)| {
+                let window = WindowKey { key, start_ms: window.start_ms, end_ms: window.end_ms };
+                window.push(&mut self.bytes);
+                (window.hash(), self.bytes.len())
+            });
+            self.ends.push(named);
+        }
+        let mut begin = 0;
+        let bytes = &self.bytes;
+        let keys = self.ends.iter().map(|end| {
+            let (hash, end) = (*end)?;
+            let from = std::mem::replace(&mut begin, end);
+            Some(KeyRef { hash, bytes: bytes.get(from..end).unwrap_or_default() })
+        });
+        let keys = slots.assign_keys(frame.len(), keys);
+        self.slots.clear();
+        let mut begin = 0;
+        for (end, slot) in self.ends.iter().zip(slots.of_record()) {
+            let Some((_, end)) = *end else { continue };
+            // Slots are numbered in the order of their first records.
+            if *slot as usize == self.slots.len() {
+                self.slots.push(begin..end);
+            }
+            begin = end;
+        }
+        keys
+    }
+
+    /// Records were folded: windows that are new get their timer, and those that have fired already fire again.
+    pub(crate) fn folded(
+        &mut self,
+        (updates, values): (&[u8], &[u8]),
+        state: &mut dyn KeyedState,
+    ) -> Result<(), WindowError> {
+        let mut was_absent = Vec::with_capacity(self.slots.len());
+        let mut rest = values;
+        while let Some(after) = after_value(rest) {
+            was_absent.push(rest.starts_with(&NULL.to_le_bytes()));
+            rest = after;
+        }
+        for slot in updates::slots_set(updates) {
+            let key = self.slots.get(slot as usize).and_then(|range| self.bytes.get(range.clone()));
+            let Some((key, window)) = key.and_then(|key| Some((key, window_of(key)?))) else { continue };
+            let has_fired = self.options.firing.arrival(window, self.reached) == Arrival::Again;
+            if has_fired && !self.again.iter().any(|again| again == key) {
+                self.again.push(key.to_vec());
+            }
+            if was_absent.get_mut(slot as usize).is_some_and(std::mem::take) {
+                let at = if has_fired { self.options.firing.expires_ms(window) } else { window.end_ms };
+                set_timer(&mut self.timers, self.options.timers, (slot, key), at, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The windows of the call have fired, at their end: they are gone, or stay for as long as they are allowed to.
+    pub(crate) fn fired(&mut self, state: &mut dyn KeyedState) -> Result<(), WindowError> {
+        for (slot, range) in (0..).zip(&self.slots) {
+            let key = self.bytes.get(range.clone()).unwrap_or_default();
+            let Some(window) = window_of(key) else { continue };
+            let expires_ms = self.options.firing.expires_ms(window);
+            state.change(slot, self.options.timers, Change::Delete(&time_bytes(window.end_ms)))?;
+            if self.reached.has_reached(expires_ms) {
+                state.change(slot, self.options.accumulators, Change::Clear)?;
+            } else {
+                set_timer(&mut self.timers, self.options.timers, (slot, key), expires_ms, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// These timers say that the lateness of their windows is over: they are gone.
+    pub(crate) fn expire<'a>(
+        &self,
+        timers: impl Iterator<Item = &'a Timer>,
+        state: &mut dyn KeyedState,
+    ) -> Result<(), PortError> {
+        let windows =
+            timers.filter_map(|timer| Some((timer.time_ms, &*timer.key, WindowKey::parse(&timer.key)?.hash())));
+        let (times, names): (Vec<i64>, Vec<_>) =
+            windows.map(|(time_ms, bytes, hash)| (time_ms, KeyRef { hash, bytes })).unzip();
+        state.enter(&names);
+        for (slot, time_ms) in (0..).zip(times) {
+            state.change(slot, self.options.timers, Change::Delete(&time_bytes(time_ms)))?;
+            state.change(slot, self.options.accumulators, Change::Clear)?;
+        }
+        Ok(())
+    }
+
+    /// The windows that fire again, in order of time.
+    pub(crate) fn take_again(&mut self) -> Vec<Vec<u8>> {
+        let mut again = std::mem::take(&mut self.again);
+        again.sort_unstable_by_key(|key| WindowKey::parse(key).map(|window| (window.end_ms, window.start_ms)));
+        again
+    }
+}
+
+/// Sets a timer, in the table and in memory.
+fn set_timer(
+    timers: &mut Timers,
+    table: Table,
+    (slot, key): (u32, &[u8]),
+    at_ms: i64,
+    state: &mut dyn KeyedState,
+) -> Result<(), WindowError> {
+    state.change(slot, table, Change::Put { entry: &time_bytes(at_ms), value: &[] })?;
+    Ok(timers.set(at_ms, key, 0)?)
+}
+
+fn window_of(key: &[u8]) -> Option<Window> {
+    WindowKey::parse(key).map(|key| Window::new(key.start_ms, key.end_ms))
+}
+
+/// The due list of these windows: a record for each, with its key, the timestamp of what it sends, and its span.
+pub(crate) fn due_list<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Batch {
+    let mut writer = FrameWriter::new(Vec::new());
+    for key in keys.into_iter().filter_map(WindowKey::parse) {
+        let span = [key.start_ms.to_le_bytes(), key.end_ms.to_le_bytes()].concat();
+        writer.push(RecordView {
+            timestamp_ms: Window::new(key.start_ms, key.end_ms).timestamp_ms(),
+            source: writer.len() as u32,
+            key: Some(key.key),
+            value: Some(&span),
+            headers: &[],
+        });
+    }
+    let origins = vec![Origin::NONE; writer.len()];
+    Batch { frame: writer.finish(), origins }
+}
+
+/// The key and the window of a record of a due list.
+fn due<'a>(record: &RecordView<'a>) -> Option<(&'a [u8], Window)> {
+    let (start, end) = record.value?.split_first_chunk::<8>()?;
+    let window = Window::new(i64::from_le_bytes(*start), i64::from_le_bytes(end.try_into().ok()?));
+    Some((record.key?, window))
+}
+
+/// The first window of a due list, for people.
+pub(crate) fn described(list: &Frame) -> String {
+    let Some((key, window)) = list.records().next().and_then(|record| due(&record)) else {
+        return "a window".to_owned();
+    };
+    let key = String::from_utf8_lossy(key);
+    format!("the window of key {key:?} from {} ms to {} ms", window.start_ms, window.end_ms)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,420 @@
+//! A node of windows with an aggregate that counts, and its state in memory: whatever the batches are, and wherever it is
+//! stopped and begun anew, it sends the same.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use weir_core::ports::{Call, CallTask, Delta, Effects, Operator, TableKind};
+use weir_core::{Epoch, OnError, TableId};
+
+use super::*;
+use crate::advance::Advanced;
+use crate::driver::Driver;
+use crate::runner::{Runner, RunnerOptions};
+use crate::splits::SplitTable;
+
+const ACCUMULATORS: Table = Table { id: TableId(0), kind: TableKind::Window };
+const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer };
+
+/// What outlives a node: accumulators by their slots' keys, timers in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Stored {
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    timers: BTreeMap<Vec<u8>, ()>,
+}
+
+struct Memory {
+    stored: Arc<Mutex<Stored>>,
+    slots: Vec<Vec<u8>>,
+}
+
+impl KeyedState for Memory {
+    fn enter(&mut self, keys: &[KeyRef<'_>]) {
+        self.slots = keys.iter().map(|key| key.bytes.to_vec()).collect();
+    }
+    fn prefetch(&mut self, tables: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError> {
+        assert_eq!(tables, [ACCUMULATORS]);
+        let stored = self.stored.lock().unwrap();
+        for slot in slots {
+            let value = stored.values.get(&self.slots[slot as usize]);
+            out.extend_from_slice(&value.map_or(NULL, |value| value.len() as u32).to_le_bytes());
+            out.extend(value.into_iter().flatten());
+        }
+        Ok(())
+    }
+    fn get_many(&mut self, _: Table, _: &[(u32, &[u8])], _: &mut Vec<u8>) -> Result<(), PortError> {
+        unreachable!("an aggregate has no maps")
+    }
+    fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
+        unreachable!("an aggregate has no lists")
+    }
+    fn timers(
+        &mut self,
+        table: Table,
+        groups: Range<u16>,
+        start: &[u8],
+        limit: usize,
+        out: &mut Vec<Vec<u8>>,
+    ) -> Result<(), PortError> {
+        assert_eq!((table, groups), (TIMERS, 0..1024));
+        out.extend(
+            self.stored.lock().unwrap().timers.range(start.to_vec()..).take(limit).map(|(timer, ())| timer.clone()),
+        );
+        Ok(())
+    }
+    fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {
+        let (mut stored, key) = (self.stored.lock().unwrap(), &self.slots[slot as usize]);
+        let timer = |time: &[u8]| [time, key].concat();
+        match (table, change) {
+            (ACCUMULATORS, Change::Set(value)) => drop(stored.values.insert(key.clone(), value.to_vec())),
+            (ACCUMULATORS, Change::Clear) => drop(stored.values.remove(key).expect("what is cleared was there")),
+            (TIMERS, Change::Put { entry, .. }) => drop(stored.timers.insert(timer(entry), ())),
+            (TIMERS, Change::Delete(time)) => stored.timers.remove(&timer(time)).expect("a timer that was set"),
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    }
+    fn seal(&mut self, _: Epoch) -> Delta {
+        Delta::default()
+    }
+    fn commit(&mut self, _: Epoch) {}
+    fn bytes(&self) -> u64 {
+        0
+    }
+    fn is_full(&mut self) -> bool {
+        false
+    }
+}
+
+/// Counts; a window sends `START,COUNT`. Fails on records of the value `bad`, and on windows of the key `bad`.
+struct Counts;
+
+impl Operator for Counts {
+    fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
+        let mut values = call.values;
+        let mut counts: Vec<Option<u64>> = Vec::new();
+        while let Some(after) = after_value(values) {
+            let value = values.get(4..12).filter(|_| after.len() + 12 == values.len());
+            counts.push(value.map(|value| u64::from_le_bytes(value.try_into().unwrap())));
+            values = after;
+        }
+        let bad = |index: usize| CallError::Failed { index: Some(index as u32), code: 7, message: "bad".into() };
+        match call.task {
+            CallTask::Fold(0) => {
+                for (index, (record, slot)) in call.frame.records().zip(call.slots).enumerate() {
+                    if record.value == Some(b"bad") {
+                        return Err(bad(index));
+                    }
+                    *counts[*slot as usize].get_or_insert(0) += 1;
+                }
+                for (slot, count) in (0u32..).zip(counts) {
+                    let words = [0, slot, 8].map(u32::to_le_bytes).concat();
+                    effects.updates.extend([&[1][..], &words, &count.unwrap().to_le_bytes()].concat());
+                }
+            }
+            CallTask::Finish => {
+                let mut writer = FrameWriter::new(Vec::new());
+                for (index, (record, slot)) in call.frame.records().zip(call.slots).enumerate() {
+                    if record.key == Some(b"bad") {
+                        return Err(bad(index));
+                    }
+                    let start = i64::from_le_bytes(record.value.unwrap()[..8].try_into().unwrap());
+                    let value = format!("{start},{}", counts[*slot as usize].expect("a window that fires has records"));
+                    writer.push(RecordView { value: Some(value.as_bytes()), ..record });
+                }
+                effects.outputs.push((0, writer.finish()));
+            }
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Counters {
+    late: AtomicUsize,
+    skipped: AtomicUsize,
+}
+
+struct Alone(Arc<Counters>);
+
+impl Driver for Alone {
+    fn processed(&self, _: usize) {}
+    fn late(&self, records: usize) {
+        self.0.late.fetch_add(records, Ordering::Relaxed);
+    }
+    fn skipped(&self) {
+        self.0.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+    fn now_ms(&self) -> i64 {
+        0
+    }
+    fn with_splits(&self, look: &mut dyn FnMut(&SplitTable)) {
+        look(&SplitTable::default());
+    }
+}
+
+/// A record: key, timestamp, value.
+type Given = (&'static str, i64, &'static str);
+/// What a window sent: key, value, timestamp.
+type Sent = (String, String, i64);
+
+struct Node {
+    runner: Runner,
+    stored: Arc<Mutex<Stored>>,
+    counters: Arc<Counters>,
+    spec: WindowSpec,
+    on_error: OnError,
+    sent: Vec<Sent>,
+}
+
+impl Node {
+    fn new(window: &[(&str, &str)], on_error: OnError) -> Self {
+        let words = window.iter().map(|(word, text)| ((*word).to_owned(), (*text).to_owned()));
+        let spec = WindowSpec::from_table(&words.collect()).unwrap();
+        Self::from(spec, on_error, Stored::default(), Watermark::NONE)
+    }
+
+    fn from(spec: WindowSpec, on_error: OnError, stored: Stored, watermark: Watermark) -> Self {
+        let (stored, counters) = (Arc::new(Mutex::new(stored)), Arc::new(Counters::default()));
+        let options = RunnerOptions {
+            index: 0,
+            id: weir_core::OperatorId(0),
+            name: "o".into(),
+            key: KeySpec::Key,
+            tables: vec![ACCUMULATORS],
+            outputs: vec![Vec::new()],
+            on_error,
+            origin: false,
+            windows: WindowOptions::new(&spec, ACCUMULATORS, TIMERS, 0..1024),
+            watermark,
+        };
+        let state = Memory { stored: Arc::clone(&stored), slots: Vec::new() };
+        let driver = Alone(Arc::clone(&counters));
+        let runner = Runner::new(options, Box::new(Counts), Some(Box::new(state)), Box::new(driver));
+        Self { runner, stored, counters, spec, on_error, sent: Vec::new() }
+    }
+
+    /// The same after a stop, in another process: what is kept is state and watermark.
+    fn again(self, watermark: Watermark) -> Self {
+        let stored = self.stored.lock().unwrap().clone();
+        let next = Self::from(self.spec, self.on_error, stored, watermark);
+        next.counters.late.store(self.counters.late.load(Ordering::Relaxed), Ordering::Relaxed);
+        Self { sent: self.sent, ..next }
+    }
+
+    fn take(&mut self, out: Vec<(u32, Batch)>) {
+        for (output, batch) in out {
+            assert_eq!((output, batch.origins.len()), (0, batch.frame.len()));
+            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+            self.sent.extend(batch.frame.records().map(|r| (text(r.key), text(r.value), r.timestamp_ms)));
+        }
+    }
+
+    fn records(&mut self, records: &[Given]) -> Result<(), NodeError> {
+        let mut writer = FrameWriter::new(Vec::new());
+        for (index, (key, timestamp_ms, value)) in (0..).zip(records) {
+            let key = (!key.is_empty()).then_some(key.as_bytes());
+            let (timestamp_ms, value) = (*timestamp_ms, Some(value.as_bytes()));
+            writer.push(RecordView { timestamp_ms, source: index, key, value, headers: &[] });
+        }
+        let origins = (0..records.len()).map(|at| Origin::new(0, at as i64)).collect();
+        let mut out = Vec::new();
+        let done = self.runner.run(0, &Batch { frame: writer.finish(), origins }, &mut out);
+        self.take(out);
+        done
+    }
+
+    fn advance(&mut self, to: Watermark) -> Result<(), NodeError> {
+        loop {
+            let mut out = Vec::new();
+            let advanced = self.runner.advance(to, &mut out);
+            self.take(out);
+            if advanced? != Advanced::More {
+                return Ok(());
+            }
+        }
+    }
+
+    fn sent(&self) -> Vec<(&str, &str, i64)> {
+        self.sent.iter().map(|(key, value, at)| (key.as_str(), value.as_str(), *at)).collect()
+    }
+
+    fn late(&self) -> usize {
+        self.counters.late.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_window_fires_at_its_end_and_nothing_of_it_is_left() {
+    let mut node = Node::new(&[("tumbling", "10ms")], OnError::Fail);
+    node.records(&[("a", 1, ""), ("b", 12, ""), ("a", 9, ""), ("a", 10, "")]).unwrap();
+    node.advance(Watermark::at(9)).unwrap();
+    assert_eq!(node.sent(), []);
+    node.advance(Watermark::at(10)).unwrap();
+    assert_eq!(node.sent(), [("a", "0,2", 9)]);
+    node.records(&[("a", 9, ""), ("a", 11, "")]).unwrap();
+    assert_eq!(node.late(), 1, "the window is gone");
+    node.advance(Watermark::END).unwrap();
+    assert_eq!(node.sent()[1..], [("a", "10,2", 19), ("b", "10,1", 19)]);
+    assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+}
+
+#[test]
+fn a_window_that_is_allowed_to_be_late_fires_again_once_a_batch_and_then_is_gone() {
+    let mut node = Node::new(&[("tumbling", "10ms"), ("allowed-lateness", "5ms")], OnError::Fail);
+    node.records(&[("a", 1, "")]).unwrap();
+    node.advance(Watermark::at(12)).unwrap();
+    // Late ones of a window that fired, and of one that had nothing.
+    node.records(&[("a", 2, ""), ("b", 3, ""), ("a", 4, "")]).unwrap();
+    assert_eq!(node.sent(), [("a", "0,1", 9), ("a", "0,3", 9), ("b", "0,1", 9)]);
+    let mut node = node.again(Watermark::at(12));
+    node.records(&[("b", 5, "")]).unwrap();
+    assert_eq!(node.sent()[3..], [("b", "0,2", 9)]);
+    node.advance(Watermark::at(15)).unwrap();
+    node.records(&[("a", 2, "")]).unwrap();
+    assert_eq!((node.sent().len(), node.late()), (4, 1));
+    assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+}
+
+#[test]
+fn days_of_a_zone_have_as_many_hours_as_they_have() {
+    // The night of 2026-03-29 in Berlin has no two o'clock.
+    let midnight = 1_774_738_800_000;
+    let hour = 3_600_000;
+    let mut node = Node::new(&[("tumbling", "1day"), ("zone", "Europe/Berlin")], OnError::Fail);
+    node.records(&[("a", midnight, ""), ("a", midnight + 23 * hour - 1, ""), ("a", midnight + 23 * hour, "")]).unwrap();
+    node.advance(Watermark::END).unwrap();
+    let first = format!("{midnight},2");
+    let next = format!("{},1", midnight + 23 * hour);
+    assert_eq!(
+        node.sent(),
+        [("a", first.as_str(), midnight + 23 * hour - 1), ("a", next.as_str(), midnight + 47 * hour - 1)]
+    );
+}
+
+#[test]
+fn records_that_no_window_holds_are_left_to_the_policy_and_say_why() {
+    for (record, why) in [
+        (("", 1, ""), "it has no key"),
+        (("a", i64::MIN, ""), "it has no timestamp"),
+        (("a", -1, ""), "outside of the years 1970 to 9899"),
+        (("a", i64::MAX, ""), "outside of the years 1970 to 9899"),
+        (("a", 1, "bad"), "failure 7: bad"),
+    ] {
+        let mut node = Node::new(&[("tumbling", "10ms")], OnError::Skip);
+        node.records(&[("a", 2, ""), record, ("a", 3, "")]).unwrap();
+        node.advance(Watermark::END).unwrap();
+        assert_eq!(node.sent(), [("a", "0,2", 9)], "{record:?}");
+        assert_eq!(node.counters.skipped.load(Ordering::Relaxed), 1);
+        let error = Node::new(&[("tumbling", "10ms")], OnError::Fail).records(&[record]).unwrap_err();
+        let causes = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+        assert!(causes.contains(why) && causes.contains("offset 0"), "{causes}");
+    }
+}
+
+#[test]
+fn a_window_that_fails_is_named_or_skipped_alone() {
+    let records = [("a", 1, ""), ("bad", 1, ""), ("b", 1, "")];
+    let mut node = Node::new(&[("tumbling", "10ms")], OnError::Skip);
+    node.records(&records).unwrap();
+    node.advance(Watermark::END).unwrap();
+    assert_eq!(node.sent(), [("a", "0,1", 9), ("b", "0,1", 9)]);
+    assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+    let mut node = Node::new(&[("tumbling", "10ms")], OnError::Fail);
+    node.records(&records).unwrap();
+    let error = node.advance(Watermark::END).unwrap_err();
+    assert_eq!(error.to_string(), "operator \"o\" failed on the window of key \"bad\" from 0 ms to 10 ms");
+}
+
+#[test]
+fn a_mass_of_windows_fires_in_order_about_a_batch_at_once() {
+    let mut node = Node::new(&[("tumbling", "10ms")], OnError::Fail);
+    let records: Vec<Given> = (0..5_000).rev().map(|at| ("a", at * 10, "")).collect();
+    records.chunks(500).for_each(|batch| node.records(batch).unwrap());
+    // Nothing of it is in memory any more.
+    let mut node = node.again(Watermark::NONE);
+    let mut out = Vec::new();
+    assert_eq!(node.runner.advance(Watermark::END, &mut out).unwrap(), Advanced::More);
+    assert!(out.iter().map(|(_, batch)| batch.frame.len()).sum::<usize>() <= 1_024);
+    node.take(out);
+    node.advance(Watermark::END).unwrap();
+    let times: Vec<i64> = node.sent.iter().map(|(_, _, at)| *at).collect();
+    assert_eq!(times, (0..5_000).map(|at| at * 10 + 9).collect::<Vec<_>>());
+}
+
+/// What happens to a node.
+#[derive(Debug, Clone)]
+enum Step {
+    Record(&'static str, i64),
+    /// Time goes on by so much.
+    Advance(i64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let record = (prop::sample::select(vec!["a", "b", "cc"]), 0..300i64).prop_map(|(key, at)| Step::Record(key, at));
+    prop::collection::vec(prop_oneof![8 => record, 1 => (1..40i64).prop_map(Step::Advance)], 0..120)
+}
+
+/// Runs `steps` in batches of at most `batch` records, beginning anew after every `restart` steps. What each window sent
+/// last, and how many records were late.
+fn run(steps: &[Step], lateness: &str, batch: usize, restart: usize) -> (BTreeMap<(String, i64), String>, usize) {
+    let mut node = Node::new(&[("tumbling", "10ms"), ("allowed-lateness", lateness)], OnError::Fail);
+    let (mut now, mut waiting) = (Watermark::NONE, Vec::new());
+    for (at, step) in steps.iter().enumerate() {
+        match step {
+            Step::Record(key, timestamp_ms) => waiting.push((*key, *timestamp_ms, "")),
+            Step::Advance(by) => {
+                node.records(&std::mem::take(&mut waiting)).unwrap();
+                now = Watermark::at(now.as_ms().unwrap_or(0) + by);
+                node.advance(now).unwrap();
+            }
+        }
+        if waiting.len() == batch || at % restart == 0 {
+            node.records(&std::mem::take(&mut waiting)).unwrap();
+        }
+        if at % restart == 0 {
+            node = node.again(now);
+        }
+    }
+    node.records(&waiting).unwrap();
+    node.advance(Watermark::END).unwrap();
+    assert_eq!(*node.stored.lock().unwrap(), Stored::default(), "nothing is left");
+    let late = node.late();
+    if lateness == "0ms" {
+        let windows: std::collections::BTreeSet<_> = node.sent.iter().map(|(key, _, at)| (key, at)).collect();
+        assert_eq!(windows.len(), node.sent.len(), "each fires once");
+    }
+    (node.sent.into_iter().map(|(key, value, at)| ((key, at), value)).collect(), late)
+}
+
+/// The same, computed from all at once.
+fn model(steps: &[Step], lateness_ms: i64) -> (BTreeMap<(String, i64), String>, usize) {
+    let (mut counts, mut late, mut now) = (BTreeMap::<(String, i64), u64>::new(), 0, i64::MIN);
+    for step in steps {
+        match step {
+            Step::Record(_, at) if now >= at - at % 10 + 10 + lateness_ms => late += 1,
+            Step::Record(key, at) => *counts.entry(((*key).to_owned(), at - at % 10 + 9)).or_default() += 1,
+            Step::Advance(by) => now = now.max(0) + by,
+        }
+    }
+    let shown = counts.into_iter().map(|((key, at), count)| ((key, at), format!("{},{count}", at - 9)));
+    (shown.collect(), late)
+}
+
+proptest! {
+    #[test]
+    fn the_same_is_sent_whatever_the_batches_and_wherever_it_begins_anew(
+        steps in steps(),
+        batch in 1..40usize,
+        restart in 1..60usize,
+        is_lenient: bool,
+    ) {
+        let (lateness, lateness_ms) = if is_lenient { ("15ms", 15) } else { ("0ms", 0) };
+        let expected = model(&steps, lateness_ms);
+        prop_assert_eq!(&run(&steps, lateness, batch, restart), &expected);
+        prop_assert_eq!(&run(&steps, lateness, 1, usize::MAX), &expected);
+    }
+}

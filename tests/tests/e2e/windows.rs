@@ -1,0 +1,78 @@
+//! Windows of event time, as a user has them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+use weir_tests::host::{plugin, run, run_with_input};
+use weir_tests::machine;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_plugin_that_aggregates_sends_its_windows_on_a_terminal() -> Result<()> {
+    let _machine = machine::shared();
+    let plugin = plugin("window-count")?;
+    let line = |key: &str, at: i64| format!("{{\"key\":\"{key}\",\"value\":\"x\",\"timestamp\":{at}}}\n");
+    let input = [line("a", 1_000), line("b", 12_000), line("a", 9_999), line("a", 10_000)].concat();
+    let base = ["run", "--plugin", &plugin, "--from", "-?format=json", "--to", "-?format=json", "--api", "off"];
+    for (more, wanted) in [
+        (&[][..], &[("a", "0,2", 9_999), ("a", "10000,1", 19_999), ("b", "10000,1", 19_999)][..]),
+        (&["--window", "tumbling:1min"], &[("a", "0,3", 59_999), ("b", "0,1", 59_999)]),
+        // Berlin was an hour ahead.
+        (
+            &["--window", "tumbling:1day@Europe/Berlin"],
+            &[("a", "-3600000,3", 82_799_999), ("b", "-3600000,1", 82_799_999)],
+        ),
+    ] {
+        let ended = run_with_input(&[&base, more].concat(), input.as_bytes(), PATIENCE)?.expect(0)?;
+        let shown = |(key, value, at): &(&str, &str, i64)| {
+            format!("{{\"key\":\"{key}\",\"value\":\"{value}\",\"timestamp\":{at}}}\n")
+        };
+        let wanted: String = wanted.iter().map(shown).collect();
+        let seen = String::from_utf8(ended.stdout)?;
+        ensure!(seen == wanted, "{more:?}: {seen:?} instead of {wanted:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn windows_and_plugins_that_do_not_fit_are_refused_before_anything_starts() -> Result<()> {
+    let _machine = machine::shared();
+    let (windows, counts) = (plugin("window-count")?, plugin("count")?);
+    for (plugin, window, wanted) in [
+        (&counts, "tumbling:10s", "its plugin \"count\" does not export the interface aggregate"),
+        (&windows, "sliding:1h/1min", "(--window) = sliding:1h/1m does not run yet"),
+        (&windows, "session:30s", "(--window) = session:30s does not run yet"),
+        (&windows, "tumbling:0s", "must be longer than nothing"),
+        (&windows, "tumbling:100years", "longer than 90 years"),
+        (&windows, "tumbling:1day@Europe/Berlni", "is no time zone"),
+        (&windows, "hopping:10s", "is none of tumbling:10s"),
+    ] {
+        let args = ["run", "--plugin", plugin, "--window", window, "--api", "off"];
+        run_with_input(&args, b"", PATIENCE)?.expect(2)?.says(&[wanted])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn windows_left_open_are_gone_on_with_and_other_windows_are_not_theirs() -> Result<()> {
+    let _machine = machine::shared();
+    let dir = TempDir::new()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (plugin, from, to, state) = (plugin("window-count")?, path("in"), path("out"), path("state"));
+    let record = |at: i64| format!("{{\"key\":\"a\",\"value\":\"x\",\"timestamp\":{at}}}\n");
+    std::fs::write(&from, (0..50).map(|at| record(at * 1_000)).collect::<String>())?;
+    let (from, to) = (format!("file:{from}?format=json"), format!("file:{to}"));
+    let args = ["run", "--plugin", &plugin, "--from", &from, "--to", &to, "--state-dir", &state, "--api", "off"];
+    run(&args, PATIENCE)?.expect(0)?;
+    let written = std::fs::read_to_string(path("out"))?;
+    let counts = written.lines().map(|line| line.split_once(',').context("START,COUNT"));
+    let counts = counts.collect::<Result<BTreeMap<_, _>>>()?;
+    let wanted = ["0", "10000", "20000", "30000", "40000"].map(|start| (start, "10"));
+    ensure!(counts == BTreeMap::from(wanted), "{counts:?}");
+    let other = [&args[..], &["--window", "tumbling:5s"]].concat();
+    run(&other, PATIENCE)?.expect(4)?.says(&["window-timers", "tumbling:10s", "tumbling:5s"])?;
+    Ok(())
+}
