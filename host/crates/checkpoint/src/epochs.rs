@@ -215,6 +215,7 @@ impl Opening {
             sealed,
             changes: Changes::default(),
             times: Times::default(),
+            has_moved: false,
         };
         let commit = Command::Commit(epochs.commit());
         (epochs, commit)
@@ -236,6 +237,8 @@ pub struct Epochs {
     changes: Changes,
     /// Of the epoch under way, as far as it is known.
     times: Times,
+    /// Whether any source has read something, or found a split, since the attempt began.
+    has_moved: bool,
 }
 
 impl Epochs {
@@ -305,6 +308,8 @@ impl Epochs {
         if !keeps || std::mem::replace(sealed, true) {
             return Err(Broken(format!("source {} sealed twice, or lost a split", entry.name)));
         }
+        let stands = |(known, now): (&SplitState, &SplitState)| known.position == now.position;
+        self.has_moved |= entry.splits.len() != splits.len() || !entry.splits.iter().zip(&splits).all(stands);
         entry.splits = splits;
         Ok(())
     }
@@ -318,7 +323,10 @@ impl Epochs {
         let manifest = &mut self.manifest;
         (manifest.epoch, manifest.previous, manifest.first) = (epoch, previous, false);
         (manifest.delta_entries, manifest.delta_crc32c) = (entries, crc32c);
-        self.sources.iter_mut().for_each(|source| source.start = None);
+        // Of all sources at once: a start asks whether anything was read at all.
+        if self.has_moved {
+            self.sources.iter_mut().for_each(|source| source.start = None);
+        }
         // What epochs have in common changes when a split is found, and once the words of the first start are out.
         if !manifest.plan.fits(&self.sources) {
             manifest.plan = manifest.plan.with(&self.sources).encode();

@@ -397,3 +397,16 @@ fn a_split_that_is_lost_is_a_bug_and_not_a_commit_without_it() {
     let other = Event::Sealed { epoch: Epoch(2), changes: Changes::default(), times: TaskTimes::default() };
     assert!(sealing(two()).step(other).is_err());
 }
+
+#[test]
+fn the_words_of_the_first_start_stay_until_something_was_read() {
+    for (now, is_kept) in [(0, true), (1, false)] {
+        let command = sealing(vec![split("t", 0, 0)]).step(sealed(vec![split("t", 0, now)], &[])).unwrap();
+        let Some(Command::WriteLog(record)) = command else { panic!("{command:?}") };
+        assert_eq!(manifest_of(&record).0.plan.sources[0].start.is_some(), is_kept, "at {now}");
+    }
+    // A split that was found may have been read already.
+    let command = sealing(vec![]).step(sealed(vec![split("t", 0, 7)], &[])).unwrap();
+    let Some(Command::WriteLog(record)) = command else { panic!("{command:?}") };
+    assert!(manifest_of(&record).0.plan.sources[0].start.is_none());
+}

@@ -57,6 +57,19 @@ fn a_first_start_that_read_nothing_does_not_fix_where_the_next_begins() {
 }
 
 #[test]
+fn a_run_that_ended_well_and_read_nothing_does_not_either() {
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[]));
+    let log = MemoryLog::default();
+    world.begin_at(RECORDS);
+    let first = job(&world, 1);
+    first.run(Box::new(log.clone()), &first.handle()).unwrap();
+    world.begin_at(0);
+    let second = job(&world, 1);
+    second.run(Box::new(log.reopened()), &second.handle()).unwrap();
+    world.assert_exact();
+}
+
+#[test]
 fn what_was_read_fixes_where_the_next_begins() {
     let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[(3, Failure::User)]));
     let log = MemoryLog::default();
