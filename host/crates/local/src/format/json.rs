@@ -102,7 +102,10 @@ fn string(raw: &str) -> Result<String, String> {
 fn time(raw: &str) -> Result<i64, String> {
     match raw {
         "null" => Ok(NO_TIMESTAMP),
-        raw => raw.parse().map_err(|_| format!("its timestamp {} is not a whole number of milliseconds", clipped(raw))),
+        // The number that stands for none in a frame is no time.
+        raw => raw.parse().ok().filter(|time| *time != NO_TIMESTAMP).ok_or_else(|| {
+            format!("its timestamp {} is not a whole number of milliseconds, or too early", clipped(raw))
+        }),
     }
 }
 

@@ -143,6 +143,7 @@ fn what_is_no_record_says_why() {
         (r#"{"value":{"base64":"?"}}"#, "is no base64"),
         (r#"{"value":1,"timestamp":1.5}"#, "its timestamp 1.5 is not a whole number"),
         (r#"{"value":1,"timestamp":"now"}"#, "is not a whole number of milliseconds"),
+        (r#"{"value":1,"timestamp":-9223372036854775808}"#, "or too early"),
         (r#"{"value":1,"headers":[]}"#, "its headers: it is no object"),
     ] {
         let error = read(&LineFormat::Json, line.as_bytes()).unwrap_err();
