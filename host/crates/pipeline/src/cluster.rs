@@ -100,9 +100,16 @@ fn addresses(brokers: &str) -> Result<BTreeSet<&str>, Error> {
     let addresses: BTreeSet<&str> = brokers.split(',').map(str::trim).filter(|a| !a.is_empty()).collect();
     let wrong = addresses.iter().find(|address| {
         let port = address.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
-        port.is_none_or(|port| port.parse::<u16>().is_err())
+        let is_port = |port: &str| port.parse().is_ok_and(|port: u16| port != 0);
+        !port.is_some_and(is_port) || address.contains(['/', '@']) || address.contains(char::is_whitespace)
     });
     match wrong {
+        // What stands before the @ may be a password.
+        Some(address) if address.contains('@') => {
+            let reason =
+                "an address is HOST:PORT and has no user or password; those are sasl.username and sasl.password";
+            Err(Error::invalid("brokers", reason))
+        }
         Some(address) => Err(Error::invalid("brokers", format!("{address:?} is not HOST:PORT, as in localhost:9092"))),
         None if addresses.is_empty() => Err(Error::missing("brokers", "write HOST:PORT,..")),
         None => Ok(addresses),

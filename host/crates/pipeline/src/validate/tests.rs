@@ -173,6 +173,9 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed(kafka_in, &format!("{kafka_in}\nstart = \"newest\"")), "\"newest\" is none of earliest, latest"),
         (changed(kafka_in, "kafka = { topic = \"c\", brokers = \"other:1\" }"), "a job has one Kafka cluster"),
         (changed("localhost:9092", "localhost"), "brokers: \"localhost\" is not HOST:PORT"),
+        (changed("localhost:9092", "localhost:0"), "brokers: \"localhost:0\" is not HOST:PORT"),
+        (changed("localhost:9092", "kafka://localhost:9092"), "brokers: \"kafka://localhost:9092\" is not HOST:PORT"),
+        (changed("localhost:9092", "u:secret@localhost:9092"), "brokers: an address is HOST:PORT and has no user"),
         (
             changed("brokers = \"localhost:9092\"", ""),
             "sources.clicks: the address of the Kafka brokers is missing; give --brokers",
