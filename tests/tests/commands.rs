@@ -142,6 +142,22 @@ fn by_key(lines: &str) -> Result<BTreeMap<String, Vec<u64>>> {
 }
 
 #[test]
+fn every_example_runs_to_its_end() -> Result<()> {
+    let home = with_examples()?;
+    let names: Vec<_> = std::fs::read_dir(home.path().join("examples"))?
+        .map(|entry| entry?.file_name().into_string().map_err(|name| anyhow::anyhow!("{name:?}")))
+        .filter(|name: &Result<String>| name.as_ref().is_ok_and(|name| name.ends_with(".toml")))
+        .collect::<Result<_>>()?;
+    ensure!(!names.is_empty(), "the folder has pipelines");
+    for name in names {
+        let script = format!("cd {} && target/release/host run examples/{name} --api off", home.path().display());
+        let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?;
+        ended.expect(0).with_context(|| name)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn the_example_with_two_sources_is_exact() -> Result<()> {
     let home = with_examples()?;
     let script = format!("cd {} && target/release/host run examples/two-sources.toml --api off", home.path().display());
