@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameWriter, RecordView};
 use crate::ids::Epoch;
 use crate::watermark::Progress;
 
@@ -50,6 +50,20 @@ impl Batch {
         let head = Self { frame, origins: first.to_vec() };
         let frame = left.take_frame(rest.len(), Vec::with_capacity(self.frame.as_bytes().len()));
         (head, Self { frame, origins: rest.to_vec() })
+    }
+
+    /// The records whose word in `is_kept` is true, in their order.
+    #[must_use]
+    pub fn only(&self, is_kept: impl IntoIterator<Item = bool>) -> Self {
+        let mut writer = FrameWriter::new(Vec::with_capacity(self.frame.as_bytes().len()));
+        let mut origins = Vec::with_capacity(self.origins.len());
+        for ((record, origin), is_kept) in self.frame.records().zip(&self.origins).zip(is_kept) {
+            if is_kept {
+                writer.push(RecordView { source: writer.len() as u32, ..record });
+                origins.push(*origin);
+            }
+        }
+        Self { frame: writer.finish(), origins }
     }
 }
 

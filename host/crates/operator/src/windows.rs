@@ -170,14 +170,7 @@ impl Windows {
         if late == 0 && failed.is_empty() {
             return Sorted { kept: None, late, failed };
         }
-        let mut writer = FrameWriter::new(Vec::with_capacity(batch.frame.as_bytes().len()));
-        let mut origins = Vec::with_capacity(batch.origins.len());
-        let records = batch.frame.records().zip(&batch.origins).zip(is_in);
-        for ((record, origin), _) in records.filter(|(_, is_in)| *is_in) {
-            writer.push(RecordView { source: origins.len() as u32, ..record });
-            origins.push(*origin);
-        }
-        Sorted { kept: Some(Batch { frame: writer.finish(), origins }), late, failed }
+        Sorted { kept: Some(batch.only(is_in)), late, failed }
     }
 
     fn place(&mut self, record: &RecordView<'_>, key: &KeySpec) -> Placed {

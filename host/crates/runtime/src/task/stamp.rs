@@ -1,7 +1,7 @@
 //! HOT PATH. The event time of a source, where the job has any: gives each record its timestamp, and says how far time has
 //! come. What is decided here is decided by `time`; what comes of it travels in-band.
 
-use weir_core::{Batch, FrameWriter, Origin, Progress, Reading, Watermark};
+use weir_core::{Batch, Origin, Progress, Reading, Watermark};
 use weir_time::future::Admitted;
 use weir_time::source::Noted;
 use weir_time::{Options, SourceTime};
@@ -93,11 +93,12 @@ impl Stamper {
         };
         let moved = batch.origins.iter().zip(&self.stamps).map(|(origin, stamp)| (origin.split as usize, moves(stamp)));
         let around = self.time.records(moved);
-        if !refused.is_empty() {
-            batch = self.without_refused(&batch);
-        } else if differs {
+        if differs {
             let stamps = self.stamps.iter();
             batch.frame.stamp(stamps.map(|stamp| if let Stamp::At(at, _) = stamp { *at } else { 0 }));
+        }
+        if !refused.is_empty() {
+            batch = batch.only(self.stamps.iter().map(|stamp| *stamp != Stamp::Refused));
         }
         Stamped { before: around.before, batch, after: around.after, refused }
     }
@@ -113,19 +114,6 @@ impl Stamper {
                 Err(format!("a timestamp {ahead_ms} ms ahead of the clock, where max-future allows {most} ms"))
             }
         }
-    }
-
-    fn without_refused(&self, batch: &Batch) -> Batch {
-        let mut writer = FrameWriter::new(Vec::with_capacity(batch.frame.as_bytes().len()));
-        let mut origins = Vec::new();
-        for ((mut record, origin), stamp) in batch.frame.records().zip(&batch.origins).zip(&self.stamps) {
-            if let Stamp::At(at, _) = stamp {
-                (record.timestamp_ms, record.source) = (*at, writer.len() as u32);
-                writer.push(record);
-                origins.push(*origin);
-            }
-        }
-        Batch { frame: writer.finish(), origins }
     }
 
     /// How the splits are read, where the clock says `now_ms`: what is to be sent, and which splits are to be held back.
@@ -149,7 +137,7 @@ impl Stamper {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::RecordView;
+    use weir_core::{FrameWriter, RecordView};
     use weir_core::frame::{NO_TIMESTAMP, encode_headers};
 
     use super::*;
