@@ -177,7 +177,8 @@ impl Runner {
             return host_error(failure, &self.options.name).map(Outcome::Failed);
         }
         self.pace.took(batch.frame.len(), weir_machine::since(began));
-        let tables = if step.changes_state() { &self.options.tables[..] } else { &[] };
+        // What has fired is the host's to clear: then there is no table that the plugin may change.
+        let tables = if step.has_records() { &self.options.tables[..] } else { &[] };
         let within = Within { tables, keys: keys as usize, records: batch.frame.len() };
         let checked = updates::check(&self.effects.updates, within).and_then(|rejected| {
             check_rejected(&self.effects, rejected, self.options.on_error)?;
@@ -310,11 +311,6 @@ impl Step {
     /// Whether the batch has records and not a list of windows.
     fn has_records(self) -> bool {
         matches!(self, Self::Process(_) | Self::Fold(_))
-    }
-
-    /// Whether the plugin may change its state: what has fired is the host's to clear.
-    fn changes_state(self) -> bool {
-        self.has_records()
     }
 }
 

@@ -116,7 +116,7 @@ pub(crate) struct Windows {
     ends: Vec<Option<(u64, usize)>>,
     /// Where the keys of the call's slots begin and end.
     slots: Vec<Range<usize>>,
-    /// The windows that fire again for what the batch under way has brought.
+    /// The windows that fire again for what the batch under way has brought; one may come twice.
     again: Vec<Vec<u8>>,
 }
 
@@ -253,7 +253,7 @@ impl Windows {
             let key = self.slots.get(slot as usize).and_then(|range| self.bytes.get(range.clone()));
             let Some((key, window)) = key.and_then(|key| Some((key, window_of(key)?))) else { continue };
             let has_fired = self.options.firing.arrival(window, self.reached) == Arrival::Again;
-            if has_fired && !self.again.iter().any(|again| again == key) {
+            if has_fired {
                 self.again.push(key.to_vec());
             }
             if was_absent.get_mut(slot as usize).is_some_and(std::mem::take) {
@@ -298,10 +298,12 @@ impl Windows {
         Ok(())
     }
 
-    /// The windows that fire again, in order of time.
+    /// The windows that fire again, in order of time, each once.
     pub(crate) fn take_again(&mut self) -> Vec<Vec<u8>> {
         let mut again = std::mem::take(&mut self.again);
-        again.sort_unstable_by_key(|key| WindowKey::parse(key).map(|window| (window.end_ms, window.start_ms)));
+        again.sort_unstable();
+        again.dedup();
+        again.sort_by_key(|key| WindowKey::parse(key).map(|window| (window.end_ms, window.start_ms)));
         again
     }
 }
