@@ -236,6 +236,12 @@ impl Job {
         stage.nodes.iter().copied().filter(is_operator)
     }
 
+    /// The place of a node among the operators, if it is one, and what runs it.
+    pub(crate) fn operator_at(&self, id: NodeId) -> Option<(usize, &OperatorSetup)> {
+        let name = &self.graph.node(id).filter(|node| node.as_operator().is_some())?.name;
+        self.operators.iter().enumerate().find(|(_, setup)| setup.name == *name)
+    }
+
     /// The place of a node among the sinks, if it is one.
     pub(crate) fn sink_at(&self, id: NodeId) -> Option<usize> {
         let node = self.graph.node(id).filter(|node| node.kind == Kind::Sink)?;

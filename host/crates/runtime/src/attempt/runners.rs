@@ -14,23 +14,21 @@ use crate::metrics::JobMetrics;
 use crate::signals::Signals;
 use crate::task::driver::TaskDriver;
 
-/// The opened plugins: for each operator one for each of its tasks, the last task's first.
-pub(super) struct Plugins(Vec<Vec<Box<dyn Operator>>>);
+/// The opened plugins: for each operator one for each of its tasks, until that takes it.
+pub(super) struct Plugins(Vec<Vec<Option<Box<dyn Operator>>>>);
 
 impl Plugins {
     /// Opens all that the job needs.
     pub(super) fn open(job: &Job) -> Result<Self, Error> {
         let open = |setup: &OperatorSetup| {
             let tasks = job.tasks_of(setup);
-            (0..tasks).rev().map(|task| open_plugin(job, setup, (task, tasks))).collect()
+            (0..tasks).map(|task| open_plugin(job, setup, (task, tasks)).map(Some)).collect()
         };
         Ok(Self(job.operators.iter().map(open).collect::<Result<_, _>>()?))
     }
 
-    /// Takes one out, and says how many are left; tasks are made in their order.
-    fn take(&mut self, operator: usize) -> Option<(Box<dyn Operator>, usize)> {
-        let tasks = self.0.get_mut(operator)?;
-        tasks.pop().map(|plugin| (plugin, tasks.len()))
+    fn take(&mut self, operator: usize, task: u16) -> Option<Box<dyn Operator>> {
+        self.0.get_mut(operator)?.get_mut(usize::from(task))?.take()
     }
 }
 
@@ -51,27 +49,24 @@ pub(super) struct Workshop<'a> {
 }
 
 impl Workshop<'_> {
-    /// What runs the operator `id` in the next of its tasks.
-    pub(super) fn runner(&mut self, id: NodeId) -> Result<Runner, Error> {
+    /// What runs the operator `id` in one of its tasks.
+    pub(super) fn runner(&mut self, id: NodeId, task: u16) -> Result<Runner, Error> {
         let job = self.job;
         let node = job.graph.node(id).and_then(|node| Some((&node.name, node.as_operator()?)));
         let (name, node) =
             node.ok_or_else(|| Error::Invariant(format!("node {} is no operator of the graph", id.0)))?;
         let missing = || Error::Invariant(format!("operator {name} is not set up"));
-        let index = job.operators.iter().position(|setup| setup.name == *name).ok_or_else(missing)?;
-        let setup = job.operators.get(index).ok_or_else(missing)?;
+        let (index, setup) = job.operator_at(id).ok_or_else(missing)?;
         let entry = self.manifest.plan.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
         let description = setup.factory.description();
         let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
         let table = |name: &str| known(name).map(|t| Table { id: t.id, kind: t.kind });
         let tables: Vec<Table> = description.tables.iter().filter_map(|t| table(&t.name)).collect();
         let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(job))));
-        let (operator, left) = self.plugins.take(index).ok_or_else(missing)?;
-        let task = usize::from(node.parallelism).saturating_sub(1 + left);
+        let operator = self.plugins.take(index, task).ok_or_else(missing)?;
         let windows = setup.windows.as_ref().map(|spec| {
             let (accumulators, timers) = (*tables.first()?, table(WINDOW_TIMERS)?);
-            let groups = groups_of(u16::try_from(task).ok()?, node.parallelism);
-            WindowOptions::new(spec, accumulators, timers, groups)
+            WindowOptions::new(spec, accumulators, timers, groups_of(task, node.parallelism))
         });
         let windows = windows.map(|windows| windows.ok_or_else(missing)).transpose()?;
         let options = RunnerOptions {
@@ -92,8 +87,7 @@ impl Workshop<'_> {
 
     /// What the sinks take that read this output. Only a plugin that says so routes records.
     pub(super) fn checks_of(&self, node: NodeId, output: u32) -> Vec<RecordCheck> {
-        let setup = self.job.operators.iter().find(|setup| setup.name == self.job.graph.name(node));
-        let is_router = setup.is_some_and(|setup| setup.factory.description().routes);
+        let is_router = self.job.operator_at(node).is_some_and(|(_, setup)| setup.factory.description().routes);
         let readers = self.job.graph.edges_out_of(Port { node, port: output });
         let sinks = readers.filter_map(|edge| self.job.sink_at(edge.to.node));
         let checks = sinks.filter_map(|sink| self.checks.get(sink)?.clone());

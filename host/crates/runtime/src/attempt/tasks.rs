@@ -8,7 +8,7 @@ use weir_checkpoint::{Manifest, SourceTimes};
 use weir_core::ports::{Outputs, SourceReader};
 use weir_core::{OnError, SourceName, Watermark};
 use weir_machine::channel::{Receiver, Sender, bounded};
-use weir_plan::{Kind, Layout, NodeId, Stage, layout};
+use weir_plan::{Kind, Layout, NodeId, layout};
 use weir_time::Merge;
 
 use super::runners::{Plugins, Workshop};
@@ -126,14 +126,14 @@ impl Maker<'_> {
             let task = SinkTask { inbox, outputs, metrics, commands, signals, events };
             return Ok(Box::new(move || task.run()));
         }
-        let operators = job.operators_of(stage).map(|id| self.workshop.runner(id));
+        let operators = job.operators_of(stage).map(|id| self.workshop.runner(id, ends.index));
         let operators = operators.collect::<Result<Vec<_>, _>>()?;
         let joints = joints(job, self.layout, ends, self.watch.metrics)?;
         let sealed = self.workshop.manifest.epoch;
         // All of a stage have the time of what comes in by the first.
         let floor = operators.iter().map(|runner| runner.options.watermark).max().unwrap_or(Watermark::NONE);
         let time = ToldTime::new(floor);
-        self.times.push((self.operators_at(stage), time.clone()));
+        self.times.push((operators.iter().map(|runner| runner.options.index).collect(), time.clone()));
         let flow = Flow::new(operators, joints, sealed, time);
         if let Some(inbox) = inbox {
             let time = Merge::new(inbox.inputs(), floor);
@@ -156,20 +156,12 @@ impl Maker<'_> {
         Ok(Box::new(move || task.run()))
     }
 
-    fn operators_at(&self, stage: &Stage) -> Vec<usize> {
-        let job = self.workshop.job;
-        let place = |id| job.operators.iter().position(|setup| setup.name == job.graph.name(id));
-        job.operators_of(stage).filter_map(place).collect()
-    }
-
     /// Whoever would read the record decides; of several the strictest. A sink never said that it may be missing.
     fn on_unreadable(&self, source: NodeId) -> OnError {
         let job = self.workshop.job;
         let mut readers = job.graph.edges().iter().filter(|edge| edge.from.node == source);
-        let may_skip = |reader: NodeId| {
-            let setup = job.operators.iter().find(|setup| setup.name == job.graph.name(reader));
-            setup.is_some_and(|setup| setup.on_error == OnError::Skip)
-        };
+        let may_skip =
+            |reader: NodeId| job.operator_at(reader).is_some_and(|(_, setup)| setup.on_error == OnError::Skip);
         if readers.all(|edge| may_skip(edge.to.node)) { OnError::Skip } else { OnError::Fail }
     }
 

@@ -137,8 +137,8 @@ impl Stamper {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::{FrameWriter, RecordView};
     use weir_core::frame::{NO_TIMESTAMP, encode_headers};
+    use weir_core::{FrameWriter, RecordView};
 
     use super::*;
 
