@@ -7,10 +7,10 @@ use crate::context::Context;
 use crate::description::{Description, TableKind};
 use crate::failure::{self, Failure};
 use crate::frame::{Cursor, Frame, FrameWriter, NULL, malformed};
-use crate::instance::HostRef;
+use crate::instance::{HostRef, configuration, flush};
 use crate::record::Record;
 use crate::state::{Cells, Collections, StateValue};
-use crate::update::{OP_SET, push_reject, push_update};
+use crate::update::{OP_SET, push_update};
 
 /// What folds the records of windows.
 ///
@@ -142,8 +142,7 @@ impl<Op: Aggregate> WindowInstance<Op> {
 
     /// Opens the aggregate with its configuration, a JSON object.
     pub fn open(config: &str) -> Result<Self, Failure> {
-        let wrong = |e| Failure::from(e).context("configuration of the plugin").with_code(failure::CONFIG);
-        let aggregate = Op::open(serde_json::from_str(config).map_err(wrong)?)?;
+        let aggregate = Op::open(configuration(config)?)?;
         let outputs = (0..Op::describe().output_count()).map(|_| FrameWriter::default()).collect();
         Ok(Self { aggregate, accumulators: Vec::new(), outputs, bytes: Vec::new() })
     }
@@ -204,20 +203,10 @@ impl<Op: Aggregate> WindowInstance<Op> {
             let stored = slot.ok_or_else(|| malformed("list of slots"))?;
             let accumulator = stored.map_or_else(|| Ok(Default::default()), decode::<Op>);
             let done = accumulator.and_then(|accumulator| self.aggregate.finish(&window, accumulator, &mut ctx));
-            // What could not be returned where it happened comes first: it may be the cause of the other.
-            if let Some(failure) = ctx.failure.take().or(done.err()) {
-                if !ctx.undo() {
-                    return Err(Failure { index: Some(ctx.source), ..failure });
-                }
-                push_reject(&mut rejects, ctx.source, &failure);
-            }
+            ctx.settle(done, &mut rejects)?;
             ctx.source += 1;
         }
-        for (output, writer) in (0..).zip(&mut self.outputs) {
-            if let Some(frame) = writer.finish() {
-                host.emit(output, frame);
-            }
-        }
+        flush(&mut self.outputs, host);
         Ok(rejects)
     }
 }

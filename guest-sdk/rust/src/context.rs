@@ -10,6 +10,7 @@ use crate::frame::{FrameWriter, NULL};
 use crate::instance::HostRef;
 use crate::record::Record;
 use crate::state::{Cells, Collection, Collections, List, ListTable, Map, MapTable, Value, ValueTable};
+use crate::update::push_reject;
 
 /// How much a line of the log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,9 +122,23 @@ impl Context<'_> {
         self.host.log(level, message.as_ref());
     }
 
+    /// The current record, or window, is `done`. One that failed is undone and rejected.
+    #[inline]
+    pub(crate) fn settle(&mut self, done: Result<(), Failure>, rejects: &mut Vec<u8>) -> Result<(), Failure> {
+        // What could not be returned where it happened comes first: it may be the cause of the other.
+        if let Some(failure) = self.failure.take().or(done.err()) {
+            if !self.undo() {
+                // So much came out of it that the host has some already: only the whole call can be undone.
+                return Err(Failure { index: Some(self.source), ..failure });
+            }
+            push_reject(rejects, self.source, &failure);
+        }
+        Ok(())
+    }
+
     /// Takes back what the current record has done to outputs and state; false if the host has some of it already.
     #[cold]
-    pub(crate) fn undo(&mut self) -> bool {
+    fn undo(&mut self) -> bool {
         let source = self.source;
         self.outputs.iter_mut().for_each(|writer| writer.undo(source));
         self.cells.undo(self.slot, self.tables.iter().filter(|t| t.kind == TableKind::Value).count());

@@ -1,5 +1,7 @@
 //! HOT PATH. One instance of an operator: from the bytes of a call to typed records and back.
 
+use serde::de::DeserializeOwned;
+
 use crate::Operator;
 use crate::context::Context;
 #[cfg(not(target_arch = "wasm32"))]
@@ -8,7 +10,6 @@ use crate::description::Description;
 use crate::failure::{self, Failure};
 use crate::frame::{Frame, FrameWriter, NULL, malformed};
 use crate::state::{Cells, Collections};
-use crate::update::push_reject;
 
 /// What an instance asks of whoever runs it natively: the imports of the contract.
 #[cfg(not(target_arch = "wasm32"))]
@@ -49,8 +50,7 @@ pub struct Instance<Op> {
 impl<Op: Operator> Instance<Op> {
     /// Opens the operator with its configuration, a JSON object.
     pub fn open(config: &str) -> Result<Self, Failure> {
-        let wrong = |e| Failure::from(e).context("configuration of the plugin").with_code(failure::CONFIG);
-        let operator = Op::open(serde_json::from_str(config).map_err(wrong)?)?;
+        let operator = Op::open(configuration(config)?)?;
         let description = Op::describe();
         let outputs = (0..description.output_count()).map(|_| FrameWriter::default()).collect();
         let (value_tables, cells, collections) = (description.value_tables(), Cells::default(), Collections::default());
@@ -92,28 +92,28 @@ impl<Op: Operator> Instance<Op> {
         while let Some(record) = frame.next()? {
             ctx.slot = slots.get(ctx.source as usize).copied().unwrap_or(NULL);
             let done = self.operator.process(&record, &mut ctx);
-            // What could not be returned where it happened comes first: it may be the cause of the other.
-            if let Some(failure) = ctx.failure.take().or(done.err()) {
-                if !ctx.undo() {
-                    // So much came out of it that the host has some already: only the whole call can be undone.
-                    return Err(Failure { index: Some(ctx.source), ..failure });
-                }
-                push_reject(&mut self.rejects, ctx.source, &failure);
-            }
+            ctx.settle(done, &mut self.rejects)?;
             ctx.source += 1;
             ctx.cells.next_record();
             ctx.collections.next_record();
         }
-        self.flush(host);
+        flush(&mut self.outputs, host);
         self.collections.push_updates(&mut self.rejects);
         Ok(self.cells.updates(&self.value_tables, &self.rejects))
     }
+}
 
-    fn flush(&mut self, host: HostRef<'_>) {
-        for (output, writer) in (0..).zip(&mut self.outputs) {
-            if let Some(frame) = writer.finish() {
-                host.emit(output, frame);
-            }
+/// The configuration of a plugin, from its JSON.
+pub(crate) fn configuration<C: DeserializeOwned>(text: &str) -> Result<C, Failure> {
+    let wrong = |e| Failure::from(e).context("configuration of the plugin").with_code(failure::CONFIG);
+    serde_json::from_str(text).map_err(wrong)
+}
+
+/// Gives what was put out to the host.
+pub(crate) fn flush(outputs: &mut [FrameWriter], host: HostRef<'_>) {
+    for (output, writer) in (0..).zip(outputs) {
+        if let Some(frame) = writer.finish() {
+            host.emit(output, frame);
         }
     }
 }
