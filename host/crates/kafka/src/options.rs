@@ -82,4 +82,9 @@ impl SourceOptions {
             holds: false,
         }
     }
+
+    /// Whether each partition has a queue of its own, because it may have to wait while others are read.
+    pub(crate) fn has_lanes(&self) -> bool {
+        self.max_rate.is_some() || self.holds
+    }
 }

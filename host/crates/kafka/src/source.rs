@@ -114,7 +114,7 @@ impl KafkaSource {
             return Ok(admin);
         }
         let mut config = client::consumer_config(&self.client);
-        if self.options.max_rate.is_some() || self.options.holds {
+        if self.options.has_lanes() {
             // Each partition has its own queue and its own bound then.
             config.set("queued.max.messages.kbytes", "1024");
         }
@@ -140,7 +140,7 @@ impl KafkaSource {
         // One epoch is under way at a time.
         let (questions, asked) = bounded(1);
         let intake = Intake::new(admin.clone(), Arc::clone(&handover), nudge.clone());
-        let fetcher = Fetcher::new(&admin, intake, (self.options.max_rate, self.options.holds), fetching.clone())?;
+        let fetcher = Fetcher::new(&admin, intake, &self.options, fetching.clone())?;
         let asking = Admin::open(&self.client)?;
         let gate = Gate { admin: asking.clone(), questions: asked, handover: Arc::clone(&handover) };
         let discovery = Discovery {

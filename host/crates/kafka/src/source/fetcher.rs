@@ -20,6 +20,7 @@ use crate::admin::{Admin, CALL_TIMEOUT};
 use crate::error::Error;
 use crate::ffi::Queue;
 use crate::ffi::seek::seek_in_terms;
+use crate::options::SourceOptions;
 
 /// Messages taken with one call.
 const TAKEN_MAX: usize = 1024;
@@ -74,16 +75,11 @@ struct Lane {
 }
 
 impl Fetcher {
-    /// A fetcher with nothing assigned; `holds`: partitions may be held back.
-    pub(super) fn new(
-        admin: &Admin,
-        intake: Intake,
-        (max_rate, holds): (Option<u64>, bool),
-        pulse: Pulse,
-    ) -> Result<Self, Error> {
+    /// A fetcher with nothing assigned.
+    pub(super) fn new(admin: &Admin, intake: Intake, options: &SourceOptions, pulse: Pulse) -> Result<Self, Error> {
         let shared = Queue::of_consumer(admin.consumer())
             .ok_or_else(|| Error::call("open the consumer's queue", RDKafkaErrorCode::UnknownGroup))?;
-        let has_lanes = max_rate.is_some() || holds;
+        let (max_rate, has_lanes) = (options.max_rate, options.has_lanes());
         Ok(Self { shared, lanes: Vec::new(), max_rate, has_lanes, is_busy: false, intake, pulse })
     }
 
