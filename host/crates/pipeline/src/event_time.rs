@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use weir_time::options::words;
 use weir_time::{Options, TimestampSource};
 
 use crate::error::Error;
@@ -81,16 +82,16 @@ fn check(at: &str, options: &Options, kind: &SourceKind, found: &mut Found) {
         TimestampSource::Plugin => found.add(Error::not_yet(what, "use record, header:NAME or json:/POINTER")),
         TimestampSource::Record if !has_times(kind) => {
             let reason = "its records have no time of their own; use ingestion, or json:/POINTER into the value";
-            found.add(Error::conflict(what, words(kind), reason));
+            found.add(Error::conflict(what, named(kind), reason));
         }
         TimestampSource::Header(_) if !has_headers(kind) => {
-            found.add(Error::conflict(what, words(kind), "its records have no headers"));
+            found.add(Error::conflict(what, named(kind), "its records have no headers"));
         }
         _ => {}
     }
     if options.max_drift_ms.is_some() && !matches!(kind, SourceKind::Kafka { .. }) {
         let drift = format!("{at}.watermark.max-drift (--watermark)");
-        found.add(Error::conflict(drift, words(kind), "it has one split, which cannot run ahead of another"));
+        found.add(Error::conflict(drift, named(kind), "it has one split, which cannot run ahead of another"));
     }
 }
 
@@ -115,7 +116,7 @@ fn has_headers(kind: &SourceKind) -> bool {
     has_times(kind)
 }
 
-fn words(kind: &SourceKind) -> &'static str {
+fn named(kind: &SourceKind) -> &'static str {
     match kind {
         SourceKind::Kafka { .. } => "a Kafka source",
         SourceKind::Stdin { .. } => "stdin",
@@ -129,13 +130,11 @@ impl FromStr for WatermarkSpec {
 
     /// `max-disorder=5s,idle-after=30s`: the form of the flag.
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<Options>().map_err(|why| why.to_string())?;
+        let mut words = words(text).map_err(|why| why.to_string())?;
+        Options::from_table(&words).map_err(|why| why.to_string())?;
         let mut spec = Self::default();
-        for (word, text) in text.split(',').filter_map(|part| part.split_once('=')) {
-            let mut places = spec.places().into_iter();
-            if let Some((_, place)) = places.find(|(known, _)| *known == word.trim()) {
-                *place = Some(text.trim().to_owned());
-            }
+        for (word, place) in spec.places() {
+            *place = words.remove(word);
         }
         Ok(spec)
     }

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 use weir_core::{Delivery, KeySpec, Secret, Start, Until};
 use weir_time::WindowSpec;
+use weir_time::window::spec::parts;
 
 use crate::error::Error;
 use crate::event_time::WatermarkSpec;
@@ -187,8 +188,7 @@ impl FromStr for WindowTable {
     fn from_str(text: &str) -> Result<Self, String> {
         // What can be understood at all is told by what understands it.
         text.parse::<WindowSpec>().map_err(|error| error.to_string())?;
-        let (kind, length) = text.split_once(':').unwrap_or((text, ""));
-        let (length, zone) = length.split_once('@').map_or((length, None), |(length, zone)| (length, Some(zone)));
+        let (kind, length, zone) = parts(text).map_err(|error| error.to_string())?;
         let words = [Some((kind, length)), zone.map(|zone| ("zone", zone))].into_iter().flatten();
         Ok(Self(words.map(|(word, text)| (word.to_owned(), text.to_owned())).collect()))
     }

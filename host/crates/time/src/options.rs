@@ -122,17 +122,23 @@ impl Options {
 impl FromStr for Options {
     type Err = ParseError;
 
-    /// The form of the flag: words separated by commas (a JSON pointer with a comma in it needs the pipeline file).
+    /// The form of the flag, as [`words`] takes it.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let mut table = BTreeMap::new();
-        for part in text.split(',') {
-            let (word, text) = part.split_once('=').ok_or_else(|| ParseError::Form(part.to_owned()))?;
-            if table.insert(word.trim().to_owned(), text.trim().to_owned()).is_some() {
-                return Err(ParseError::Twice(word.trim().to_owned()));
-            }
-        }
-        Self::from_table(&table)
+        Self::from_table(&words(text)?)
     }
+}
+
+/// The words of the flag, separated by commas (a JSON pointer with a comma in it needs the pipeline file), as a table of the
+/// file has them. What they are is for [`Options::from_table`] to say.
+pub fn words(text: &str) -> Result<BTreeMap<String, String>, ParseError> {
+    let mut table = BTreeMap::new();
+    for part in text.split(',') {
+        let (word, text) = part.split_once('=').ok_or_else(|| ParseError::Form(part.to_owned()))?;
+        if table.insert(word.trim().to_owned(), text.trim().to_owned()).is_some() {
+            return Err(ParseError::Twice(word.trim().to_owned()));
+        }
+    }
+    Ok(table)
 }
 
 /// As the flag has it, every word said.

@@ -277,11 +277,17 @@ impl FromStr for WindowSpec {
 
     /// The form of the flag: `KIND:LENGTH`, and `tumbling:1day@Europe/Berlin` for calendar days.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let (word, length) = text.split_once(':').ok_or_else(|| ParseError::Kind(text.to_owned()))?;
-        let (length, zone) = length.split_once('@').map_or((length, None), |(length, zone)| (length, Some(zone)));
+        let (word, length, zone) = parts(text)?;
         let kind = Kind::new(word, length, zone, None)?;
         Ok(Self { kind, domain: Domain::default(), firing: Firing::default() })
     }
+}
+
+/// Kind, length and zone of the flag, as written. What they are is for [`WindowSpec`] to say.
+pub fn parts(text: &str) -> Result<(&str, &str, Option<&str>), ParseError> {
+    let (kind, length) = text.split_once(':').ok_or_else(|| ParseError::Kind(text.to_owned()))?;
+    let (length, zone) = length.split_once('@').map_or((length, None), |(length, zone)| (length, Some(zone)));
+    Ok((kind, length, zone))
 }
 
 impl fmt::Display for WindowSpec {
