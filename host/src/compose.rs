@@ -120,7 +120,7 @@ pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) 
     let has_time = has_windows || plan.sources.iter().any(|source| source.watermark.is_some());
     let set_up = |(planned, connector): (&SourcePlan, Arc<dyn SourceConnector>)| {
         let marked = matches!(planned.kind, SourceKind::Kafka { .. });
-        let time = if has_time { Some(planned.event_time()) } else { planned.watermark.clone() };
+        let time = has_time.then(|| planned.event_time());
         SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked, time }
     };
     #[cfg(feature = "crash-points")]

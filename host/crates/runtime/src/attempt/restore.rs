@@ -36,6 +36,15 @@ pub(super) struct Restored {
     pub has_ended: bool,
 }
 
+impl Restored {
+    /// Of a job of which nothing holds yet.
+    fn unread(splits: Vec<Vec<SplitState>>, has_old_bounds: bool) -> Self {
+        let (after, operators, times_of) = (None, Numbered::default(), None);
+        let (first, is_unread, has_ended) = (true, true, false);
+        Self { splits, after, operators, times_of, first, is_unread, has_old_bounds, has_ended }
+    }
+}
+
 /// Whether a store that holds `applied` may begin so: what it holds must be a record of the log that holds. Never by
 /// its number alone, which a log or a store of another time has, too.
 pub fn check_store(applied: Option<&RecordId>, log: &[(Manifest, Digest)], start: &Start) -> Result<(), Error> {
@@ -75,19 +84,13 @@ pub(super) fn restore(
         Start::First => {
             let splits: Vec<_> = job.sources.iter().map(|s| resolve(job, s, watch)).collect::<Result<_, _>>()?;
             info!(splits = splits.iter().map(Vec::len).sum::<usize>(), "first start");
-            let operators = Numbered::default();
-            let (times_of, has_old_bounds, has_ended) = (None, false, false);
-            let (first, is_unread) = (true, true);
-            Ok(Restored { splits, after: None, operators, times_of, first, is_unread, has_old_bounds, has_ended })
+            Ok(Restored::unread(splits, false))
         }
         Start::FirstAgain => {
             let Some((recorded, _)) = known.first() else {
                 return Err(Error::Invariant("a first start again, and no record of the one before".into()));
             };
-            let splits = begin(heritage, watch, recorded)?;
-            let (operators, times_of, has_old_bounds, has_ended) = (Numbered::default(), None, !has_begun, false);
-            let (first, is_unread) = (true, true);
-            Ok(Restored { splits, after: None, operators, times_of, first, is_unread, has_old_bounds, has_ended })
+            Ok(Restored::unread(begin(heritage, watch, recorded)?, !has_begun))
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
@@ -166,8 +169,9 @@ fn begin_again(
     Ok(if known.iter().flatten().all(is_begun) { begun } else { known })
 }
 
-/// The recorded splits that each source goes on reading, and whether all of them were read to their ends. One that has none of them left is new: it had something of its
-/// name before, or nothing; `known` tells one that found nothing to read so far.
+/// The recorded splits that each source goes on reading, and whether all of them were read to their ends. One that has
+/// none of them left is new: it had something of its name before, or nothing; `known` tells one that found nothing to read
+/// so far.
 fn read_on(
     heritage: &Heritage<'_>,
     watch: Watch<'_>,

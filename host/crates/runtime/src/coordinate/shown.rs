@@ -22,7 +22,7 @@ pub(crate) struct Shown<'a> {
     sources: Vec<(SourceName, Vec<Place>)>,
     /// How far the time of each task has come.
     tasks: Vec<TaskTime>,
-    /// For each operator its gauge, once its time is known.
+    /// For each operator its gauge, once its time is known; none without event time.
     times: Vec<Option<Gauge>>,
 }
 
@@ -46,7 +46,8 @@ impl<'a> Shown<'a> {
         tasks: Vec<TaskTime>,
     ) -> Self {
         let sources = job.sources.iter().map(|source| (source.name.clone(), Vec::new())).collect();
-        let times = job.operators.iter().map(|_| None).collect();
+        let has_time = job.sources.iter().any(|source| source.time.is_some());
+        let times = job.operators.iter().filter(|_| has_time).map(|_| None).collect();
         Self { handle, metrics, signals, sources, tasks, times }
     }
 
@@ -90,6 +91,9 @@ impl<'a> Shown<'a> {
 
     /// How far the time of each operator has come: of all its tasks the one that is behind.
     fn show_times(&mut self) {
+        if self.times.is_empty() {
+            return;
+        }
         let tasks = &self.tasks;
         let least = |operator: usize| {
             let tasks = tasks.iter().filter(|(operators, _)| operators.contains(&operator));
