@@ -34,6 +34,8 @@ use reader::Reader;
 
 /// Messages to batches.
 mod batching;
+/// When to look around.
+mod clocks;
 /// New splits, replaced topics, ends.
 mod discovery;
 /// The thread that reads.

@@ -1,6 +1,6 @@
 //! The thread that looks around while the fetcher reads: new partitions and topics, topics that are gone, and how far
-//! each split could be read. Each has a clock of its own. What must hold before an epoch is committed is not left to a
-//! clock: see `gate.rs`.
+//! each split could be read. Each has a clock of its own (`clocks.rs`). What must hold before an epoch is committed is not
+//! left to a clock: see `gate.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use regex::Regex;
 use weir_core::{Fault, SplitId, SplitState};
 use weir_machine::channel::{Receiver, RecvTimeoutError};
 
+use super::clocks::{Clocks, Look, TICK};
 use super::handover::Handover;
 use super::offsets;
 use super::pulse::Pulse;
@@ -17,16 +18,6 @@ use super::quiet::Ends;
 use crate::admin::{Admin, Topic};
 use crate::error::Error;
 use crate::ffi::admin::{Isolation, Which};
-
-/// How often the thread looks at its clocks; also the pause before a failed look is tried again.
-const TICK: Duration = Duration::from_secs(1);
-/// How often ends are asked for, by the number of splits: an answer for a thousand is no small thing.
-const ENDS_PER_SPLIT: Duration = Duration::from_millis(5);
-const ENDS_MAX: Duration = Duration::from_secs(5);
-/// Within this time an idle job notices that its topic is gone. (What a busy one reads is verified at each epoch.)
-const IDENTITY_INTERVAL: Duration = Duration::from_secs(5);
-/// Longer than any job runs.
-const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Which topics belong to the source.
 #[derive(Debug, Clone)]
@@ -87,13 +78,6 @@ impl Silence {
     }
 }
 
-/// When what is due next.
-struct Clocks {
-    identity: Instant,
-    growth: Instant,
-    ends: Instant,
-}
-
 pub(super) struct Discovery {
     pub(super) admin: Admin,
     pub(super) selection: Selection,
@@ -113,8 +97,7 @@ pub(super) struct Discovery {
 impl Discovery {
     /// Looks around until the reader is gone or a topic is not what it was.
     pub(super) fn run(mut self) {
-        let now = weir_machine::now();
-        let mut clocks = Clocks { identity: now, growth: now, ends: now };
+        let mut clocks = Clocks::new(weir_machine::now(), self.grows);
         let mut was_missing = false;
         loop {
             self.pulse.ask();
@@ -124,7 +107,7 @@ impl Discovery {
             self.ask_for_ends_when_due(&mut clocks);
             self.pulse.rest();
             match self.nudges.recv_timeout(TICK) {
-                Ok(()) => clocks.identity = weir_machine::now(),
+                Ok(()) => clocks.hurry(weir_machine::now()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -137,38 +120,32 @@ impl Discovery {
     /// An error is one that does not pass.
     fn look_when_due(&mut self, clocks: &mut Clocks, was_missing: &mut bool) -> Result<(), Error> {
         let asked = weir_machine::now();
-        let grows = self.grows && asked >= clocks.growth;
-        if !grows && asked < clocks.identity {
-            return Ok(());
-        }
-        let looked = self.look(grows);
+        let Some(look) = clocks.due(asked) else { return Ok(()) };
+        let looked = self.look(look);
         let answered = weir_machine::now();
         match looked {
             Ok(()) => {
                 self.silence.heard();
                 *was_missing = false;
-                clocks.identity = answered + IDENTITY_INTERVAL;
-                if grows {
-                    clocks.growth = answered.checked_add(self.interval).unwrap_or(answered + FOR_EVER);
-                }
+                clocks.looked(look, answered, self.interval);
             }
             // A broker that just started may not know a topic yet: only twice in a row counts.
             Err(Error::TopicReplaced { found: None, .. }) if !*was_missing => {
                 *was_missing = true;
-                clocks.identity = answered + TICK;
+                clocks.look_again(answered);
             }
             Err(error) if error.fault() == Fault::Transient => {
                 self.failed(&error, asked);
-                clocks.identity = answered + TICK;
+                clocks.look_again(answered);
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    fn look(&mut self, grows: bool) -> Result<(), Error> {
+    fn look(&mut self, look: Look) -> Result<(), Error> {
         let mut names: BTreeSet<String> = self.known.iter().map(|s| s.split.stream.to_string()).collect();
-        if grows {
+        if look == Look::Growth {
             names.extend(self.selection.names(&self.admin)?);
         }
         if names.is_empty() {
@@ -178,7 +155,7 @@ impl Discovery {
         for state in &self.known {
             offsets::same_split(state, &topics)?;
         }
-        if grows {
+        if look == Look::Growth {
             self.announce(&topics)?;
         }
         Ok(())
@@ -186,15 +163,17 @@ impl Discovery {
 
     fn ask_for_ends_when_due(&self, clocks: &mut Clocks) {
         let asked = weir_machine::now();
-        if asked < clocks.ends {
+        if !clocks.are_ends_due(asked) {
             return;
         }
-        clocks.ends = asked + ends_every(self.known.len());
         match self.ask_for_ends(asked) {
-            Ok(()) => self.silence.heard(),
+            Ok(()) => {
+                self.silence.heard();
+                clocks.told_ends(asked, self.known.len());
+            }
             Err(error) => {
                 self.failed(&error, asked);
-                clocks.ends = asked + TICK;
+                clocks.ask_for_ends_again(asked);
             }
         }
     }
@@ -229,11 +208,6 @@ impl Discovery {
     }
 }
 
-/// How often ends are asked for.
-fn ends_every(splits: usize) -> Duration {
-    ENDS_PER_SPLIT.saturating_mul(u32::try_from(splits).unwrap_or(u32::MAX)).clamp(TICK, ENDS_MAX)
-}
-
 /// `topics` with their unknown partitions only.
 fn only_new(topics: &[Topic], known: &BTreeSet<&SplitId>) -> Vec<Topic> {
     let with_new = topics.iter().map(|topic| {
@@ -255,13 +229,6 @@ mod tests {
         let known = known.iter().collect();
         let new = only_new(&[topic("a", &[0, 1, 2, 3]), topic("b", &[0]), topic("c", &[0])], &known);
         assert_eq!(new, [topic("a", &[2, 3]), topic("c", &[0])]);
-    }
-
-    #[test]
-    fn ends_of_many_splits_are_asked_for_more_rarely() {
-        for (splits, ms) in [(0, 1000), (200, 1000), (400, 2000), (1000, 5000), (usize::MAX, 5000)] {
-            assert_eq!(ends_every(splits), Duration::from_millis(ms), "{splits} splits");
-        }
     }
 
     #[test]
