@@ -148,7 +148,8 @@ impl KafkaSink {
         let (unfinished, ends) = (state.unfinished.clone(), state.ends.clone());
         let [first, second] = unfinished.take();
         let tenure = state.tenure.clone();
-        let pool = Arc::new(Pool { options: self.client.clone(), topics, timeout, tenure, unfinished, ends });
+        let (options, bound) = (self.client.clone(), INIT_BOUND);
+        let pool = Arc::new(Pool { options, topics, timeout, bound, tenure, unfinished, ends });
         // Side by side: most of the time goes to finding the coordinator. A client that was initialised beside one that
         // was not is dropped: that is done again.
         let (first, second) = weir_machine::scope(|scope| {

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::mocking::MockCluster;
-use rdkafka::types::RDKafkaApiKey::{self, AddPartitionsToTxn, Produce};
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::RDKafkaApiKey::{self, AddPartitionsToTxn, InitProducerId, Produce};
 use rdkafka::types::RDKafkaRespErr::{self, *};
 use weir_core::ports::MarkerRead;
 use weir_core::{Fault, FrameWriter, JobName, RecordView, ShardId};
 
 use super::marker::Group;
-use super::pool::{Background, Pool, Slot, Tenure, Unfinished};
+use super::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Unfinished};
+use super::producer::Producer;
 use super::resend::Ends;
 use super::topics::OutputTopics;
 use super::transactor::{Fenced, Transactor};
@@ -20,6 +22,8 @@ use crate::Error;
 use crate::limits::TopicLimits;
 use crate::options::ClientOptions;
 use crate::properties::Properties;
+
+type Mock = MockCluster<'static, DefaultProducerContext>;
 
 /// The answer to a request, and who must act on it; `None`: it is retried, unseen.
 type Row = (RDKafkaApiKey, RDKafkaRespErr, Option<Fault>);
@@ -46,18 +50,16 @@ const ROWS: [Row; 18] = [
     (Produce, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, Some(Fault::Transient)),
 ];
 
-fn transactor(options: &ClientOptions) -> Transactor {
+/// The pool of an attempt, beside what earlier ones left unfinished.
+fn pool(options: &ClientOptions, bound: Duration, unfinished: Unfinished) -> Pool {
     let limits = TopicLimits { message_bytes: 1_000_000, needs_key: false, timestamps: None };
     let topics = Arc::new(OutputTopics::of("out", limits));
-    let timeout = Duration::from_secs(15);
-    let pool = Arc::new(Pool {
-        options: options.clone(),
-        topics,
-        timeout,
-        tenure: Tenure::default(),
-        unfinished: Unfinished::default(),
-        ends: Ends::default(),
-    });
+    let (options, timeout) = (options.clone(), Duration::from_secs(15));
+    Pool { options, topics, timeout, bound, tenure: Tenure::default(), unfinished, ends: Ends::default() }
+}
+
+fn transactor(options: &ClientOptions) -> Transactor {
+    let pool = Arc::new(pool(options, INIT_BOUND, Unfinished::default()));
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
     let fenced = Fenced { first: initialise(Slot::First), second: initialise(Slot::Second) };
     Transactor::new(Arc::clone(&pool), Background::default(), fenced)
@@ -75,17 +77,18 @@ fn epoch(transactor: &mut Transactor, options: &ClientOptions) -> Result<(), Err
     transactor.commit(&offsets, &group.metadata()?)
 }
 
-fn check(&(api, error, fault): &Row) {
+fn cluster() -> (Mock, ClientOptions) {
     let cluster = MockCluster::new(1).unwrap();
     for topic in ["in", "out"] {
         cluster.create_topic(topic, 1, 1).unwrap();
     }
-    let options = ClientOptions {
-        brokers: cluster.bootstrap_servers(),
-        properties: Properties::default(),
-        job: JobName::new("mocked").unwrap(),
-        shard: ShardId(0),
-    };
+    let (brokers, properties) = (cluster.bootstrap_servers(), Properties::default());
+    let options = ClientOptions { brokers, properties, job: JobName::new("mocked").unwrap(), shard: ShardId(0) };
+    (cluster, options)
+}
+
+fn check(&(api, error, fault): &Row) {
+    let (cluster, options) = cluster();
     let mut first = transactor(&options);
     epoch(&mut first, &options).unwrap();
     cluster.request_errors(api, &vec![error; if fault.is_none() { 2 } else { 1 }]);
@@ -97,6 +100,30 @@ fn check(&(api, error, fault): &Row) {
     assert_eq!(epoch(&mut first, &options).is_ok(), fault.is_none(), "{api:?} {error:?}: the epoch after it");
     first.close();
     epoch(&mut transactor(&options), &options).unwrap();
+}
+
+/// Dropped, the client could still be at it, and fence whoever comes next: that one goes on with it.
+#[test]
+fn a_client_on_which_an_initialisation_still_runs_is_kept_for_the_next_attempt() {
+    let (cluster, options) = cluster();
+    let unfinished = Unfinished::default();
+    let attempt = |bound| pool(&options, bound, unfinished.clone());
+    let native = |producer: &Producer| producer.native().client().native_ptr();
+    // The broker has another transaction of this id to complete first.
+    cluster.request_errors(InitProducerId, &vec![RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS; 1_000]);
+    for slot in [Slot::First, Slot::Second] {
+        let given_up = attempt(Duration::from_millis(200)).initialise_or_keep(slot, None);
+        assert_eq!(given_up.err().map(|error| error.fault()), Some(Fault::Transient));
+    }
+    let kept = unfinished.take();
+    assert!(unfinished.take().iter().all(Option::is_none), "each is taken once");
+    cluster.clear_request_errors(InitProducerId);
+    for (slot, kept) in [Slot::First, Slot::Second].into_iter().zip(kept) {
+        let running = kept.as_ref().map(native).expect("the client is kept");
+        let initialised = attempt(INIT_BOUND).initialise_or_keep(slot, kept).map_err(|error| error.to_string());
+        assert_eq!(native(&initialised.unwrap()), running);
+    }
+    assert!(unfinished.take().iter().all(Option::is_none), "nothing runs any more");
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub(crate) struct Pool {
     pub(crate) options: ClientOptions,
     pub(crate) topics: Arc<OutputTopics>,
     pub(crate) timeout: Duration,
+    /// How long an initialisation may take: [`INIT_BOUND`].
+    pub(crate) bound: Duration,
     pub(crate) tenure: Tenure,
     pub(crate) unfinished: Unfinished,
     pub(crate) ends: Ends,
@@ -139,7 +141,7 @@ impl Pool {
         }
         let started = weir_machine::now();
         loop {
-            let error = match producer.native().init_transactions(INIT_CALL) {
+            let error = match producer.native().init_transactions(INIT_CALL.min(self.bound)) {
                 Ok(()) => {
                     producer.native().client().context().works();
                     self.find_coordinator(&producer);
@@ -150,7 +152,7 @@ impl Pool {
             if !error.is_resumable() {
                 return Err(Box::new(Uninitialised { error: self.refused(slot, &producer, error), running: None }));
             }
-            if weir_machine::since(started) >= INIT_BOUND {
+            if weir_machine::since(started) >= self.bound {
                 let error = self.refused(slot, &producer, error);
                 return Err(Box::new(Uninitialised { error, running: Some(producer) }));
             }
