@@ -187,6 +187,26 @@ fn errors_of_reading_the_marker() {
     });
 }
 
+/// A coordinator that takes longer to be found than offsets may be pending, as after a broker's restart, is waited for:
+/// nothing hangs, and nothing is aborted.
+#[test]
+fn a_coordinator_that_comes_late_is_no_hanging_offset() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("in", 1, 1).unwrap();
+    let sink = sink(&cluster, Delivery::ExactlyOnce);
+    sink.fence().unwrap();
+    cluster.request_errors(FindCoordinator, &vec![RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 1_000]);
+    // Whoever aborts offsets adds some first.
+    cluster.request_errors(AddOffsetsToTxn, &[RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED]);
+    thread::scope(|scope| {
+        let read = scope.spawn(|| sink.read_marker(&[SplitId::new("in", 0)], MarkerRead::Stable));
+        thread::sleep(Duration::from_secs(3));
+        assert!(!read.is_finished(), "it did not wait for the coordinator");
+        cluster.clear_request_errors(FindCoordinator);
+        read.join().unwrap().unwrap();
+    });
+}
+
 #[test]
 fn errors_of_a_commit_without_transaction() {
     let rows = [
