@@ -42,6 +42,8 @@ mod advice;
 mod keys;
 /// Other jobs that read the same.
 mod kin;
+/// The end of a job.
+mod leave;
 /// Outputs that nothing reads.
 mod outputs;
 /// Which windows an operator has.
@@ -75,17 +77,7 @@ impl Composed {
     pub fn run(self) -> Result<Summary, Error> {
         let Self { job, log, handle, temporary } = self;
         let outcome = job.run(log, &handle);
-        match &outcome {
-            // The store is closed before its directory goes.
-            Ok(Summary { flushed: true, .. }) => drop((job, temporary)),
-            // The disk may hang: closing the store would, too, and nobody would read why. Dying at any moment is safe.
-            Ok(_) | Err(Error::Stuck { .. } | Error::StopTimedOut(_) | Error::LeftBehind(..)) => {
-                std::mem::forget((job, temporary));
-            }
-            // What is not flushed comes back from the log: no store need be closed but one whose directory goes, or may go.
-            Err(_) if temporary.is_none() && handle.status().attempt.is_some() => std::mem::forget(job),
-            Err(_) => drop((job, temporary)),
-        }
+        leave::leave(&outcome, handle.status().attempt.is_some(), job, temporary);
         outcome
     }
 }
