@@ -86,6 +86,24 @@ fn a_job_starts_where_it_is_told() -> Result<()> {
     Ok(())
 }
 
+/// Only what was read decides where a job goes on: until then the next start may say something else.
+#[test]
+fn a_run_that_read_nothing_does_not_fix_where_the_next_begins() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("nothing-read")?;
+    scene.fill(1_000, 10)?;
+    // Twice: the second goes on with the state of the first.
+    for _ in 0..2 {
+        scene.run("count", &["--start", "latest"])?.expect(0)?;
+        let found = read_all(scene.broker, &scene.output)?.len();
+        ensure!(found == 0, "{found} records came out of those before the start");
+    }
+    scene.run("count", &["--start", "earliest"])?.expect(0)?;
+    let verdict = scene.judge()?.expect_exact()?;
+    ensure!(verdict.input == 1_000, "{verdict}");
+    Ok(())
+}
+
 /// Commits `offset` on partition 0 and the ends of the others, as any other tool would.
 fn commit(scene: &Scene<'_>, group: &str, offset: i64) -> Result<()> {
     let consumer: BaseConsumer = scene.broker.client().set("group.id", group).create()?;
