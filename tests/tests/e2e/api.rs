@@ -12,7 +12,7 @@ use nix::unistd::mkfifo;
 use serde_json::Value;
 use tempfile::TempDir;
 use weir_tests::broker::free_port;
-use weir_tests::host::{Host, get, job, plugin};
+use weir_tests::host::{self, Host, get, job, plugin};
 use weir_tests::machine;
 use weir_tests::reader::Observer;
 
@@ -70,6 +70,20 @@ fn a_signal_commits_and_leaves() -> Result<()> {
         ensure!(output.open_transactions()? == 0, "{signal} left a transaction open");
         scene.run("count", &[])?.expect(0)?;
         scene.judge()?.expect_exact()?;
+    }
+    Ok(())
+}
+
+/// Its reader must learn of it, since nothing asks for a password there.
+#[test]
+fn an_api_that_is_open_to_the_network_is_warned_of() -> Result<()> {
+    let _machine = machine::shared();
+    let plugin = plugin("uppercase")?;
+    for (address, is_open) in [("0.0.0.0:0", true), ("[::]:0", true), ("127.0.0.1:0", false), ("off", false)] {
+        let args = ["run", "--plugin", &plugin, "--from", "generate:sequence?count=1", "--api", address];
+        let ended = host::run(&args, PATIENCE)?.expect(0)?;
+        let warned = ended.stderr.lines().any(|line| line.contains("WARN") && line.contains("open to the network"));
+        ensure!(warned == is_open, "--api {address}:\n{}", ended.stderr);
     }
     Ok(())
 }

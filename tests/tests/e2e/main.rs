@@ -45,6 +45,8 @@ mod sources;
 mod supervision;
 /// What others do to the topics and the group of a job.
 mod surprises;
+/// What a terminal shows.
+mod terminal;
 /// Bad arguments and bad pipeline files.
 mod usage;
 /// Windows of event time.
