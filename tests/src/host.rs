@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -94,13 +95,8 @@ pub fn run<A: AsRef<OsStr>>(args: &[A], patience: Duration) -> Result<Ended> {
 /// The same, with `input` on standard input.
 pub fn run_with_input<A: AsRef<OsStr>>(args: &[A], input: &[u8], patience: Duration) -> Result<Ended> {
     let mut host = Host::start(args)?;
-    let mut stdin = host.process.stdin().context("standard input is piped")?;
-    let input = input.to_vec();
-    // A program that ends early closes the pipe: its exit code tells, not our write.
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let ended = host.wait(patience)?;
-    drop(writer.join());
-    Ok(ended)
+    drop(host.feed(input)?);
+    host.wait(patience)
 }
 
 impl Host {
@@ -133,6 +129,18 @@ impl Host {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Writes `input` to its standard input, once, on a thread. The input ends when what is returned is dropped and all of
+    /// it is written.
+    pub fn feed(&mut self, input: &[u8]) -> Result<JoinHandle<ChildStdin>> {
+        let mut stdin = self.process.stdin().context("standard input is fed once")?;
+        let input = input.to_vec();
+        Ok(std::thread::spawn(move || {
+            // A program that ends early closes the pipe: its exit code tells, not our write.
+            drop(stdin.write_all(&input));
+            stdin
+        }))
     }
 
     /// What it wrote to standard error so far.

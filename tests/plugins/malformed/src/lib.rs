@@ -1,6 +1,7 @@
 //! `malformed`: passes batches on, except those that hold the text `bad`: then it hands over bytes that are not what
 //! `wit/FRAME.md` says. The configuration `mode` says which: `truncated`, `version`, `trailing`, `headers`, `source`,
-//! `output` (frames), `op`, `table`, `slot`, `cut`, `clear`, `rejected-and-emitted`, `rejected-elsewhere` (updates).
+//! `output` (frames), `op`, `table`, `slot`, `cut`, `clear`, `rejected-and-emitted`, `rejected-elsewhere` (updates). Or, as
+//! `failed`, nothing: the call returns a failure that names its first record.
 //!
 //! Written against the bare WIT: the SDK does not let anybody do this.
 #![cfg(target_arch = "wasm32")]
@@ -40,6 +41,9 @@ impl operator::Guest for Malformed {
         if !batch.windows(3).any(|bytes| bytes == b"bad") {
             emit(0, &batch);
             return Ok(Vec::new());
+        }
+        if mode("failed") {
+            return Err(Failure { index: Some(0), code: 100, message: "told to fail".to_owned() });
         }
         match batch.as_mut_slice() {
             [version, ..] if mode("version") => *version = 9,
