@@ -240,6 +240,20 @@ fn a_topic_of_bad_records_takes_little_time_little_memory_and_few_lines() -> Res
     Ok(())
 }
 
+/// What is kept of a line is small, and nothing else of it is copied: it may be as large as the guest's memory.
+#[test]
+fn a_long_line_of_a_plugin_takes_no_memory_of_the_host() -> Result<()> {
+    let _machine = machine::shared();
+    let plugin = compiled("misbehave")?;
+    // The text is made, and in the second run logged.
+    let (made, _) = used(&["--plugin", &plugin], "murmur\nfine\n")?;
+    let (logged, ended) = used(&["--plugin", &plugin], "shout\nfine\n")?;
+    ended.says(&["aaaaaaaa"])?;
+    let (made, logged) = (made.rss_bytes, logged.rss_bytes);
+    ensure!(logged <= made + (12 << 20), "{logged} bytes, and {made} without the line");
+    Ok(())
+}
+
 #[test]
 fn a_plugin_of_ten_milliseconds_a_record_keeps_committing_and_stops_in_time() -> Result<()> {
     let _machine = machine::shared();

@@ -10,6 +10,8 @@
 //! | `big` | a value of 2 MB |
 //! | `many` | 100,000 records |
 //! | `log` | a line of every level |
+//! | `murmur` | a text of 24 MiB |
+//! | `shout` | a line of the same length |
 //! | `lost` | emits to an output it does not describe |
 //! | `side` | goes to the output `side`; all else to the output `main` |
 //! | `where` | the value becomes where the record was read, as the `weir.origin.*` headers say |
@@ -71,6 +73,8 @@ impl Operator for Misbehave {
             b"big" => ctx.emit(record.with_value(&vec![b'x'; 2_000_000])),
             b"many" => (0..100_000).for_each(|_| ctx.emit(*record)),
             b"log" => log(ctx),
+            b"murmur" => drop(black_box(text())),
+            b"shout" => ctx.log(Level::Warn, text()),
             b"lost" => ctx.emit_to(7, *record),
             b"side" => ctx.emit_to(1, *record),
             b"where" => ctx.emit(record.with_value(place(record)?.as_bytes())),
@@ -109,6 +113,10 @@ fn place(record: &Record<'_>) -> Result<String, Failure> {
     };
     let (topic, partition) = (part("weir.origin.topic")?, part("weir.origin.partition")?);
     Ok(format!("{topic}[{partition}]@{}", part("weir.origin.offset")?))
+}
+
+fn text() -> String {
+    "a".repeat(24 << 20)
 }
 
 fn log(ctx: &mut Context<'_>) {
