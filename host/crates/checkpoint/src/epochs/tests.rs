@@ -378,6 +378,46 @@ fn a_record_sums_up_the_deltas_in_the_order_they_came() {
     assert_eq!(parts, Changes::of(&[delta("abc")]).then(Changes { entries: 1, ..Changes::default() }));
 }
 
+/// Takes the epoch under way to its end, where one source stands at `splits`, and begins the next.
+fn go_round(epochs: &mut Epochs, epoch: Epoch, splits: Vec<SplitState>) -> Record {
+    let (changes, times) = (Changes::default(), TaskTimes::default());
+    let sealed = epochs.step(Event::SourceSealed { epoch, source: 0, splits, changes, times }).unwrap();
+    let Some(Command::WriteLog(record)) = sealed else { panic!("{sealed:?}") };
+    assert_eq!(epochs.step(Event::Logged(epoch)), Ok(None));
+    assert_eq!(epochs.step(Event::Flushed(epoch)), Ok(None));
+    assert!(matches!(epochs.step(Event::Verified(epoch)), Ok(Some(Command::Commit(_)))));
+    assert!(matches!(epochs.step(Event::Committed(epoch)), Ok(Some(Command::Apply(_)))));
+    let tick = Event::Tick { now: Duration::from_secs(epoch.0), active: true };
+    assert!(matches!(epochs.step(tick), Ok(Some(Command::Barrier { .. }))));
+    record
+}
+
+/// At ten epochs a second: one per cent of a core, 200 KB of log a second, and one plan for all.
+#[expect(clippy::disallowed_methods, reason = "it measures, and decides nothing")]
+#[test]
+fn a_thousand_splits_of_which_few_move_cost_an_epoch_little() {
+    let identity = Some("2CgXeYzvQsmYhY7tLXvcaA".to_owned());
+    let one =
+        |number| SplitState { identity: identity.clone(), term: Some(17), ..split("clicks", number, 5_000_000_000) };
+    let mut splits: Vec<SplitState> = (0..1_000).map(one).collect();
+    let mut epochs = sealing(splits.clone());
+    let (mut plan, mut took) = (None, Vec::new());
+    for epoch in 2..1_002_u64 {
+        let at = epoch as usize % 1_000;
+        splits[at].position += 1;
+        // The source task makes a copy for each epoch.
+        let began = std::time::Instant::now();
+        let record = go_round(&mut epochs, Epoch(epoch), splits.clone());
+        took.push(began.elapsed());
+        assert!(record.manifest.len() <= 20_000, "{} bytes", record.manifest.len());
+        let plan = plan.get_or_insert_with(|| Arc::clone(&record.plan));
+        assert!(Arc::ptr_eq(plan, &record.plan), "epoch {epoch} has a plan of its own");
+    }
+    // Not the mean: what else the machine does is none of its cost.
+    took.sort();
+    assert!(took[500] < Duration::from_millis(1), "{:?} an epoch", took[500]);
+}
+
 #[test]
 fn a_split_that_is_lost_is_a_bug_and_not_a_commit_without_it() {
     let two = || vec![split("t", 0, 0), split("t", 1, 0)];

@@ -395,6 +395,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_restart_replays_is_bounded_whatever_it_is() {
+        let unflushed = |keys, bytes, log_bytes, epochs| Unflushed { keys, bytes, log_bytes, epochs };
+        assert!(!unflushed(199_999, (32 << 20) - 1, 0, REPLAY_EPOCHS_MAX - 1).is_too_much((64 << 20) - 1));
+        for much in [
+            unflushed(200_000, 0, 0, 0),
+            unflushed(0, 32 << 20, 0, 0),
+            unflushed(0, 0, 64 << 20, 0),
+            unflushed(0, 0, 0, REPLAY_EPOCHS_MAX),
+        ] {
+            assert!(much.is_too_much(0));
+        }
+        // Epoch records of many partitions, and no changes of state.
+        assert!(unflushed(0, 0, 0, 1).is_too_much(64 << 20));
+        assert!(unflushed(0, 0, 32 << 20, 1).is_too_much(32 << 20), "both together");
+    }
+
+    #[test]
     fn as_many_epochs_are_taken_as_a_batch_may_have_and_at_least_one() {
         let mut queue = Queue { since: Some(Instant::now()), ..Queue::default() };
         for (epoch, len) in [(1, 0), (2, 0), (3, 6), (4, 5), (5, 99), (6, 1)] {

@@ -98,6 +98,34 @@ fn a_plan_is_written_when_it_changes_and_with_each_segment() {
     assert_eq!((plans(&*log), log.manifest(0).expect("reads")), (vec![one], "anew".into()));
 }
 
+/// An epoch writes what moved, the plan comes once a segment, and both go when the store has what they stand for.
+#[test]
+fn the_log_of_a_thousand_partitions_is_bounded_however_many_epochs_there_are() {
+    // As `checkpoint` makes them of a thousand splits.
+    let (plan, manifest) = (Bytes::from(vec![b'p'; 100_000]), vec![b'm'; 16_000]);
+    let temp = tempfile::tempdir().expect("temp dir");
+    let dir = open(temp.path()).expect("opens");
+    let (mut log, store) = (dir.log().expect("log"), dir.store(1 << 20).expect("store"));
+    log.set_plan(&plan);
+    let (mut bytes, mut records) = (0, 0);
+    for epoch in 1..=5_000 {
+        // As the engine does it.
+        store.logged(manifest.len() as u64);
+        log.append(Epoch(epoch), &manifest, &[], false).expect("appends");
+        store.apply(log.records().last().expect("a record"), Vec::new()).expect("applies");
+        if epoch % 100 == 0 {
+            store.join().expect("joins");
+        }
+        log.trim(store.durable()).expect("trims");
+        if epoch == 1_000 {
+            assert!(log.bytes() < 1_000 * 16_100 + 100_000, "{} bytes of a thousand epochs", log.bytes());
+        }
+        (bytes, records) = (log.bytes().max(bytes), log.records().len().max(records));
+    }
+    // One segment that is written to, and one that the store does not have for sure yet.
+    assert!(records <= 2 * 2_048 && bytes <= 2 * (2_048 * 16_100 + 100_000), "{records} records, {bytes} bytes");
+}
+
 #[test]
 fn a_manifest_that_is_no_longer_what_it_was_is_refused() {
     let temp = tempfile::tempdir().expect("temp dir");
