@@ -1,7 +1,7 @@
 //! `make bench`: one table from one sitting. The bare client (`pipe`), the host with plugins and, where `native-host` was
 //! built, the host with native operators take turns, so that what the machine does meanwhile hits all alike.
 //!
-//! `bench GROUP` measures one group alone: drain, shapes, latency, restart, restart-with-state.
+//! `bench GROUP` measures one group alone: drain, shapes, latency, restart, restart-with-state, partitions.
 //!
 //! `QUICK=1`: fewer and shorter runs, exactly-once only. The figures of a short run are rough.
 
@@ -19,6 +19,8 @@ mod drain;
 mod measure;
 /// At 10,000 records a second: latency, and the way back after kill -9.
 mod paced;
+/// A thousand partitions.
+mod partitions;
 /// Tasks, stages and keys.
 mod shapes;
 /// Medians and ranges.
@@ -72,15 +74,16 @@ fn main() -> Result<()> {
     // `bench restart-with-state`: that group alone.
     let only = std::env::args().nth(1);
     type Group = fn(&Broker, &Size) -> Result<()>;
-    let groups: [(&str, Group); 5] = [
+    let groups: [(&str, Group); 6] = [
         ("drain", drain::run),
         ("shapes", shapes::run),
         ("latency", paced::latency),
         ("restart", paced::restart),
         ("restart-with-state", paced::restart_with_state),
+        ("partitions", partitions::run),
     ];
     let known = only.as_deref().is_none_or(|only| groups.iter().any(|(name, _)| *name == only));
-    ensure!(known, "there are the groups drain, shapes, latency, restart, restart-with-state");
+    ensure!(known, "there are the groups drain, shapes, latency, restart, restart-with-state, partitions");
     for (_, group) in groups.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
         group(&broker, &size)?;
     }

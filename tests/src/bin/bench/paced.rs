@@ -124,7 +124,7 @@ fn fill_state(broker: &Broker, task: &Task<'_>, state: &TempDir, keys: u64) -> R
     say(&format!("(the state directory holds {} MB)", bytes / 1_000_000))
 }
 
-fn bytes_in(directory: &Path) -> Result<u64> {
+pub(crate) fn bytes_in(directory: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -160,7 +160,7 @@ fn observe(
     let paced = Paced { broker, task, reader, clock: Instant::now() };
     let (over, clock) = (AtomicBool::new(false), paced.clock);
     let (looked, written) = std::thread::scope(|scope| {
-        let pace = scope.spawn(|| write(broker, &from, clock, &over));
+        let pace = scope.spawn(|| write(broker, &from, RATE_PER_MS, clock, &over));
         let looked = look(&paced);
         over.store(true, Ordering::Relaxed);
         (looked, pace.join())
@@ -171,12 +171,12 @@ fn observe(
     looked
 }
 
-/// Each value starts with the time since `clock`, in microseconds.
-fn write(broker: &Broker, topic: &str, clock: Instant, over: &AtomicBool) -> Result<()> {
+/// Writes `per_ms` records a millisecond until it is over. Each value starts with the time since `clock`, in microseconds.
+pub(crate) fn write(broker: &Broker, topic: &str, per_ms: u64, clock: Instant, over: &AtomicBool) -> Result<()> {
     let writer = Writer::new(broker)?;
     let (began, mut number) = (Instant::now(), 0_u64);
     while !over.load(Ordering::Relaxed) {
-        let due = u64::try_from(began.elapsed().as_millis())? * RATE_PER_MS;
+        let due = u64::try_from(began.elapsed().as_millis())? * per_ms;
         while number < due {
             let key = format!("key-{:012}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 10_000);
             let value = format!("{:020}{:80}", clock.elapsed().as_micros(), "");
