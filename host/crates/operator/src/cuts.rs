@@ -2,8 +2,13 @@
 //!
 //! Records are called from left to right, each in exactly one call that counts. A call that fails is narrowed down: to
 //! what comes before the record that it names, and that record alone; or to its first half. Past a record that was given
-//! up, calls begin small and double: where one record is bad the next often is too, and a call that fails is work thrown
-//! away. So n bad records take n calls and a few, and no call is ever larger than what went well just before it.
+//! up, records are called one by one until `ALONE` have gone well; then calls double. Where one record is bad the next
+//! often is too, and a call of several that fails is work thrown away and costs an instance; a record that fails alone does
+//! not. So n bad records take n calls and a few, and no call is ever larger than what went well just before it.
+
+/// A new instance costs about as much as so many calls of one record: while bad records come closer than this, it is
+/// cheaper to do without.
+const ALONE: usize = 16;
 
 /// Where the calls of one batch stand.
 #[derive(Debug)]
@@ -14,13 +19,15 @@ pub(crate) struct Cuts {
     ends: Vec<usize>,
     /// How many records the next call may have, because of what happened before it.
     reach: usize,
+    /// How many records must still go well before `reach` grows.
+    alone: usize,
 }
 
 impl Cuts {
     /// A batch of so many records, none of them through.
     pub(crate) fn new(records: usize) -> Self {
         let ends = if records == 0 { Vec::new() } else { vec![records] };
-        Self { at: 0, ends, reach: usize::MAX }
+        Self { at: 0, ends, reach: usize::MAX, alone: 0 }
     }
 
     /// The first record of the next call.
@@ -37,13 +44,16 @@ impl Cuts {
     /// A call of so many records went well.
     pub(crate) fn went_well(&mut self, records: usize) {
         self.advance(records);
-        self.reach = self.reach.saturating_mul(2);
+        self.alone = self.alone.saturating_sub(records);
+        if self.alone == 0 {
+            self.reach = self.reach.saturating_mul(2);
+        }
     }
 
     /// A call of one record failed: it was left to the policy.
     pub(crate) fn gave_up(&mut self) {
         self.advance(1);
-        self.reach = 1;
+        (self.reach, self.alone) = (1, ALONE);
     }
 
     /// A call of several records failed; `named` is the one at fault, counted within the call.
@@ -125,9 +135,28 @@ mod tests {
     fn one_bad_record_costs_a_handful_of_calls() {
         let mut bad = vec![false; 1_024];
         bad[700] = true;
-        assert!(run(&bad, true, usize::MAX).0 <= 14);
-        assert!(run(&bad, false, usize::MAX).0 <= 40);
+        assert!(run(&bad, true, usize::MAX).0 <= 14 + ALONE);
+        assert!(run(&bad, false, usize::MAX).0 <= 40 + ALONE);
         assert_eq!(run(&vec![false; 1_024], false, usize::MAX).0, 1);
+    }
+
+    #[test]
+    fn among_many_bad_records_only_the_first_fails_in_company() {
+        for distance in [1, 2, 5, ALONE] {
+            let bad: Vec<_> = (0..1_024).map(|at| at % distance == 0).collect();
+            let (mut cuts, mut in_company) = (Cuts::new(bad.len()), 0);
+            while let Some(records) = cuts.next(usize::MAX) {
+                match bad[cuts.at()..cuts.at() + records].iter().position(|bad| *bad) {
+                    None => cuts.went_well(records),
+                    Some(_) if records == 1 => cuts.gave_up(),
+                    Some(at) => {
+                        in_company += 1;
+                        cuts.narrow(records, Some(at));
+                    }
+                }
+            }
+            assert_eq!(in_company, 1, "a bad record in {distance}");
+        }
     }
 
     #[test]

@@ -60,6 +60,12 @@ impl Host {
         Ok(())
     }
 
+    /// Ends `process` that returned a failure: what was emitted is as if it had not been.
+    pub(crate) fn undo(&mut self) {
+        self.outputs_open = 0;
+        self.outputs.clear();
+    }
+
     /// Gives the state back, however `process` ended.
     #[inline]
     pub(crate) fn give_back(&mut self, state: &mut Option<CallState>) {

@@ -33,7 +33,7 @@ pub(crate) type Process = TypedFunc<(u32, &'static [u8], &'static [u32], &'stati
 /// `aggregate.finish`. The same is true of its parameters.
 pub(crate) type Finish = TypedFunc<(&'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
 
-/// A live instance: opened, and never called again after an error.
+/// A live instance: opened, and never called again after an error ([`lives_on`] says after which it is).
 pub(crate) struct Live {
     store: Store<Host>,
     calls: Calls<Process, Finish>,
@@ -92,9 +92,10 @@ impl Operator for Instance {
             // That it does not open again is no record's doing.
             None => self.open().map_err(PortError::from)?,
         };
+        let records = call.frame.len();
         let outcome = live.call(&self.program, call, effects);
         end(&self.program, live.store.data_mut(), &mut self.lines, &outcome);
-        if outcome.is_ok() {
+        if lives_on(&outcome, records) {
             self.live = Some(live);
         }
         outcome
@@ -102,6 +103,18 @@ impl Operator for Instance {
 
     fn discard(&mut self) {
         self.live = None;
+    }
+}
+
+/// Whether the instance may be called again. A record that it returned a failure of, alone in its call, is over, as one that
+/// it rejected is. The other records of a call that failed are called again, and no instance sees a record twice; one that
+/// trapped may be in any condition.
+#[inline]
+fn lives_on(outcome: &Result<(), CallError>, records: usize) -> bool {
+    match outcome {
+        Ok(()) => true,
+        Err(CallError::Failed { .. }) => records == 1,
+        Err(_) => false,
     }
 }
 
@@ -126,7 +139,10 @@ impl Live {
                 effects.updates = updates;
                 Ok(())
             }
-            Ok((Err(failure),)) => Err(failure.into()),
+            Ok((Err(failure),)) => {
+                self.store.data_mut().undo();
+                Err(failure.into())
+            }
             Err(trap) => Err(explain(program, self.store.data_mut(), trap)),
         }
     }

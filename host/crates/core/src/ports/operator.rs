@@ -64,7 +64,8 @@ impl Effects {
     }
 }
 
-/// Why a call did not succeed. Its effects are dropped, and so is the instance.
+/// Why a call did not succeed. Its effects are dropped, and so is the instance, unless it returned a failure of a record
+/// that was alone in its call.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The plugin returned a failure.
@@ -138,7 +139,8 @@ impl CallError {
 }
 
 /// One running instance on one task's thread. It keeps no state of its own that matters: after an error the adapter
-/// drops what it had and makes a new instance on the next call.
+/// drops what it had and makes a new instance on the next call. Nothing sees a record twice, so that what an instance
+/// remembers is what has happened: only a failure of a record alone, which is never called again, leaves it running.
 pub trait Operator: Send {
     /// Processes one batch; fills `effects` (cleared by the caller).
     fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError>;

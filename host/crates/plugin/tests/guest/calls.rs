@@ -39,10 +39,13 @@ pub(crate) fn frame(values: &[&[u8]]) -> Frame {
 }
 
 fn call(operator: &mut dyn Operator, input: u32) -> Result<Effects, CallError> {
+    call_with(operator, input, &frame(&[b"one", b"two"]))
+}
+
+fn call_with(operator: &mut dyn Operator, input: u32, frame: &Frame) -> Result<Effects, CallError> {
     let mut effects = Effects::default();
-    let frame = frame(&[b"one", b"two"]);
     operator.process(
-        Call { task: CallTask::Process(input), frame: &frame, slots: &[], values: &[], state: &mut None },
+        Call { task: CallTask::Process(input), frame, slots: &[], values: &[], state: &mut None },
         &mut effects,
     )?;
     Ok(effects)
@@ -114,6 +117,17 @@ fn a_failure_is_told_and_ends_the_instance() {
     assert_eq!(calls_seen(&mut *operator), 1, "a new instance");
     operator.discard();
     assert_eq!(calls_seen(&mut *operator), 1, "the engine may ask for one");
+}
+
+#[test]
+fn a_record_that_fails_alone_leaves_the_instance_and_a_panic_never_does() {
+    let mut operator = operator();
+    assert_eq!(calls_seen(&mut *operator), 1);
+    for (input, records, seen) in [(FAIL, 1, 3), (FAIL, 2, 1), (PANIC, 1, 1)] {
+        let records = vec![&b"bad"[..]; records];
+        let error = call_with(&mut *operator, input, &frame(&records)).expect_err("it fails");
+        assert_eq!(calls_seen(&mut *operator), seen, "{error}");
+    }
 }
 
 #[test]
