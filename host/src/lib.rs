@@ -5,6 +5,8 @@
     allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")
 )]
 
+/// The allocator.
+pub mod allocator;
 /// The command line: one file a verb.
 pub mod cli;
 /// From a plan to a job; the only file that names concrete adapters.
@@ -36,6 +38,7 @@ pub fn run(
     first: impl FnOnce() -> Result<()>,
     loader: impl FnOnce(&CodeCache) -> Result<Box<dyn LoadOperator>>,
 ) -> ExitCode {
+    allocator::give_back_soon();
     telemetry::watch_panics();
     signals::outlive_file_limits();
     let work = || match first().map(|()| cli::read()) {

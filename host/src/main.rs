@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
+use host::allocator::MiMalloc;
 use host::compose::operators::WasmOperators;
 
-/// Batches are made on one thread and dropped on another, which the system's allocator is slow at.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     host::run(|| Ok(()), |cache| Ok(Box::new(WasmOperators::new(cache)?)))

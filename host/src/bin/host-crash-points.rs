@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use host::allocator::MiMalloc;
 use host::compose::operators::WasmOperators;
 use weir_core::{Fault, PortError};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn arm() -> anyhow::Result<()> {
     Ok(weir_core::crash::arm().map_err(|error| PortError::new(Fault::Config, error))?)

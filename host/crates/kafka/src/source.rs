@@ -121,7 +121,7 @@ impl KafkaSource {
             config.set("queued.max.messages.kbytes", "1024");
         }
         if let Some(rate) = self.options.max_rate {
-            config.set("queued.min.messages", rate.clamp(100, 100_000).to_string());
+            config.set("queued.min.messages", rate.clamp(100, client::QUEUED_RECORDS_MIN).to_string());
         }
         Ok(Admin::new(client::open_consumer(&config, &self.client)?))
     }

@@ -16,7 +16,7 @@ use native::Native;
 
 /// As in `host` itself: the comparison is about wasm, not about allocators.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: host::allocator::MiMalloc = host::allocator::MiMalloc;
 
 /// Takes the native operator that the plugin's file name says.
 struct NativeOperators;
