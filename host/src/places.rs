@@ -7,9 +7,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use weir_core::PortError;
 use weir_pipeline::plan::{Plan, SinkKind, SourceKind, StateDir};
+use weir_pipeline::{Error, Found, Mistakes};
 
 /// A regular file that is there, or where one would be made. Devices and pipes are none: nobody minds two lines in one
 /// terminal.
@@ -27,56 +26,59 @@ struct Used {
 
 /// Refuses a plan that writes where it reads, twice to one file, into its own state, or over what it is made of:
 /// its plugins and `settings`, the files that describe it.
-pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<()> {
-    let read = plan.sources.iter().filter_map(|source| match &source.kind {
-        SourceKind::File { path, .. } => at(path),
-        SourceKind::Stdin { .. } => stream(io::stdin()),
-        SourceKind::Kafka { .. } | SourceKind::Generate(_) => None,
+pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
+    let read = plan.sources.iter().filter_map(|source| {
+        let place = match &source.kind {
+            SourceKind::File { path, .. } => at(path),
+            SourceKind::Stdin { .. } => stream(io::stdin()),
+            SourceKind::Kafka { .. } | SourceKind::Generate(_) => None,
+        };
+        Some(Used { what: format!("sources.{} (--from)", source.name), place: place? })
     });
-    let read: Vec<Place> = read.collect();
+    let read: Vec<Used> = read.collect();
     let plugins =
         plan.operators.iter().map(|operator| (format!("operators.{}.plugin", operator.name), &operator.plugin));
     let settings = settings.iter().map(|path| ("a file that describes the job".to_owned(), path));
     let parts = plugins.chain(settings).filter_map(|(what, path)| Some(Used { what, place: at(path)? }));
     let parts: Vec<Used> = parts.collect();
     let mut written: Vec<Used> = Vec::new();
+    let mut found = Found::default();
     for sink in &plan.sinks {
         let what = format!("sinks.{} (--to)", sink.name);
         let place = match &sink.kind {
             SinkKind::Kafka { .. } => None,
             SinkKind::Stdout { .. } => stream(io::stdout()),
             SinkKind::File { path, .. } => {
-                check_state(&what, path, plan)?;
+                found.keep(check_state(&what, path, plan));
                 at(path)
             }
         };
         let Some(place) = place else { continue };
-        if read.contains(&place) {
-            return refused(&what, "the source (--from)", "the job would read its own output");
-        }
-        if let Some(other) = written.iter().find(|other| other.place == place) {
-            return refused(&what, &other.what, "they are one file and would mix their lines");
-        }
-        if let Some(part) = parts.iter().find(|part| part.place == place) {
-            return refused(&what, &part.what, "the output would be written into that file");
+        for (others, reason) in [
+            (&read, "the job would read its own output"),
+            (&written, "they are one file and would mix their lines"),
+            (&parts, "the output would be written into that file"),
+        ] {
+            if let Some(other) = others.iter().find(|other| other.place == place) {
+                found.add(conflict(&what, &other.what, reason));
+            }
         }
         written.push(Used { what, place });
     }
-    Ok(())
+    found.or(Some(()), &plan.places)
 }
 
-fn check_state(what: &str, path: &Path, plan: &Plan) -> Result<()> {
+fn check_state(what: &str, path: &Path, plan: &Plan) -> Result<(), Error> {
     match &plan.state.dir {
         StateDir::Kept(dir) if resolved(path).starts_with(resolved(dir)) => {
-            refused(what, "state.dir (--state-dir)", "the state directory holds nothing but state")
+            Err(conflict(what, "state.dir (--state-dir)", "the state directory holds nothing but state"))
         }
         StateDir::Kept(_) | StateDir::Temporary { .. } => Ok(()),
     }
 }
 
-fn refused(one: &str, other: &str, reason: &str) -> Result<()> {
-    let (one, other, reason) = (one.to_owned(), other.to_owned(), reason.to_owned());
-    Err(PortError::from(weir_pipeline::Error::Conflict { one, other, reason }).into())
+fn conflict(one: &str, other: &str, reason: &str) -> Error {
+    Error::Conflict { one: one.to_owned(), other: other.to_owned(), reason: reason.to_owned() }
 }
 
 fn of(metadata: &Metadata) -> Option<Place> {
@@ -163,5 +165,27 @@ mod tests {
         }
         let absent = plan(dir, "in", &["file:@new/x"], Some("door/../new"));
         assert!(check(&absent, &[]).unwrap_err().to_string().contains("holds nothing but state"));
+    }
+
+    #[test]
+    fn every_output_that_is_not_apart_is_told_with_its_line() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path();
+        std::fs::write(dir.join("in"), "x\n").unwrap();
+        std::fs::write(dir.join("p.wasm"), "").unwrap();
+        let text = "version = 1\n[sources.s]\nfile = { path = 'in' }\n[operators.o]\nplugin = 'p.wasm'\ninputs = ['s']\n\
+            [sinks.b]\ninputs = ['o']\nfile = { path = 'd/../in' }\n\
+            [sinks.c]\ninputs = ['o']\nfile = { path = 'p.wasm' }\n[sinks.d]\ninputs = ['o']\nfile = { path = 'state/x' }\n\
+            [state]\ndir = 'state'\n";
+        std::fs::create_dir(dir.join("d")).unwrap();
+        let mut spec = weir_pipeline::read(text).unwrap();
+        spec.rebase(dir);
+        let plan = weir_pipeline::validate(&spec).unwrap();
+        let said = check(&plan, &[]).unwrap_err().to_string();
+        let wanted = "3 mistakes\n\
+            line 7: sinks.b (--to) conflicts with sources.s (--from): the job would read its own output\n\
+            line 10: sinks.c (--to) conflicts with operators.o.plugin: the output would be written into that file\n\
+            line 13: sinks.d (--to) conflicts with state.dir (--state-dir): the state directory holds nothing but state";
+        assert_eq!(said, wanted);
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_core::Secret;
 
 use crate::error::Error;
+use crate::mistakes::Found;
 use crate::plan::KafkaPlan;
 use crate::spec::{KafkaSpec, Properties};
 
@@ -28,35 +29,49 @@ pub(crate) struct Clusters<'a> {
 }
 
 impl<'a> Clusters<'a> {
-    pub(crate) fn new(defaults: &'a KafkaSpec) -> Self {
+    pub(crate) fn new(defaults: &'a KafkaSpec, found: &mut Found) -> Self {
+        if let Some(brokers) = &defaults.brokers {
+            check_addresses("kafka.brokers", brokers, found);
+        }
         let entry = defaults.properties.0.iter().filter(|(key, _)| is_entry(key));
         let entry = entry.map(|(key, value)| (key.clone(), ("kafka".to_owned(), value.clone()))).collect();
         Self { defaults, brokers: None, sink: None, entry }
     }
 
-    /// A node at `at` uses Kafka: checks its brokers, returns its properties, defaults included.
-    pub(crate) fn join(&mut self, at: &str, brokers: Option<&str>, properties: &Properties) -> Result<Map, Error> {
-        let brokers = brokers.or(self.defaults.brokers.as_deref());
-        let cure = "give --brokers HOST:PORT, or brokers = \"HOST:PORT\" under [kafka]";
-        let brokers = brokers.ok_or_else(|| Error::missing(format!("{at}: the address of the Kafka brokers"), cure))?;
-        let given = addresses(brokers)?;
-        let (first, known) = self.brokers.get_or_insert_with(|| (at.to_owned(), brokers.to_owned()));
-        if addresses(known)? != given {
-            let (one, other) = (format!("{at}: brokers {brokers}"), format!("{first}: brokers {known}"));
-            let reason = "a job has one Kafka cluster, where its output and its offsets share a transaction";
-            return Err(Error::conflict(one, other, reason));
+    /// A node at `at` uses Kafka: notes what it says otherwise than the others; its properties, defaults included.
+    pub(crate) fn join(&mut self, at: &str, brokers: Option<&str>, properties: &Properties, found: &mut Found) -> Map {
+        if let Some(brokers) = brokers {
+            check_addresses(&format!("{at}.kafka.brokers"), brokers, found);
+        }
+        match brokers.or(self.defaults.brokers.as_deref()) {
+            Some(brokers) => self.agree_on_brokers(at, brokers, found),
+            None => {
+                let cure = "give --brokers HOST:PORT, or brokers = \"HOST:PORT\" under [kafka]";
+                found.add(Error::missing(format!("{at}: the address of the Kafka brokers"), cure));
+            }
         }
         for (key, value) in properties.0.iter().filter(|(key, _)| is_entry(key)) {
             let (first, known) = self.entry.entry(key.clone()).or_insert_with(|| (at.to_owned(), value.clone()));
             if known != value {
                 let (one, other) = (format!("{at}: property {key:?}"), format!("{first}: property {key:?}"));
                 let reason = "a job gets into its Kafka cluster in one way; write it under [kafka]";
-                return Err(Error::conflict(one, other, reason));
+                found.add(Error::conflict(one, other, reason));
             }
         }
         let mut all = self.defaults.properties.0.clone();
         all.extend(properties.0.clone());
-        Ok(all)
+        all
+    }
+
+    fn agree_on_brokers(&mut self, at: &str, brokers: &str, found: &mut Found) {
+        let (first, known) = self.brokers.get_or_insert_with(|| (at.to_owned(), brokers.to_owned()));
+        // What is no address may be a password, and was noted.
+        let are_addresses = [known.as_str(), brokers].iter().all(|brokers| addresses(brokers).all(is_address));
+        if are_addresses && addresses(known).collect::<BTreeSet<_>>() != addresses(brokers).collect::<BTreeSet<_>>() {
+            let (one, other) = (format!("{at}: brokers {brokers}"), format!("{first}: brokers {known}"));
+            let reason = "a job has one Kafka cluster, where its output and its offsets share a transaction";
+            found.add(Error::conflict(one, other, reason));
+        }
     }
 
     /// Adds to the properties of a node how to get in, wherever that was said. To be asked after the last node joined.
@@ -65,15 +80,14 @@ impl<'a> Clusters<'a> {
     }
 
     /// [`Clusters::join`] for a sink.
-    pub(crate) fn join_sink(&mut self, at: &str, brokers: Option<&str>, properties: &Properties) -> Result<(), Error> {
-        let mut properties = self.join(at, brokers, properties)?;
+    pub(crate) fn join_sink(&mut self, at: &str, brokers: Option<&str>, properties: &Properties, found: &mut Found) {
+        let mut properties = self.join(at, brokers, properties, found);
         properties.retain(|key, _| !is_entry(key));
         let (first, known) = self.sink.get_or_insert_with(|| (at.to_owned(), properties.clone()));
         if *known != properties {
             let reason = "all Kafka sinks of a job share one producer; write its properties under [kafka]";
-            return Err(Error::conflict(format!("{at}: properties"), format!("{first}: properties"), reason));
+            found.add(Error::conflict(format!("{at}: properties"), format!("{first}: properties"), reason));
         }
-        Ok(())
     }
 
     /// The cluster, if any node uses one.
@@ -87,32 +101,37 @@ impl<'a> Clusters<'a> {
             (Some((_, brokers)), _) => Ok(Some(KafkaPlan { brokers, properties })),
             (None, None) => Ok(None),
             // A job that was meant for Kafka must not quietly run without it.
-            (None, Some(brokers)) => {
+            (None, Some(_)) => {
                 let reason = "neither source nor sink is a Kafka topic; name a topic, or leave the brokers out";
-                Err(Error::conflict(format!("brokers {brokers}"), "source and sinks", reason))
+                Err(Error::conflict("kafka.brokers", "source and sinks", reason))
             }
         }
     }
 }
 
-/// The addresses in `HOST:PORT,..`, whatever their order.
-fn addresses(brokers: &str) -> Result<BTreeSet<&str>, Error> {
-    let addresses: BTreeSet<&str> = brokers.split(',').map(str::trim).filter(|a| !a.is_empty()).collect();
-    let wrong = addresses.iter().find(|address| {
-        let port = address.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
-        let is_port = |port: &str| port.parse().is_ok_and(|port: u16| port != 0);
-        !port.is_some_and(is_port) || address.contains(['/', '@']) || address.contains(char::is_whitespace)
-    });
-    match wrong {
-        // What stands before the @ may be a password.
-        Some(address) if address.contains('@') => {
-            let reason =
-                "an address is HOST:PORT and has no user or password; those are sasl.username and sasl.password";
-            Err(Error::invalid("brokers", reason))
-        }
-        Some(address) => Err(Error::invalid("brokers", format!("{address:?} is not HOST:PORT, as in localhost:9092"))),
-        None if addresses.is_empty() => Err(Error::missing("brokers", "write HOST:PORT,..")),
-        None => Ok(addresses),
+/// The addresses in `HOST:PORT,..`.
+fn addresses(brokers: &str) -> impl Iterator<Item = &str> {
+    brokers.split(',').map(str::trim).filter(|address| !address.is_empty())
+}
+
+fn is_address(address: &str) -> bool {
+    let port = address.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
+    let is_port = |port: &str| port.parse().is_ok_and(|port: u16| port != 0);
+    port.is_some_and(is_port) && !address.contains(['/', '@']) && !address.contains(char::is_whitespace)
+}
+
+fn check_addresses(at: &str, brokers: &str, found: &mut Found) {
+    if addresses(brokers).next().is_none() {
+        found.add(Error::missing(at, "write HOST:PORT,.."));
+    }
+    for address in addresses(brokers).filter(|address| !is_address(address)) {
+        let reason = match address.contains('@') {
+            // What stands before the @ may be a password.
+            true => "an address is HOST:PORT and has no user or password; those are sasl.username and sasl.password"
+                .to_owned(),
+            false => format!("{address:?} is not HOST:PORT, as in localhost:9092"),
+        };
+        found.add(Error::invalid(at, reason));
     }
 }
 
@@ -164,5 +183,32 @@ mod tests {
             assert!(said.contains("sasl.password") && said.contains("sources.s"), "{said}");
             assert!(!said.contains("hunter"), "{said}");
         }
+    }
+
+    #[test]
+    fn every_node_is_told_what_it_says_otherwise() {
+        let sink = "kafka = { topic = 'u', brokers = 'c:0,d', properties = { sasl.password = 'x', sasl.username = 'y' } }\n\
+                    [sinks.l]\ninputs = ['o']\nkafka = { topic = 'v', brokers = 'c:1', properties = { linger.ms = 1 } }";
+        let login = "properties.sasl.password = 'z'\nproperties.sasl.username = 'z'";
+        let said = plan(login, "sasl.username = 'w'", sink).unwrap_err().to_string();
+        let in_one_way = "a job gets into its Kafka cluster in one way; write it under [kafka]";
+        let property = |at: &str, key: &str| {
+            format!("line {at}: property \"sasl.{key}\" conflicts with kafka: property \"sasl.{key}\": {in_one_way}")
+        };
+        let wanted = [
+            "7 mistakes".to_owned(),
+            property("7: sources.s", "username"),
+            property("12: sinks.k", "password"),
+            property("12: sinks.k", "username"),
+            "line 14: sinks.k.kafka.brokers: \"c:0\" is not HOST:PORT, as in localhost:9092".to_owned(),
+            "line 14: sinks.k.kafka.brokers: \"d\" is not HOST:PORT, as in localhost:9092".to_owned(),
+            "line 15: sinks.l: brokers c:1 conflicts with sources.s: brokers b:1: a job has one Kafka cluster, where its \
+             output and its offsets share a transaction"
+                .to_owned(),
+            "line 15: sinks.l: properties conflicts with sinks.k: properties: all Kafka sinks of a job share one producer; \
+             write its properties under [kafka]"
+                .to_owned(),
+        ];
+        assert_eq!(said.lines().collect::<Vec<_>>(), wanted);
     }
 }

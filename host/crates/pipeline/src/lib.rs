@@ -60,7 +60,7 @@ mod validate;
 pub use address::{SinkAddress, SourceAddress, To};
 pub use error::{Error, closest};
 pub use graph::graph;
-pub use mistakes::Mistakes;
+pub use mistakes::{Found, Mistakes};
 pub use overrides::Overrides;
 pub use places::Places;
 pub use plan::Plan;

@@ -20,15 +20,16 @@ struct Mistake {
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Found(Vec<Error>);
+pub struct Found(Vec<Error>);
 
 impl Found {
-    pub(crate) fn add(&mut self, error: Error) {
+    /// One more.
+    pub fn add(&mut self, error: Error) {
         self.0.push(error);
     }
 
     /// What is right goes on; what is not is a mistake.
-    pub(crate) fn keep<T>(&mut self, outcome: Result<T, Error>) -> Option<T> {
+    pub fn keep<T>(&mut self, outcome: Result<T, Error>) -> Option<T> {
         outcome.map_err(|error| self.add(error)).ok()
     }
 
@@ -42,8 +43,8 @@ impl Found {
         &self.0
     }
 
-    /// `value`, unless something is wrong.
-    pub(crate) fn or<T>(self, value: Option<T>, places: &Places) -> Result<T, Mistakes> {
+    /// `value`, unless something is wrong; `places` say where that is.
+    pub fn or<T>(self, value: Option<T>, places: &Places) -> Result<T, Mistakes> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => Err(Mistakes::new(self.0, places)),

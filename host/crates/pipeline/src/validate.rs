@@ -37,7 +37,7 @@ pub fn validate(spec: &Spec) -> Result<Plan, Mistakes> {
 /// `None` only where something was found.
 fn plan(spec: &Spec, found: &mut Found) -> Option<Plan> {
     let reads = names::resolve(spec, found);
-    let mut clusters = Clusters::new(&spec.kafka);
+    let mut clusters = Clusters::new(&spec.kafka, found);
     let mut nodes = nodes(spec, reads, &mut clusters, found);
     together::check(&nodes.sources, &nodes.sinks, found);
     for source in &mut nodes.sources {

@@ -29,12 +29,11 @@ fn kind(at: &str, spec: &SinkSpec, clusters: &mut Clusters<'_>, found: &mut Foun
     let kinds = [("kafka", spec.kafka.is_some()), ("file", spec.file.is_some()), ("stdout", spec.stdout.is_some())];
     found.keep(exactly_one(at, &kinds))?;
     Some(if let Some(kafka) = &spec.kafka {
-        let joined = found.keep(clusters.join_sink(at, kafka.brokers.as_deref(), &kafka.properties));
+        clusters.join_sink(at, kafka.brokers.as_deref(), &kafka.properties, found);
         let topic = found.keep(topic(&kafka.topic, &format!("{at}.kafka.topic")));
         let at = format!("{at}.kafka.routes");
         let routes = kafka.routes.iter().map(|route| found.keep(topic_of_route(route, &kafka.topic, &at)));
         let routes: Vec<Option<String>> = routes.collect();
-        joined?;
         SinkKind::Kafka { topic: topic?, routes: routes.into_iter().collect::<Option<_>>()? }
     } else if let Some(file) = &spec.file {
         let path = found.keep(path(&format!("{at}.file.path"), &file.path));

@@ -18,7 +18,7 @@ const GENERATOR_KEYS: u64 = 1000;
 /// As much as a line may have.
 const GENERATED_BYTES_MAX: u32 = 64 << 20;
 
-/// `None` where something of it was found wrong.
+/// `None` where what it reads was found wrong.
 pub(super) fn plan(
     name: &str,
     spec: &SourceSpec,
@@ -26,7 +26,6 @@ pub(super) fn plan(
     found: &mut Found,
 ) -> Option<SourcePlan> {
     let at = format!("sources.{name}");
-    let before = found.count();
     let kind = kind(&at, spec, clusters, found);
     if let Some(kind) = &kind {
         check_kafka_only(&at, spec, kind, found);
@@ -36,7 +35,7 @@ pub(super) fn plan(
         &format!("{at}.discovery-interval (--discovery-interval)"),
         spec.discovery_interval.map_or(DISCOVERY_INTERVAL, |s| s.0),
     ));
-    let plan = SourcePlan {
+    Some(SourcePlan {
         name: name.to_owned(),
         kind: kind?,
         start: spec.start.clone().unwrap_or_default(),
@@ -44,8 +43,7 @@ pub(super) fn plan(
         max_rate: spec.max_rate,
         discovery_interval: discovery_interval?,
         watermark: watermark.flatten(),
-    };
-    (found.count() == before).then_some(plan)
+    })
 }
 
 fn kind(at: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>, found: &mut Found) -> Option<SourceKind> {
@@ -57,8 +55,8 @@ fn kind(at: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>, found: &mut Fo
     ];
     found.keep(exactly_one(at, &kinds))?;
     Some(if let Some(kafka) = &spec.kafka {
-        let properties = found.keep(clusters.join(at, kafka.brokers.as_deref(), &kafka.properties));
-        SourceKind::Kafka { topics: found.keep(topics(at, kafka))?, properties: properties? }
+        let properties = clusters.join(at, kafka.brokers.as_deref(), &kafka.properties, found);
+        SourceKind::Kafka { topics: found.keep(topics(at, kafka))?, properties }
     } else if let Some(file) = &spec.file {
         let path = found.keep(path(&format!("{at}.file.path"), &file.path));
         SourceKind::File { format: found.keep(file.lines().plan(at))?, path: path? }
