@@ -60,7 +60,7 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
             (&parts, "the output would be written into that file"),
         ] {
             if let Some(other) = others.iter().find(|other| other.place == place) {
-                found.add(conflict(&what, &other.what, reason));
+                found.add(Error::conflict(&what, &other.what, reason));
             }
         }
         written.push(Used { what, place });
@@ -71,14 +71,10 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
 fn check_state(what: &str, path: &Path, plan: &Plan) -> Result<(), Error> {
     match &plan.state.dir {
         StateDir::Kept(dir) if resolved(path).starts_with(resolved(dir)) => {
-            Err(conflict(what, "state.dir (--state-dir)", "the state directory holds nothing but state"))
+            Err(Error::conflict(what, "state.dir (--state-dir)", "the state directory holds nothing but state"))
         }
         StateDir::Kept(_) | StateDir::Temporary { .. } => Ok(()),
     }
-}
-
-fn conflict(one: &str, other: &str, reason: &str) -> Error {
-    Error::Conflict { one: one.to_owned(), other: other.to_owned(), reason: reason.to_owned() }
 }
 
 fn of(metadata: &Metadata) -> Option<Place> {

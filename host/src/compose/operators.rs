@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use weir_core::ports::{OperatorFactory, PluginDescription};
+use weir_core::ports::OperatorFactory;
 use weir_core::{Fault, PortError};
 use weir_pipeline::plan::{self, OperatorPlan, Plan, SinkKind, SinkPlan};
+use weir_pipeline::{Error, Found};
 use weir_plan::{Graph, Shown, layout};
 pub use weir_plugin::CodeCache;
 use weir_plugin::{Inspection, Limits, Runtime};
@@ -75,37 +76,49 @@ impl Loaded {
     }
 }
 
-/// Loads and checks the operators of `plan`: that they fit its graph, and that they open with their configuration.
+/// Loads and checks the operators of `plan`: that they fit its graph, and that they open with their configuration. Whoever
+/// corrects a pipeline wants to do so once: a plugin that cannot be loaded hides nothing of the others.
 pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
-    let factories = all(plan.operators.iter().map(|operator| loader.load(operator)))?;
-    let described: Vec<&PluginDescription> = factories.iter().map(|factory| factory.description()).collect();
-    let graph = weir_pipeline::graph(plan, &described)?;
-    let operators = plan.operators.iter().zip(factories).map(|(operator, factory)| {
-        let setup = setup(operator, factory)?;
-        check(&setup, operator, plan)?;
-        Ok(setup)
-    });
-    let operators = all(operators)?;
+    let mut found = Found::default();
+    let mut factories = Vec::new();
+    for operator in &plan.operators {
+        let at = format!("operators.{}.plugin (--plugin)", operator.name);
+        factories.push(keep(loader.load(operator), &at, &mut found)?);
+    }
+    let described = factories.iter().map(|factory| factory.as_ref().map(|factory| factory.description()));
+    let graph = weir_pipeline::graph(plan, &described.collect::<Vec<_>>(), &mut found);
+    let mut operators = Vec::new();
+    for (operator, factory) in plan.operators.iter().zip(factories) {
+        let Some(factory) = factory else { continue };
+        operators.extend(set_up(plan, operator, factory, &mut found)?);
+    }
+    let graph = found.or(graph, &plan.places)?;
     let sinks = plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), target: target_of(sink) }).collect();
     Ok(Loaded { graph, operators, sinks })
 }
 
-/// What went well, if all did. Whoever corrects a pipeline wants to do so once, and is told of all operators that are wrong;
-/// what is no mistake of theirs comes alone.
-fn all<T>(outcomes: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
-    let (mut good, mut mistakes) = (Vec::new(), Vec::new());
-    for outcome in outcomes {
-        match outcome {
-            Ok(one) => good.push(one),
-            Err(error) if exit::fault(&error) == Fault::Config => mistakes.push(error),
-            Err(error) => return Err(error),
+/// What went well. What did not is a mistake of the pipeline at `at`; or it is not, and comes alone.
+fn keep<T>(outcome: Result<T>, at: &str, found: &mut Found) -> Result<Option<T>> {
+    match outcome {
+        Err(error) if exit::fault(&error) == Fault::Config => {
+            found.add(Error::invalid(at, format!("{error:#}")));
+            Ok(None)
         }
+        outcome => outcome.map(Some),
     }
-    if mistakes.len() > 1 {
-        let each = mistakes.iter().map(|error| format!("\n{error:#}")).collect::<String>();
-        return Err(PortError::new(Fault::Config, format!("{} mistakes{each}", mistakes.len())).into());
-    }
-    mistakes.pop().map_or(Ok(good), Err)
+}
+
+fn set_up(
+    plan: &Plan,
+    operator: &OperatorPlan,
+    factory: Arc<dyn OperatorFactory>,
+    found: &mut Found,
+) -> Result<Option<OperatorSetup>> {
+    let Some(windows) = found.keep(windows::of(operator, &*factory)) else { return Ok(None) };
+    let (name, config) = (operator.name.clone(), operator.config.to_string());
+    let setup = OperatorSetup { name, config, on_error: operator.on_error, factory, windows };
+    let at = format!("operators.{}.config (--config)", operator.name);
+    Ok(keep(check(&setup, operator, plan), &at, found)?.map(|()| setup))
 }
 
 /// Nothing but configuration and file decides how a plugin opens, so one that does not is wrong usage. Only what the
@@ -113,16 +126,7 @@ fn all<T>(outcomes: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
 fn check(setup: &OperatorSetup, planned: &OperatorPlan, plan: &Plan) -> Result<()> {
     let Err(error) = setup.check(&plan.job, SHARD, planned.parallelism.get()) else { return Ok(()) };
     let fault = if error.fault() == Fault::User { Fault::Config } else { error.fault() };
-    let name = &setup.name;
-    let about =
-        || format!("operator {name:?} does not start with its configuration (operators.{name}.config, --config)");
-    Err(PortError::new(fault, error)).with_context(about)
-}
-
-fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> Result<OperatorSetup> {
-    let windows = windows::of(plan, &*factory)?;
-    let (name, config) = (plan.name.clone(), plan.config.to_string());
-    Ok(OperatorSetup { name, config, on_error: plan.on_error, factory, windows })
+    Err(PortError::new(fault, error)).context("the operator does not start with its configuration")
 }
 
 /// Where a sink writes, for people.
@@ -136,18 +140,80 @@ fn target_of(sink: &SinkPlan) -> String {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::bail;
+    use weir_core::Digest;
+    use weir_core::ports::{Operator, PluginDescription};
+
     use super::*;
 
+    /// A plugin with these outputs, which opens where it is said to.
+    struct Fake {
+        description: PluginDescription,
+        digest: Digest,
+        opens: bool,
+    }
+
+    impl OperatorFactory for Fake {
+        fn description(&self) -> &PluginDescription {
+            &self.description
+        }
+        fn digest(&self) -> &Digest {
+            &self.digest
+        }
+        fn instantiate(&self, _: &str, _: &str) -> Result<Box<dyn Operator>, PortError> {
+            Err(PortError::new(Fault::Bug, "it runs nothing"))
+        }
+        fn check(&self, _: &str, _: &str) -> Result<(), PortError> {
+            if self.opens { Ok(()) } else { Err(PortError::new(Fault::User, "no window is given")) }
+        }
+    }
+
+    /// `absent.wasm` is not there, and for `large.wasm` is no room.
+    struct Fakes;
+
+    impl LoadOperator for Fakes {
+        fn load(&self, operator: &OperatorPlan) -> Result<Arc<dyn OperatorFactory>> {
+            match operator.plugin.to_str() {
+                Some("absent.wasm") => {
+                    Err(PortError::new(Fault::Config, "no such file")).context("failed to read it")?
+                }
+                Some("large.wasm") => bail!(PortError::new(Fault::Transient, "no room")),
+                _ => {}
+            }
+            let description = serde_json::from_str(r#"{"name": "fake", "version": "1", "outputs": ["good", "bad"]}"#)?;
+            let opens = operator.plugin != Path::new("closed.wasm");
+            Ok(Arc::new(Fake { description, digest: Digest("d".to_owned()), opens }))
+        }
+    }
+
+    fn loaded(text: &str) -> Result<Loaded> {
+        load(&weir_pipeline::validate(&weir_pipeline::read(text)?)?, &Fakes)
+    }
+
+    const TEXT: &str = "version = 1\n[sources.s]\nstdin = {}\n\
+        [operators.a]\nplugin = 'open.wasm'\ninputs = ['s']\n\
+        [operators.b]\nplugin = 'open.wasm'\ninputs = ['a.bad']\n\
+        [operators.c]\nplugin = 'open.wasm'\ninputs = ['b']\n\
+        [sinks.k]\ninputs = ['c']\nstdout = {}\n";
+
     #[test]
-    fn every_operator_that_is_wrong_is_told_of() {
-        let wrong = |name: &str| Err(PortError::new(Fault::Config, format!("{name} is wrong")).into());
-        let said = all([wrong("a"), Ok(1), wrong("b")].into_iter()).unwrap_err();
-        assert_eq!(said.to_string(), "2 mistakes\na is wrong\nb is wrong");
+    fn every_operator_that_is_wrong_is_told_of_and_hides_no_other() {
+        assert_eq!(loaded(TEXT).unwrap().operators.len(), 3);
+        let text =
+            TEXT.replacen("open.wasm", "closed.wasm", 1).replace("a.bad", "a.bads").replace("['c']", "['c', 'b.bads']");
+        let text = text.replace("[operators.c]\nplugin = 'open.wasm'", "[operators.c]\nplugin = 'absent.wasm'");
+        let said = loaded(&text).err().unwrap();
+        let wanted = "4 mistakes\n\
+            line 4: operators.a.config (--config): the operator does not start with its configuration: no window is given\n\
+            line 9: operators.b.inputs: operator \"a\" has no output named \"bads\"; its plugin has the outputs \"good\", \
+            \"bad\"; did you mean \"bad\"?\n\
+            line 11: operators.c.plugin (--plugin): failed to read it: no such file\n\
+            line 14: sinks.k.inputs (--to): operator \"b\" has no output named \"bads\"; its plugin has the outputs \
+            \"good\", \"bad\"; did you mean \"bad\"?";
+        assert_eq!(said.to_string(), wanted);
         assert_eq!(exit::fault(&said), Fault::Config);
-        assert_eq!(all([Ok(1), wrong("b")].into_iter()).unwrap_err().to_string(), "b is wrong");
-        let full = Err(PortError::new(Fault::Transient, "no room").into());
-        let said = all([wrong("a"), full, Ok(1)].into_iter()).unwrap_err();
+        // What is no mistake comes alone.
+        let said = loaded(&text.replace("absent", "large")).err().unwrap();
         assert_eq!((said.to_string().as_str(), exit::fault(&said)), ("no room", Fault::Transient));
-        assert_eq!(all([Ok(1), Ok(2)].into_iter()).unwrap(), [1, 2]);
     }
 }

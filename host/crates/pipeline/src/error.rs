@@ -99,15 +99,18 @@ impl Error {
         Fault::Config
     }
 
-    pub(crate) fn missing(at: impl Into<String>, cure: impl Into<String>) -> Self {
+    /// Something that is missing at `at`, and what to write.
+    pub fn missing(at: impl Into<String>, cure: impl Into<String>) -> Self {
         Self::Missing { at: at.into(), cure: cure.into() }
     }
 
-    pub(crate) fn invalid(at: impl Into<String>, reason: impl Into<String>) -> Self {
+    /// Something at `at` that cannot be, and why.
+    pub fn invalid(at: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid { at: at.into(), reason: reason.into() }
     }
 
-    pub(crate) fn conflict(one: impl Into<String>, other: impl Into<String>, reason: impl Into<String>) -> Self {
+    /// Two settings that exclude each other, and why.
+    pub fn conflict(one: impl Into<String>, other: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Conflict { one: one.into(), other: other.into(), reason: reason.into() }
     }
 

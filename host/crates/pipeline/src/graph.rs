@@ -7,13 +7,14 @@ use weir_core::ports::PluginDescription;
 use weir_plan::{Edge, Graph, Node, NodeId, OperatorNode, Ship};
 
 use crate::error::{Error, closest};
-use crate::mistakes::{Found, Mistakes};
+use crate::mistakes::Found;
 use crate::plan::{Input, OperatorPlan, Plan, SinkPlan};
 
 /// The graph of `plan`: sources, operators and sinks, each in its order there. `plugins` are what the plugins of its
-/// operators say of themselves, in the order of the plan. What does not fit is told of all nodes at once.
-pub fn graph(plan: &Plan, plugins: &[&PluginDescription]) -> Result<Graph, Mistakes> {
-    let mut found = Found::default();
+/// operators say of themselves, in the order of the plan; where one says nothing, there is no graph, but what the others
+/// have against it is found all the same.
+pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Found) -> Option<Graph> {
+    let before = found.count();
     let operators: Vec<Described<'_>> = plan.operators.iter().zip(plugins.iter().copied()).collect();
     let sources = plan.sources.iter().map(|source| Node::source(&source.name));
     let nodes = sources.chain(operators.iter().map(node)).chain(plan.sinks.iter().map(|sink| Node::sink(&sink.name)));
@@ -22,25 +23,29 @@ pub fn graph(plan: &Plan, plugins: &[&PluginDescription]) -> Result<Graph, Mista
     let mut edges = Vec::new();
     for (operator, plugin) in &operators {
         let at = format!("operators.{}.inputs", operator.name);
-        let ports = Ports { names: &plugin.inputs, ship: Ship::ByKey(operator.key.clone()) };
-        edges.extend(senders.edges_into(&operator.name, &at, &operator.inputs, &ports, &mut found));
+        let names = plugin.map(|plugin| plugin.inputs.as_slice());
+        let ports = Ports { names, ship: Ship::ByKey(operator.key.clone()) };
+        edges.extend(senders.edges_into(&operator.name, &at, &operator.inputs, &ports, found));
     }
     for sink in &plan.sinks {
         let at = match sink.inputs.as_slice() {
             [Input { output: Some(output), .. }] => format!("sinks.{}.inputs (--to {output}=ADDR)", sink.name),
             _ => format!("sinks.{}.inputs (--to)", sink.name),
         };
-        let ports = Ports { names: &[], ship: Ship::Forward };
-        edges.extend(senders.edges_into(&sink.name, &at, &sink.inputs, &ports, &mut found));
+        let ports = Ports { names: Some(&[]), ship: Ship::Forward };
+        edges.extend(senders.edges_into(&sink.name, &at, &sink.inputs, &ports, found));
         found.keep(check_routes(sink, &operators));
     }
-    let graph = if found.count() == 0 { found.keep(Graph::new(nodes, edges).map_err(no_graph)) } else { None };
-    found.or(graph, &plan.places)
+    let is_whole = found.count() == before && plugins.iter().all(Option::is_some);
+    if is_whole { found.keep(Graph::new(nodes, edges).map_err(no_graph)) } else { None }
 }
 
 /// Only a plugin that says so routes records: topics that none could name are a mistake.
 fn check_routes(sink: &SinkPlan, operators: &[Described<'_>]) -> Result<(), Error> {
-    let routes = |input: &Input| operators.iter().any(|(operator, p)| operator.name == input.node && p.routes);
+    let may_route = |(operator, plugin): &Described<'_>, input: &Input| {
+        operator.name == input.node && plugin.is_none_or(|plugin| plugin.routes)
+    };
+    let routes = |input: &Input| operators.iter().any(|described| may_route(described, input));
     if sink.kind.topics().count() < 2 || sink.inputs.iter().any(routes) {
         return Ok(());
     }
@@ -48,15 +53,16 @@ fn check_routes(sink: &SinkPlan, operators: &[Described<'_>]) -> Result<(), Erro
     Err(Error::invalid(format!("sinks.{}.kafka.routes", sink.name), reason))
 }
 
-type Described<'a> = (&'a OperatorPlan, &'a PluginDescription);
+/// An operator, and what its plugin says of itself, where that is known.
+type Described<'a> = (&'a OperatorPlan, Option<&'a PluginDescription>);
 
 fn node((operator, plugin): &Described<'_>) -> Node {
     let shape = OperatorNode {
         parallelism: operator.parallelism.get(),
         key: operator.key.clone(),
-        stateful: !plugin.tables.is_empty(),
-        inputs: plugin.inputs.clone(),
-        outputs: plugin.outputs.clone(),
+        stateful: plugin.is_some_and(|plugin| !plugin.tables.is_empty()),
+        inputs: plugin.map(|plugin| plugin.inputs.clone()).unwrap_or_default(),
+        outputs: plugin.map(|plugin| plugin.outputs.clone()).unwrap_or_default(),
     };
     Node::operator(&operator.name, shape)
 }
@@ -74,8 +80,8 @@ struct Senders<'a> {
 
 /// The inputs of one reader.
 struct Ports<'a> {
-    /// Its plugin's names for them; empty is one without a name.
-    names: &'a [String],
+    /// Its plugin's names for them; empty is one without a name, `None`: nobody knows.
+    names: Option<&'a [String]>,
     ship: Ship,
 }
 
@@ -87,9 +93,9 @@ impl Senders<'_> {
         let numbers = ports.numbers(at, inputs, found);
         let mut seen = BTreeSet::new();
         let mut edges = Vec::new();
-        for (input, port) in inputs.iter().zip(numbers) {
-            let from = found.keep(self.output(at, input));
-            let Some(((from, output), port)) = from.zip(port) else { continue };
+        for (input, port) in inputs.iter().zip(&numbers) {
+            let from = found.keep(self.output(at, input)).flatten();
+            let Some(((from, output), port)) = from.zip(*port) else { continue };
             if seen.insert((from, output, port)) {
                 edges.push(Edge::new((from, output), (to, port), ports.ship.clone()));
             } else {
@@ -97,7 +103,7 @@ impl Senders<'_> {
             }
         }
         if found.count() == before {
-            ports.check_all_read(at, &edges, found);
+            ports.check_all_read(at, &numbers, found);
         }
         edges
     }
@@ -106,29 +112,34 @@ impl Senders<'_> {
         self.nodes.iter().position(|node| node.name == name).map(NodeId)
     }
 
-    /// The node and the number of the output that `input` names.
-    fn output(&self, at: &str, input: &Input) -> Result<(NodeId, u32), Error> {
+    /// The node and the number of the output that `input` names; `None` where nobody knows its outputs.
+    fn output(&self, at: &str, input: &Input) -> Result<Option<(NodeId, u32)>, Error> {
         let unknown = || Error::invalid(at, format!("there is no {:?}", input.node));
         let node = self.number(&input.node).ok_or_else(unknown)?;
-        let Some(name) = &input.output else { return Ok((node, 0)) };
-        let outputs = self.operators.iter().find(|(operator, _)| operator.name == input.node).map(|(_, p)| &p.outputs);
-        let outputs = outputs.map_or(&[][..], |outputs| outputs);
+        let Some(name) = &input.output else { return Ok(Some((node, 0))) };
+        let outputs = match self.operators.iter().find(|(operator, _)| operator.name == input.node) {
+            Some((_, None)) => return Ok(None),
+            Some((_, Some(plugin))) => plugin.outputs.as_slice(),
+            None => &[],
+        };
         let number = outputs.iter().position(|output| output == name).and_then(|number| u32::try_from(number).ok());
-        Ok((node, number.ok_or_else(|| Error::invalid(at, unknown_output(&input.node, name, outputs)))?))
+        let number = number.ok_or_else(|| Error::invalid(at, unknown_output(&input.node, name, outputs)))?;
+        Ok(Some((node, number)))
     }
 }
 
 impl Ports<'_> {
-    /// For each of `inputs` the number of the reader's input that it comes into.
+    /// For each of `inputs` the number of the reader's input that it comes into, where that is known.
     fn numbers(&self, at: &str, inputs: &[Input], found: &mut Found) -> Vec<Option<u32>> {
+        let Some(names) = self.names else { return vec![None; inputs.len()] };
         let listed = inputs.iter().all(|input| input.port.is_none());
-        if let (true, several @ 2..) = (listed, self.names.len()) {
+        if let (true, several @ 2..) = (listed, names.len()) {
             if several != inputs.len() {
-                let table = self.names.iter().map(|name| format!("{name} = ..")).collect::<Vec<_>>().join(", ");
+                let table = names.iter().map(|name| format!("{name} = ..")).collect::<Vec<_>>().join(", ");
                 let reason = format!(
                     "its plugin has {several} inputs ({}), and {} named here; name one for each, in this order, or \
                      which reads what: inputs = {{ {table} }}",
-                    self.names.join(", "),
+                    names.join(", "),
                     if inputs.len() == 1 { "one is".to_owned() } else { format!("{} are", inputs.len()) },
                 );
                 found.add(Error::invalid(at, reason));
@@ -136,23 +147,24 @@ impl Ports<'_> {
             }
             return (0..).take(inputs.len()).map(Some).collect();
         }
-        inputs.iter().map(|input| found.keep(self.number(at, input))).collect()
+        inputs.iter().map(|input| found.keep(number(names, at, input))).collect()
     }
 
-    fn number(&self, at: &str, input: &Input) -> Result<u32, Error> {
-        let Some(port) = &input.port else { return Ok(0) };
-        let number = self.names.iter().position(|name| name == port).and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| Error::invalid(format!("{at}.{port}"), unknown_input(port, self.names)))
-    }
-
-    fn check_all_read(&self, at: &str, edges: &[Edge], found: &mut Found) {
-        for (name, number) in self.names.iter().zip(0..) {
-            if edges.iter().all(|edge| edge.to.port != number) {
+    fn check_all_read(&self, at: &str, read: &[Option<u32>], found: &mut Found) {
+        for (name, number) in self.names.into_iter().flatten().zip(0..) {
+            if !read.contains(&Some(number)) {
                 let reason = format!("nothing comes into the input {name:?} of its plugin; name what it reads");
                 found.add(Error::invalid(at, reason));
             }
         }
     }
+}
+
+/// The number of the input that `input` comes into, of those with these names.
+fn number(names: &[String], at: &str, input: &Input) -> Result<u32, Error> {
+    let Some(port) = &input.port else { return Ok(0) };
+    let number = names.iter().position(|name| name == port).and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| Error::invalid(format!("{at}.{port}"), unknown_input(port, names)))
 }
 
 fn unknown_input(name: &str, known: &[String]) -> String {

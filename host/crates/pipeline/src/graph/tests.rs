@@ -1,7 +1,7 @@
 //! What plugins have against a pipeline, all of it at once and each with its place.
 
 use super::*;
-use crate::{read, validate};
+use crate::{Mistakes, read, validate};
 
 /// Two sources, an operator with side outputs, one with two inputs.
 const TEXT: &str = r#"version = 1
@@ -42,7 +42,13 @@ fn made(text: &str, join: &PluginDescription, words: &PluginDescription) -> Resu
     let plan = validate(&read(text).unwrap()).unwrap();
     let names: Vec<&str> = plan.operators.iter().map(|operator| operator.name.as_str()).collect();
     assert_eq!(names, ["words", "join"]);
-    graph(&plan, &[words, join])
+    all(&plan, &[Some(words), Some(join)])
+}
+
+fn all(plan: &Plan, plugins: &[Option<&PluginDescription>]) -> Result<Graph, Mistakes> {
+    let mut found = Found::default();
+    let graph = graph(plan, plugins, &mut found);
+    found.or(graph, &plan.places)
 }
 
 #[test]
@@ -105,7 +111,37 @@ fn only_a_plugin_that_says_so_routes() {
     let plan = validate(&read(text).unwrap()).unwrap();
     assert_eq!(plan.sinks[0].kind.topics().collect::<Vec<_>>(), ["u", "v", "w"]);
     let silent = described(&[], &[]);
-    let said = graph(&plan, &[&silent]).unwrap_err().to_string();
+    let said = all(&plan, &[Some(&silent)]).unwrap_err().to_string();
     assert!(said.starts_with("line 11: sinks.s.kafka.routes: no plugin that this sink reads says"), "{said}");
-    assert!(graph(&plan, &[&PluginDescription { routes: true, ..silent }]).is_ok());
+    assert!(all(&plan, &[Some(&PluginDescription { routes: true, ..silent })]).is_ok());
+    // Whoever cannot be asked may be the one that routes.
+    let mut found = Found::default();
+    assert!(graph(&plan, &[None], &mut found).is_none() && found.count() == 0, "{found:?}");
+}
+
+#[test]
+fn a_plugin_that_says_nothing_hides_nothing() {
+    let text = TEXT.replace("right = [\"words.bad\", \"b\"]", "right = [\"words.bed\", \"b\"], up = \"a\"");
+    let plan = validate(&read(&text).unwrap()).unwrap();
+    let said = |words: Option<&PluginDescription>, join: Option<&PluginDescription>| {
+        let mut found = Found::default();
+        assert!(graph(&plan, &[words, join], &mut found).is_none());
+        found.all().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (join, words) = (described(&["left", "right"], &[]), described(&[], &["good", "bad"]));
+    let (bed, up) = ("operator \"words\" has no output named \"bed\"", "its plugin has no input named \"up\"");
+    let check = |said: &[String], wanted: &[&str]| {
+        assert!(
+            said.len() == wanted.len() && said.iter().zip(wanted).all(|(said, wanted)| said.contains(wanted)),
+            "{said:?}"
+        );
+    };
+    check(&said(Some(&words), Some(&join)), &[up, bed]);
+    check(&said(Some(&words), None), &[bed]);
+    check(&said(None, Some(&join)), &[up]);
+    check(&said(None, None), &[]);
+    // What comes out of an operator that nobody knows comes into something all the same.
+    let plan = validate(&read(TEXT).unwrap()).unwrap();
+    let mut found = Found::default();
+    assert!(graph(&plan, &[None, Some(&join)], &mut found).is_none() && found.count() == 0, "{found:?}");
 }

@@ -8,7 +8,7 @@ use weir_core::{Delivery, KeySpec, OnError, Start};
 
 use super::validate;
 use crate::plan::{ApiPlan, Input, Limits, Plan, SourceKind, StateDir, Topics};
-use crate::{Mistakes, graph, read, show};
+use crate::{Found, Mistakes, graph, read, show};
 
 /// A file that is right; the tests change one thing at a time.
 const GOOD: &str = r#"
@@ -326,7 +326,7 @@ fn a_plan_can_be_read() {
         routes: false,
         window: String::new(),
     };
-    let graph = graph(&plan, &[&count]).unwrap();
+    let graph = graph(&plan, &[Some(&count)], &mut Found::default()).unwrap();
     let text = show::text(&plan, &graph);
     for line in [
         "job orders (exactly-once)",
