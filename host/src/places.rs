@@ -33,7 +33,7 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
             SourceKind::Stdin { .. } => stream(io::stdin()),
             SourceKind::Kafka { .. } | SourceKind::Generate(_) => None,
         };
-        Some(Used { what: format!("sources.{} (--from)", source.name), place: place? })
+        Some(Used { what: format!("sources.{}", source.name), place: place? })
     });
     let read: Vec<Used> = read.collect();
     let plugins =
@@ -44,7 +44,7 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
     let mut written: Vec<Used> = Vec::new();
     let mut found = Found::default();
     for sink in &plan.sinks {
-        let what = format!("sinks.{} (--to)", sink.name);
+        let what = format!("sinks.{}", sink.name);
         let place = match &sink.kind {
             SinkKind::Kafka { .. } => None,
             SinkKind::Stdout { .. } => stream(io::stdout()),
@@ -71,7 +71,7 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
 fn check_state(what: &str, path: &Path, plan: &Plan) -> Result<(), Error> {
     match &plan.state.dir {
         StateDir::Kept(dir) if resolved(path).starts_with(resolved(dir)) => {
-            Err(Error::conflict(what, "state.dir (--state-dir)", "the state directory holds nothing but state"))
+            Err(Error::conflict(what, "state.dir", "the state directory holds nothing but state"))
         }
         StateDir::Kept(_) | StateDir::Temporary { .. } => Ok(()),
     }
@@ -179,9 +179,9 @@ mod tests {
         let plan = weir_pipeline::validate(&spec).unwrap();
         let said = check(&plan, &[]).unwrap_err().to_string();
         let wanted = "3 mistakes\n\
-            line 7: sinks.b (--to) conflicts with sources.s (--from): the job would read its own output\n\
-            line 10: sinks.c (--to) conflicts with operators.o.plugin: the output would be written into that file\n\
-            line 13: sinks.d (--to) conflicts with state.dir (--state-dir): the state directory holds nothing but state";
+            line 7: sinks.b conflicts with sources.s: the job would read its own output\n\
+            line 10: sinks.c conflicts with operators.o.plugin: the output would be written into that file\n\
+            line 13: sinks.d conflicts with state.dir: the state directory holds nothing but state";
         assert_eq!(said, wanted);
     }
 }

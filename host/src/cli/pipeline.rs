@@ -169,7 +169,7 @@ impl PipelineArgs {
         let described_by: Vec<PathBuf> = file.iter().cloned().chain(configs).collect();
         let overrides = self.overrides()?;
         let spec = match &file {
-            Some(path) => overrides.lay_over(read(path)?)?,
+            Some(path) => overrides.lay_over(read(path)?),
             None => overrides.into_spec()?,
         };
         let checked = || {
@@ -226,8 +226,7 @@ fn read(path: &Path) -> Result<Spec> {
     let mut spec = weir_pipeline::read(&read_text(path)?)
         .with_context(|| format!("{} is not a valid pipeline file", path.display()))?;
     spec.rebase(path.parent().unwrap_or(Path::new("")));
-    let named = spec.name_properties(|key| canonical(key).to_owned());
-    named.with_context(|| format!("{} cannot run", path.display()))?;
+    spec.name_properties(|key| canonical(key).to_owned());
     Ok(spec)
 }
 

@@ -82,7 +82,7 @@ pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
     let mut found = Found::default();
     let mut factories = Vec::new();
     for operator in &plan.operators {
-        let at = format!("operators.{}.plugin (--plugin)", operator.name);
+        let at = format!("operators.{}.plugin", operator.name);
         factories.push(keep(loader.load(operator), &at, &mut found)?);
     }
     let described = factories.iter().map(|factory| factory.as_ref().map(|factory| factory.description()));
@@ -117,7 +117,7 @@ fn set_up(
     let Some(windows) = found.keep(windows::of(operator, &*factory)) else { return Ok(None) };
     let (name, config) = (operator.name.clone(), operator.config.to_string());
     let setup = OperatorSetup { name, config, on_error: operator.on_error, factory, windows };
-    let at = format!("operators.{}.config (--config)", operator.name);
+    let at = format!("operators.{}.config", operator.name);
     Ok(keep(check(&setup, operator, plan), &at, found)?.map(|()| setup))
 }
 
@@ -204,11 +204,11 @@ mod tests {
         let text = text.replace("[operators.c]\nplugin = 'open.wasm'", "[operators.c]\nplugin = 'absent.wasm'");
         let said = loaded(&text).err().unwrap();
         let wanted = "4 mistakes\n\
-            line 4: operators.a.config (--config): the operator does not start with its configuration: no window is given\n\
+            line 4: operators.a.config: the operator does not start with its configuration: no window is given\n\
             line 9: operators.b.inputs: operator \"a\" has no output named \"bads\"; its plugin has the outputs \"good\", \
             \"bad\"; did you mean \"bad\"?\n\
-            line 11: operators.c.plugin (--plugin): failed to read it: no such file\n\
-            line 14: sinks.k.inputs (--to): operator \"b\" has no output named \"bads\"; its plugin has the outputs \
+            line 11: operators.c.plugin: failed to read it: no such file\n\
+            line 14: sinks.k.inputs: operator \"b\" has no output named \"bads\"; its plugin has the outputs \
             \"good\", \"bad\"; did you mean \"bad\"?";
         assert_eq!(said.to_string(), wanted);
         assert_eq!(exit::fault(&said), Fault::Config);

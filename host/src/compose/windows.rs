@@ -10,7 +10,7 @@ use weir_time::WindowSpec;
 pub(super) fn of(operator: &OperatorPlan, plugin: &dyn OperatorFactory) -> Result<Option<WindowSpec>, Error> {
     let description = plugin.description();
     let of_plugin = &description.name;
-    let at = |key: &str| format!("operators.{}.{key} (--{key})", operator.name);
+    let at = |key: &str| format!("operators.{}.{key}", operator.name);
     match (plugin.role(), &operator.window) {
         (Role::Operator, None) => Ok(None),
         (Role::Operator, Some(_)) => {

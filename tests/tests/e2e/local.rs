@@ -113,7 +113,9 @@ fn a_job_never_writes_what_it_reads() -> Result<()> {
     for to in [path("./in"), path("hard"), path("soft")] {
         let args =
             ["run", "--plugin", &plugin, "--from", &format!("file:{}", path("in")), "--to", &format!("file:{to}")];
-        run(&args, PATIENCE)?.expect(2)?.says(&["sinks.sink", "conflicts with", "read its own output"])?;
+        run(&args, PATIENCE)?
+            .expect(2)?
+            .says(&["error: --to conflicts with --from: the job would read its own output"])?;
     }
     // By redirection.
     for redirected in ["--from - --to file:in <in", "--from file:in --to - >>in", "<in >>in", "--to file:hard <soft"] {
@@ -173,7 +175,7 @@ fn no_output_vanishes_without_a_word() -> Result<()> {
     let checked = run(&["validate", "--plugin", &plugin], PATIENCE)?.expect(0)?;
     let plan = String::from_utf8(checked.stdout)?;
     ensure!(plan.contains("warning: output side of ") && plan.contains(silent), "{plan}");
-    let wanted = ["(--to sied=ADDR)", "has no output named \"sied\"", "did you mean \"side\"?"];
+    let wanted = ["--to sied=ADDR: operator", "has no output named \"sied\"", "did you mean \"side\"?"];
     pass(&["sied=-"])?.expect(2)?.says(&wanted)?;
     run(&["validate", "--plugin", &plugin, "--to", "sied=-"], PATIENCE)?.expect(2)?.says(&wanted)?;
     Ok(())

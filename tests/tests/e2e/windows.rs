@@ -43,8 +43,8 @@ fn windows_and_plugins_that_do_not_fit_are_refused_before_anything_starts() -> R
     let (windows, counts) = (plugin("window-count")?, plugin("count")?);
     for (plugin, window, wanted) in [
         (&counts, "tumbling:10s", "its plugin \"count\" does not export the interface aggregate"),
-        (&windows, "sliding:1h/1min", "(--window) = sliding:1h/1m does not run yet"),
-        (&windows, "session:30s", "(--window) = session:30s does not run yet"),
+        (&windows, "sliding:1h/1min", "--window = sliding:1h/1m does not run yet"),
+        (&windows, "session:30s", "--window = session:30s does not run yet"),
         (&windows, "tumbling:0s", "must be longer than nothing"),
         (&windows, "tumbling:100years", "longer than 90 years"),
         (&windows, "tumbling:1day@Europe/Berlni", "is no time zone"),

@@ -101,6 +101,16 @@ impl FromStr for To {
 }
 
 impl SourceAddress {
+    /// The key of a source that says the same.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Stdin(_) => "stdin",
+            Self::File(_) => "file",
+            Self::Generate(_) => "generate",
+            Self::Topic(_) | Self::Pattern(_) => "kafka",
+        }
+    }
+
     /// Lays the address over `source`: what it read before is replaced, its other settings stay.
     pub fn replace(self, source: &mut SourceSpec) {
         (source.kafka, source.file, source.generate, source.stdin) = (None, None, None, None);
@@ -119,6 +129,15 @@ impl SourceAddress {
 }
 
 impl SinkAddress {
+    /// The key of a sink that says the same.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Stdout(_) => "stdout",
+            Self::File(_) => "file",
+            Self::Topic(_) => "kafka",
+        }
+    }
+
     /// Lays the address over `sink`: what it wrote before is replaced, its inputs stay.
     pub fn replace(self, sink: &mut SinkSpec) {
         (sink.kafka, sink.file, sink.stdout) = (None, None, None);

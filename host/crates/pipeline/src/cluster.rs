@@ -34,28 +34,31 @@ impl<'a> Clusters<'a> {
             check_addresses("kafka.brokers", brokers, found);
         }
         let entry = defaults.properties.0.iter().filter(|(key, _)| is_entry(key));
-        let entry = entry.map(|(key, value)| (key.clone(), ("kafka".to_owned(), value.clone()))).collect();
+        let entry =
+            entry.map(|(key, value)| (key.clone(), (format!("kafka.properties.{key}"), value.clone()))).collect();
         Self { defaults, brokers: None, sink: None, entry }
     }
 
     /// A node at `at` uses Kafka: notes what it says otherwise than the others; its properties, defaults included.
     pub(crate) fn join(&mut self, at: &str, brokers: Option<&str>, properties: &Properties, found: &mut Found) -> Map {
-        if let Some(brokers) = brokers {
-            check_addresses(&format!("{at}.kafka.brokers"), brokers, found);
-        }
-        match brokers.or(self.defaults.brokers.as_deref()) {
-            Some(brokers) => self.agree_on_brokers(at, brokers, found),
-            None => {
+        match (brokers, &self.defaults.brokers) {
+            (Some(brokers), _) => {
+                let at = format!("{at}.kafka.brokers");
+                check_addresses(&at, brokers, found);
+                self.agree_on_brokers(&at, brokers, found);
+            }
+            (None, Some(brokers)) => self.agree_on_brokers("kafka.brokers", brokers, found),
+            (None, None) => {
                 let cure = "give --brokers HOST:PORT, or brokers = \"HOST:PORT\" under [kafka]";
                 found.add(Error::missing(format!("{at}: the address of the Kafka brokers"), cure));
             }
         }
         for (key, value) in properties.0.iter().filter(|(key, _)| is_entry(key)) {
-            let (first, known) = self.entry.entry(key.clone()).or_insert_with(|| (at.to_owned(), value.clone()));
+            let at = format!("{at}.kafka.properties.{key}");
+            let (first, known) = self.entry.entry(key.clone()).or_insert_with(|| (at.clone(), value.clone()));
             if known != value {
-                let (one, other) = (format!("{at}: property {key:?}"), format!("{first}: property {key:?}"));
                 let reason = "a job gets into its Kafka cluster in one way; write it under [kafka]";
-                found.add(Error::conflict(one, other, reason));
+                found.add(Error::conflict(at, first.as_str(), reason));
             }
         }
         let mut all = self.defaults.properties.0.clone();
@@ -68,7 +71,7 @@ impl<'a> Clusters<'a> {
         // What is no address may be a password, and was noted.
         let are_addresses = [known.as_str(), brokers].iter().all(|brokers| addresses(brokers).all(is_address));
         if are_addresses && addresses(known).collect::<BTreeSet<_>>() != addresses(brokers).collect::<BTreeSet<_>>() {
-            let (one, other) = (format!("{at}: brokers {brokers}"), format!("{first}: brokers {known}"));
+            let (one, other) = (format!("{at} = {brokers}"), format!("{first} = {known}"));
             let reason = "a job has one Kafka cluster, where its output and its offsets share a transaction";
             found.add(Error::conflict(one, other, reason));
         }
@@ -86,7 +89,7 @@ impl<'a> Clusters<'a> {
         let (first, known) = self.sink.get_or_insert_with(|| (at.to_owned(), properties.clone()));
         if *known != properties {
             let reason = "all Kafka sinks of a job share one producer; write its properties under [kafka]";
-            found.add(Error::conflict(format!("{at}: properties"), format!("{first}: properties"), reason));
+            found.add(Error::conflict(format!("{at}.kafka.properties"), format!("{first}.kafka.properties"), reason));
         }
     }
 
@@ -192,21 +195,23 @@ mod tests {
         let login = "properties.sasl.password = 'z'\nproperties.sasl.username = 'z'";
         let said = plan(login, "sasl.username = 'w'", sink).unwrap_err().to_string();
         let in_one_way = "a job gets into its Kafka cluster in one way; write it under [kafka]";
-        let property = |at: &str, key: &str| {
-            format!("line {at}: property \"sasl.{key}\" conflicts with kafka: property \"sasl.{key}\": {in_one_way}")
+        let property = |line: u32, at: &str, key: &str| {
+            format!(
+                "line {line}: {at}.kafka.properties.sasl.{key} conflicts with kafka.properties.sasl.{key}: {in_one_way}"
+            )
         };
         let wanted = [
             "7 mistakes".to_owned(),
-            property("7: sources.s", "username"),
-            property("12: sinks.k", "password"),
-            property("12: sinks.k", "username"),
+            property(8, "sources.s", "username"),
             "line 14: sinks.k.kafka.brokers: \"c:0\" is not HOST:PORT, as in localhost:9092".to_owned(),
             "line 14: sinks.k.kafka.brokers: \"d\" is not HOST:PORT, as in localhost:9092".to_owned(),
-            "line 15: sinks.l: brokers c:1 conflicts with sources.s: brokers b:1: a job has one Kafka cluster, where its \
+            property(14, "sinks.k", "password"),
+            property(14, "sinks.k", "username"),
+            "line 17: sinks.l.kafka.brokers = c:1 conflicts with kafka.brokers = b:1: a job has one Kafka cluster, where its \
              output and its offsets share a transaction"
                 .to_owned(),
-            "line 15: sinks.l: properties conflicts with sinks.k: properties: all Kafka sinks of a job share one producer; \
-             write its properties under [kafka]"
+            "line 17: sinks.l.kafka.properties conflicts with sinks.k.kafka.properties: all Kafka sinks of a job share one \
+             producer; write its properties under [kafka]"
                 .to_owned(),
         ];
         assert_eq!(said.lines().collect::<Vec<_>>(), wanted);

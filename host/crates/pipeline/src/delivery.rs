@@ -8,7 +8,9 @@ use crate::plan::{SinkKind, SinkPlan, SourceKind, SourcePlan};
 /// Checks what was asked for; chooses the best that can be kept where nothing was.
 pub(crate) fn choose(asked: Option<Delivery>, sources: &[SourcePlan], sinks: &[SinkPlan]) -> Result<Delivery, Error> {
     match (asked, obstacle(sources, sinks)) {
-        (Some(Delivery::ExactlyOnce), Some(reason)) => Err(Error::Delivery { reason: reason.to_owned() }),
+        (Some(Delivery::ExactlyOnce), Some(reason)) => {
+            Err(Error::invalid("delivery", format!("exactly-once is impossible here: {reason}; use at-least-once")))
+        }
         (Some(asked), _) => Ok(asked),
         (None, Some(_)) => Ok(Delivery::AtLeastOnce),
         (None, None) => Ok(Delivery::ExactlyOnce),

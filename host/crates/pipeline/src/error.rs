@@ -2,7 +2,10 @@
 
 use weir_core::{Fault, PortError};
 
-/// What is wrong with a description. `at` names the place as the user wrote it.
+use crate::places::Places;
+
+/// What is wrong with a description. `at` is the path of a key, as `operators.count.inputs`, and what else is to be said of
+/// it; [`Mistakes`](crate::Mistakes) tell it by line and flag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The file is not TOML, has a key that nothing reads, or a value of the wrong kind.
@@ -74,23 +77,33 @@ pub enum Error {
         /// What runs.
         instead: String,
     },
-    /// Exactly-once is asked for where it cannot be kept.
-    #[error("delivery (--delivery) = exactly-once is impossible here: {reason}; use at-least-once")]
-    Delivery {
-        /// Why.
-        reason: String,
-    },
 }
 
 impl Error {
-    /// The key that it is about, as `read` numbers lines; empty where it is about no single one.
-    pub(crate) fn place(&self) -> &str {
+    /// The line that it is about, and the same with every place as whoever wrote it calls it.
+    pub(crate) fn placed(self, places: &Places) -> (Option<usize>, Self) {
         match self {
-            Self::Missing { at, .. } | Self::Invalid { at, .. } | Self::Unknown { at, .. } => at,
-            Self::Conflict { one, .. } => one,
-            Self::NotYet { what, .. } => what,
-            Self::Delivery { .. } => "delivery",
-            Self::Syntax { .. } | Self::Version(_) | Self::Address { .. } => "",
+            Self::Missing { at, cure } => {
+                let (line, at) = places.find(&at);
+                (line, Self::Missing { at, cure })
+            }
+            Self::Invalid { at, reason } => {
+                let (line, at) = places.find(&at);
+                (line, Self::Invalid { at, reason })
+            }
+            Self::Conflict { one, other, reason } => {
+                let ((line, one), (_, other)) = (places.find(&one), places.find(&other));
+                (line, Self::Conflict { one, other, reason })
+            }
+            Self::Unknown { at, kind, name, close } => {
+                let (line, at) = places.find(&at);
+                (line, Self::Unknown { at, kind, name, close })
+            }
+            Self::NotYet { what, instead } => {
+                let (line, what) = places.find(&what);
+                (line, Self::NotYet { what, instead })
+            }
+            other @ (Self::Syntax { .. } | Self::Version(_) | Self::Address { .. }) => (None, other),
         }
     }
 

@@ -48,7 +48,7 @@ impl WatermarkSpec {
     }
 
     /// The words that are there, with their texts.
-    fn words(&self) -> BTreeMap<String, String> {
+    pub(crate) fn words(&self) -> BTreeMap<String, String> {
         let mut all = self.clone();
         let there = all.places().map(|(word, text)| Some((word.to_owned(), text.take()?)));
         there.into_iter().flatten().collect()
@@ -61,7 +61,7 @@ impl WatermarkSpec {
         for (word, text) in &words {
             let alone = BTreeMap::from([(word.clone(), text.clone())]);
             if let Err(why) = Options::from_table(&alone) {
-                found.add(Error::invalid(format!("{at}.watermark (--watermark)"), why.to_string()));
+                found.add(Error::invalid(format!("{at}.watermark"), why.to_string()));
             }
         }
         if kind.is_some_and(|kind| !has_times(kind)) {
@@ -77,7 +77,7 @@ impl WatermarkSpec {
 
 /// What does not go together with what is read.
 fn check(at: &str, options: &Options, kind: &SourceKind, found: &mut Found) {
-    let what = format!("{at}.watermark.timestamp (--watermark) = {}", options.timestamp);
+    let what = format!("{at}.watermark.timestamp = {}", options.timestamp);
     match options.timestamp {
         TimestampSource::Plugin => found.add(Error::not_yet(what, "use record, header:NAME or json:/POINTER")),
         TimestampSource::Record if !has_times(kind) => {
@@ -90,7 +90,7 @@ fn check(at: &str, options: &Options, kind: &SourceKind, found: &mut Found) {
         _ => {}
     }
     if options.max_drift_ms.is_some() && !matches!(kind, SourceKind::Kafka { .. }) {
-        let drift = format!("{at}.watermark.max-drift (--watermark)");
+        let drift = format!("{at}.watermark.max-drift");
         found.add(Error::conflict(drift, named(kind), "it has one split, which cannot run ahead of another"));
     }
 }

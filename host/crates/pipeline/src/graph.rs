@@ -28,10 +28,7 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
         edges.extend(senders.edges_into(&operator.name, &at, &operator.inputs, &ports, found));
     }
     for sink in &plan.sinks {
-        let at = match sink.inputs.as_slice() {
-            [Input { output: Some(output), .. }] => format!("sinks.{}.inputs (--to {output}=ADDR)", sink.name),
-            _ => format!("sinks.{}.inputs (--to)", sink.name),
-        };
+        let at = format!("sinks.{}.inputs", sink.name);
         let ports = Ports { names: Some(&[]), ship: Ship::Forward };
         edges.extend(senders.edges_into(&sink.name, &at, &sink.inputs, &ports, found));
         found.keep(check_routes(sink, &operators));

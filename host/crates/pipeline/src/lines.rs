@@ -69,15 +69,15 @@ impl LinesSpec {
         let separator = self.separator.as_deref();
         match self.format.unwrap_or(FormatSpec::Value) {
             FormatSpec::KeyValue => match separator.unwrap_or("\t") {
-                "" => Err(Error::invalid(format!("{at}: separator"), "it must not be empty")),
+                "" => Err(Error::invalid(format!("{at}.separator"), "it must not be empty")),
                 separator if separator.contains('\n') => {
-                    Err(Error::invalid(format!("{at}: separator"), "a line end cannot stand within a line"))
+                    Err(Error::invalid(format!("{at}.separator"), "a line end cannot stand within a line"))
                 }
                 separator => Ok(LineFormat::KeyValue { separator: separator.to_owned() }),
             },
             _ if separator.is_some() => {
                 let reason = "only lines of format=key-value have a separator";
-                Err(Error::conflict(format!("{at}: separator"), "the format", reason))
+                Err(Error::conflict(format!("{at}.separator"), "the format", reason))
             }
             FormatSpec::Value => Ok(LineFormat::Value),
             FormatSpec::Json => Ok(LineFormat::Json),

@@ -13,13 +13,13 @@ pub struct Mistakes(Vec<Mistake>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mistake {
-    /// Where the file says it, or lacks it.
+    /// Where the file says it, or lacks it; `None` where a flag does.
     line: Option<usize>,
     error: Error,
 }
 
 /// What was found so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found(Vec<Error>);
 
 impl Found {
@@ -54,8 +54,11 @@ impl Found {
 
 impl Mistakes {
     fn new(errors: Vec<Error>, places: &Places) -> Self {
-        let placed = errors.into_iter().map(|error| Mistake { line: places.line(error.place()), error });
-        let mut all: Vec<Mistake> = placed.collect();
+        let placed = |error: Error| {
+            let (line, error) = error.placed(places);
+            Mistake { line, error }
+        };
+        let mut all: Vec<Mistake> = errors.into_iter().map(placed).collect();
         all.sort_by_key(|mistake| mistake.line);
         all.dedup();
         Self(all)

@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::lines::LinesSpec;
+use crate::mistakes::Found;
+use crate::places::Places;
 use crate::restart::RestartSpec;
 use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec, WindowTable};
 use crate::units::{Size, Span};
@@ -86,91 +88,150 @@ impl Overrides {
         let mut spec = Spec::empty();
         let mut from = SourceSpec::default();
         SourceAddress::Stdin(LinesSpec::default()).replace(&mut from);
-        spec.sinks = sinks(&operator, std::mem::take(&mut self.to))?;
+        spec.places.replace(&format!("sources.{source}"), "--from");
+        spec.places.replace(&format!("operators.{operator}"), "--plugin");
+        add_sinks(&mut spec, &operator, std::mem::take(&mut self.to));
         spec.operators
             .insert(operator, OperatorSpec { inputs: InputsSpec::one(source.clone()), ..OperatorSpec::of(plugin) });
         spec.sources.insert(source, from);
-        self.lay_over(spec)
+        Ok(self.lay_over(spec))
     }
 
-    /// Lays the flags over `spec`. A flag that speaks of one source, operator or sink needs the file to have just one.
-    pub fn lay_over(self, mut spec: Spec) -> Result<Spec, Error> {
-        if self.has_source_flags() {
-            self.change_source(only(&mut spec.sources, "source", "--from, --start, --until, --max-rate, --watermark")?);
+    /// Lays the flags over `spec`. A flag that speaks of one source, operator or sink needs the file to have just one; what
+    /// does not fit is told with whatever else is wrong.
+    pub fn lay_over(self, mut spec: Spec) -> Spec {
+        let Spec { sources, operators, sinks, places, found, .. } = &mut spec;
+        if let Some((name, source)) = only(sources, "source", &self.source_flags(), found) {
+            self.change_source(name, source, places);
         }
-        check_outputs_once(&self.to)?;
-        for To { output, address } in &self.to {
-            address.clone().replace(sink_of(&mut spec.sinks, output.as_deref())?);
+        check_outputs_once(&self.to, found);
+        for to in &self.to {
+            if let Some((name, sink)) = sink_of(sinks, to.output.as_deref(), found) {
+                places.add(&format!("sinks.{name}"), &to.flag());
+                places.replace(&format!("sinks.{name}.{}", to.address.key()), &to.flag());
+                to.address.clone().replace(sink);
+            }
         }
-        if self.has_operator_flags() {
-            let flags =
-                "--plugin, --key, --parallelism, --config, --window, --on-error, --memory-limit, --call-deadline";
-            self.change_operator(only(&mut spec.operators, "operator", flags)?);
+        if let Some((name, operator)) = only(operators, "operator", &self.operator_flags(), found) {
+            self.change_operator(name, operator, places);
         }
-        if self.brokers.is_some() {
-            use_default_brokers(&mut spec);
-        }
-        set(&mut spec.kafka.brokers, self.brokers);
-        set_properties(&mut spec, self.kafka);
-        if self.create_topics {
-            spec.kafka.create_topics = Some(true);
-        }
-        set(&mut spec.job, self.job);
-        set(&mut spec.delivery, self.delivery);
-        set(&mut spec.api, self.api);
-        set(&mut spec.state.dir, self.state_dir);
-        set(&mut spec.state.memory, self.state_memory);
-        set(&mut spec.epochs.interval, self.epoch_interval);
-        set(&mut spec.epochs.transaction_timeout, self.transaction_timeout);
-        if let Some(restart) = self.restart {
-            spec.restart = restart;
-        }
-        Ok(spec)
+        self.change_job(&mut spec);
+        spec
     }
 
-    fn has_source_flags(&self) -> bool {
-        self.from.is_some()
-            || self.start.is_some()
-            || self.until.is_some()
-            || self.max_rate.is_some()
-            || self.discovery_interval.is_some()
-            || self.watermark.is_some()
+    /// The flags that speak of a source and were given.
+    fn source_flags(&self) -> Vec<&'static str> {
+        given(&[
+            ("--from", self.from.is_some()),
+            ("--start", self.start.is_some()),
+            ("--until", self.until.is_some()),
+            ("--max-rate", self.max_rate.is_some()),
+            ("--discovery-interval", self.discovery_interval.is_some()),
+            ("--watermark", self.watermark.is_some()),
+        ])
     }
 
-    fn has_operator_flags(&self) -> bool {
-        self.plugin.is_some()
-            || self.key.is_some()
-            || self.parallelism.is_some()
-            || !self.config.is_empty()
-            || self.window.is_some()
-            || self.on_error.is_some()
-            || self.memory_limit.is_some()
-            || self.call_deadline.is_some()
+    /// The flags that speak of an operator and were given.
+    fn operator_flags(&self) -> Vec<&'static str> {
+        given(&[
+            ("--plugin", self.plugin.is_some()),
+            ("--key", self.key.is_some()),
+            ("--parallelism", self.parallelism.is_some()),
+            ("--config", !self.config.is_empty()),
+            ("--window", self.window.is_some()),
+            ("--on-error", self.on_error.is_some()),
+            ("--memory-limit", self.memory_limit.is_some()),
+            ("--call-deadline", self.call_deadline.is_some()),
+        ])
     }
 
-    fn change_source(&self, source: &mut SourceSpec) {
+    fn change_source(&self, name: &str, source: &mut SourceSpec, places: &mut Places) {
+        let at = format!("sources.{name}");
         if let Some(from) = self.from.clone() {
+            places.add(&at, "--from");
+            places.replace(&format!("{at}.{}", from.key()), "--from");
             from.replace(source);
         }
-        set(&mut source.start, self.start.clone());
-        set(&mut source.until, self.until.clone());
-        set(&mut source.max_rate, self.max_rate);
-        set(&mut source.discovery_interval, self.discovery_interval);
-        set(&mut source.watermark, self.watermark.clone());
+        let mut over = Over { at: &at, places };
+        over.set(("start", "--start"), &mut source.start, self.start.clone());
+        over.set(("until", "--until"), &mut source.until, self.until.clone());
+        over.set(("max-rate", "--max-rate"), &mut source.max_rate, self.max_rate);
+        let interval = ("discovery-interval", "--discovery-interval");
+        over.set(interval, &mut source.discovery_interval, self.discovery_interval);
+        over.set(("watermark", "--watermark"), &mut source.watermark, self.watermark.clone());
+        let words = self.watermark.iter().flat_map(WatermarkSpec::words);
+        words.for_each(|(word, _)| over.says(&format!("watermark.{word}"), &format!("--watermark {word}")));
     }
 
-    fn change_operator(&self, operator: &mut OperatorSpec) {
+    fn change_operator(&self, name: &str, operator: &mut OperatorSpec, places: &mut Places) {
+        let at = format!("operators.{name}");
+        if !self.config.is_empty() {
+            places.add(&format!("{at}.config"), "--config");
+            operator.config.extend(self.config.clone());
+        }
+        let mut over = Over { at: &at, places };
         if let Some(plugin) = self.plugin.clone() {
+            over.says("plugin", "--plugin");
             operator.plugin = plugin;
         }
-        set(&mut operator.key, self.key.clone());
-        set(&mut operator.parallelism, self.parallelism);
-        set(&mut operator.window, self.window.clone());
-        set(&mut operator.on_error, self.on_error.clone());
-        set(&mut operator.limits.memory, self.memory_limit);
-        set(&mut operator.limits.call_deadline, self.call_deadline);
-        operator.config.extend(self.config.clone());
+        over.set(("key", "--key"), &mut operator.key, self.key.clone());
+        over.set(("parallelism", "--parallelism"), &mut operator.parallelism, self.parallelism);
+        over.set(("window", "--window"), &mut operator.window, self.window.clone());
+        over.set(("on-error", "--on-error"), &mut operator.on_error, self.on_error.clone());
+        over.set(("limits.memory", "--memory-limit"), &mut operator.limits.memory, self.memory_limit);
+        over.set(("limits.call-deadline", "--call-deadline"), &mut operator.limits.call_deadline, self.call_deadline);
     }
+
+    fn change_job(self, spec: &mut Spec) {
+        if self.brokers.is_some() {
+            use_default_brokers(spec);
+        }
+        set_properties(spec, self.kafka);
+        let mut over = Over { at: "", places: &mut spec.places };
+        over.set(("kafka.brokers", "--brokers"), &mut spec.kafka.brokers, self.brokers);
+        let create_topics = self.create_topics.then_some(true);
+        over.set(("kafka.create-topics", "--create-topics"), &mut spec.kafka.create_topics, create_topics);
+        over.set(("job", "--job"), &mut spec.job, self.job);
+        over.set(("delivery", "--delivery"), &mut spec.delivery, self.delivery);
+        over.set(("api", "--api"), &mut spec.api, self.api);
+        over.set(("state.dir", "--state-dir"), &mut spec.state.dir, self.state_dir);
+        over.set(("state.memory", "--state-memory"), &mut spec.state.memory, self.state_memory);
+        over.set(("epochs.interval", "--epoch-interval"), &mut spec.epochs.interval, self.epoch_interval);
+        let timeout = ("epochs.transaction-timeout", "--transaction-timeout");
+        over.set(timeout, &mut spec.epochs.transaction_timeout, self.transaction_timeout);
+        if let Some(restart) = self.restart {
+            over.says("restart", "--restart");
+            spec.restart = restart;
+        }
+    }
+}
+
+/// Flags over what is said at a place.
+struct Over<'a> {
+    /// Its path; empty is the whole description.
+    at: &'a str,
+    places: &'a mut Places,
+}
+
+impl Over<'_> {
+    /// Where `given`, it is what counts from now on, and `flag` says it.
+    fn set<T>(&mut self, (key, flag): (&str, &str), value: &mut Option<T>, given: Option<T>) {
+        if given.is_some() {
+            *value = given;
+            self.says(key, flag);
+        }
+    }
+
+    fn says(&mut self, key: &str, flag: &str) {
+        match self.at {
+            "" => self.places.replace(key, flag),
+            at => self.places.replace(&format!("{at}.{key}"), flag),
+        }
+    }
+}
+
+fn given(flags: &[(&'static str, bool)]) -> Vec<&'static str> {
+    flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect()
 }
 
 impl OperatorSpec {
@@ -191,68 +252,79 @@ impl OperatorSpec {
 
 /// A sink for each of `to`. Where none is named the first output goes to stdout; a plain address comes first in the order
 /// of the pipeline.
-fn sinks(operator: &str, to: Vec<To>) -> Result<BTreeMap<String, SinkSpec>, Error> {
-    let mut sinks = BTreeMap::new();
-    check_outputs_once(&to)?;
+fn add_sinks(spec: &mut Spec, operator: &str, to: Vec<To>) {
+    check_outputs_once(&to, &mut spec.found);
     let default = To { output: None, address: SinkAddress::Stdout(LinesSpec::default()) };
     let to = if to.is_empty() { vec![default] } else { to };
-    for To { output, address } in to {
-        let (name, input) = match output {
+    for to in to {
+        let flag = to.flag();
+        let (name, input) = match to.output {
             None => ("sink".to_owned(), operator.to_owned()),
             // A name of an output may have any characters, that of a node may not.
-            Some(output) => (format!("sink-{}", sinks.len()), format!("{operator}.{output}")),
+            Some(output) => (format!("sink-{}", spec.sinks.len()), format!("{operator}.{output}")),
         };
         let mut sink = SinkSpec { inputs: vec![input], ..SinkSpec::default() };
-        address.replace(&mut sink);
-        sinks.insert(name, sink);
+        to.address.replace(&mut sink);
+        spec.places.replace(&format!("sinks.{name}"), &flag);
+        spec.sinks.insert(name, sink);
     }
-    Ok(sinks)
 }
 
-fn check_outputs_once(to: &[To]) -> Result<(), Error> {
-    for (index, To { output, .. }) in to.iter().enumerate() {
-        if to.iter().take(index).any(|other| other.output == *output) {
-            let [one, other] = match output {
-                None => ["--to ADDR".to_owned(), "another --to ADDR".to_owned()],
-                Some(output) => [format!("--to {output}=ADDR"), format!("another --to {output}=ADDR")],
-            };
+fn check_outputs_once(to: &[To], found: &mut Found) {
+    for (index, one) in to.iter().enumerate() {
+        if to.iter().take(index).any(|other| other.output == one.output) {
             let reason = "flags write an output to one place; a file may have several sinks that read it";
-            return Err(Error::conflict(one, other, reason));
+            found.add(Error::conflict(one.flag(), format!("another {}", one.flag()), reason));
         }
     }
-    Ok(())
 }
 
 /// The one sink that a `--to` over a file means.
-fn sink_of<'a>(sinks: &'a mut BTreeMap<String, SinkSpec>, output: Option<&str>) -> Result<&'a mut SinkSpec, Error> {
-    let Some(output) = output else { return only(sinks, "sink", "--to") };
+fn sink_of<'a>(
+    sinks: &'a mut BTreeMap<String, SinkSpec>,
+    output: Option<&str>,
+    found: &mut Found,
+) -> Option<(&'a str, &'a mut SinkSpec)> {
+    let Some(output) = output else { return only(sinks, "sink", &["--to"], found) };
     let reads = |sink: &SinkSpec| matches!(sink.inputs.as_slice(), [one] if one.split_once('.').is_some_and(|(_, named)| named == output));
-    let mut found = sinks.values_mut().filter(|sink| reads(sink));
-    match (found.next(), found.next()) {
-        (Some(sink), None) => Ok(sink),
-        (found, _) => {
-            let count = if found.is_some() { "several sinks read" } else { "no sink reads" };
+    let mut readers = sinks.iter_mut().filter(|(_, sink)| reads(sink));
+    match (readers.next(), readers.next()) {
+        (Some((name, sink)), None) => Some((name.as_str(), sink)),
+        (reader, _) => {
+            let count = if reader.is_some() { "several sinks read" } else { "no sink reads" };
             let reason = format!("{count} an output of that name there; describe the sink in the file");
-            Err(Error::conflict(format!("--to {output}=ADDR"), "the pipeline file", reason))
+            found.add(Error::conflict(format!("--to {output}=ADDR"), "the pipeline file", reason));
+            None
         }
     }
 }
 
-fn set<T>(place: &mut Option<T>, given: Option<T>) {
-    if given.is_some() {
-        *place = given;
-    }
-}
-
-fn only<'a, T>(nodes: &'a mut BTreeMap<String, T>, kind: &str, flags: &str) -> Result<&'a mut T, Error> {
+/// The one node that `flags` can mean, if any of them was given.
+fn only<'a, T>(
+    nodes: &'a mut BTreeMap<String, T>,
+    kind: &str,
+    flags: &[&str],
+    found: &mut Found,
+) -> Option<(&'a str, &'a mut T)> {
     let count = nodes.len();
-    let mut nodes = nodes.values_mut();
+    let mut nodes = nodes.iter_mut();
     match (nodes.next(), nodes.next()) {
-        (Some(node), None) => Ok(node),
+        (Some((name, node)), None) => (!flags.is_empty()).then_some((name.as_str(), node)),
         _ => {
-            let reason = format!("the file has {count} {kind}s, so the flag does not say which; set it in the file");
-            Err(Error::conflict(flags, "the pipeline file", reason))
+            for flag in flags {
+                let reason =
+                    format!("the file has {count} {kind}s, so the flag does not say which; set it in the file");
+                found.add(Error::conflict(*flag, "the pipeline file", reason));
+            }
+            None
         }
+    }
+}
+
+impl To {
+    /// The flag that says it.
+    fn flag(&self) -> String {
+        self.output.as_ref().map_or_else(|| "--to".to_owned(), |output| format!("--to {output}=ADDR"))
     }
 }
 
@@ -267,11 +339,14 @@ fn set_properties(spec: &mut Spec, given: BTreeMap<String, Secret>) {
     let sources = spec.sources.values_mut().filter_map(|s| s.kafka.as_mut()).map(|k| &mut k.properties);
     let sinks = spec.sinks.values_mut().filter_map(|s| s.kafka.as_mut()).map(|k| &mut k.properties);
     sources.chain(sinks).for_each(|properties| properties.0.retain(|key, _| !given.contains_key(key)));
+    given.keys().for_each(|key| spec.places.replace(&format!("kafka.properties.{key}"), &format!("--kafka {key}")));
     spec.kafka.properties.0.extend(given);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::lines::LineFormat;
     use crate::plan::{Plan, SinkKind, SourceKind};
@@ -352,7 +427,7 @@ mod tests {
             config,
             ..Overrides::default()
         };
-        let plan = validate(&flags.lay_over(read(file).unwrap()).unwrap()).unwrap();
+        let plan = validate(&flags.lay_over(read(file).unwrap())).unwrap();
         let kafka = plan.kafka.unwrap();
         assert_eq!((plan.job.as_str(), kafka.brokers.as_str()), ("b", "b:1"));
         let SourceKind::Kafka { properties, .. } = &plan.sources[0].kind else { panic!("no Kafka source") };
@@ -366,18 +441,86 @@ mod tests {
         assert_eq!(plan.sources[0].until, Some(Until::Latest), "what no flag speaks of stays");
     }
 
+    /// A file that is right.
+    const FILE: &str = "version = 1\njob = 'a'\n[kafka]\nbrokers = 'b:1'\n[sources.s]\nkafka = { topic = 't' }\nstart = 'latest'\n\
+        [operators.o]\nplugin = 'o.wasm'\ninputs = ['s']\nparallelism = 2\nconfig.x = 1\n[sinks.k]\ninputs = ['o']\nstdout = {}\n\
+        [epochs]\ninterval = '2s'\n";
+
+    fn said(flags: Overrides, file: &str) -> Vec<String> {
+        let mistakes = validate(&flags.lay_over(read(file).unwrap())).unwrap_err().to_string();
+        mistakes.lines().map(str::to_owned).collect()
+    }
+
     #[test]
-    fn a_flag_that_could_mean_two_nodes_is_refused() {
-        let mut spec = Spec::empty();
-        for name in ["a", "b"] {
-            spec.sinks.insert(name.into(), SinkSpec::default());
-        }
-        let flags = Overrides { to: vec!["-".parse().unwrap()], ..Overrides::default() };
-        let error = flags.lay_over(spec).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "--to conflicts with the pipeline file: the file has 2 sinks, so the flag does not say which; set it in the file"
+    fn each_flag_that_could_mean_two_nodes_is_told_and_no_other() {
+        let flags = Overrides {
+            from: Some("-".parse().unwrap()),
+            to: to(&["-"]),
+            parallelism: NonZeroU16::new(3),
+            job: Some("!".into()),
+            ..Overrides::default()
+        };
+        let more = "[sources.extra]\nstdin = {}\n[sinks.spare]\ninputs = ['extra']\nfile.path = ''\n[operators.other]\n\
+                    plugin = 'p.wasm'\ninputs = ['s']\n";
+        let two = |flag: &str, kind: &str| {
+            format!(
+                "{flag} conflicts with the pipeline file: the file has 2 {kind}s, so the flag does not say which; set it in the file"
+            )
+        };
+        let wanted = [
+            "7 mistakes".to_owned(),
+            two("--from", "source"),
+            two("--to", "sink"),
+            two("--parallelism", "operator"),
+            "--job: job name \"!\" is not of the form [a-z0-9._-]{1,64}, or is . or ..".to_owned(),
+        ];
+        let said = said(flags, &format!("{FILE}{more}"));
+        assert_eq!(said[..5], wanted);
+        assert!(said[5].starts_with("line 5: sources.s conflicts with sources.extra"), "{said:?}");
+        assert_eq!(said[6], "line 22: sinks.spare.file.path is missing; write the path of a file");
+        assert!(said[7].starts_with("line 23: operators.other: nothing reads its output"), "{said:?}");
+    }
+
+    #[test]
+    fn a_mistake_of_a_flag_is_told_by_its_name_and_one_of_the_file_by_its_line() {
+        let one = |flags: Overrides, file: &str, wanted: &str| assert_eq!(said(flags, file), [wanted]);
+        let none = Overrides::default;
+        let too_many = |at: &str| format!("{at}: 2000 tasks are more than the 1024 key groups there are");
+        one(Overrides { parallelism: NonZeroU16::new(2000), ..none() }, FILE, &too_many("--parallelism"));
+        let file = FILE.replace("parallelism = 2", "parallelism = 2000");
+        one(none(), &file, &too_many("line 11: operators.o.parallelism"));
+        // Over a file that is wrong, a flag that is right is all that counts.
+        assert!(
+            validate(&Overrides { parallelism: NonZeroU16::new(3), ..none() }.lay_over(read(&file).unwrap())).is_ok()
         );
+
+        let conflict = |one: &str, other: &str| {
+            format!(
+                "{one} conflicts with {other}: the broker could abort what is not committed in time; an interval may be 1s \
+                 at most"
+            )
+        };
+        let timeout = || Overrides { transaction_timeout: Some(Span(Duration::from_secs(3))), ..none() };
+        one(timeout(), FILE, &conflict("line 17: epochs.interval = 2s", "--transaction-timeout = 3s"));
+        let both = Overrides { epoch_interval: Some(Span(Duration::from_secs(2))), ..timeout() };
+        one(both, FILE, &conflict("--epoch-interval = 2s", "--transaction-timeout = 3s"));
+
+        let start = "line 7: sources.s.start conflicts with stdin: it is always read from its beginning; only Kafka topics have \
+                     other starts";
+        let piped = FILE.replace("[kafka]\nbrokers = 'b:1'", "# no\n# Kafka");
+        one(Overrides { from: Some("-".parse().unwrap()), ..none() }, &piped, start);
+        let to_source = Overrides { to: to(&["t"]), ..none() };
+        one(
+            to_source,
+            FILE,
+            "line 13: sinks.k (--to) conflicts with sources.s: the job would read its own output, for ever",
+        );
+        let timed = Overrides { watermark: Some("timestamp=record".parse().unwrap()), ..none() };
+        let piped = piped.replace("kafka = { topic = 't' }\nstart = 'latest'", "stdin = {}");
+        let reason = "its records have no time of their own; use ingestion, or json:/POINTER into the value";
+        one(timed, &piped, &format!("--watermark timestamp = record conflicts with stdin: {reason}"));
+        let nowhere = Overrides { from: Some("kafka:/(/".parse().unwrap()), ..none() };
+        assert!(said(nowhere, FILE)[0].starts_with("--from: not a regular expression"));
     }
 
     fn to(flags: &[&str]) -> Vec<To> {
@@ -405,7 +548,7 @@ mod tests {
         assert_eq!(sinks(&["late=file:l"]), [file(Some("late"), "l")]);
         for twice in [["-", "file:a"], ["late=-", "late=file:a"]] {
             let flags = Overrides { plugin: Some("p.wasm".into()), to: to(&twice), ..Overrides::default() };
-            let error = flags.into_spec().unwrap_err().to_string();
+            let error = plan(flags).unwrap_err().to_string();
             assert!(error.contains("flags write an output to one place"), "{error}");
         }
     }
@@ -416,7 +559,7 @@ mod tests {
             [sinks.a]\ninputs = ['o']\nstdout = {}\n[sinks.b]\ninputs = ['o.late']\nfile = { path = 'b' }";
         let over = |flag: &str| {
             let flags = Overrides { to: to(&[flag]), ..Overrides::default() };
-            Ok::<_, Mistakes>(validate(&flags.lay_over(read(file).unwrap())?)?.sinks)
+            validate(&flags.lay_over(read(file).unwrap())).map(|plan| plan.sinks)
         };
         let sinks = over("late=file:c?format=json").unwrap();
         assert_eq!(sinks[1].kind, SinkKind::File { path: "c".into(), format: LineFormat::Json });

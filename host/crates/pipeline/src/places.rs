@@ -1,44 +1,73 @@
-//! Which line of a pipeline file says what, so that a mistake that only the whole file shows still has its place.
+//! Where a description says what: in which line of the file, or by which flag. So a mistake that only the whole shows still
+//! has its place, and nobody is told of a flag that was not given.
 
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-/// The line of each key, from 1, by its path: `operators.count.inputs`.
+/// Where each key is said, by its path: `operators.count.inputs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places(BTreeMap<String, usize>);
+pub struct Places(BTreeMap<String, Place>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Place {
+    /// Of the file, from 1; `None` where a flag alone says it.
+    line: Option<usize>,
+    /// The flag that says it, or some of it.
+    flag: Option<String>,
+}
 
 impl Places {
     /// The places of a file; none where it is no TOML, which whoever reads it says.
     pub(crate) fn of(text: &str) -> Self {
         let mut places = Self::default();
         if let Ok(table) = DeTable::parse(text) {
-            places.add(text, "", table.get_ref());
+            places.read(text, "", table.get_ref());
         }
         places
     }
 
-    fn add(&mut self, text: &str, prefix: &str, table: &DeTable<'_>) {
+    fn read(&mut self, text: &str, prefix: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let path =
                 if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
             let line = text.get(..key.span().start).map_or(0, |before| before.matches('\n').count()) + 1;
             if let DeValue::Table(inner) = value.get_ref() {
-                self.add(text, &path, inner);
+                self.read(text, &path, inner);
             }
-            self.0.insert(path, line);
+            self.0.insert(path, Place { line: Some(line), flag: None });
         }
     }
 
-    /// The line of what `at` begins with: of the key itself, or of the table that lacks it. A name may have any characters;
-    /// the longest that is in the file is meant.
-    pub(crate) fn line(&self, at: &str) -> Option<usize> {
-        let at = at.trim_start_matches('[');
-        let is_said = |path: &str| {
-            let rest = at.strip_prefix(path);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ', ':', ']']))
+    /// `flag` says what is at `path`: nothing that the file says there counts.
+    pub(crate) fn replace(&mut self, path: &str, flag: &str) {
+        self.0
+            .retain(|known, _| known.strip_prefix(path).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('.')));
+        self.add(path, flag);
+    }
+
+    /// `flag` says some of what is at `path`.
+    pub(crate) fn add(&mut self, path: &str, flag: &str) {
+        self.0.entry(path.to_owned()).or_default().flag = Some(flag.to_owned());
+    }
+
+    /// The line of what `at` begins with, and `at` as whoever wrote it calls it: of the key itself, or of the table or the
+    /// flag that lacks it. A name may have any characters; the longest that is known is meant.
+    pub(crate) fn find(&self, at: &str) -> (Option<usize>, String) {
+        let begins = |path: &str| at.trim_start_matches('[').strip_prefix(path);
+        let is_end = |rest: &str| rest.is_empty() || rest.starts_with(['.', ' ', ':', ']']);
+        let known = self.0.iter().filter_map(|(path, place)| Some((path, begins(path)?, place)));
+        let known = known.filter(|(_, rest, _)| is_end(rest)).max_by_key(|(path, ..)| path.len());
+        let Some((path, rest, Place { line, flag })) = known else { return (None, at.to_owned()) };
+        let said = match (line, flag) {
+            // What lies below is nothing that a flag could name.
+            (None, Some(flag)) => {
+                flag.clone() + rest.find([' ', ':']).and_then(|end| rest.get(end..)).unwrap_or_default()
+            }
+            (Some(_), Some(flag)) if !rest.starts_with('.') => format!("{path} ({flag}){rest}"),
+            _ => at.to_owned(),
         };
-        self.0.iter().filter(|(path, _)| is_said(path)).max_by_key(|(path, _)| path.len()).map(|(_, line)| *line)
+        (*line, said)
     }
 }
 
@@ -46,15 +75,21 @@ impl Places {
 mod tests {
     use super::*;
 
+    const TEXT: &str = "version = 1\n\n[operators.count]\nplugin = 'p'\nlimits = { memory = 1 }\n[sinks]\na.stdout = {}\n\
+                        [sources.b]\n[sources.'b c']\n";
+
+    fn check(places: &Places, cases: &[(&str, Option<usize>, &str)]) {
+        for (at, line, said) in cases {
+            assert_eq!(places.find(at), (*line, (*said).to_owned()), "{at}");
+        }
+    }
+
     #[test]
     fn a_key_is_found_or_the_table_that_lacks_it() {
-        let text = "version = 1\n\n[operators.count]\nplugin = 'p'\nlimits = { memory = 1 }\n[sinks]\na.stdout = {}\n\
-                    [sources.b]\n[sources.'b c']\n";
-        let places = Places::of(text);
-        for (at, wanted) in [
+        let same = [
             ("version", Some(1)),
             ("operators.count.plugin", Some(4)),
-            ("operators.count.limits.memory (--memory-limit)", Some(5)),
+            ("operators.count.limits.memory = 1", Some(5)),
             ("operators.count.inputs", Some(3)),
             ("operators.count: the path", Some(3)),
             ("sinks.a.inputs", Some(7)),
@@ -63,9 +98,30 @@ mod tests {
             ("sources.bc", Some(8)),
             ("[restart]", None),
             ("", None),
-        ] {
-            assert_eq!(places.line(at), wanted, "{at}");
-        }
+        ];
+        check(&Places::of(TEXT), &same.map(|(at, line)| (at, line, at)));
         assert_eq!(Places::of("version ="), Places::default());
+    }
+
+    #[test]
+    fn what_a_flag_says_is_called_by_the_flag() {
+        let mut places = Places::of(TEXT);
+        places.replace("operators.count.limits", "--memory-limit");
+        places.add("sources.b", "--from");
+        places.add("operators.count.config", "--config");
+        check(
+            &places,
+            &[
+                ("operators.count.limits.memory = 1", None, "--memory-limit = 1"),
+                ("operators.count.limits.memory", None, "--memory-limit"),
+                ("operators.count.limits", None, "--memory-limit"),
+                ("operators.count.config: it is none", None, "--config: it is none"),
+                ("operators.count.plugin", Some(4), "operators.count.plugin"),
+                ("sources.b: brokers", Some(8), "sources.b (--from): brokers"),
+                ("sources.b", Some(8), "sources.b (--from)"),
+                ("sources.b.start", Some(8), "sources.b.start"),
+                ("sources.b c", Some(9), "sources.b c"),
+            ],
+        );
     }
 }

@@ -14,9 +14,8 @@ use serde::Deserialize;
 use weir_core::Restart;
 
 use crate::error::{Error, closest};
+use crate::mistakes::Found;
 use crate::units::Span;
-
-const AT: &str = "restart (--restart)";
 
 /// How the job recovers from failures that may pass.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -55,7 +54,7 @@ impl FromStr for RestartSpec {
             spec.set(key, value)?;
         }
         // What does not fit together is said at once, with the flag's name.
-        spec.plan().map_err(|error| error.to_string())?;
+        spec.chosen().map_err(|wrong| wrong.join("; "))?;
         Ok(spec)
     }
 }
@@ -109,73 +108,72 @@ impl RestartSpec {
     }
 
     /// The strategy, with every default filled in.
-    pub(crate) fn plan(&self) -> Result<Restart, Error> {
+    pub(crate) fn plan(&self, found: &mut Found) -> Option<Restart> {
+        let wrong =
+            |wrong: Vec<String>| wrong.into_iter().for_each(|reason| found.add(Error::invalid("restart", reason)));
+        self.chosen().map_err(wrong).ok()
+    }
+
+    /// The strategy, or all that is wrong with it.
+    fn chosen(&self) -> Result<Restart, Vec<String>> {
+        let mut wrong = Vec::new();
         let strategy = self.strategy.as_deref().unwrap_or("exponential");
         let (keys, plan): (&[&str], Restart) = match strategy {
             "none" => (&[], Restart::Never),
             "fixed" => (&["attempts", "delay", "reset-after"], self.fixed()),
             "exponential" => (
                 &["attempts", "initial-delay", "max-delay", "multiplier", "jitter", "reset-after"],
-                self.exponential()?,
+                self.exponential(&mut wrong),
             ),
-            "failure-rate" => (&["failures", "within", "delay"], self.failure_rate()?),
+            "failure-rate" => (&["failures", "within", "delay"], self.failure_rate(&mut wrong)),
             other => {
                 let known = Restart::NAMES.join(", ");
                 let cure = closest(other, Restart::NAMES)
                     .map_or_else(|| format!("known are {known}"), |close| format!("did you mean {close:?}?"));
-                return Err(Error::invalid(AT, format!("no strategy is named {other:?}; {cure}")));
+                return Err(vec![format!("no strategy is named {other:?}; {cure}")]);
             }
         };
-        match self.given().find(|key| !keys.contains(key)) {
-            None => Ok(plan),
-            Some(key) if keys.is_empty() => {
-                Err(Error::invalid(AT, format!("{strategy} takes no {key:?}: it takes nothing")))
-            }
-            Some(key) => {
-                let keys = keys.join(", ");
-                Err(Error::invalid(AT, format!("{strategy} takes no {key:?}; it takes {keys}")))
-            }
-        }
+        let taken = if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
+        let others = self.given().filter(|key| !keys.contains(key));
+        wrong.extend(others.map(|key| format!("{strategy} takes no {key:?}; it takes {taken}")));
+        if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
     }
 
     fn fixed(&self) -> Restart {
         Restart::Fixed { delay: self.delay(), attempts: self.attempts, reset_after: self.reset_after() }
     }
 
-    fn exponential(&self) -> Result<Restart, Error> {
+    fn exponential(&self, wrong: &mut Vec<String>) -> Restart {
         let initial_delay = self.initial_delay.map_or(Duration::from_millis(100), |span| span.0);
         let max_delay = self.max_delay.map_or(Duration::from_secs(10).max(initial_delay), |span| span.0);
         let (multiplier, jitter) = (self.multiplier.unwrap_or(2.0), self.jitter.unwrap_or(0.1));
-        let refuse = |reason: String| Err(Error::invalid(AT, reason));
         if initial_delay.is_zero() {
-            return refuse("initial-delay must be longer than nothing, 100ms by default".to_owned());
+            wrong.push("initial-delay must be longer than nothing, 100ms by default".to_owned());
         }
         if max_delay < initial_delay {
             let (max, initial) = (Span(max_delay), Span(initial_delay));
-            return refuse(format!("max-delay = {max} is shorter than initial-delay = {initial}"));
+            wrong.push(format!("max-delay = {max} is shorter than initial-delay = {initial}"));
         }
         if !(1.0..=100.0).contains(&multiplier) {
-            return refuse(format!("multiplier = {multiplier} is not between 1 and 100"));
+            wrong.push(format!("multiplier = {multiplier} is not between 1 and 100"));
         }
         if !(0.0..=1.0).contains(&jitter) {
-            return refuse(format!("jitter = {jitter} is not between 0 and 1"));
+            wrong.push(format!("jitter = {jitter} is not between 0 and 1"));
         }
         let (attempts, reset_after) = (self.attempts, self.reset_after());
-        Ok(Restart::Exponential { initial_delay, max_delay, multiplier, jitter, attempts, reset_after })
+        Restart::Exponential { initial_delay, max_delay, multiplier, jitter, attempts, reset_after }
     }
 
-    fn failure_rate(&self) -> Result<Restart, Error> {
+    fn failure_rate(&self, wrong: &mut Vec<String>) -> Restart {
         let (failures, within) = (self.failures.unwrap_or(10), self.within.map_or(Duration::from_secs(600), |s| s.0));
         let delay = self.delay();
         if failures == 0 || within.is_zero() {
-            return Err(Error::invalid(AT, "failure-rate endures at least 1 failure within some time; or use none"));
-        }
-        if delay.saturating_mul(failures) > within {
+            wrong.push("failure-rate endures at least 1 failure within some time; or use none".to_owned());
+        } else if delay.saturating_mul(failures) > within {
             let [delay, within] = [delay, within].map(Span);
-            let reason = format!("{failures} failures never come within {within} when each is followed by {delay}");
-            return Err(Error::invalid(AT, reason));
+            wrong.push(format!("{failures} failures never come within {within} when each is followed by {delay}"));
         }
-        Ok(Restart::FailureRate { failures, within, delay })
+        Restart::FailureRate { failures, within, delay }
     }
 
     fn delay(&self) -> Duration {
@@ -200,7 +198,7 @@ mod tests {
     use super::*;
 
     fn flag(text: &str) -> Result<Restart, String> {
-        text.parse::<RestartSpec>().map(|spec| spec.plan().unwrap())
+        text.parse::<RestartSpec>().map(|spec| spec.chosen().unwrap())
     }
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -215,7 +213,7 @@ mod tests {
             attempts: None,
             reset_after: MINUTE,
         };
-        assert_eq!(RestartSpec::default().plan().unwrap(), exponential);
+        assert_eq!(RestartSpec::default().chosen().unwrap(), exponential);
         let delay = Duration::from_secs(1);
         for (text, wanted) in [
             ("none", Restart::Never),
@@ -242,7 +240,7 @@ mod tests {
             ),
         ] {
             let spec: RestartSpec = toml::from_str(file).unwrap();
-            assert_eq!(Ok(spec.plan().unwrap()), flag(text), "{text}");
+            assert_eq!(Ok(spec.chosen().unwrap()), flag(text), "{text}");
         }
     }
 
@@ -258,6 +256,10 @@ mod tests {
             ("fixed:delay=5", "\"5\" is not a duration"),
             ("fixed:jitter=0.5", "fixed takes no \"jitter\"; it takes attempts, delay, reset-after"),
             ("none:delay=1s", "none takes no \"delay\""),
+            (
+                "exponential:jitter=2,multiplier=0,delay=1s",
+                "multiplier = 0 is not between 1 and 100; jitter = 2 is not between 0 and 1; exponential takes no \"delay\"",
+            ),
             ("exponential:jitter=2", "jitter = 2 is not between 0 and 1"),
             ("exponential:jitter=NaN", "jitter = NaN is not between 0 and 1"),
             ("exponential:multiplier=0.5", "multiplier = 0.5 is not between 1 and 100"),

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::lines::{FormatSpec, LinesSpec};
+use crate::mistakes::Found;
 use crate::places::Places;
 use crate::restart::RestartSpec;
 use crate::units::{Size, Span, optional_text};
@@ -53,9 +54,12 @@ pub struct Spec {
     /// How the job recovers from failures that may pass.
     #[serde(default)]
     pub restart: RestartSpec,
-    /// Which line each key stands in; nothing where flags stand alone.
+    /// Which line or flag says each key.
     #[serde(skip)]
     pub places: Places,
+    /// What is known to be wrong before the whole is looked at.
+    #[serde(skip)]
+    pub(crate) found: Found,
 }
 
 /// Defaults for all Kafka sources and sinks.
@@ -300,6 +304,7 @@ impl Spec {
             state: StateSpec::default(),
             restart: RestartSpec::default(),
             places: Places::default(),
+            found: Found::default(),
         }
     }
 
@@ -396,8 +401,8 @@ impl<'de> Deserialize<'de> for Properties {
 
 impl Spec {
     /// Calls every librdkafka property by one of its names, whatever the user called it: `canonical` says which. A
-    /// property that is set twice by different names is an error: which one counts would be a guess.
-    pub fn name_properties(&mut self, canonical: impl Fn(&str) -> String) -> Result<(), Error> {
+    /// property that is set twice by different names is a mistake: which one counts would be a guess.
+    pub fn name_properties(&mut self, canonical: impl Fn(&str) -> String) {
         let sources =
             self.sources.iter_mut().filter_map(|(n, s)| Some((format!("sources.{n}.kafka"), s.kafka.as_mut()?)));
         let sources = sources.map(|(at, kafka)| (at, &mut kafka.properties));
@@ -409,16 +414,12 @@ impl Spec {
             for (key, value) in std::mem::take(&mut properties.0) {
                 let name = canonical(&key);
                 if named.insert(name.clone(), value.clone()).is_some_and(|other| other != value) {
-                    let at = format!("{at}.properties.{key:?}");
-                    return Err(Error::invalid(
-                        at,
-                        format!("{name:?} is the same property by another name; leave one out"),
-                    ));
+                    let reason = format!("{name:?} is the same property by another name; leave one out");
+                    self.found.add(Error::invalid(format!("{at}.properties.{key}"), reason));
                 }
             }
             properties.0 = named;
         }
-        Ok(())
     }
 }
 

@@ -29,7 +29,7 @@ use crate::spec::Spec;
 
 /// Checks `spec` from end to end.
 pub fn validate(spec: &Spec) -> Result<Plan, Mistakes> {
-    let mut found = Found::default();
+    let mut found = spec.found.clone();
     let plan = plan(spec, &mut found);
     found.or(plan, &spec.places)
 }
@@ -45,9 +45,9 @@ fn plan(spec: &Spec, found: &mut Found) -> Option<Plan> {
             clusters.complete(properties);
         }
     }
-    let epochs = found.keep(settings::epochs(spec));
+    let epochs = settings::epochs(spec, found);
     let api = found.keep(settings::api(spec.api.as_deref()));
-    let restart = found.keep(spec.restart.plan());
+    let restart = spec.restart.plan(found);
     let job = found.keep(job(spec, &nodes));
     let memory_bytes = found.keep(settings::state_memory(spec));
     let state_dir = job.as_ref().map(|job| settings::state_dir(spec, job, &nodes));
@@ -74,7 +74,7 @@ fn plan(spec: &Spec, found: &mut Found) -> Option<Plan> {
 
 fn job(spec: &Spec, nodes: &Nodes) -> Result<JobName, Error> {
     match &spec.job {
-        Some(name) => JobName::new(name.as_str()).map_err(|error| Error::invalid("job (--job)", error.to_string())),
+        Some(name) => JobName::new(name.as_str()).map_err(|error| Error::invalid("job", error.to_string())),
         None => Ok(default_name(&nodes.sources, &nodes.operators, &nodes.sinks)),
     }
 }

@@ -83,7 +83,7 @@ fn what_does_not_fit_is_said_of_all_nodes_at_once() {
         \"third\"; did you mean \"wright\"?\n\
         line 12: operators.join.inputs: operator \"words\" has no output named \"bad\"; its plugin has the outputs \
         \"good\", \"bat\"; did you mean \"bat\"?\n\
-        line 16: sinks.good.inputs (--to): operator \"words\" has no output named \"bad\"; its plugin has the outputs \
+        line 16: sinks.good.inputs: operator \"words\" has no output named \"bad\"; its plugin has the outputs \
         \"good\", \"bat\"; did you mean \"bat\"?";
     assert_eq!(said, wanted);
 }

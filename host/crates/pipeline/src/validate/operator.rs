@@ -42,7 +42,7 @@ pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &
 
 fn window(at: &str, spec: &OperatorSpec) -> Result<Option<WindowSpec>, Error> {
     let Some(WindowTable(words)) = &spec.window else { return Ok(None) };
-    let at = format!("{at}.window (--window)");
+    let at = format!("{at}.window");
     let window = WindowSpec::from_table(words).map_err(|error| Error::invalid(&at, error.to_string()))?;
     windows_run(&window).map(|()| Some(window)).map_err(|what| Error::not_yet(format!("{at} = {what}"), ONLY_TUMBLING))
 }
@@ -68,7 +68,7 @@ fn on_error(at: &str, spec: &OperatorSpec) -> Result<OnError, Error> {
         None | Some(OnErrorSpec::Fail) => Ok(OnError::Fail),
         Some(OnErrorSpec::Skip) => Ok(OnError::Skip),
         Some(OnErrorSpec::DeadLetter(topic)) => {
-            Err(Error::not_yet(format!("{at}.on-error (--on-error) = dead-letter:{topic}"), "use fail or skip"))
+            Err(Error::not_yet(format!("{at}.on-error = dead-letter:{topic}"), "use fail or skip"))
         }
     }
 }
@@ -77,7 +77,7 @@ fn parallelism(at: &str, spec: &OperatorSpec) -> Result<NonZeroU16, Error> {
     let parallelism = spec.parallelism.unwrap_or(NonZeroU16::MIN);
     if parallelism.get() > KEY_GROUPS {
         let reason = format!("{parallelism} tasks are more than the {KEY_GROUPS} key groups there are");
-        return Err(Error::invalid(format!("{at}.parallelism (--parallelism)"), reason));
+        return Err(Error::invalid(format!("{at}.parallelism"), reason));
     }
     Ok(parallelism)
 }
@@ -85,11 +85,11 @@ fn parallelism(at: &str, spec: &OperatorSpec) -> Result<NonZeroU16, Error> {
 fn limits(at: &str, spec: &OperatorSpec, found: &mut Found) -> Option<Limits> {
     let memory_bytes = spec.limits.memory.map_or(PLUGIN_MEMORY_BYTES, |size| size.0);
     if !(1..=MEMORY_BYTES_MAX).contains(&memory_bytes) {
-        let at = format!("{at}.limits.memory (--memory-limit)");
+        let at = format!("{at}.limits.memory");
         let range = "a plugin needs some memory, and at most the 4GiB of a 32-bit module; 64MiB by default";
         found.add(Error::invalid(at, range));
     }
     let call_deadline = spec.limits.call_deadline.map_or(CALL_DEADLINE, |span| span.0);
-    let call_deadline = positive(&format!("{at}.limits.call-deadline (--call-deadline)"), call_deadline);
+    let call_deadline = positive(&format!("{at}.limits.call-deadline"), call_deadline);
     Some(Limits { memory_bytes, call_deadline: found.keep(call_deadline)? })
 }

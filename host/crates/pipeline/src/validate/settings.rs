@@ -7,6 +7,7 @@ use weir_core::JobName;
 
 use super::Nodes;
 use crate::error::Error;
+use crate::mistakes::Found;
 use crate::plan::{ApiPlan, EpochsPlan, StateDir};
 use crate::spec::Spec;
 
@@ -20,38 +21,32 @@ const STATE_ROOT: &str = ".weir";
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
-pub(super) fn epochs(spec: &Spec) -> Result<EpochsPlan, Error> {
+pub(super) fn epochs(spec: &Spec, found: &mut Found) -> Option<EpochsPlan> {
+    let before = found.count();
     let interval = spec.epochs.interval.map_or(EPOCH_INTERVAL, |span| span.0);
     let timeout = spec.epochs.transaction_timeout.map_or(TRANSACTION_TIMEOUT, |span| span.0);
     if interval < EPOCH_INTERVAL_MIN {
-        return Err(Error::invalid(
-            "epochs.interval (--epoch-interval)",
-            "an epoch lasts at least 1ms, 100ms by default",
-        ));
+        found.add(Error::invalid("epochs.interval", "an epoch lasts at least 1ms, 100ms by default"));
     }
     if timeout < TRANSACTION_TIMEOUT_MIN || timeout.as_millis() > i32::MAX as u128 {
-        return Err(Error::invalid(
-            "epochs.transaction-timeout (--transaction-timeout)",
-            "Kafka wants at least 1s and at most 24 days",
-        ));
-    }
-    if interval > timeout / 3 {
+        found.add(Error::invalid("epochs.transaction-timeout", "Kafka wants at least 1s and at most 24 days"));
+    } else if interval > timeout / 3 {
         let [interval, timeout, most] = [interval, timeout, timeout / 3].map(crate::units::Span);
         let reason = format!("the broker could abort what is not committed in time; an interval may be {most} at most");
-        let (one, other) = (
-            format!("epochs.interval (--epoch-interval) = {interval}"),
-            format!("epochs.transaction-timeout (--transaction-timeout) = {timeout}"),
-        );
-        return Err(Error::conflict(one, other, reason));
+        let other = match spec.epochs.transaction_timeout {
+            Some(_) => format!("epochs.transaction-timeout = {timeout}"),
+            None => format!("the transaction timeout of {timeout}, the default of --transaction-timeout"),
+        };
+        found.add(Error::conflict(format!("epochs.interval = {interval}"), other, reason));
     }
-    Ok(EpochsPlan { interval, transaction_timeout: timeout })
+    (found.count() == before).then_some(EpochsPlan { interval, transaction_timeout: timeout })
 }
 
 pub(super) fn state_memory(spec: &Spec) -> Result<u64, Error> {
     match spec.state.memory.map_or(STATE_MEMORY_BYTES, |size| size.0) {
         ..STATE_MEMORY_BYTES_MIN => {
             let reason = "caches and overlays need at least 8MiB, 128MiB by default";
-            Err(Error::invalid("state.memory (--state-memory)", reason))
+            Err(Error::invalid("state.memory", reason))
         }
         bytes => Ok(bytes),
     }
@@ -79,9 +74,6 @@ pub(super) fn api(address: Option<&str>) -> Result<ApiPlan, Error> {
     let parsed = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
     match parsed {
         Some((host, port)) if !host.is_empty() => Ok(ApiPlan::Listen { host: host.to_owned(), port, explicit: true }),
-        _ => Err(Error::invalid(
-            "api (--api)",
-            format!("{address:?} is neither HOST:PORT, as in 127.0.0.1:7070, nor off"),
-        )),
+        _ => Err(Error::invalid("api", format!("{address:?} is neither HOST:PORT, as in 127.0.0.1:7070, nor off"))),
     }
 }

@@ -37,9 +37,9 @@ fn kind(at: &str, spec: &SinkSpec, clusters: &mut Clusters<'_>, found: &mut Foun
         SinkKind::Kafka { topic: topic?, routes: routes.into_iter().collect::<Option<_>>()? }
     } else if let Some(file) = &spec.file {
         let path = found.keep(path(&format!("{at}.file.path"), &file.path));
-        SinkKind::File { format: found.keep(file.lines().plan(at))?, path: path? }
+        SinkKind::File { format: found.keep(file.lines().plan(&format!("{at}.file")))?, path: path? }
     } else {
-        SinkKind::Stdout { format: found.keep(spec.stdout.clone().unwrap_or_default().plan(at))? }
+        SinkKind::Stdout { format: found.keep(spec.stdout.clone().unwrap_or_default().plan(&format!("{at}.stdout")))? }
     })
 }
 

@@ -32,7 +32,7 @@ pub(super) fn plan(
     }
     let watermark = spec.watermark.as_ref().map(|watermark| watermark.plan(&at, kind.as_ref(), found));
     let discovery_interval = found.keep(positive(
-        &format!("{at}.discovery-interval (--discovery-interval)"),
+        &format!("{at}.discovery-interval"),
         spec.discovery_interval.map_or(DISCOVERY_INTERVAL, |s| s.0),
     ));
     Some(SourcePlan {
@@ -56,14 +56,14 @@ fn kind(at: &str, spec: &SourceSpec, clusters: &mut Clusters<'_>, found: &mut Fo
     found.keep(exactly_one(at, &kinds))?;
     Some(if let Some(kafka) = &spec.kafka {
         let properties = clusters.join(at, kafka.brokers.as_deref(), &kafka.properties, found);
-        SourceKind::Kafka { topics: found.keep(topics(at, kafka))?, properties }
+        SourceKind::Kafka { topics: topics(at, kafka, found)?, properties }
     } else if let Some(file) = &spec.file {
         let path = found.keep(path(&format!("{at}.file.path"), &file.path));
-        SourceKind::File { format: found.keep(file.lines().plan(at))?, path: path? }
+        SourceKind::File { format: found.keep(file.lines().plan(&format!("{at}.file")))?, path: path? }
     } else if let Some(generate) = &spec.generate {
-        SourceKind::Generate(found.keep(generate_plan(at, generate))?)
+        SourceKind::Generate(generate_plan(at, generate, found)?)
     } else {
-        SourceKind::Stdin { format: found.keep(spec.stdin.clone().unwrap_or_default().plan(at))? }
+        SourceKind::Stdin { format: found.keep(spec.stdin.clone().unwrap_or_default().plan(&format!("{at}.stdin")))? }
     })
 }
 
@@ -75,8 +75,7 @@ fn check_kafka_only(at: &str, spec: &SourceSpec, kind: &SourceKind, found: &mut 
         SourceKind::File { .. } => ("a file", "it is read to the end that it has at the first start"),
         SourceKind::Generate(_) => ("a generator", "give it count=N"),
     };
-    let mut refuse =
-        |key: &str, reason: &str| found.add(Error::conflict(format!("{at}.{key} (--{key})"), what, reason));
+    let mut refuse = |key: &str, reason: &str| found.add(Error::conflict(format!("{at}.{key}"), what, reason));
     if spec.start.as_ref().is_some_and(|start| *start != Start::Earliest) {
         refuse("start", "it is always read from its beginning; only Kafka topics have other starts");
     }
@@ -94,44 +93,50 @@ fn check_kafka_only(at: &str, spec: &SourceSpec, kind: &SourceKind, found: &mut 
     }
 }
 
-fn topics(at: &str, kafka: &KafkaSourceSpec) -> Result<Topics, Error> {
+fn topics(at: &str, kafka: &KafkaSourceSpec, found: &mut Found) -> Option<Topics> {
     let kinds =
         [("topic", kafka.topic.is_some()), ("topics", kafka.topics.is_some()), ("pattern", kafka.pattern.is_some())];
-    exactly_one(&format!("{at}.kafka"), &kinds)?;
+    found.keep(exactly_one(&format!("{at}.kafka"), &kinds))?;
     if let Some(pattern) = &kafka.pattern {
-        let at = format!("{at}.kafka.pattern");
-        regex::Regex::new(pattern).map_err(|error| Error::invalid(at, format!("not a regular expression: {error}")))?;
-        return Ok(Topics::Pattern(pattern.clone()));
+        let wrong = |error| Error::invalid(format!("{at}.kafka.pattern"), format!("not a regular expression: {error}"));
+        found.keep(regex::Regex::new(pattern).map_err(wrong))?;
+        return Some(Topics::Pattern(pattern.clone()));
     }
-    let mut names = kafka.topics.clone().unwrap_or_default();
-    names.extend(kafka.topic.clone());
+    let (at, names) = match (&kafka.topic, &kafka.topics) {
+        (Some(one), _) => (format!("{at}.kafka.topic"), vec![one.clone()]),
+        (None, several) => (format!("{at}.kafka.topics"), several.clone().unwrap_or_default()),
+    };
+    let before = found.count();
     if names.is_empty() {
-        return Err(Error::missing(format!("{at}.kafka.topics"), "name at least one topic"));
+        found.add(Error::missing(&at, "name at least one topic"));
     }
     for (index, name) in names.iter().enumerate() {
-        topic_name(name, name).map_err(|error| Error::invalid(format!("{at}.kafka.topics"), error.to_string()))?;
-        if names.iter().skip(index + 1).any(|other| other == name) {
-            return Err(Error::invalid(format!("{at}.kafka.topics"), format!("{name:?} is named twice")));
+        found.keep(topic_name(name, name).map_err(|error| Error::invalid(&at, error.to_string())));
+        if names.iter().take(index).any(|other| other == name) {
+            found.add(Error::invalid(&at, format!("{name:?} is named twice")));
         }
     }
-    Ok(Topics::Named(names))
+    (found.count() == before).then_some(Topics::Named(names))
 }
 
-fn generate_plan(at: &str, spec: &GenerateSpec) -> Result<GeneratePlan, Error> {
-    let Some((_, generator)) = Generator::ALL.into_iter().find(|(name, _)| *name == spec.name) else {
+fn generate_plan(at: &str, spec: &GenerateSpec, found: &mut Found) -> Option<GeneratePlan> {
+    let at = format!("{at}.generate");
+    let before = found.count();
+    let named = Generator::ALL.into_iter().find(|(name, _)| *name == spec.name);
+    if named.is_none() {
         let close = closest(&spec.name, Generator::ALL.map(|(name, _)| name));
         let known = Generator::ALL.map(|(name, _)| name).join(", ");
         let cure = close.map_or_else(|| format!("known are {known}"), |close| format!("did you mean {close:?}?"));
-        return Err(Error::invalid(format!("{at}.generate"), format!("no generator is named {:?}; {cure}", spec.name)));
-    };
-    let default = NonZeroU64::new(GENERATOR_KEYS).expect("the default is not zero");
-    let keys = spec.keys.unwrap_or(default);
-    let at = format!("{at}.generate");
+        found.add(Error::invalid(&at, format!("no generator is named {:?}; {cure}", spec.name)));
+    }
     if spec.bytes.is_some_and(|bytes| bytes > GENERATED_BYTES_MAX) {
-        return Err(Error::invalid(at, GENERATED_BYTES_TOO_MANY));
+        found.add(Error::invalid(&at, GENERATED_BYTES_TOO_MANY));
     }
     if spec.count.is_some_and(|count| i64::try_from(count).is_err()) {
-        return Err(Error::invalid(at, "count is at most 9223372036854775807, the last offset there is"));
+        found.add(Error::invalid(&at, "count is at most 9223372036854775807, the last offset there is"));
     }
-    Ok(GeneratePlan { generator, rate: spec.rate, keys, count: spec.count, bytes: spec.bytes })
+    let default = NonZeroU64::new(GENERATOR_KEYS).expect("the default is not zero");
+    let (_, generator) = named.filter(|_| found.count() == before)?;
+    let keys = spec.keys.unwrap_or(default);
+    Some(GeneratePlan { generator, rate: spec.rate, keys, count: spec.count, bytes: spec.bytes })
 }

@@ -166,7 +166,7 @@ fn what_is_wrong_with_a_source_is_said() {
                 .replace("[\"clicks\"]", "[\"clicks\", \"lines\"]"),
             "line 8: sources.lines conflicts with sources.clicks: what comes from stdin keeps no state",
         ),
-        (changed(kafka_in, "stdin = {}\nstart = \"latest\""), "sources.clicks.start (--start) conflicts with stdin"),
+        (changed(kafka_in, "stdin = {}\nstart = \"latest\""), "sources.clicks.start conflicts with stdin"),
         (changed(kafka_in, "file = { path = \"x\" }\nmax-rate = 5"), "only Kafka sources have a rate"),
         (changed(kafka_in, "generate = { name = \"clicks\" }\nuntil = \"latest\""), "give it count=N"),
         (changed(kafka_in, "stdin = {}\ndiscovery-interval = \"1s\""), "no partitions to discover"),
@@ -197,7 +197,7 @@ fn what_is_wrong_with_event_time_is_said_word_by_word() {
         ),
         (
             changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ timestamp = \"plugin\" }}")),
-            "watermark.timestamp (--watermark) = plugin does not run yet",
+            "watermark.timestamp = plugin does not run yet",
         ),
         (
             changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ timestmap = \"record\" }}")),
@@ -221,7 +221,7 @@ fn what_is_wrong_with_anything_else_is_said() {
         (changed("kafka = { topic = \"counts\" }", ""), "give it one of kafka, file, stdout"),
         (
             changed("parallelism = 2", "on-error = { dead-letter = \"dlq\" }"),
-            "on-error (--on-error) = dead-letter:dlq does not run yet",
+            "on-error = dead-letter:dlq does not run yet",
         ),
         (changed("parallelism = 2", "on-error = \"skp\""), "\"skp\" is neither fail nor skip; did you mean skip?"),
         (changed("parallelism = 2", "key = \"value\""), "neither key nor header:NAME"),
@@ -231,7 +231,7 @@ fn what_is_wrong_with_anything_else_is_said() {
         (changed("parallelism = 2", "limits = { call-deadline = \"0s\" }"), "longer than nothing"),
         (
             more("[epochs]\ninterval = \"6s\""),
-            "epochs.interval (--epoch-interval) = 6s conflicts with epochs.transaction-timeout (--transaction-timeout) = 15s",
+            "line 17: epochs.interval = 6s conflicts with the transaction timeout of 15s, the default of --transaction-timeout",
         ),
         (more("[epochs]\ninterval = \"0s\""), "at least 1ms"),
         (more("[epochs]\ninterval = \"100\""), "\"100\" is not a duration"),
@@ -383,7 +383,7 @@ memory = "1MiB"
     let said = plan(text).unwrap_err().to_string();
     let wanted = [
         "20 mistakes",
-        "line 2: job (--job): job name \"Bad\" is not of the form",
+        "line 2: job: job name \"Bad\" is not of the form",
         "line 6: sources.a: nothing reads it",
         "line 8: sources.b conflicts with sources.a: both read the topic \"t\"",
         "line 10: sources.idle: nothing reads it",
@@ -391,9 +391,9 @@ memory = "1MiB"
         "line 13: operators.one.plugin",
         "line 14: operators.one.inputs: there is no source or operator named \"clicks\"",
         "line 14: operators.one.inputs: records would go round in a circle: one -> two -> one",
-        "line 15: operators.one.parallelism (--parallelism): 2000 tasks",
-        "line 16: operators.one.limits.call-deadline (--call-deadline): it must be longer",
-        "line 16: operators.one.limits.memory (--memory-limit): a plugin needs some memory",
+        "line 15: operators.one.parallelism: 2000 tasks",
+        "line 16: operators.one.limits.call-deadline: it must be longer",
+        "line 16: operators.one.limits.memory: a plugin needs some memory",
         "line 19: operators.two.inputs: \"out\" is a sink",
         "line 19: operators.two.inputs: there is no source or operator named \"onee\"; did you mean \"one\"?",
         "line 20: operators.a conflicts with sources.a",
@@ -401,8 +401,8 @@ memory = "1MiB"
         "line 20: operators.a: nothing reads its output",
         "line 22: sinks.out conflicts with sources.a: the job would read its own output",
         "line 22: sinks.out conflicts with sources.b: the job would read its own output",
-        "line 26: epochs.interval (--epoch-interval): an epoch lasts at least 1ms",
-        "line 28: state.memory (--state-memory): caches and overlays need at least 8MiB",
+        "line 26: epochs.interval: an epoch lasts at least 1ms",
+        "line 28: state.memory: caches and overlays need at least 8MiB",
     ];
     for wanted in wanted {
         assert!(said.lines().any(|line| line.starts_with(wanted)), "{wanted}\nis not in\n{said}");
