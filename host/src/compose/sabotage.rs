@@ -55,6 +55,9 @@ impl SourceConnector for Unverified {
     fn is_bounded(&self) -> bool {
         self.0.is_bounded()
     }
+    fn may_find_nothing(&self) -> bool {
+        self.0.may_find_nothing()
+    }
     fn left_behind(&self) -> usize {
         self.0.left_behind()
     }

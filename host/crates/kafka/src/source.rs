@@ -249,6 +249,10 @@ impl SourceConnector for KafkaSource {
         self.options.until.is_some()
     }
 
+    fn may_find_nothing(&self) -> bool {
+        matches!(self.options.topics, Topics::Pattern(_))
+    }
+
     fn left_behind(&self) -> usize {
         let mut threads = self.left_behind.lock().unwrap_or_else(PoisonError::into_inner);
         threads.retain(|thread| !thread.is_finished());

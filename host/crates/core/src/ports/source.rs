@@ -47,6 +47,11 @@ pub trait SourceConnector: Send + Sync {
     /// True when the read has an end (a read up to an offset, a file, stdin).
     fn is_bounded(&self) -> bool;
 
+    /// True for a source that waits for what it reads to appear, so that it may have had no split so far.
+    fn may_find_nothing(&self) -> bool {
+        false
+    }
+
     /// How many of its clients do not come back, were left behind, and still are there.
     fn left_behind(&self) -> usize {
         0

@@ -6,7 +6,7 @@ use weir_checkpoint::inherit::Numbered;
 use weir_checkpoint::manifest::PlannedSource;
 use weir_checkpoint::sources::Recorded;
 use weir_checkpoint::{Manifest, Marker, SourceEntry, Start};
-use weir_core::{Digest, Epoch, RecordId, SplitId, SplitState, crash_point};
+use weir_core::{Digest, Epoch, RecordId, SourceName, SplitId, SplitState, crash_point};
 
 use super::heritage::{Heritage, tell};
 use super::{LOOK, of_source, on_disk};
@@ -94,7 +94,10 @@ pub(super) fn restore(
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
-            let (splits, has_ended) = read_on(heritage, watch, &[], place(job, watch, Vec::new(), positions)?)?;
+            // Whether it is new or had found nothing, the marker does not say; nothing may be left out.
+            let found_nothing = |source: &SourceSetup| source.connector.may_find_nothing();
+            let recorded = place(job, watch, Vec::new(), positions)?;
+            let (splits, has_ended) = read_on(heritage, watch, found_nothing, recorded)?;
             info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
             let (after, operators) = (Some(RecordId { epoch, digest }), Numbered::default());
             let (times_of, first, is_unread, has_old_bounds) = (None, true, false, !has_run);
@@ -108,7 +111,10 @@ pub(super) fn restore(
             // The record says itself whether anything was read up to it, whatever is committed.
             let is_unread = ahead.is_none() && manifest.plan.sources.iter().any(|source| source.start.is_some());
             let recorded = place(job, watch, Recorded::all(manifest), ahead.unwrap_or_default())?;
-            let (mut splits, has_ended) = read_on(heritage, watch, &manifest.plan.sources, recorded)?;
+            let is_empty = |known: &PlannedSource, name: &SourceName| known.name == *name && known.splits.is_empty();
+            let found_nothing =
+                |source: &SourceSetup| manifest.plan.sources.iter().any(|known| is_empty(known, &source.name));
+            let (mut splits, has_ended) = read_on(heritage, watch, found_nothing, recorded)?;
             if is_unread && !has_begun {
                 splits = begin_again(heritage, watch, manifest, splits)?;
             }
@@ -170,24 +176,21 @@ fn begin_again(
 }
 
 /// The recorded splits that each source goes on reading, and whether all of them were read to their ends. One that has
-/// none of them left is new: it had something of its name before, or nothing; `known` tells one that found nothing to read
-/// so far.
+/// none of them is new and begins where it is asked to, unless it had `found_nothing` to read so far: what appeared since is
+/// read from its beginning.
 fn read_on(
     heritage: &Heritage<'_>,
     watch: Watch<'_>,
-    known: &[PlannedSource],
+    found_nothing: impl Fn(&SourceSetup) -> bool,
     recorded: Vec<Recorded>,
 ) -> Result<(Vec<Vec<SplitState>>, bool), Error> {
     let (splits, notes) = heritage.splits(&recorded)?;
     tell(&notes, watch);
     let has_ended = splits.iter().flatten().all(SplitState::is_finished);
     let sources = heritage.job.sources.iter().zip(splits);
-    let splits = sources.map(|(source, splits)| {
-        let found_nothing = |entry: &PlannedSource| entry.name == source.name && entry.splits.is_empty();
-        match splits.is_empty() && !known.iter().any(found_nothing) {
-            true => resolve(heritage.job, source, watch),
-            false => Ok(splits),
-        }
+    let splits = sources.map(|(source, splits)| match splits.is_empty() && !found_nothing(source) {
+        true => resolve(heritage.job, source, watch),
+        false => Ok(splits),
     });
     Ok((splits.collect::<Result<_, _>>()?, has_ended))
 }

@@ -381,3 +381,26 @@ fn a_restart_finds_each_source_where_it_was() {
     second.run(Box::new(log.reopened()), &second.handle()).unwrap();
     assert_eq!(totals(&world.output()), BTreeMap::from([(0, 2 * ALL)]));
 }
+
+#[test]
+fn a_source_that_had_found_nothing_is_read_from_its_beginning_without_a_directory_too() {
+    let world = Arc::new(World::with_sources(&[true, true], (PARTITIONS, RECORDS, KEYS), &[]));
+    let run = || {
+        let shape = Shape::sources(&["a", "b"]).operator("sides", sides(), 2, &["a>left", "b>right"]);
+        // Another directory each time: the operator keeps nothing, and the marker is enough.
+        let job = shape.sink("out", &["sides"]).job(&world);
+        job.run(Box::new(MemoryLog::default()), &job.handle()).unwrap();
+    };
+    let read = |side: &str| world.output().iter().filter(|(_, key, _)| key.starts_with(side)).count() as i64;
+    world.hide("in-1", u32::MAX);
+    world.limit_reads(RECORDS / 2);
+    run();
+    assert_eq!((read("0:"), read("1:")), (ALL / 2, 0));
+    // It has appeared, and this start asks for what comes from now on.
+    world.hide("in-1", 0);
+    world.call_endless("in-1");
+    world.limit_reads(RECORDS);
+    world.begin_at(RECORDS);
+    run();
+    assert_eq!((read("0:"), read("1:")), (ALL, ALL));
+}

@@ -82,7 +82,7 @@ struct Broker {
     hangs: Vec<(Hang, u32)>,
 }
 
-/// Sink, key, count.
+/// Sink, key, count: 0 where the value is none.
 pub(crate) type Written = (usize, String, u64);
 
 /// How far each split was verified.
@@ -285,6 +285,10 @@ impl SourceConnector for Source {
         format!("from {}", self.world.lock().begin)
     }
     fn resume(&self, mut splits: Vec<SplitState>) -> Result<Vec<SplitState>, PortError> {
+        if splits.is_empty() {
+            // What appeared meanwhile is read from its beginning.
+            splits = self.splits().into_iter().map(|split| SplitState { position: 0, ..split }).collect();
+        }
         splits.iter_mut().for_each(|s| s.end = Some(self.world.limit_of(&self.topic)));
         Ok(splits)
     }
@@ -301,6 +305,9 @@ impl SourceConnector for Source {
     }
     fn is_replayable(&self) -> bool {
         true
+    }
+    fn may_find_nothing(&self) -> bool {
+        self.world.lock().hidden.as_ref().is_some_and(|(topic, _)| *topic == self.topic)
     }
     fn is_bounded(&self) -> bool {
         self.world.lock().endless.as_ref() != Some(&self.topic)
@@ -433,7 +440,8 @@ struct MemorySink {
 impl Sink for MemorySink {
     fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
         let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-        let records = batch.frame.records().map(|r| (self.index, text(r.key), text(r.value).parse().unwrap()));
+        let records =
+            batch.frame.records().map(|r| (self.index, text(r.key), text(r.value).parse().unwrap_or_default()));
         self.open.lock().unwrap().extend(records);
         Ok(())
     }
