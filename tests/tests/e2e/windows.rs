@@ -76,3 +76,48 @@ fn windows_left_open_are_gone_on_with_and_other_windows_are_not_theirs() -> Resu
     run(&other, PATIENCE)?.expect(4)?.says(&["window-timers", "tumbling:10s", "tumbling:5s"])?;
     Ok(())
 }
+
+#[test]
+fn windows_behind_tasks_that_take_turns_are_whole() -> Result<()> {
+    let _machine = machine::shared();
+    let dir = TempDir::new()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let record = |at: usize| format!("{{\"key\":\"{}\",\"value\":\"x\",\"timestamp\":{at}}}\n", at % 3);
+    std::fs::write(path("in"), (0..60_000).map(record).collect::<String>())?;
+    let text = format!(
+        r#"version = 1
+[sources.lines]
+file = {{ path = "in", format = "json" }}
+watermark = {{ max-disorder = "0s" }}
+[operators.spread]
+plugin = "{}"
+inputs = [{{ from = "lines", partition = "round-robin" }}]
+parallelism = 3
+[operators.count]
+plugin = "{}"
+inputs = ["spread"]
+parallelism = 2
+[sinks.counts]
+inputs = ["count"]
+file = {{ path = "out", format = "key-value" }}
+"#,
+        plugin("uppercase")?,
+        plugin("window-count")?,
+    );
+    std::fs::write(path("turns.toml"), text)?;
+    let shown = run(&["validate", &path("turns.toml")], PATIENCE)?.expect(0)?;
+    let shown = String::from_utf8(shown.stdout)?;
+    ensure!(shown.contains("  input     lines (round robin)\n"), "{shown}");
+    run(&["run", &path("turns.toml"), "--api", "off"], PATIENCE)?.expect(0)?;
+    // No record of a window came after its time, whichever way it went: 10,000 of three keys in each.
+    let written = std::fs::read_to_string(path("out"))?;
+    for line in written.lines() {
+        let (key, window) = line.split_once('\t').context("a key and a window")?;
+        let (start, count) = window.split_once(',').context("START,COUNT")?;
+        let (key, start, count): (usize, usize, usize) = (key.parse()?, start.parse()?, count.parse()?);
+        let wanted = (start..start + 10_000).filter(|at| at % 3 == key).count();
+        ensure!(count == wanted, "{line:?}: {count} instead of {wanted}");
+    }
+    ensure!(written.lines().count() == 18, "six windows of three keys: {written}");
+    Ok(())
+}

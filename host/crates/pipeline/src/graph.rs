@@ -7,6 +7,7 @@ use weir_core::ports::PluginDescription;
 use weir_plan::{Edge, Graph, Node, NodeId, OperatorNode, Ship};
 
 use crate::error::{Error, closest};
+use crate::inputs::Partition;
 use crate::mistakes::Found;
 use crate::plan::{Input, OperatorPlan, Plan, SinkPlan};
 
@@ -25,6 +26,9 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
         let at = format!("operators.{}.inputs", operator.name);
         let names = plugin.map(|plugin| plugin.inputs.as_slice());
         let ports = Ports { names, ship: Ship::ByKey(operator.key.clone()) };
+        if plugin.is_some_and(|plugin| !plugin.tables.is_empty()) {
+            check_keyed(&at, &operator.inputs, found);
+        }
         edges.extend(senders.edges_into(&operator.name, &at, &operator.inputs, &ports, found));
     }
     for sink in &plan.sinks {
@@ -35,6 +39,16 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
     }
     let is_whole = found.count() == before && plugins.iter().all(Option::is_some);
     if is_whole { found.keep(Graph::new(nodes, edges).map_err(no_graph)) } else { None }
+}
+
+/// State is found by key, by the task that owns the key.
+fn check_keyed(at: &str, inputs: &[Input], found: &mut Found) {
+    for input in inputs.iter().filter(|input| input.partition == Partition::RoundRobin) {
+        let other = format!("partition = \"round-robin\" of {:?}", input.to_string());
+        let reason = "its plugin keeps state by key, so each record must come to the task that owns its key; leave \
+                      partition out";
+        found.add(Error::conflict(at, other, reason));
+    }
 }
 
 /// Only a plugin that says so routes records: topics that none could name are a mistake.
@@ -79,6 +93,7 @@ struct Senders<'a> {
 struct Ports<'a> {
     /// Its plugin's names for them; empty is one without a name, `None`: nobody knows.
     names: Option<&'a [String]>,
+    /// How a record gets there, unless the pipeline says otherwise.
     ship: Ship,
 }
 
@@ -94,7 +109,11 @@ impl Senders<'_> {
             let from = found.keep(self.output(at, input)).flatten();
             let Some(((from, output), port)) = from.zip(*port) else { continue };
             if seen.insert((from, output, port)) {
-                edges.push(Edge::new((from, output), (to, port), ports.ship.clone()));
+                let ship = match input.partition {
+                    Partition::Key => ports.ship.clone(),
+                    Partition::RoundRobin => Ship::RoundRobin,
+                };
+                edges.push(Edge::new((from, output), (to, port), ship));
             } else {
                 found.add(Error::invalid(at, format!("{:?} is read twice", input.to_string())));
             }

@@ -1,7 +1,9 @@
-//! What an operator reads, as written: a list of names, or a table from the plugin's inputs to names.
+//! What an operator reads, as written: a list of names, or a table from the plugin's inputs to names. A name may say how its
+//! records are spread over the operator's tasks: `{ from = "words", partition = "round-robin" }`.
 
 use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -19,12 +21,32 @@ pub struct InputSpec {
     pub port: Option<String>,
     /// A source, an operator, or `operator.side-output`.
     pub name: String,
+    /// To which task a record goes.
+    pub partition: Partition,
+}
+
+/// To which task of an operator a record goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partition {
+    /// To the one that owns its key, so that the records of a key keep their order. The default.
+    #[default]
+    Key,
+    /// To one after the other, batch by batch, whatever its key: for operators without state.
+    RoundRobin,
 }
 
 impl InputsSpec {
     /// A list of one name.
     pub fn one(name: String) -> Self {
-        Self(vec![InputSpec { port: None, name }])
+        Self(vec![InputSpec::named(name)])
+    }
+}
+
+impl InputSpec {
+    /// One name with every default.
+    pub(crate) fn named(name: String) -> Self {
+        Self { port: None, name, partition: Partition::Key }
     }
 }
 
@@ -42,21 +64,21 @@ impl<'de> Deserialize<'de> for InputsSpec {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<InputsSpec, A::Error> {
                 let mut inputs = Vec::new();
-                while let Some(name) = list.next_element()? {
-                    inputs.push(InputSpec { port: None, name });
+                while let Some(read) = list.next_element::<Read>()? {
+                    inputs.push(read.into_input(None));
                 }
                 Ok(InputsSpec(inputs))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<InputsSpec, A::Error> {
                 let mut inputs = Vec::new();
-                while let Some((port, Names(names))) = table.next_entry::<String, Names>()? {
-                    if names.is_empty() {
+                while let Some((port, Reads(reads))) = table.next_entry::<String, Reads>()? {
+                    if reads.is_empty() {
                         let reason =
                             format!("nothing comes into the input {port:?}; name what it reads, or leave it out");
                         return Err(serde::de::Error::custom(reason));
                     }
-                    inputs.extend(names.into_iter().map(|name| InputSpec { port: Some(port.clone()), name }));
+                    inputs.extend(reads.into_iter().map(|read| read.into_input(Some(port.clone()))));
                 }
                 Ok(InputsSpec(inputs))
             }
@@ -65,29 +87,84 @@ impl<'de> Deserialize<'de> for InputsSpec {
     }
 }
 
-/// One name, or a list of them.
-struct Names(Vec<String>);
+/// A name, or a table with one.
+struct Read {
+    from: String,
+    partition: Partition,
+}
 
-impl<'de> Deserialize<'de> for Names {
+impl Read {
+    fn into_input(self, port: Option<String>) -> InputSpec {
+        InputSpec { port, name: self.from, partition: self.partition }
+    }
+
+    /// The table.
+    fn from_map<'de, A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            from: String,
+            #[serde(default)]
+            partition: Partition,
+        }
+        let Table { from, partition } = Table::deserialize(MapAccessDeserializer::new(table))?;
+        Ok(Self { from, partition })
+    }
+
+    fn from_name(name: &str) -> Self {
+        Self { from: name.to_owned(), partition: Partition::Key }
+    }
+}
+
+impl<'de> Deserialize<'de> for Read {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrTable;
+        impl<'de> Visitor<'de> for NameOrTable {
+            type Value = Read;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(r#"a name, or { from = "NAME", partition = "round-robin" }"#)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Read, E> {
+                Ok(Read::from_name(name))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Read, A::Error> {
+                Read::from_map(table)
+            }
+        }
+        deserializer.deserialize_any(NameOrTable)
+    }
+}
+
+/// One [`Read`], or a list of them.
+struct Reads(Vec<Read>);
+
+impl<'de> Deserialize<'de> for Reads {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneOrList;
         impl<'de> Visitor<'de> for OneOrList {
-            type Value = Names;
+            type Value = Reads;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a name, or a list of names")
             }
 
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Names, E> {
-                Ok(Names(vec![name.to_owned()]))
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Reads, E> {
+                Ok(Reads(vec![Read::from_name(name)]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = list.next_element()? {
-                    names.push(name);
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Reads, A::Error> {
+                Ok(Reads(vec![Read::from_map(table)?]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Reads, A::Error> {
+                let mut reads = Vec::new();
+                while let Some(read) = list.next_element()? {
+                    reads.push(read);
                 }
-                Ok(Names(names))
+                Ok(Reads(reads))
             }
         }
         deserializer.deserialize_any(OneOrList)
@@ -98,22 +175,53 @@ impl<'de> Deserialize<'de> for Names {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(Option<String>, String)>, String> {
+    fn read(text: &str) -> Result<Vec<InputSpec>, String> {
         #[derive(Deserialize)]
         struct Table {
             inputs: InputsSpec,
         }
         let table: Table = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-        Ok(table.inputs.0.into_iter().map(|input| (input.port, input.name)).collect())
+        Ok(table.inputs.0)
     }
 
     #[test]
-    fn inputs_are_a_list_or_a_table() {
-        let named = |port: &str, name: &str| (Some(port.to_owned()), name.to_owned());
-        assert_eq!(read("inputs = ['a', 'b.c']").unwrap(), [(None, "a".into()), (None, "b.c".into())]);
-        let table = read("inputs = { left = 'a', right = ['b', 'c'] }").unwrap();
-        assert_eq!(table, [named("left", "a"), named("right", "b"), named("right", "c")]);
-        assert!(read("inputs = 'a'").unwrap_err().contains("expected names as in [\"clicks\"]"));
-        assert!(read("inputs = { left = 1 }").unwrap_err().contains("expected a name, or a list of names"));
+    fn inputs_are_a_list_or_a_table_and_say_how_they_are_spread() {
+        let input = |port: Option<&str>, name: &str, partition| {
+            let (port, name) = (port.map(str::to_owned), name.to_owned());
+            InputSpec { port, name, partition }
+        };
+        let keyed = |port, name| input(port, name, Partition::Key);
+        let in_turns = |port, name| input(port, name, Partition::RoundRobin);
+        for (text, wanted) in [
+            ("['a', 'b.c']", vec![keyed(None, "a"), keyed(None, "b.c")]),
+            (
+                "{ left = 'a', right = ['b', 'c'] }",
+                vec![keyed(Some("left"), "a"), keyed(Some("right"), "b"), keyed(Some("right"), "c")],
+            ),
+            (
+                "['a', { from = 'b', partition = 'round-robin' }, { from = 'c' }, { from = 'd', partition = 'key' }]",
+                vec![keyed(None, "a"), in_turns(None, "b"), keyed(None, "c"), keyed(None, "d")],
+            ),
+            (
+                "{ left = { from = 'a', partition = 'round-robin' }, right = [{ from = 'b', partition = 'round-robin' }, 'c'] }",
+                vec![in_turns(Some("left"), "a"), in_turns(Some("right"), "b"), keyed(Some("right"), "c")],
+            ),
+        ] {
+            assert_eq!(read(&format!("inputs = {text}")), Ok(wanted), "{text}");
+        }
+        for (text, wanted) in [
+            ("'a'", "expected names as in [\"clicks\"]"),
+            ("{ left = 1 }", "expected a name, or a list of names"),
+            ("[1]", "expected a name, or { from = \"NAME\", partition = \"round-robin\" }"),
+            (
+                "[{ from = 'a', partition = 'broadcast' }]",
+                "unknown variant `broadcast`, expected `key` or `round-robin`",
+            ),
+            ("[{ from = 'a', partiton = 'key' }]", "unknown field `partiton`, expected `from` or `partition`"),
+            ("[{ partition = 'key' }]", "missing field `from`"),
+        ] {
+            let said = read(&format!("inputs = {text}")).unwrap_err();
+            assert!(said.contains(wanted), "{text}: {said}");
+        }
     }
 }

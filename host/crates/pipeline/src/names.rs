@@ -30,12 +30,12 @@ pub(crate) fn resolve<'a>(spec: &'a Spec, found: &mut Found) -> Reads<'a> {
         found.add(Error::missing("[sinks.NAME]", "describe where records go"));
     }
     let operators = spec.operators.iter().map(|(name, operator)| {
-        let inputs = operator.inputs.0.iter().map(|InputSpec { port, name }| (port.clone(), name.as_str()));
+        let inputs = operator.inputs.0.iter().cloned();
         (name.as_str(), inputs_of(spec, &format!("operators.{name}.inputs"), inputs, found))
     });
     let operators: BTreeMap<&str, Vec<Input>> = operators.collect();
     let sinks = spec.sinks.iter().map(|(name, sink)| {
-        let inputs = sink.inputs.iter().map(|name| (None, name.as_str()));
+        let inputs = sink.inputs.iter().map(|name| InputSpec::named(name.clone()));
         (name.as_str(), inputs_of(spec, &format!("sinks.{name}.inputs"), inputs, found))
     });
     let sinks: Vec<(&str, Vec<Input>)> = sinks.collect();
@@ -63,14 +63,9 @@ fn check_names(spec: &Spec, found: &mut Found) {
     }
 }
 
-fn inputs_of<'a>(
-    spec: &Spec,
-    at: &str,
-    inputs: impl Iterator<Item = (Option<String>, &'a str)>,
-    found: &mut Found,
-) -> Vec<Input> {
+fn inputs_of(spec: &Spec, at: &str, inputs: impl Iterator<Item = InputSpec>, found: &mut Found) -> Vec<Input> {
     let before = found.count();
-    let resolved: Vec<Input> = inputs.filter_map(|(port, name)| found.keep(input(spec, at, port, name))).collect();
+    let resolved: Vec<Input> = inputs.filter_map(|read| found.keep(input(spec, at, read))).collect();
     if resolved.is_empty() && found.count() == before {
         let cure = "name the source or the operator that it reads, as in inputs = [\"clicks\"]";
         found.add(Error::missing(at, cure));
@@ -78,16 +73,16 @@ fn inputs_of<'a>(
     resolved
 }
 
-fn input(spec: &Spec, at: &str, port: Option<String>, name: &str) -> Result<Input, Error> {
+fn input(spec: &Spec, at: &str, InputSpec { port, name, partition }: InputSpec) -> Result<Input, Error> {
     let (node, output) = match name.split_once('.') {
         Some((node, output)) => (node, Some(output)),
-        None => (name, None),
+        None => (name.as_str(), None),
     };
     if let (true, Some(_)) = (spec.sources.contains_key(node), output) {
         return Err(Error::invalid(at, format!("{name:?}: a source has no side outputs; name it {node:?}")));
     }
     if spec.sources.contains_key(node) || spec.operators.contains_key(node) {
-        return Ok(Input { node: node.to_owned(), output: output.map(str::to_owned), port });
+        return Ok(Input { node: node.to_owned(), output: output.map(str::to_owned), port, partition });
     }
     if spec.sinks.contains_key(node) {
         return Err(Error::invalid(at, format!("{node:?} is a sink, and nothing comes out of it; read what it reads")));

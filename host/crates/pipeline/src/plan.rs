@@ -9,6 +9,7 @@ use std::time::Duration;
 use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Secret, Start, Until};
 use weir_time::WindowSpec;
 
+use crate::inputs::Partition;
 use crate::lines::LineFormat;
 use crate::places::Places;
 
@@ -150,6 +151,8 @@ pub struct Input {
     pub output: Option<String>,
     /// Name of the reader's input that it comes into, where the user says it.
     pub port: Option<String>,
+    /// To which of the reader's tasks a record goes.
+    pub partition: Partition,
 }
 
 /// One operator.

@@ -84,8 +84,6 @@ pub enum Ship {
     ByKey(KeySpec),
     /// To one after the other, batch by batch.
     RoundRobin,
-    /// To all.
-    Broadcast,
 }
 
 /// The one graph of a job. What one holds is checked: names are unique, edges join what is there, every input is read
@@ -139,6 +137,14 @@ pub enum Error {
     /// A task is to hand on to the task of its number, and there is none.
     #[error("{from:?} cannot hand on task by task to {to:?}, which has another number of tasks")]
     Forward {
+        /// Who sends.
+        from: String,
+        /// Who reads.
+        to: String,
+    },
+    /// An operator that finds state by key is sent records whatever their keys.
+    #[error("{to:?} keeps state by key, and cannot be sent the records of {from:?} in turns")]
+    InTurns {
         /// Who sends.
         from: String,
         /// Who reads.
@@ -251,6 +257,9 @@ impl Graph {
             let side_by_side = [1, from.parallelism()].contains(&to.parallelism());
             if edge.ship == Ship::Forward && !side_by_side {
                 return Err(Error::Forward { from: from.name.clone(), to: to.name.clone() });
+            }
+            if edge.ship == Ship::RoundRobin && to.as_operator().is_some_and(|operator| operator.stateful) {
+                return Err(Error::InTurns { from: from.name.clone(), to: to.name.clone() });
             }
         }
         Ok(())

@@ -9,7 +9,7 @@
 //! * it has as many tasks as the stage, and
 //! * no re-key lies between: the stage is one task, or the node has no state and so does not mind which task a record
 //!   is in. A plugin may give a record another key, so a node with state among several tasks always is sent its records
-//!   by key, even where it is keyed as the node before it.
+//!   by key, even where it is keyed as the node before it. And who asks for records in turns wants them spread anew.
 //!
 //! Everything else travels through an **exchange**: all that the tasks of one stage send to those of another.
 
@@ -148,8 +148,8 @@ fn joins(graph: &Graph, (id, node): (NodeId, &Node), stage: &Stage) -> bool {
     let is_at_home = |ship: &Ship| match ship {
         _ if stage.parallelism == 1 => true,
         Ship::Forward => true,
-        Ship::ByKey(_) | Ship::RoundRobin => !operator.stateful,
-        Ship::Broadcast => false,
+        Ship::ByKey(_) => !operator.stateful,
+        Ship::RoundRobin => false,
     };
     let mut reads = graph.edges_into(id);
     operator.parallelism == stage.parallelism

@@ -120,6 +120,20 @@ fn only_a_plugin_that_says_so_routes() {
 }
 
 #[test]
+fn only_what_keeps_no_state_is_sent_records_in_turns() {
+    let text = TEXT.replace("[\"a\", \"b\"]", "[{ from = \"a\", partition = \"round-robin\" }, \"b\"]");
+    let (join, words) = (described(&["left", "right"], &[]), described(&[], &["good", "bad"]));
+    let graph = made(&text, &join, &words).unwrap();
+    let ships: Vec<&Ship> = graph.edges().iter().take(2).map(|edge| &edge.ship).collect();
+    assert_eq!(ships, [&Ship::RoundRobin, &Ship::ByKey("key".parse().unwrap())]);
+    let tables = serde_json::from_str(r#"[{"name": "t", "kind": "value"}]"#).unwrap();
+    let said = made(&text, &join, &PluginDescription { tables, ..words }).unwrap_err().to_string();
+    let wanted = "line 9: operators.words.inputs conflicts with partition = \"round-robin\" of \"a\": its plugin keeps state by \
+                  key, so each record must come to the task that owns its key; leave partition out";
+    assert_eq!(said, wanted);
+}
+
+#[test]
 fn a_plugin_that_says_nothing_hides_nothing() {
     let text = TEXT.replace("right = [\"words.bad\", \"b\"]", "right = [\"words.bed\", \"b\"], up = \"a\"");
     let plan = validate(&read(&text).unwrap()).unwrap();

@@ -7,6 +7,7 @@ use weir_core::ports::PluginDescription;
 use weir_core::{Delivery, KeySpec, OnError, Start};
 
 use super::validate;
+use crate::inputs::Partition;
 use crate::plan::{ApiPlan, Input, Limits, Plan, SourceKind, StateDir, Topics};
 use crate::{Found, Mistakes, graph, read, show};
 
@@ -52,6 +53,11 @@ fn defaults_are_as_documented() {
     assert_eq!((count.on_error, &count.key), (OnError::Fail, &KeySpec::Key));
     assert_eq!(count.limits, Limits { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1) });
     assert!(!plan.create_topics && !plan.is_bounded());
+}
+
+/// A name in a list of inputs.
+fn keyed(node: &str, output: Option<&str>) -> Input {
+    Input { node: node.to_owned(), output: output.map(str::to_owned), port: None, partition: Partition::Key }
 }
 
 #[test]
@@ -101,8 +107,8 @@ fn every_setting_of_the_contract_is_read() {
     let plan = validate(&spec).unwrap();
     let [a, b] = plan.operators.as_slice() else { panic!("two operators") };
     assert_eq!((a.name.as_str(), b.name.as_str()), ("a", "b"), "in order of the chain");
-    assert_eq!(b.inputs, [Input { node: "a".into(), output: Some("late".into()), port: None }]);
-    assert_eq!(a.inputs, [Input { node: "clicks".into(), output: None, port: None }]);
+    assert_eq!(b.inputs, [keyed("a", Some("late"))]);
+    assert_eq!(a.inputs, [keyed("clicks", None)]);
     assert_eq!(a.config, serde_json::json!({"min": 5, "at": "2024-01-01", "list": [1.5, true]}));
     assert_eq!((a.plugin.to_str(), b.plugin.to_str()), (Some("/p/a.wasm"), Some("/etc/weir/b.wasm")));
     assert_eq!(a.key, KeySpec::Header("user".into()));

@@ -47,6 +47,8 @@ fn what_is_no_graph_is_refused() {
         with(edge((0, 0), (3, 0))),
         "\"in\" cannot hand on task by task to \"wide\", which has another number of tasks",
     );
+    let in_turns = vec![Edge { ship: Ship::RoundRobin, ..edge((0, 0), (1, 0)) }, edge((1, 1), (2, 0))];
+    check(nodes(), in_turns, "\"words\" keeps state by key, and cannot be sent the records of \"in\" in turns");
     check(nodes(), with(edge((1, 0), (1, 0))), "words read each other in a circle");
     let two = and(nodes(), Node::operator("join", operator(&["left", "right"], &[])));
     check(two, with(edge((0, 0), (3, 0))), "nothing comes into input right of \"join\"");

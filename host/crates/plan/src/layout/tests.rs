@@ -52,6 +52,21 @@ fn nodes_share_a_thread_where_no_rekey_lies_between() {
 }
 
 #[test]
+fn who_is_sent_records_in_turns_has_tasks_of_its_own() {
+    let check = |operators: &[(u16, bool)], wanted: &[&str]| {
+        let graph = chain(operators);
+        let last = operators.len();
+        let in_turns = |edge: &Edge| if edge.to.node == NodeId(last) { Ship::RoundRobin } else { edge.ship.clone() };
+        let edges = graph.edges().iter().map(|edge| Edge { ship: in_turns(edge), ..edge.clone() }).collect();
+        assert_eq!(shown(&Graph::new(graph.nodes().to_vec(), edges).unwrap()), wanted);
+    };
+    check(&[(2, false), (2, false)], &["in×1", "o0×2", "o1×2", "out×1"]);
+    check(&[(2, true), (3, false)], &["in×1", "o0×2", "o1×3", "out×1"]);
+    // Among one there are no turns.
+    check(&[(1, true), (1, false)], &["in+o0+o1×1", "out×1"]);
+}
+
+#[test]
 fn a_union_is_a_stage_and_a_diamond_is_none() {
     let one = || operator(1, true);
     let nodes = |sources: &[&str], operators: &[&str]| {
@@ -78,21 +93,22 @@ fn a_union_is_a_stage_and_a_diamond_is_none() {
     assert_eq!(shown(&Graph::new(diamond, edges.collect()).unwrap()), ["in+left+right+join×1", "x+y×1"]);
 }
 
-/// What is known of an operator before its inputs are: parallelism, state, and for each input from where, as a fraction
-/// of what is there.
-type Drawn = (u16, bool, Vec<f64>);
+/// What is known of an operator before its inputs are: parallelism, whether it has state or else is sent its records in
+/// turns, and for each input from where, as a fraction of what is there.
+type Drawn = (u16, bool, bool, Vec<f64>);
 
 /// Any graph: every operator reads what comes before it, every sink some node, every unread source the first sink.
 pub(crate) fn graphs() -> impl Strategy<Value = Graph> {
-    let operator = (1u16..5, any::<bool>(), prop::collection::vec(0.0..1.0, 1..4));
+    let operator = (1u16..5, any::<bool>(), any::<bool>(), prop::collection::vec(0.0..1.0, 1..4));
     (1usize..4, prop::collection::vec(operator, 0..7), prop::collection::vec(0.0..1.0, 1..4)).prop_map(built)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a small number")]
 fn built((sources, operators, sinks): (usize, Vec<Drawn>, Vec<f64>)) -> Graph {
     let mut nodes: Vec<Node> = (0..sources).map(|at| Node::source(format!("s{at}"))).collect();
-    let mut edges = BTreeSet::new();
-    for (at, (parallelism, stateful, reads)) in operators.into_iter().enumerate() {
+    let (mut edges, mut in_turns) = (BTreeSet::new(), BTreeSet::new());
+    for (at, (parallelism, stateful, turns, reads)) in operators.into_iter().enumerate() {
+        in_turns.extend((turns && !stateful).then_some(nodes.len()));
         edges.extend(reads.into_iter().map(|f| ((f * nodes.len() as f64) as usize, nodes.len())));
         nodes.push(Node::operator(format!("o{at}"), operator(parallelism, stateful)));
     }
@@ -103,7 +119,11 @@ fn built((sources, operators, sinks): (usize, Vec<Drawn>, Vec<f64>)) -> Graph {
     }
     let unread: Vec<usize> = (0..sources).filter(|s| edges.iter().all(|(from, _)| from != s)).collect();
     edges.extend(unread.into_iter().map(|source| (source, readable)));
-    let edge = |(from, to)| if to >= readable { to_sink((from, to)) } else { by_key((from, to)) };
+    let edge = |(from, to)| match in_turns.contains(&to) {
+        true => Edge { ship: Ship::RoundRobin, ..by_key((from, to)) },
+        false if to >= readable => to_sink((from, to)),
+        false => by_key((from, to)),
+    };
     Graph::new(nodes, edges.into_iter().map(edge).collect()).unwrap()
 }
 
@@ -174,7 +194,9 @@ proptest! {
             before.dedup();
             if let [only] = before[..] {
                 let other = &layout.stages[only];
-                prop_assert!(other.parallelism != stage.parallelism || (operator.stateful && stage.parallelism > 1));
+                let in_turns = graph.edges_into(stage.head().unwrap()).any(|edge| edge.ship == Ship::RoundRobin);
+                let is_spread = (operator.stateful || in_turns) && stage.parallelism > 1;
+                prop_assert!(other.parallelism != stage.parallelism || is_spread);
             }
         }
     }

@@ -145,7 +145,6 @@ fn edge(job: &Job, outlets: &Outlets, (route, exchange, ship): (&Route<'_>, usiz
         Ship::ByKey(key) => return Edge::keyed(exchange, port, key.clone(), tasks),
         // Not all senders begin with the same task.
         Ship::RoundRobin => To::Turns(usize::from(index) % tasks.max(1)),
-        Ship::Broadcast => To::All,
     };
     Edge { exchange, port, to }
 }

@@ -10,7 +10,7 @@ use weir_plan::{Edge, Graph, Node, NodeId, Ship, layout};
 use weir_runtime::{Error, Job, Summary};
 
 use crate::job_of;
-use crate::operators::{node, parity, pass, sides};
+use crate::operators::{Tasks, node, parity, pass, sides};
 use crate::world::{CountFactory, Failure, MemoryLog, World, Written};
 
 const PARTITIONS: i32 = 2;
@@ -30,9 +30,24 @@ impl Shape {
         Self { nodes: names.iter().map(|name| Node::source(*name)).collect(), ..Self::default() }
     }
 
-    fn operator(mut self, name: &str, factory: Arc<dyn OperatorFactory>, tasks: u16, reads: &[&str]) -> Self {
-        let node = node(&*factory, tasks);
+    fn operator(self, name: &str, factory: Arc<dyn OperatorFactory>, tasks: u16, reads: &[&str]) -> Self {
         let ship = if tasks == 1 { Ship::Forward } else { Ship::ByKey(KeySpec::Key) };
+        self.shipped(name, (factory, tasks), reads, ship)
+    }
+
+    /// An operator that is sent records in turns.
+    fn in_turns(self, name: &str, factory: Arc<dyn OperatorFactory>, tasks: u16, reads: &[&str]) -> Self {
+        self.shipped(name, (factory, tasks), reads, Ship::RoundRobin)
+    }
+
+    fn shipped(
+        mut self,
+        name: &str,
+        (factory, tasks): (Arc<dyn OperatorFactory>, u16),
+        reads: &[&str],
+        ship: Ship,
+    ) -> Self {
+        let node = node(&*factory, tasks);
         self.read(reads, &node.inputs, ship);
         self.nodes.push(Node::operator(name, node));
         self.operators.push(factory);
@@ -230,6 +245,40 @@ fn what_parts_and_meets_again_arrives_by_both_ways() {
         };
         run(&[true], shape, |output| assert_eq!(totals(output), BTreeMap::from([(0, 2 * ALL)])));
     }
+}
+
+#[test]
+fn what_is_sent_in_turns_is_exact_behind_and_before_keyed_tasks() {
+    for (first, second, tasks) in [(1, 3, 2), (3, 3, 1), (2, 4, 3)] {
+        let shape = || {
+            Shape::sources(&["in"])
+                .operator("keyed", pass(), first, &["in"])
+                .in_turns("spread", pass(), second, &["keyed", "in"])
+                .operator("count", count(), tasks, &["spread"])
+                .sink("out", &["count"])
+        };
+        run(&[true], shape, |output| assert_eq!(totals(output), BTreeMap::from([(0, 2 * ALL)])));
+    }
+}
+
+#[test]
+fn turns_give_each_task_its_share_of_a_single_key() {
+    let shares = |spread: fn(Shape) -> Shape| {
+        let world = Arc::new(World::new(PARTITIONS, RECORDS, 1, &[]));
+        let job = spread(Shape::sources(&["in"])).sink("out", &["tasks"]).job(&world);
+        finish(&job);
+        let mut shares: BTreeMap<String, i64> = BTreeMap::new();
+        world.output().into_iter().for_each(|(_, key, _)| *shares.entry(key).or_default() += 1);
+        assert_eq!(shares.values().sum::<i64>(), ALL);
+        shares
+    };
+    let by_key = shares(|shape| shape.operator("tasks", Arc::new(Tasks::new()), 3, &["in"]));
+    assert_eq!(by_key.len(), 1, "{by_key:?}");
+    let in_turns = shares(|shape| shape.in_turns("tasks", Arc::new(Tasks::new()), 3, &["in"]));
+    assert!(in_turns.keys().eq(["0:k0", "1:k0", "2:k0"]), "{in_turns:?}");
+    // A batch has at most 37 records, and 20 where a partition ends.
+    let (least, most) = (in_turns.values().min().unwrap(), in_turns.values().max().unwrap());
+    assert!(most - least <= 37 + 2 * 17, "{in_turns:?}");
 }
 
 #[test]

@@ -87,6 +87,11 @@ impl Running {
 
 /// `sources` into a first operator of `tasks`, and that into a second.
 fn job(sources: &[&Script], options: &str, tasks: u16, failures: &[(u64, Failure)]) -> Job {
+    shipped(sources, options, (tasks, Ship::ByKey(KeySpec::Key)), failures)
+}
+
+/// The same, with the records of the sources sent so.
+fn shipped(sources: &[&Script], options: &str, (tasks, ship): (u16, Ship), failures: &[(u64, Failure)]) -> Job {
     let world = Arc::new(World::with_sources(&vec![true; sources.len()], (0, 0, 1), failures));
     let mut nodes: Vec<Node> = (0..sources.len()).map(|at| Node::source(format!("in-{at}"))).collect();
     let (first, second) = (nodes.len(), nodes.len() + 1);
@@ -95,9 +100,9 @@ fn job(sources: &[&Script], options: &str, tasks: u16, failures: &[(u64, Failure
     let then = pass();
     nodes.push(Node::operator("second", node(&*then, tasks)));
     nodes.push(Node::sink("out"));
-    let keyed = || Ship::ByKey(KeySpec::Key);
-    let mut edges: Vec<Edge> = (0..first).map(|at| Edge::new((NodeId(at), 0), (NodeId(first), 0), keyed())).collect();
-    edges.push(Edge::new((NodeId(first), 0), (NodeId(second), 0), keyed()));
+    let from_source = |at| Edge::new((NodeId(at), 0), (NodeId(first), 0), ship.clone());
+    let mut edges: Vec<Edge> = (0..first).map(from_source).collect();
+    edges.push(Edge::new((NodeId(first), 0), (NodeId(second), 0), Ship::ByKey(KeySpec::Key)));
     edges.push(Edge::new((NodeId(second), 0), (NodeId(second + 1), 0), Ship::Forward));
     let mut job = job_of(&world, Graph::new(nodes, edges).unwrap(), vec![union, then]);
     job.sources = set_up(&world, sources, options);
@@ -125,9 +130,10 @@ fn caught_up(seconds: u64) -> Reading {
 
 #[test]
 fn time_is_that_of_the_split_that_is_behind_in_every_operator_and_task() {
-    for tasks in [1, 3] {
+    let keyed = || Ship::ByKey(KeySpec::Key);
+    for ship in [(1, keyed()), (3, keyed()), (3, Ship::RoundRobin)] {
         let script = Script::new("a", SPLITS);
-        let running = run(job(&[&script], OPTIONS, tasks, &[]));
+        let running = run(shipped(&[&script], OPTIONS, ship, &[]));
         script.record(0, 100);
         script.record(1, 50);
         running.reaches(50);
