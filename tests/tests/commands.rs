@@ -80,8 +80,9 @@ fn the_torture_takes_its_commands_as_written() -> Result<()> {
         ensure!(words.next().is_some_and(|program| program.ends_with("/torture")), "{command} ends with:\n{dry}");
         let args: Vec<&str> = words.chain(["--show"]).collect();
         let shown = Host::start_program(&sibling("torture")?, &args)?.wait(PATIENCE)?.expect(0)?;
-        let runs: usize =
-            command.split("RUNS=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("1").parse()?;
+        let given = |name: &str| command.split(name).nth(1).and_then(|rest| rest.split(' ').next());
+        let seeds = given("SEED=").map_or(1, |seeds| seeds.split(',').count());
+        let runs: usize = given("RUNS=").map_or(Ok(seeds), str::parse)?;
         let shown = String::from_utf8(shown.stdout)?;
         ensure!(shown.lines().count() == runs, "{command}: {} schedules", shown.lines().count());
     }

@@ -78,6 +78,8 @@ pub struct Facts {
     pub ends: BTreeMap<i32, i64>,
     /// The output, partition by partition.
     pub output: Vec<Output>,
+    /// The side output, where it is written.
+    pub side: Option<Vec<Output>>,
     /// What the concurrent reader saw, by output partition.
     pub seen: BTreeMap<i32, Vec<Sight>>,
     /// What the group had committed, oldest first.
@@ -87,6 +89,9 @@ pub struct Facts {
     /// The longest time without new output while there was input.
     pub longest_pause: Duration,
 }
+
+/// Each so many-th record of a key is in the side output, too.
+pub(super) const SIDE_EVERY: u64 = 5;
 
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 

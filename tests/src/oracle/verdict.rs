@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::facts::{Entry, Facts, Observation, Output, Sight, chain};
+use super::facts::{Entry, Facts, Observation, Output, SIDE_EVERY, Sight, chain};
 use super::marker::Marker;
 
 /// What can be wrong.
@@ -100,6 +100,9 @@ pub fn judge(facts: &Facts, pause_max: Duration) -> Verdict {
     let mut verdict = Verdict { input, output, markers: facts.markers.len(), ..Verdict::default() };
     let expected = expect(facts);
     judge_output(&mut verdict, &expected, &facts.output);
+    if let Some(side) = &facts.side {
+        judge_side(&mut verdict, &facts.output, side);
+    }
     judge_prefix(&mut verdict, &facts.seen, &facts.output);
     judge_markers(&mut verdict, &facts.markers, &facts.ends);
     judge_state(&mut verdict, &expected, &facts.state);
@@ -178,6 +181,32 @@ fn judge_key(verdict: &mut Verdict, expected: &Expected, records: &[&Output]) {
         furthest = furthest.max(Some(*place));
         if last.is_none_or(|last| *n > last.n) {
             last = Some(record);
+        }
+    }
+}
+
+/// The side output has every fifth record of a key once more, in their order.
+fn judge_side(verdict: &mut Verdict, output: &[Output], side: &[Output]) {
+    let mut keys: BTreeMap<&str, (Vec<&Output>, Vec<&Output>)> = BTreeMap::new();
+    let fifths = output.iter().filter(|record| record.n % SIDE_EVERY == 0);
+    fifths.for_each(|record| keys.entry(&record.key).or_default().0.push(record));
+    side.iter().for_each(|record| keys.entry(&record.key).or_default().1.push(record));
+    for (right, found) in keys.values() {
+        let what = |record: &Output, words: &str| format!("side output, {}: n {} {words}", record.key, record.n);
+        let prints: HashSet<u64> = right.iter().map(|record| record.print).collect();
+        let mut taken = HashSet::new();
+        for record in found {
+            if !prints.contains(&record.print) {
+                verdict.found(Kind::Diverged, || what(record, "is no fifth of the output"));
+            } else if !taken.insert(record.print) {
+                verdict.found(Kind::Duplicated, || what(record, "is there already"));
+            }
+        }
+        for record in right.iter().filter(|record| !taken.contains(&record.print)) {
+            verdict.found(Kind::Lost, || what(record, "is not there"));
+        }
+        for (one, next) in found.iter().zip(found.iter().skip(1)).filter(|(one, next)| one.n > next.n) {
+            verdict.found(Kind::Swapped, || what(next, &format!("comes after n {}", one.n)));
         }
     }
 }

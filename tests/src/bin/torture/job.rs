@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use weir_tests::broker::Broker;
 use weir_tests::host::plugin;
 use weir_tests::oracle::{Facts, Generator, Input, Load, Markers, Verdict, Watcher, collect, judge, state};
@@ -14,6 +14,7 @@ use weir_tests::topics;
 
 use crate::RECOVER_WITHIN;
 use crate::life::Life;
+use crate::shape::Shape;
 
 /// Of each topic.
 const PARTITIONS: i32 = 4;
@@ -22,27 +23,6 @@ const KEYS: u64 = 500;
 const RATE: u64 = 400;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-/// What a job runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// One topic, one operator in one task.
-    Chain,
-    /// Two topics, one of them through another operator, into one of two tasks: ways of different lengths that meet.
-    Union,
-}
-
-impl Shape {
-    /// Every fourth lane has a graph.
-    pub(crate) fn of_lane(number: usize) -> Self {
-        if number % 4 == 3 { Self::Union } else { Self::Chain }
-    }
-
-    fn inputs(self, name: &str) -> Vec<String> {
-        let suffixes = if self == Self::Union { &["in", "in-b"][..] } else { &["in"] };
-        suffixes.iter().map(|suffix| format!("{name}.{suffix}")).collect()
-    }
-}
 
 /// How far keys and sequence numbers of two inputs are apart.
 const APART: u64 = 1_000_000_000_000;
@@ -75,11 +55,12 @@ impl<'a> Job<'a> {
         seed: u64,
     ) -> Result<Self> {
         std::fs::create_dir_all(&home)?;
-        let (inputs, output) = (shape.inputs(&name), format!("{name}.out"));
-        for topic in inputs.iter().chain([&output]) {
+        let (inputs, outputs) = (shape.inputs(&name), shape.outputs(&name));
+        for topic in inputs.iter().chain(&outputs) {
             topics::create(broker, topic, PARTITIONS, &[])?;
         }
-        let observer = Observer::new(broker, &output)?;
+        let output = outputs.first().context("a job has an output")?;
+        let observer = Observer::new(broker, output)?;
         // A new topic is not known at once, least of all to a broker that has much to do.
         for input in &inputs {
             wait("the topics to be known", || {
@@ -92,7 +73,7 @@ impl<'a> Job<'a> {
         let loads = (0..).zip(&inputs).map(load);
         Ok(Self {
             generators: loads.map(|load| Generator::start(broker, load)).collect::<Result<_>>()?,
-            watcher: Watcher::start(broker, &output, PARTITIONS)?,
+            watcher: Watcher::start(broker, output, PARTITIONS)?,
             markers: Markers::start(broker, &name, &inputs, PARTITIONS)?,
             observer,
             shape,
@@ -108,55 +89,18 @@ impl<'a> Job<'a> {
 
     /// Starts an instance on the directory that owns the job.
     pub(crate) fn start(&mut self, failpoints: String) -> Result<Life> {
-        let state = self.state.display().to_string();
-        let (inputs, output, plugin) = (self.shape.inputs(&self.name), self.output(), plugin("oracle")?);
-        let what = match (self.shape, inputs.as_slice()) {
-            (Shape::Union, _) => vec!["run".to_owned(), self.pipeline(&inputs)?.display().to_string()],
-            (Shape::Chain, inputs) => {
-                let args = ["run", "--plugin", &plugin, "--from", inputs.first().context("an input")?, "--to", &output];
-                args.map(str::to_owned).to_vec()
-            }
-        };
-        let what: Vec<&str> = what.iter().map(String::as_str).collect();
+        let pipeline = self.home.join("pipeline.toml");
+        let text = self.shape.pipeline(&self.name, &plugin("oracle")?, &plugin("uppercase")?);
+        std::fs::write(&pipeline, text)?;
+        let (pipeline, state) = (pipeline.display().to_string(), self.state.display().to_string());
         let args = [
-            &what[..],
-            &["--brokers", self.broker.bootstrap(), "--job", &self.name, "--state-dir", &state, "--api", "off"],
-            &["--epoch-interval", "50ms", "--transaction-timeout", "4s", "--state-memory", "16MiB"],
+            &["run", &pipeline, "--brokers", self.broker.bootstrap(), "--job", &self.name, "--state-dir", &state][..],
+            &["--api", "off", "--epoch-interval", "50ms", "--transaction-timeout", "4s", "--state-memory", "16MiB"],
         ];
         let args: Vec<String> = args.concat().into_iter().map(str::to_owned).collect();
         let log = self.home.join(format!("life-{:04}.log", self.logs));
         self.logs += 1;
         Life::start(self.program, &args, failpoints, log)
-    }
-
-    /// The file of a union.
-    fn pipeline(&self, inputs: &[String]) -> Result<PathBuf> {
-        let [a, b] = inputs else { bail!("a union has two inputs") };
-        let text = format!(
-            r#"version = 1
-[sources.a]
-kafka = {{ topic = "{a}" }}
-[sources.b]
-kafka = {{ topic = "{b}" }}
-[operators.passed]
-plugin = "{uppercase}"
-inputs = ["b"]
-parallelism = 2
-[operators.oracle]
-plugin = "{oracle}"
-inputs = ["a", "passed"]
-parallelism = 2
-[sinks.out]
-inputs = ["oracle"]
-kafka = {{ topic = "{output}" }}
-"#,
-            uppercase = plugin("uppercase")?,
-            oracle = plugin("oracle")?,
-            output = self.output(),
-        );
-        let path = self.home.join("pipeline.toml");
-        std::fs::write(&path, text)?;
-        Ok(path)
     }
 
     /// Copies the directory that owns the job; from now on the copy does.
@@ -175,7 +119,7 @@ kafka = {{ topic = "{output}" }}
 
     /// Stops the input, lets `life` finish it, stops that, and judges all that is known then.
     pub(crate) fn judge(self, mut life: Life) -> Result<Verdict> {
-        let (inputs, output) = (self.shape.inputs(&self.name), self.output());
+        let (inputs, outputs) = (self.shape.inputs(&self.name), self.shape.outputs(&self.name));
         let written = self.generators.into_iter().map(Generator::stop).sum::<Result<u64>>()?;
         let (mut input_records, mut ends) = (Vec::new(), BTreeMap::new());
         for (first, input) in (0..).step_by(PARTITIONS as usize).zip(&inputs) {
@@ -192,7 +136,9 @@ kafka = {{ topic = "{output}" }}
         })
         .with_context(|| life.last_words())?;
         life.finish(PATIENCE)?;
-        let output_records = collect::output(self.broker, &output)?;
+        let mut collected = outputs.iter().map(|output| collect::output(self.broker, output));
+        let output_records = collected.next().context("a job has an output")??;
+        let side = collected.next().transpose()?;
         // A reader that stays behind would hide what it has not seen.
         wait("the concurrent reader to catch up", || Ok(self.watcher.count() >= output_records.len()))?;
         let (seen, longest_pause) = self.watcher.stop()?;
@@ -200,17 +146,14 @@ kafka = {{ topic = "{output}" }}
             input: input_records,
             ends,
             output: output_records,
+            side,
             seen,
             markers: self.markers.stop()?,
             state: state::export(self.program, &self.state)?,
             longest_pause,
         };
-        inputs.iter().chain([&output]).try_for_each(|topic| topics::delete(self.broker, topic))?;
+        inputs.iter().chain(&outputs).try_for_each(|topic| topics::delete(self.broker, topic))?;
         Ok(judge(&facts, RECOVER_WITHIN))
-    }
-
-    fn output(&self) -> String {
-        format!("{}.out", self.name)
     }
 }
 

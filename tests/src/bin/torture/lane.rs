@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::job::{Job, Shape};
+use crate::job::Job;
 use crate::life::Life;
 use crate::pending::{Pending, Zombie};
 use crate::schedule::{Fault, Place, Point, Schedule, Step, When};
@@ -26,7 +26,6 @@ const KILLED: i32 = 128 + 9;
 /// What happens on one lane.
 pub(crate) struct Lane<'a> {
     stage: &'a Stage,
-    shape: Shape,
     name: String,
     jobs: u32,
     job: Option<Job<'a>>,
@@ -48,7 +47,6 @@ impl<'a> Lane<'a> {
     pub(crate) fn new(stage: &'a Stage, number: usize) -> Self {
         Self {
             stage,
-            shape: Shape::of_lane(number),
             name: format!("lane-{number}"),
             jobs: 0,
             job: None,
@@ -65,7 +63,7 @@ impl<'a> Lane<'a> {
     pub(crate) fn play(&mut self, schedule: &Schedule) -> Result<()> {
         if schedule.is_first_start || self.job.is_none() {
             self.close()?;
-            self.open(schedule.seed)?;
+            self.open(schedule)?;
         }
         self.seeds.push(schedule.seed);
         schedule.steps.iter().try_for_each(|step| self.strike(step).with_context(|| step.to_string()))
@@ -76,13 +74,14 @@ impl<'a> Lane<'a> {
         (self.seeds.clone(), self.job.as_ref().map(|job| job.home.clone()))
     }
 
-    fn open(&mut self, seed: u64) -> Result<()> {
+    fn open(&mut self, schedule: &Schedule) -> Result<()> {
         let name = format!("{}-job-{}", self.name, self.jobs);
         self.jobs += 1;
         self.has_run = false;
         self.seeds.clear();
         let home = self.stage.home.join(&name);
-        self.job = Some(Job::new(&self.stage.broker, &self.stage.program, (self.shape, name), home, seed)?);
+        self.job =
+            Some(Job::new(&self.stage.broker, &self.stage.program, (schedule.shape, name), home, schedule.seed)?);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! `make torture`: a job of the plugin `oracle` on a real Kafka, killed, stopped, doubled and starved at every step of the
 //! protocol, as seeded schedules say, while the oracle watches. It ends with a table of what was done and the one line
-//! that counts. Several lanes work side by side, each with a job of its own: a recovery is mostly waiting. Every fourth has a
-//! job of two source topics.
+//! that counts. Several lanes work side by side, each with a job of its own: a recovery is mostly waiting. What a job runs is
+//! drawn, too: from the seed of the run that begins it.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use weir_tests::broker::Broker;
 use weir_tests::host::crash_program;
-use weir_tests::random::Random;
 
 use crate::lane::Lane;
 use crate::schedule::{Place, Schedule};
+use crate::seeds::Seeds;
 use crate::stage::Stage;
 
 /// What was done, and the table of it.
@@ -32,6 +32,10 @@ mod life;
 mod pending;
 /// What is done to a job.
 mod schedule;
+/// Which runs are carried out.
+mod seeds;
+/// What a job runs.
+mod shape;
 /// What lanes share.
 mod stage;
 
@@ -47,9 +51,10 @@ struct Args {
     /// So many runs; without it, and without a seed, runs until Ctrl-C.
     #[arg(long)]
     runs: Option<u64>,
-    /// The seed of the first run, the next run has the next number; alone, repeats the one run of that seed.
-    #[arg(long)]
-    seed: Option<u64>,
+    /// The seed of the first run, the next run has the next number; alone, repeats the one run of that seed. Several repeat
+    /// these runs, one after the other on one job
+    #[arg(long, value_delimiter = ',')]
+    seed: Vec<u64>,
     /// Jobs side by side.
     #[arg(long, default_value_t = 4)]
     lanes: usize,
@@ -70,23 +75,22 @@ fn main() -> Result<ExitCode> {
         let known = || Place::all().map(Place::name).collect::<Vec<_>>().join(", ");
         ensure!(Place::all().any(|place| place.name() == name), "there is no place {name:?}; there are {}", known());
     }
-    let seed = args.seed.unwrap_or_else(|| Random::new().number() % 1_000_000);
-    let runs = args.runs.or(args.seed.map(|_| 1));
+    let seeds = Seeds::of(args.seed, args.runs)?;
     if args.show {
-        for number in 0..runs.unwrap_or(1) {
-            say(&Schedule::of(seed.wrapping_add(number), &args.only).to_string())?;
+        for seed in (0..seeds.runs().unwrap_or(1)).map_while(|number| seeds.get(number)) {
+            say(&Schedule::of(seed, &args.only).to_string())?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     let began = Instant::now();
     let home = tempfile::Builder::new().prefix("weir-torture-").tempdir()?.keep();
-    say(&format!("seed {seed}; logs and state in {}", home.display()))?;
+    say(&format!("seed {seeds}; logs and state in {}", home.display()))?;
     let broker = Broker::start_own()?;
-    let stage = Arc::new(Stage::new(broker, crash_program()?, home, args.only, (seed, runs)));
+    let stage = Arc::new(Stage::new(broker, crash_program()?, home, args.only, seeds));
     end_on_signal(Arc::clone(&stage))?;
     std::thread::scope(|scope| {
-        let lanes = args.lanes.min(usize::try_from(runs.unwrap_or(u64::MAX)).unwrap_or(usize::MAX));
         let stage = &*stage;
+        let lanes = args.lanes.min(stage.seeds.lanes_max());
         let lanes = (0..lanes).map(|number| scope.spawn(move || work(Lane::new(stage, number), stage)));
         let lanes: Vec<_> = lanes.collect();
         watch(stage, || lanes.iter().all(std::thread::ScopedJoinHandle::is_finished))
@@ -117,9 +121,10 @@ fn report(lane: &Lane<'_>, stage: &Stage, schedule: Option<&Schedule>, error: &a
     let (seeds, home) = lane.whereabouts();
     let mut text = format!("\nFAILED: {error:#}\n");
     if let Some(schedule) = schedule {
-        text += &format!("  in {schedule}\n  once more: make torture SEED={}\n", schedule.seed);
+        text += &format!("  in {schedule}\n");
     }
-    text += &format!("  the runs of this job: {seeds:?}\n");
+    let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    text += &format!("  once more, all that was done to this job: make torture SEED={}\n", seeds.join(","));
     if let Some(home) = home {
         text += &format!("  logs and state: {}\n", home.display());
     }
@@ -130,7 +135,7 @@ fn report(lane: &Lane<'_>, stage: &Stage, schedule: Option<&Schedule>, error: &a
 /// Shows how far it is until it is `over`.
 #[expect(clippy::disallowed_methods, reason = "a test's own output")]
 fn watch(stage: &Stage, over: impl Fn() -> bool) -> Result<()> {
-    let bar = stage.runs.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    let bar = stage.seeds.runs().map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos} runs, {msg}")?);
     let is_terminal = std::io::stderr().is_terminal();
     let mut told = Instant::now();

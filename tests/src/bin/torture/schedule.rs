@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use weir_tests::random::Random;
 
+use crate::shape::Shape;
+
 /// When a crash point is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
@@ -99,6 +101,8 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule {
     pub(crate) seed: u64,
+    /// What the job runs, where this run begins one.
+    pub(crate) shape: Shape,
     /// Begins with a new job: a first start.
     pub(crate) is_first_start: bool,
     pub(crate) steps: Vec<Step>,
@@ -128,7 +132,7 @@ impl Schedule {
             step(&mut random, points, may(Place::MOMENT), may(Place::BROKER))
         });
         let steps = steps.collect();
-        Self { seed, is_first_start, steps }
+        Self { seed, shape: Shape::of(seed), is_first_start, steps }
     }
 }
 
@@ -213,7 +217,9 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {}: {}", self.seed, if self.is_first_start { "a new job" } else { "a running job" })?;
+        let Self { seed, shape, .. } = self;
+        let running = if self.is_first_start { "" } else { "a running job, or else " };
+        write!(f, "seed {seed}: {running}a new job ({shape})")?;
         self.steps.iter().try_for_each(|step| write!(f, "; {step}"))
     }
 }

@@ -9,6 +9,7 @@ use anyhow::Result;
 use weir_tests::broker::Broker;
 
 use crate::board::Board;
+use crate::seeds::Seeds;
 
 /// Where everything takes place.
 pub(crate) struct Stage {
@@ -19,10 +20,8 @@ pub(crate) struct Stage {
     pub(crate) home: PathBuf,
     /// The places that may be struck; all if empty.
     pub(crate) only: Vec<String>,
-    /// The seed of the first run; the next has the next number.
-    pub(crate) seed: u64,
-    /// How many runs; without end if none.
-    pub(crate) runs: Option<u64>,
+    /// Those of all runs.
+    pub(crate) seeds: Seeds,
     board: Mutex<Board>,
     begun: AtomicU64,
     over: AtomicBool,
@@ -33,23 +32,16 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Nothing has begun.
-    pub(crate) fn new(
-        broker: Broker,
-        program: PathBuf,
-        home: PathBuf,
-        only: Vec<String>,
-        (seed, runs): (u64, Option<u64>),
-    ) -> Self {
+    pub(crate) fn new(broker: Broker, program: PathBuf, home: PathBuf, only: Vec<String>, seeds: Seeds) -> Self {
         let (board, pausing) = (Mutex::default(), Mutex::default());
         let (begun, over, pauses) = (AtomicU64::new(0), AtomicBool::new(false), AtomicU64::new(0));
-        Self { broker, program, home, only, seed, runs, board, begun, over, pauses, pausing }
+        Self { broker, program, home, only, seeds, board, begun, over, pauses, pausing }
     }
 
     /// The seed of the next run, if there is to be one.
     pub(crate) fn next_seed(&self) -> Option<u64> {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
-        let wanted = !self.is_over() && self.runs.is_none_or(|runs| number < runs);
-        wanted.then(|| self.seed.wrapping_add(number))
+        if self.is_over() { None } else { self.seeds.get(number) }
     }
 
     /// No run begins any more.

@@ -287,3 +287,27 @@ fn chains_are_those_of_the_plugin() {
     // FNV-1a, 64 bit, of eight zero bytes and `1`; computed by another program.
     assert_eq!(chain(0, b"1"), 0xe604_b13a_2490_799c);
 }
+
+#[test]
+fn faults_of_the_side_output_are_found() {
+    let with_side = |plant: &dyn Fn(&mut Vec<Output>)| {
+        let mut facts = exact(60);
+        let mut side: Vec<Output> = facts.output.iter().filter(|record| record.n % SIDE_EVERY == 0).cloned().collect();
+        assert!(side.iter().filter(|record| record.key == "a").count() > 3, "there is something to spoil");
+        plant(&mut side);
+        facts.side = Some(side);
+        judge(&facts, PAUSE_MAX)
+    };
+    with_side(&|_| {}).expect_exact().unwrap();
+    let only = |kind: Kind, plant: &dyn Fn(&mut Vec<Output>)| {
+        let verdict = with_side(plant);
+        assert_eq!(verdict.counts, BTreeMap::from([(kind, 1)]), "{verdict}");
+    };
+    only(Kind::Lost, &|side| drop(side.remove(2)));
+    only(Kind::Duplicated, &|side| side.insert(3, side[2].clone()));
+    only(Kind::Diverged, &|side| side.insert(2, Output { print: 1, ..side[2].clone() }));
+    only(Kind::Swapped, &|side| {
+        let of_a: Vec<usize> = (0..side.len()).filter(|at| side[*at].key == "a").collect();
+        side.swap(of_a[0], of_a[1]);
+    });
+}
