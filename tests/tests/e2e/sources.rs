@@ -86,6 +86,29 @@ fn a_job_starts_where_it_is_told() -> Result<()> {
     Ok(())
 }
 
+/// Where partitions may have to wait, each has a queue of its own, and all together hold no more for it.
+#[test]
+fn two_hundred_partitions_that_wait_take_little_memory() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("lanes")?;
+    let input = format!("{}.many", scene.job);
+    topics::create(scene.broker, &input, 200, &[])?;
+    let scene = Scene { input, ..scene };
+    // More than a MiB in each, and hundreds of seconds of it.
+    let (writer, value) = (Writer::new(scene.broker)?, vec![b'x'; 100_000]);
+    for number in 0..2_400 {
+        writer.send(BaseRecord::to(&scene.input).partition(number % 200).key(&b"k"[..]).payload(&value))?;
+    }
+    writer.flush()?;
+    let mut host = scene.start("uppercase", &["--max-rate", "1"])?;
+    let output = Observer::new(scene.broker, &scene.output)?;
+    host.wait_until("output", PATIENCE, |_| Ok(output.stable()? > 200))?;
+    std::thread::sleep(Duration::from_secs(3));
+    let peak = host.usage()?.rss_bytes;
+    ensure!(peak < 270 << 20, "{peak} bytes");
+    Ok(())
+}
+
 /// Only what was read decides where a job goes on: until then the next start may say something else.
 #[test]
 fn a_run_that_read_nothing_does_not_fix_where_the_next_begins() -> Result<()> {

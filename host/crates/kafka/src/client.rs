@@ -22,6 +22,8 @@ const QUEUED_KBYTES_MAX: u32 = 32 * 1024;
 /// the bound in bytes does not count: of small records these are far more, and they leave the CPU's cache before they are
 /// used. This many last for 20 ms at a million a second, and an answer to a fetch takes a few.
 pub(crate) const QUEUED_RECORDS_MIN: u64 = 25_000;
+/// Of one partition, where each has a queue of its own: no less, however many there are, and no more, however few.
+const LANE_KBYTES: std::ops::RangeInclusive<u32> = 16..=1024;
 /// Bytes of one answer to a fetch, on top of what is queued; the default of 50 MiB per broker would outweigh the queue. A
 /// first batch that is larger is sent all the same.
 const FETCH_BYTES_MAX: u64 = 16 << 20;
@@ -53,6 +55,24 @@ pub fn consumer_config(options: &ClientOptions) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         .set("check.crcs", "true");
     config
+}
+
+/// The same for a consumer of `lanes` partitions with a queue each: all together hold what the one queue would.
+pub(crate) fn lanes_config(options: &ClientOptions, lanes: usize) -> ClientConfig {
+    let mut config = consumer_config(options);
+    let kbytes = lane_kbytes(lanes);
+    // A queue with any room is filled with a whole answer, of which no partition may have more than its share.
+    for (key, value) in [("queued.max.messages.kbytes", kbytes), ("fetch.message.max.bytes", kbytes * 1024)] {
+        if !options.properties.contains(key) {
+            config.set(key, value.to_string());
+        }
+    }
+    config
+}
+
+fn lane_kbytes(lanes: usize) -> u32 {
+    let lanes = u32::try_from(lanes).unwrap_or(u32::MAX).max(1);
+    (QUEUED_KBYTES_MAX / lanes).clamp(*LANE_KBYTES.start(), *LANE_KBYTES.end())
 }
 
 /// The client refuses to fetch less than it may send.
@@ -271,6 +291,19 @@ mod tests {
         assert_eq!(config.get("group.id"), Some("weir-orders"));
         assert_eq!(producer_config(&good).get("security.protocol"), Some("ssl"));
         assert_eq!(config.get("fetch.max.bytes"), Some("16777216"));
+    }
+
+    #[test]
+    fn queues_of_their_own_hold_no_more_together_than_one_would() {
+        for (lanes, kbytes) in [(0, 1024), (1, 1024), (32, 1024), (64, 512), (1000, 32), (usize::MAX, 16)] {
+            let config = lanes_config(&options(&[]), lanes);
+            assert_eq!(config.get("queued.max.messages.kbytes"), Some(kbytes.to_string().as_str()), "{lanes} lanes");
+            let bytes = (kbytes * 1024).to_string();
+            assert_eq!(config.get("fetch.message.max.bytes"), Some(bytes.as_str()), "{lanes} lanes");
+        }
+        let chosen = options(&[("queued.max.messages.kbytes", "77")]);
+        assert_eq!(lanes_config(&chosen, 1000).get("queued.max.messages.kbytes"), Some("77"));
+        open_consumer(&lanes_config(&options(&[]), 5000), &options(&[])).unwrap();
     }
 
     #[test]

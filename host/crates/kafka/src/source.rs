@@ -115,20 +115,25 @@ impl KafkaSource {
         if let Some(admin) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Ok(admin);
         }
-        let mut config = client::consumer_config(&self.client);
-        if self.options.has_lanes() {
-            // Each partition has its own queue and its own bound then.
-            config.set("queued.max.messages.kbytes", "1024");
+        Admin::open(&self.client)
+    }
+
+    /// The client that reads so many splits, and another that asks. The one that has looked around takes a part, unless
+    /// queues must be made for the splits that it has found.
+    fn clients(&self, splits: usize) -> Result<(Admin, Admin), Error> {
+        if !self.options.has_lanes() {
+            return Ok((self.take_admin()?, Admin::open(&self.client)?));
         }
+        let mut config = client::lanes_config(&self.client, splits);
         if let Some(rate) = self.options.max_rate {
             config.set("queued.min.messages", rate.clamp(100, client::QUEUED_RECORDS_MIN).to_string());
         }
-        Ok(Admin::new(client::open_consumer(&config, &self.client)?))
+        Ok((Admin::new(client::open_consumer(&config, &self.client)?), self.take_admin()?))
     }
 
     fn open_reader(&self, splits: Vec<SplitState>) -> Result<Reader, Error> {
         self.ask(|admin| verify(admin, &splits))?;
-        let admin = self.take_admin()?;
+        let (admin, asking) = self.clients(splits.len())?;
         let is_bounded = if splits.is_empty() {
             self.options.until.is_some()
         } else {
@@ -143,7 +148,6 @@ impl KafkaSource {
         let (questions, asked) = bounded(1);
         let intake = Intake::new(admin.clone(), Arc::clone(&handover), nudge.clone());
         let fetcher = Fetcher::new(&admin, intake, &self.options, fetching.clone())?;
-        let asking = Admin::open(&self.client)?;
         let gate = Gate { admin: asking.clone(), questions: asked, handover: Arc::clone(&handover) };
         let discovery = Discovery {
             admin: asking,
