@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use weir_pipeline::plan::{Plan, SinkKind, SourceKind, StateDir};
-use weir_pipeline::{Error, Found, Mistakes};
+use weir_pipeline::{Error, Found, Mistakes, settle};
 
 /// A regular file that is there, or where one would be made. Devices and pipes are none: nobody minds two lines in one
 /// terminal.
@@ -65,7 +65,7 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
         }
         written.push(Used { what, place });
     }
-    found.or(Some(()), &plan.places)
+    settle(found, Some(()), &plan.places)
 }
 
 fn check_state(what: &str, path: &Path, plan: &Plan) -> Result<(), Error> {

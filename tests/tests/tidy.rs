@@ -9,14 +9,15 @@ use regex::Regex;
 use weir_tests::host::checkout;
 
 /// Which crates of this workspace each crate may use. `host` puts everything together, and may use all.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("weir-failpoint", &[]),
     ("weir-machine", &[]),
     ("weir-core", &["weir-failpoint"]),
     ("weir-time", &["weir-core"]),
     ("weir-plan", &["weir-core"]),
     ("weir-checkpoint", &["weir-core", "weir-plan"]),
-    ("weir-pipeline", &["weir-core", "weir-plan", "weir-time"]),
+    ("weir-connector", &["weir-core"]),
+    ("weir-pipeline", &["weir-core", "weir-connector", "weir-plan", "weir-time"]),
     ("weir-kafka", &["weir-core", "weir-machine"]),
     ("weir-local", &["weir-core", "weir-machine"]),
     ("weir-state", &["weir-core", "weir-machine"]),

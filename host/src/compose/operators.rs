@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use weir_core::ports::OperatorFactory;
 use weir_core::{Fault, PortError};
 use weir_pipeline::plan::{self, OperatorPlan, Plan, SinkKind, SinkPlan};
-use weir_pipeline::{Error, Found};
+use weir_pipeline::{Error, Found, settle};
 use weir_plan::{Graph, Shown, layout};
 pub use weir_plugin::CodeCache;
 use weir_plugin::{Inspection, Limits, Runtime};
@@ -92,7 +92,7 @@ pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
         let Some(factory) = factory else { continue };
         operators.extend(set_up(plan, operator, factory, &mut found)?);
     }
-    let graph = found.or(graph, &plan.places)?;
+    let graph = settle(found, graph, &plan.places)?;
     let sinks = plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), target: target_of(sink) }).collect();
     Ok(Loaded { graph, operators, sinks })
 }

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, closest};
+use weir_connector::{Error, closest};
+
 use crate::lines::LinesSpec;
 use crate::spec::{FileSpec, GenerateSpec, KafkaSinkSpec, KafkaSourceSpec};
 use crate::spec::{SinkSpec, SourceSpec};

@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_connector::{Error, Found};
 use weir_core::Secret;
 
-use crate::error::Error;
-use crate::mistakes::Found;
 use crate::plan::KafkaPlan;
 use crate::spec::{KafkaSpec, Properties};
 

@@ -1,8 +1,8 @@
 //! Which delivery sources and sinks allow, and which one is meant when none is named.
 
+use weir_connector::Error;
 use weir_core::Delivery;
 
-use crate::error::Error;
 use crate::plan::{SinkKind, SinkPlan, SourceKind, SourcePlan};
 
 /// Checks what was asked for; chooses the best that can be kept where nothing was.

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use weir_connector::{Error, Found};
 use weir_time::options::words;
 use weir_time::{Options, TimestampSource};
 
-use crate::error::Error;
 use crate::lines::LineFormat;
-use crate::mistakes::Found;
 use crate::plan::SourceKind;
 
 /// Event time of a source, as written.

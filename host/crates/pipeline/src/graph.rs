@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use weir_connector::{Error, Found, closest};
 use weir_core::ports::PluginDescription;
 use weir_plan::{Edge, Graph, Node, NodeId, OperatorNode, Ship};
 
-use crate::error::{Error, closest};
 use crate::inputs::Partition;
-use crate::mistakes::Found;
 use crate::plan::{Input, OperatorPlan, Plan, SinkPlan};
 
 /// The graph of `plan`: sources, operators and sinks, each in its order there. `plugins` are what the plugins of its

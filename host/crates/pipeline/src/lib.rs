@@ -22,8 +22,6 @@ pub mod address;
 mod cluster;
 /// Which delivery a source and its sinks allow.
 mod delivery;
-/// What is wrong with a description, and the closest thing that would be right.
-mod error;
 /// Event time of a source.
 pub mod event_time;
 /// Plan and plugins together: the graph of the job.
@@ -58,12 +56,12 @@ pub mod units;
 mod validate;
 
 pub use address::{SinkAddress, SourceAddress, To};
-pub use error::{Error, closest};
 pub use graph::graph;
-pub use mistakes::{Found, Mistakes};
+pub use mistakes::{Mistakes, settle};
 pub use overrides::Overrides;
 pub use places::Places;
 pub use plan::Plan;
 pub use read::read;
 pub use spec::Spec;
 pub use validate::{validate, windows_run};
+pub use weir_connector::{Error, Found};

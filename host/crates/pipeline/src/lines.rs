@@ -1,10 +1,10 @@
 //! How a line and a record become each other: as written, in a file or behind the `?` of an address, and as planned.
 
+use weir_connector::{Error, closest};
+
 use std::fmt;
 
 use serde::Deserialize;
-
-use crate::error::{Error, closest};
 
 /// What a line says of a record, as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use weir_connector::{Error, Found};
 use weir_core::{Fault, PortError};
 
-use crate::error::Error;
 use crate::places::Places;
 
 /// At least one mistake, in the order of the file.
@@ -18,44 +18,18 @@ struct Mistake {
     error: Error,
 }
 
-/// What was found so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found(Vec<Error>);
-
-impl Found {
-    /// One more.
-    pub fn add(&mut self, error: Error) {
-        self.0.push(error);
-    }
-
-    /// What is right goes on; what is not is a mistake.
-    pub fn keep<T>(&mut self, outcome: Result<T, Error>) -> Option<T> {
-        outcome.map_err(|error| self.add(error)).ok()
-    }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    /// All of them, in the order in which they were found.
-    pub(crate) fn all(&self) -> &[Error] {
-        &self.0
-    }
-
-    /// `value`, unless something is wrong; `places` say where that is.
-    pub fn or<T>(self, value: Option<T>, places: &Places) -> Result<T, Mistakes> {
-        match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(Mistakes::new(self.0, places)),
-        }
+/// `value`, unless something was found wrong; `places` say where that is.
+pub fn settle<T>(found: Found, value: Option<T>, places: &Places) -> Result<T, Mistakes> {
+    match value {
+        Some(value) if found.count() == 0 => Ok(value),
+        _ => Err(Mistakes::new(found.into_all(), places)),
     }
 }
 
 impl Mistakes {
     fn new(errors: Vec<Error>, places: &Places) -> Self {
         let placed = |error: Error| {
-            let (line, error) = error.placed(places);
+            let (line, error) = error.placed(|at| places.find(at));
             Mistake { line, error }
         };
         let mut all: Vec<Mistake> = errors.into_iter().map(placed).collect();

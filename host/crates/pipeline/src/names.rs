@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_connector::{Error, Found, closest};
 use weir_plan::order::{self, Circle};
 
-use crate::error::{Error, closest};
 use crate::inputs::InputSpec;
-use crate::mistakes::Found;
 use crate::plan::Input;
 use crate::spec::Spec;
 

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 
+use weir_connector::{Error, Found};
 use weir_core::{Delivery, Secret, Start, Until};
 
 use crate::address::{SinkAddress, SourceAddress, To};
-use crate::error::Error;
 use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::lines::LinesSpec;
-use crate::mistakes::Found;
 use crate::places::Places;
 use crate::restart::RestartSpec;
 use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec, WindowTable};

@@ -1,7 +1,8 @@
 //! From the text of a pipeline file to a [`Spec`]. An error names line and column, and a key that nothing reads comes
 //! with the closest one that something does.
 
-use crate::error::{Error, closest};
+use weir_connector::{Error, closest};
+
 use crate::places::Places;
 use crate::spec::Spec;
 

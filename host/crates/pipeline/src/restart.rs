@@ -11,10 +11,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use weir_connector::{Error, Found, closest};
 use weir_core::Restart;
 
-use crate::error::{Error, closest};
-use crate::mistakes::Found;
 use crate::units::Span;
 
 /// How the job recovers from failures that may pass.

@@ -8,15 +8,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
+use weir_connector::{Error, Found};
 use weir_core::{Delivery, KeySpec, Secret, Start, Until};
 use weir_time::WindowSpec;
 use weir_time::window::spec::parts;
 
-use crate::error::Error;
 use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::lines::{FormatSpec, LinesSpec};
-use crate::mistakes::Found;
 use crate::places::Places;
 use crate::restart::RestartSpec;
 use crate::units::{Size, Span, optional_text};
@@ -350,7 +349,7 @@ impl FromStr for OnErrorSpec {
             None if text == "skip" => Ok(Self::Skip),
             Some(("dead-letter", topic)) if !topic.is_empty() => Ok(Self::DeadLetter(topic.to_owned())),
             _ => {
-                let close = crate::error::closest(text, ["fail", "skip"]);
+                let close = weir_connector::closest(text, ["fail", "skip"]);
                 let close = close.map(|close| format!("; did you mean {close}?")).unwrap_or_default();
                 Err(format!("{text:?} is neither fail nor skip{close}"))
             }

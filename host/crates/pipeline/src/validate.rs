@@ -14,14 +14,14 @@ mod together;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use weir_connector::{Error, Found};
 use weir_core::JobName;
 
 pub use operator::windows_run;
 
 use crate::cluster::Clusters;
 use crate::delivery;
-use crate::error::Error;
-use crate::mistakes::{Found, Mistakes};
+use crate::mistakes::{Mistakes, settle};
 use crate::name::default_name;
 use crate::names::{self, Reads};
 use crate::plan::{OperatorPlan, Plan, SinkKind, SinkPlan, SourceKind, SourcePlan, StatePlan};
@@ -31,7 +31,7 @@ use crate::spec::Spec;
 pub fn validate(spec: &Spec) -> Result<Plan, Mistakes> {
     let mut found = spec.found.clone();
     let plan = plan(spec, &mut found);
-    found.or(plan, &spec.places)
+    settle(found, plan, &spec.places)
 }
 
 /// `None` only where something was found.

@@ -1,7 +1,7 @@
 //! What plugins have against a pipeline, all of it at once and each with its place.
 
 use super::*;
-use crate::{Mistakes, read, validate};
+use crate::{Mistakes, read, settle, validate};
 
 /// Two sources, an operator with side outputs, one with two inputs.
 const TEXT: &str = r#"version = 1
@@ -48,7 +48,7 @@ fn made(text: &str, join: &PluginDescription, words: &PluginDescription) -> Resu
 fn all(plan: &Plan, plugins: &[Option<&PluginDescription>]) -> Result<Graph, Mistakes> {
     let mut found = Found::default();
     let graph = graph(plan, plugins, &mut found);
-    found.or(graph, &plan.places)
+    settle(found, graph, &plan.places)
 }
 
 #[test]

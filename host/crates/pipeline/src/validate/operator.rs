@@ -3,14 +3,13 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use weir_connector::{Error, Found};
 use weir_core::key_group::KEY_GROUPS;
 use weir_core::{KeySpec, OnError};
 use weir_time::WindowSpec;
 use weir_time::window::spec::{Domain, Kind};
 
 use super::{path, positive};
-use crate::error::Error;
-use crate::mistakes::Found;
 use crate::plan::{Input, Limits, OperatorPlan};
 use crate::spec::{OnErrorSpec, OperatorSpec, WindowTable};
 

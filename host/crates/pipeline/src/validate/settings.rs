@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use weir_connector::{Error, Found};
 use weir_core::JobName;
 
 use super::Nodes;
-use crate::error::Error;
-use crate::mistakes::Found;
 use crate::plan::{ApiPlan, EpochsPlan, StateDir};
 use crate::spec::Spec;
 

@@ -1,10 +1,10 @@
 //! One sink: what it writes.
 
+use weir_connector::{Error, Found};
+
 use super::{exactly_one, path};
 use crate::address::topic_name;
 use crate::cluster::Clusters;
-use crate::error::Error;
-use crate::mistakes::Found;
 use crate::plan::{Input, SinkKind, SinkPlan, TopicCreation};
 use crate::spec::SinkSpec;
 

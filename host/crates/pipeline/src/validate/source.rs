@@ -3,13 +3,12 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use weir_connector::{Error, Found, closest};
 use weir_core::{Start, Until};
 
 use super::{exactly_one, path, positive};
 use crate::address::{GENERATED_BYTES_TOO_MANY, topic_name};
 use crate::cluster::Clusters;
-use crate::error::{Error, closest};
-use crate::mistakes::Found;
 use crate::plan::{GeneratePlan, Generator, SourceKind, SourcePlan, Topics};
 use crate::spec::{GenerateSpec, KafkaSourceSpec, SourceSpec};
 

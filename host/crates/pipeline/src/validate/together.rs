@@ -1,8 +1,8 @@
 //! What nodes must leave to each other: nothing may be written where it is read, nor twice to one file, nor read twice
 //! under one position.
 
-use crate::error::Error;
-use crate::mistakes::Found;
+use weir_connector::{Error, Found};
+
 use crate::name::plain;
 use crate::plan::{SinkKind, SinkPlan, SourceKind, SourcePlan, Topics};
 

@@ -2,10 +2,8 @@
 
 use weir_core::{Fault, PortError};
 
-use crate::places::Places;
-
 /// What is wrong with a description. `at` is the path of a key, as `operators.count.inputs`, and what else is to be said of
-/// it; [`Mistakes`](crate::Mistakes) tell it by line and flag.
+/// it; people are told it by line and flag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The file is not TOML, has a key that nothing reads, or a value of the wrong kind.
@@ -80,27 +78,27 @@ pub enum Error {
 }
 
 impl Error {
-    /// The line that it is about, and the same with every place as whoever wrote it calls it.
-    pub(crate) fn placed(self, places: &Places) -> (Option<usize>, Self) {
+    /// The line that it is about, and the same with every place as whoever wrote it calls it: `find` knows both.
+    pub fn placed(self, find: impl Fn(&str) -> (Option<usize>, String)) -> (Option<usize>, Self) {
         match self {
             Self::Missing { at, cure } => {
-                let (line, at) = places.find(&at);
+                let (line, at) = find(&at);
                 (line, Self::Missing { at, cure })
             }
             Self::Invalid { at, reason } => {
-                let (line, at) = places.find(&at);
+                let (line, at) = find(&at);
                 (line, Self::Invalid { at, reason })
             }
             Self::Conflict { one, other, reason } => {
-                let ((line, one), (_, other)) = (places.find(&one), places.find(&other));
+                let ((line, one), (_, other)) = (find(&one), find(&other));
                 (line, Self::Conflict { one, other, reason })
             }
             Self::Unknown { at, kind, name, close } => {
-                let (line, at) = places.find(&at);
+                let (line, at) = find(&at);
                 (line, Self::Unknown { at, kind, name, close })
             }
             Self::NotYet { what, instead } => {
-                let (line, what) = places.find(&what);
+                let (line, what) = find(&what);
                 (line, Self::NotYet { what, instead })
             }
             other @ (Self::Syntax { .. } | Self::Version(_) | Self::Address { .. }) => (None, other),
@@ -127,7 +125,8 @@ impl Error {
         Self::Conflict { one: one.into(), other: other.into(), reason: reason.into() }
     }
 
-    pub(crate) fn not_yet(what: impl Into<String>, instead: impl Into<String>) -> Self {
+    /// What this version cannot run, and what runs.
+    pub fn not_yet(what: impl Into<String>, instead: impl Into<String>) -> Self {
         Self::NotYet { what: what.into(), instead: instead.into() }
     }
 }
@@ -140,6 +139,21 @@ impl From<Error> for PortError {
 
 fn suggestion(close: &Option<String>) -> String {
     close.as_ref().map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+/// Refuses none of `kinds` and several: each is a key below `at`, and whether it is given.
+pub fn exactly_one(at: &str, kinds: &[(&str, bool)]) -> Result<(), Error> {
+    let given: Vec<&str> = kinds.iter().filter(|(_, given)| *given).map(|(kind, _)| *kind).collect();
+    match given.as_slice() {
+        [_] => Ok(()),
+        [] => {
+            let known: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
+            Err(Error::missing(at, format!("give it one of {}", known.join(", "))))
+        }
+        [one, other, ..] => {
+            Err(Error::conflict(format!("{at}.{one}"), format!("{at}.{other}"), "only one of them can be meant"))
+        }
+    }
 }
 
 /// The known word that `word` most likely was meant to be.
