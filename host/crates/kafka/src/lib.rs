@@ -13,6 +13,8 @@ pub mod admin;
 pub mod advice;
 /// How clients are set up.
 pub mod client;
+/// Its row of the registry.
+pub mod connector;
 /// What can go wrong.
 pub mod error;
 /// What rdkafka does not wrap; the only unsafe code of this crate.
@@ -40,3 +42,6 @@ pub use options::{ClientOptions, SourceOptions, Topics};
 pub use properties::Properties;
 pub use sink::{KafkaSink, SinkSideOptions, TopicOptions};
 pub use source::KafkaSource;
+
+/// Every connector of this crate, a row each.
+pub const CONNECTORS: &[&weir_connector::Connector] = &[&connector::CONNECTOR];

@@ -4,6 +4,9 @@
 //! The bytes up to that bound must stay what they were (see `fingerprint`): another file of the same name, or one that was
 //! written anew, is refused, for its lines up to the position would be left out without a word.
 
+/// Its row of the registry.
+pub(crate) mod connector;
+
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Take};
 use std::os::unix::fs::FileExt as _;

@@ -12,10 +12,14 @@ use std::sync::Arc;
 
 use weir_core::frame::NO_TIMESTAMP;
 use weir_core::ports::RecordForm;
-use weir_core::{FrameWriter, RecordView};
+use weir_core::{FrameWriter, KeySpec, RecordView};
 
 /// A record as an object on one line.
 mod json;
+/// As a user writes it.
+mod settings;
+
+pub(crate) use settings::{FormatSpec, LinesSpec};
 
 /// What stands between key and value unless something else is asked for.
 pub const SEPARATOR: &[u8] = b"\t";
@@ -78,6 +82,40 @@ impl LineFormat {
             Self::Json => json::write(record, out),
         }
         Ok(())
+    }
+}
+
+/// What connectors of lines say of them.
+impl LineFormat {
+    /// For a plan; the default goes without saying.
+    pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Value => Vec::new(),
+            Self::KeyValue { separator } => {
+                let separator = String::from_utf8_lossy(separator);
+                vec![("format", format!("key-value, separated by {separator:?}"))]
+            }
+            Self::Json => vec![("format", "json".to_owned())],
+        }
+    }
+
+    /// Whether its records have all that a record can have.
+    pub(crate) fn is_whole(&self) -> bool {
+        *self == Self::Json
+    }
+
+    /// The rest of "an operator keeps state by `key`, and ..", where no line has one.
+    pub(crate) fn lacks(&self, key: &KeySpec) -> Option<&'static str> {
+        match (self, key) {
+            (Self::Json, _) | (Self::KeyValue { .. }, KeySpec::Key) => None,
+            (Self::Value, KeySpec::Key) => Some(
+                "lines that are values have none: read lines of KEY<TAB>VALUE with ?format=key-value behind the address, or \
+                 of JSON with ?format=json",
+            ),
+            (Self::Value | Self::KeyValue { .. }, KeySpec::Header(_)) => {
+                Some("only lines of ?format=json have headers")
+            }
+        }
     }
 }
 

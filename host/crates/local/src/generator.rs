@@ -1,6 +1,9 @@
 //! HOT PATH. Made-up records: the record at an offset is always the same, so the source can be read again from any
 //! position, on any machine. Rate is the only thing that looks at the clock.
 
+/// Its row of the registry.
+pub(crate) mod connector;
+
 use std::io::Write as _;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -24,6 +27,19 @@ pub enum Generator {
     /// A JSON object of a dozen fields, among them `user_id` (also the key) and `price` (0.00 to 99.99, evenly); the
     /// field `agent` is filled up to `bytes`, 300 unless given.
     Clicks,
+}
+
+impl Generator {
+    /// Every generator, with its name.
+    pub const ALL: [(&'static str, Self); 2] = [("clicks", Self::Clicks), ("sequence", Self::Sequence)];
+
+    /// Its name in addresses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sequence => "sequence",
+            Self::Clicks => "clicks",
+        }
+    }
 }
 
 /// What a user chooses about it.
@@ -50,11 +66,7 @@ pub struct GeneratorSource {
 impl GeneratorSource {
     /// A source of what `options` say.
     pub fn new(options: GenerateOptions) -> Self {
-        let name = match options.generator {
-            Generator::Sequence => "sequence",
-            Generator::Clicks => "clicks",
-        };
-        Self { options, split: SplitId::new(name, 0) }
+        Self { options, split: SplitId::new(options.generator.name(), 0) }
     }
 
     fn start(&self) -> SplitState {

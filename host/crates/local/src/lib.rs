@@ -30,3 +30,7 @@ pub use format::LineFormat;
 pub use generator::{GenerateOptions, Generator, GeneratorSource};
 pub use sink::{LocalConnector, LocalSink};
 pub use stdin::StdinSource;
+
+/// Every connector of this crate, a row each.
+pub const CONNECTORS: &[&weir_connector::Connector] =
+    &[&stdin::connector::CONNECTOR, &file::connector::CONNECTOR, &generator::connector::CONNECTOR];

@@ -2,6 +2,9 @@
 //! and the source task must not; it hands over at most two batches ahead. The position is the number of the next line,
 //! from 0.
 
+/// Its row of the registry, and that of standard output.
+pub(crate) mod connector;
+
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -181,3 +181,15 @@ fn what_key_value_cannot_hold_is_refused() {
         br#"{"key":null,"value":null,"timestamp":5,"headers":{"h":null}}"#
     );
 }
+
+#[test]
+fn what_no_line_has_is_said() {
+    let key_value = LineFormat::KeyValue { separator: b":".to_vec() };
+    let header = KeySpec::Header("h".into());
+    assert!(LineFormat::Value.lacks(&KeySpec::Key).unwrap().starts_with("lines that are values have none"));
+    for format in [&LineFormat::Value, &key_value] {
+        assert_eq!(format.lacks(&header), Some("only lines of ?format=json have headers"));
+    }
+    assert_eq!(key_value.lacks(&KeySpec::Key), None);
+    assert_eq!(LineFormat::Json.lacks(&header), None);
+}

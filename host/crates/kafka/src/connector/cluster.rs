@@ -1,0 +1,84 @@
+//! The one Kafka cluster of a job, which commits for it.
+
+use std::sync::Arc;
+
+use weir_connector::JobFacts;
+use weir_core::ports::SinkConnector;
+use weir_core::{JobName, PortError, ShardId, SplitId};
+
+use super::Map;
+use super::sink::PlannedTopic;
+use super::spec::ClusterSpec;
+use crate::admin::Creation;
+use crate::{ClientOptions, KafkaSink, Properties, SinkSideOptions};
+
+/// Where a job's Kafka is, and what the job does there.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    pub(super) brokers: String,
+    /// Of sinks and of everything that is not a source.
+    pub(super) properties: Map,
+    pub(super) creates: bool,
+    /// The topics that are read by name.
+    pub(super) read: Vec<String>,
+    /// In the order of the pipeline.
+    pub(super) sinks: Vec<PlannedTopic>,
+}
+
+impl Cluster {
+    /// How every client of the job is set up but the one that reads. Checks the properties.
+    pub fn client(&self, job: &JobName, shard: ShardId) -> Result<ClientOptions, PortError> {
+        let properties = Properties::new(&self.properties)?;
+        let client = ClientOptions { brokers: self.brokers.clone(), properties, job: job.clone(), shard };
+        client.check()?;
+        Ok(client)
+    }
+
+    /// The consumer group of the job.
+    pub fn group(&self, job: &JobName, shard: ShardId) -> String {
+        let properties = Properties::default();
+        ClientOptions { brokers: self.brokers.clone(), properties, job: job.clone(), shard }.group()
+    }
+
+    /// Every topic that may be written.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.sinks.iter().flat_map(PlannedTopic::topics)
+    }
+
+    /// What is written; what is read is misspelt, or not there yet, where it is missing.
+    fn creation(&self) -> Creation {
+        let wanted = self.sinks.iter().flat_map(|sink| sink.topics().map(|topic| (topic.to_owned(), sink.new_topic())));
+        Creation { topics: wanted.collect(), like: self.read.clone() }
+    }
+}
+
+impl weir_connector::Cluster for Cluster {
+    fn key(&self) -> &'static str {
+        ClusterSpec::KEY
+    }
+
+    fn address(&self) -> &str {
+        &self.brokers
+    }
+
+    fn creates(&self) -> bool {
+        self.creates
+    }
+
+    fn home(&self) -> Option<SplitId> {
+        self.outputs().next().map(|topic| SplitId::new(topic, 0))
+    }
+
+    fn sinks(&self, job: &JobFacts) -> Result<Arc<dyn SinkConnector>, PortError> {
+        let options = SinkSideOptions {
+            sinks: self.sinks.iter().map(|sink| sink.options.clone()).collect(),
+            delivery: job.delivery,
+            transaction_timeout: job.commit_within,
+        };
+        let mut sinks = KafkaSink::new(self.client(&job.name, job.shard)?, options)?;
+        if self.creates {
+            sinks = sinks.creating(self.creation());
+        }
+        Ok(Arc::new(sinks))
+    }
+}
