@@ -9,8 +9,10 @@
 pub mod allocator;
 /// The command line: one file a verb.
 pub mod cli;
-/// From a plan to a job; the only file that names concrete adapters.
+/// From a plan to a job.
 pub mod compose;
+/// Every connector.
+pub mod connectors;
 /// Exit codes, and which error has which.
 pub mod exit;
 /// Whether the files of a job are apart.

@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use weir_pipeline::plan::{Plan, SinkKind, SourceKind, StateDir};
+use weir_connector::Place as Planned;
+use weir_pipeline::plan::{Plan, StateDir};
 use weir_pipeline::{Error, Found, Mistakes, settle};
 
 /// A regular file that is there, or where one would be made. Devices and pipes are none: nobody minds two lines in one
@@ -28,12 +29,7 @@ struct Used {
 /// its plugins and `settings`, the files that describe it.
 pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
     let read = plan.sources.iter().filter_map(|source| {
-        let place = match &source.kind {
-            SourceKind::File { path, .. } => at(path),
-            SourceKind::Stdin { .. } => stream(io::stdin()),
-            SourceKind::Kafka { .. } | SourceKind::Generate(_) => None,
-        };
-        Some(Used { what: format!("sources.{}", source.name), place: place? })
+        Some(Used { what: format!("sources.{}", source.name), place: source.reads.place().and_then(place)? })
     });
     let read: Vec<Used> = read.collect();
     let plugins =
@@ -45,14 +41,11 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
     let mut found = Found::default();
     for sink in &plan.sinks {
         let what = format!("sinks.{}", sink.name);
-        let place = match &sink.kind {
-            SinkKind::Kafka { .. } => None,
-            SinkKind::Stdout { .. } => stream(io::stdout()),
-            SinkKind::File { path, .. } => {
-                found.keep(check_state(&what, path, plan));
-                at(path)
-            }
-        };
+        let planned = sink.writes.place();
+        if let Some(Planned::File(path)) = planned {
+            found.keep(check_state(&what, path, plan));
+        }
+        let place = planned.and_then(place);
         let Some(place) = place else { continue };
         for (others, reason) in [
             (&read, "the job would read its own output"),
@@ -74,6 +67,15 @@ fn check_state(what: &str, path: &Path, plan: &Plan) -> Result<(), Error> {
             Err(Error::conflict(what, "state.dir", "the state directory holds nothing but state"))
         }
         StateDir::Kept(_) | StateDir::Temporary { .. } => Ok(()),
+    }
+}
+
+/// What lies there now, or would.
+fn place(planned: Planned<'_>) -> Option<Place> {
+    match planned {
+        Planned::File(path) => at(path),
+        Planned::Stdin => stream(io::stdin()),
+        Planned::Stdout => stream(io::stdout()),
     }
 }
 
@@ -108,19 +110,24 @@ fn resolved(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use weir_pipeline::Overrides;
+    use weir_connector::Side;
+    use weir_pipeline::{Overrides, To};
 
     use super::*;
+    use crate::connectors::CONNECTORS;
 
     fn plan(dir: &Path, from: &str, to: &[&str], state: Option<&str>) -> Plan {
         let flags = Overrides {
             plugin: Some(dir.join("p.wasm")),
-            from: Some(format!("file:{}", dir.join(from).display()).parse().unwrap()),
-            to: to.iter().map(|to| to.replace('@', &format!("{}/", dir.display())).parse().unwrap()).collect(),
+            from: Some(CONNECTORS.address(Side::Source, &format!("file:{}", dir.join(from).display())).unwrap()),
+            to: to
+                .iter()
+                .map(|to| To::parse(&to.replace('@', &format!("{}/", dir.display())), CONNECTORS).unwrap())
+                .collect(),
             state_dir: state.map(|state| dir.join(state)),
             ..Overrides::default()
         };
-        weir_pipeline::validate(&flags.into_spec().unwrap()).unwrap()
+        weir_pipeline::validate(&flags.into_spec(CONNECTORS).unwrap(), CONNECTORS).unwrap()
     }
 
     #[test]
@@ -174,9 +181,9 @@ mod tests {
             [sinks.c]\ninputs = ['o']\nfile = { path = 'p.wasm' }\n[sinks.d]\ninputs = ['o']\nfile = { path = 'state/x' }\n\
             [state]\ndir = 'state'\n";
         std::fs::create_dir(dir.join("d")).unwrap();
-        let mut spec = weir_pipeline::read(text).unwrap();
+        let mut spec = weir_pipeline::read(text, CONNECTORS).unwrap();
         spec.rebase(dir);
-        let plan = weir_pipeline::validate(&spec).unwrap();
+        let plan = weir_pipeline::validate(&spec, CONNECTORS).unwrap();
         let said = check(&plan, &[]).unwrap_err().to_string();
         let wanted = "3 mistakes\n\
             line 7: sinks.b conflicts with sources.s: the job would read its own output\n\

@@ -5,8 +5,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use weir_connector::Place;
 use weir_machine::channel::{RecvTimeoutError, Sender, bounded};
-use weir_pipeline::plan::{Plan, SinkKind};
+use weir_pipeline::Plan;
 use weir_runtime::{JobHandle, JobStatus};
 
 use crate::telemetry::{Bar, Counts, Screen, is_seen};
@@ -23,7 +24,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// `None` for a read without end, where nobody sees standard error, and where the job's own lines go to a terminal.
     pub(crate) fn start(screen: &Screen, plan: &Plan, job: JobHandle) -> Result<Option<Self>> {
-        let to_stdout = plan.sinks.iter().any(|sink| matches!(sink.kind, SinkKind::Stdout { .. }));
+        let to_stdout = plan.sinks.iter().any(|sink| sink.writes.place() == Some(Place::Stdout));
         if !plan.is_bounded() || !is_seen() || (to_stdout && std::io::stdout().is_terminal()) {
             return Ok(None);
         }

@@ -265,3 +265,24 @@ fn neutral_crates_speak_no_connectors_words() -> Result<()> {
     }
     Ok(())
 }
+
+/// What a connector is, its own crate and the list of the host say (ADR 40); the description of a job knows rows.
+#[test]
+fn descriptions_name_no_connector() -> Result<()> {
+    let words = Regex::new("(?i)kafka|generate")?;
+    for file in files(&[".rs"])? {
+        let shown = file.strip_prefix(checkout())?.to_string_lossy().into_owned();
+        let is_one =
+            ["connector", "pipeline"].iter().any(|name| shown.starts_with(&format!("host/crates/{name}/src/")));
+        let is_test = shown.ends_with("tests.rs") || shown.ends_with("samples.rs");
+        if !is_one || is_test {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file)?;
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in product.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            ensure!(!words.is_match(line), "{shown}:{}: {line}", number + 1);
+        }
+    }
+    Ok(())
+}

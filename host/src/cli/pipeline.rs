@@ -1,21 +1,28 @@
 //! The flags that describe a pipeline, alone or over a file.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use weir_connector::{Settings, Side, Written};
 use weir_core::{Delivery, Fault, PortError, Start, Until};
-use weir_kafka::properties::canonical;
+use weir_kafka::connector::{ClusterSpec, Given};
 use weir_pipeline::event_time::WatermarkSpec;
 use weir_pipeline::restart::RestartSpec;
 use weir_pipeline::spec::{Config, Key, OnErrorSpec, WindowTable};
 use weir_pipeline::units::{Size, Span};
-use weir_pipeline::{Overrides, Plan, SourceAddress, Spec, To};
+use weir_pipeline::{Error, Overrides, Plan, Spec, To};
 
 use super::kafka::{self, KafkaArg};
+use crate::connectors::CONNECTORS;
 use crate::places;
+
+/// What addresses of lines say besides.
+const LINES: &str = "lines take ?format=value|key-value|json";
 
 /// What is to run. A flag overrides the pipeline file.
 #[derive(Debug, Default, clap::Args)]
@@ -26,13 +33,9 @@ pub(super) struct PipelineArgs {
     /// The plugin to run
     #[arg(long, value_name = "FILE.wasm")]
     plugin: Option<PathBuf>,
-    /// Where records come from: - (stdin), file:PATH, generate:NAME?rate=N&keys=N&count=N&bytes=N, TOPIC, kafka:TOPIC,
-    /// kafka:/REGEX/; - and file:PATH take ?format=value|key-value|json [default: -]
-    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
-    from: Option<SourceAddress>,
-    /// Where records go: - (stdout), file:PATH, TOPIC, kafka:TOPIC; - and file:PATH take ?format=value|key-value|json. For
-    /// a side output OUTPUT=ADDR; repeat it for more [default: -]
-    #[arg(long, value_name = "[OUTPUT=]ADDR", allow_hyphen_values = true)]
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true, value_parser = from, help = from_help())]
+    from: Option<Written>,
+    #[arg(long, value_name = "[OUTPUT=]ADDR", allow_hyphen_values = true, value_parser = to, help = to_help())]
     to: Vec<To>,
     /// Kafka brokers
     #[arg(long, value_name = "HOST:PORT,..")]
@@ -147,6 +150,23 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn from_help() -> String {
+    format!("Where records come from: {}; {LINES} [default: -]", CONNECTORS.usage(Side::Source))
+}
+
+fn to_help() -> String {
+    let usage = CONNECTORS.usage(Side::Sink);
+    format!("Where records go: {usage}; {LINES}. For a side output OUTPUT=ADDR; repeat it for more [default: -]")
+}
+
+fn from(text: &str) -> Result<Written, Error> {
+    CONNECTORS.address(Side::Source, text)
+}
+
+fn to(text: &str) -> Result<To, Error> {
+    To::parse(text, CONNECTORS)
+}
+
 fn delivery() -> impl clap::builder::TypedValueParser<Value = Delivery> {
     PossibleValuesParser::new(["exactly-once", "at-least-once", "none"]).map(|word| match word.as_str() {
         "exactly-once" => Delivery::ExactlyOnce,
@@ -169,11 +189,11 @@ impl PipelineArgs {
         let described_by: Vec<PathBuf> = file.iter().cloned().chain(configs).collect();
         let overrides = self.overrides()?;
         let spec = match &file {
-            Some(path) => overrides.lay_over(read(path)?),
-            None => overrides.into_spec()?,
+            Some(path) => overrides.lay_over(read(path)?, CONNECTORS),
+            None => overrides.into_spec(CONNECTORS)?,
         };
         let checked = || {
-            let plan = weir_pipeline::validate(&spec)?;
+            let plan = weir_pipeline::validate(&spec, CONNECTORS)?;
             places::check(&plan, &described_by)?;
             Ok(plan)
         };
@@ -191,12 +211,16 @@ impl PipelineArgs {
                 ConfigArg::File(path) => config.extend(read_config(&path)?),
             }
         }
+        let cluster = ClusterSpec {
+            brokers: self.brokers,
+            create_topics: self.create_topics.then_some(true),
+            properties: Given::new(kafka::properties(self.kafka)?),
+        };
         Ok(Overrides {
             plugin: self.plugin,
             from: self.from,
             to: self.to,
-            brokers: self.brokers,
-            kafka: kafka::properties(self.kafka)?,
+            shared: BTreeMap::from([(ClusterSpec::KEY, Arc::new(cluster) as Arc<dyn Settings>)]),
             job: self.job,
             delivery: self.delivery,
             state_dir: self.state_dir,
@@ -215,7 +239,6 @@ impl PipelineArgs {
             on_error: self.on_error,
             memory_limit: self.memory_limit,
             call_deadline: self.call_deadline,
-            create_topics: self.create_topics,
             api: self.api,
             restart: self.restart,
         })
@@ -223,10 +246,9 @@ impl PipelineArgs {
 }
 
 fn read(path: &Path) -> Result<Spec> {
-    let mut spec = weir_pipeline::read(&read_text(path)?)
+    let mut spec = weir_pipeline::read(&read_text(path)?, CONNECTORS)
         .with_context(|| format!("{} is not a valid pipeline file", path.display()))?;
     spec.rebase(path.parent().unwrap_or(Path::new("")));
-    spec.name_properties(|key| canonical(key).to_owned());
     Ok(spec)
 }
 

@@ -52,7 +52,7 @@ struct Plugin<'a> {
 /// Prints the plan. Plugins are loaded and opened with their configuration; neither Kafka nor a directory is touched.
 pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     let plan = args.pipeline.plan()?;
-    compose::check_clients(&plan)?;
+    compose::check_connectors(&plan)?;
     telemetry::start(telemetry::Format::Text)?;
     let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
     if args.json {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use weir_core::ports::OperatorFactory;
 use weir_core::{Fault, PortError};
-use weir_pipeline::plan::{self, OperatorPlan, Plan, SinkKind, SinkPlan};
+use weir_pipeline::plan::{self, OperatorPlan, Plan};
 use weir_pipeline::{Error, Found, settle};
 use weir_plan::{Graph, Shown, layout};
 pub use weir_plugin::CodeCache;
@@ -93,7 +93,8 @@ pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
         operators.extend(set_up(plan, operator, factory, &mut found)?);
     }
     let graph = settle(found, graph, &plan.places)?;
-    let sinks = plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), target: target_of(sink) }).collect();
+    let sinks =
+        plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), target: sink.writes.target() }).collect();
     Ok(Loaded { graph, operators, sinks })
 }
 
@@ -129,15 +130,6 @@ fn check(setup: &OperatorSetup, planned: &OperatorPlan, plan: &Plan) -> Result<(
     Err(PortError::new(fault, error)).context("the operator does not start with its configuration")
 }
 
-/// Where a sink writes, for people.
-fn target_of(sink: &SinkPlan) -> String {
-    match &sink.kind {
-        SinkKind::Kafka { topic, .. } => topic.clone(),
-        SinkKind::Stdout { .. } => "-".to_owned(),
-        SinkKind::File { path, .. } => path.display().to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::bail;
@@ -145,6 +137,7 @@ mod tests {
     use weir_core::ports::{Operator, PluginDescription};
 
     use super::*;
+    use crate::connectors::CONNECTORS;
 
     /// A plugin with these outputs, which opens where it is said to.
     struct Fake {
@@ -187,7 +180,7 @@ mod tests {
     }
 
     fn loaded(text: &str) -> Result<Loaded> {
-        load(&weir_pipeline::validate(&weir_pipeline::read(text)?)?, &Fakes)
+        load(&weir_pipeline::validate(&weir_pipeline::read(text, CONNECTORS)?, CONNECTORS)?, &Fakes)
     }
 
     const TEXT: &str = "version = 1\n[sources.s]\nstdin = {}\n\

@@ -117,3 +117,6 @@ fn check_apart(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

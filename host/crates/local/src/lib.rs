@@ -28,7 +28,7 @@ pub use error::Error;
 pub use file::FileSource;
 pub use format::LineFormat;
 pub use generator::{GenerateOptions, Generator, GeneratorSource};
-pub use sink::{LocalConnector, LocalSink};
+pub use sink::LocalSink;
 pub use stdin::StdinSource;
 
 /// Every connector of this crate, a row each.

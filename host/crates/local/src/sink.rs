@@ -6,8 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use weir_core::ports::{Commit, Committed, Committer, MarkerRead, Outputs, RecordCheck, Sink, SinkConnector};
-use weir_core::{Batch, PortError, SplitId};
+use weir_core::ports::{RecordCheck, Sink};
+use weir_core::{Batch, PortError};
 
 use crate::Error;
 use crate::format::LineFormat;
@@ -37,50 +37,6 @@ impl LocalSink {
                 Ok(Box::new(LineSink::new(Appended { file, path: path.clone() }, format.clone())))
             }
         }
-    }
-}
-
-/// Opens the sinks of a job that has no Kafka at either end: there is no marker, and an epoch holds once flushed.
-pub struct LocalConnector {
-    sinks: Vec<LocalSink>,
-}
-
-impl LocalConnector {
-    /// For these sinks, in the order of the pipeline.
-    pub fn new(sinks: Vec<LocalSink>) -> Self {
-        Self { sinks }
-    }
-}
-
-impl SinkConnector for LocalConnector {
-    fn read_marker(&self, _splits: &[SplitId], _read: MarkerRead) -> Result<Vec<Committed>, PortError> {
-        Ok(Vec::new())
-    }
-
-    fn committed(&self) -> Result<Vec<Committed>, PortError> {
-        Ok(Vec::new())
-    }
-
-    fn fence(&self) -> Result<(), PortError> {
-        Ok(())
-    }
-
-    fn open(&self) -> Result<Outputs, PortError> {
-        let sinks = self.sinks.iter().map(LocalSink::open).collect::<Result<_, _>>()?;
-        Ok(Outputs { sinks, committer: Box::new(NoCommit) })
-    }
-
-    fn marker_home(&self) -> Option<String> {
-        None
-    }
-}
-
-/// Nothing outside knows of epochs: the epoch log, written before, is what decides.
-struct NoCommit;
-
-impl Committer for NoCommit {
-    fn commit(&mut self, _commit: &Commit) -> Result<(), PortError> {
-        Ok(())
     }
 }
 
@@ -230,17 +186,13 @@ mod tests {
     fn lines_are_appended_and_there_after_a_flush() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let connector = LocalConnector::new(vec![LocalSink::File(path.clone(), LineFormat::Value)]);
+        let file = LocalSink::File(path.clone(), LineFormat::Value);
         for round in 1..=2 {
-            let mut outputs = connector.open().unwrap();
-            let sink = outputs.sinks.first_mut().unwrap();
+            let mut sink = file.open().unwrap();
             sink.write(&values(&[Some(b"a"), None, Some(b"\xff")])).unwrap();
             sink.flush().unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"a\n\n\xff\n".repeat(round));
         }
-        assert!(
-            connector.marker_home().is_none() && connector.read_marker(&[], MarkerRead::Stable).unwrap().is_empty()
-        );
     }
 
     #[test]

@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use weir_connector::{Error, Found};
+use weir_connector::{Error, Found, PlannedSource};
 use weir_time::options::words;
 use weir_time::{Options, TimestampSource};
-
-use crate::lines::LineFormat;
-use crate::plan::SourceKind;
 
 /// Event time of a source, as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -53,8 +50,8 @@ impl WatermarkSpec {
         there.into_iter().flatten().collect()
     }
 
-    /// What it means for a source of this kind; every word that is wrong is told.
-    pub(crate) fn plan(&self, at: &str, kind: Option<&SourceKind>, found: &mut Found) -> Option<Options> {
+    /// What it means for `source`; every word that is wrong is told.
+    pub(crate) fn plan(&self, at: &str, source: Option<&dyn PlannedSource>, found: &mut Found) -> Option<Options> {
         let mut words = self.words();
         let before = found.count();
         for (word, text) in &words {
@@ -63,64 +60,43 @@ impl WatermarkSpec {
                 found.add(Error::invalid(format!("{at}.watermark"), why.to_string()));
             }
         }
-        if kind.is_some_and(|kind| !has_times(kind)) {
+        if source.is_some_and(|source| !source.abilities().times) {
             words.entry("timestamp".to_owned()).or_insert_with(|| TimestampSource::Ingestion.to_string());
         }
         let options = Options::from_table(&words).ok()?;
-        if let Some(kind) = kind {
-            check(at, &options, kind, found);
+        if let Some(source) = source {
+            check(at, &options, source, found);
         }
         (found.count() == before).then_some(options)
     }
 }
 
 /// What does not go together with what is read.
-fn check(at: &str, options: &Options, kind: &SourceKind, found: &mut Found) {
+fn check(at: &str, options: &Options, source: &dyn PlannedSource, found: &mut Found) {
     let what = format!("{at}.watermark.timestamp = {}", options.timestamp);
+    let can = source.abilities();
     match options.timestamp {
         TimestampSource::Plugin => found.add(Error::not_yet(what, "use record, header:NAME or json:/POINTER")),
-        TimestampSource::Record if !has_times(kind) => {
+        TimestampSource::Record if !can.times => {
             let reason = "its records have no time of their own; use ingestion, or json:/POINTER into the value";
-            found.add(Error::conflict(what, named(kind), reason));
+            found.add(Error::conflict(what, source.noun(), reason));
         }
-        TimestampSource::Header(_) if !has_headers(kind) => {
-            found.add(Error::conflict(what, named(kind), "its records have no headers"));
+        TimestampSource::Header(_) if !can.headers => {
+            found.add(Error::conflict(what, source.noun(), "its records have no headers"));
         }
         _ => {}
     }
-    if options.max_drift_ms.is_some() && !matches!(kind, SourceKind::Kafka { .. }) {
+    if options.max_drift_ms.is_some() && !can.splits {
         let drift = format!("{at}.watermark.max-drift");
-        found.add(Error::conflict(drift, named(kind), "it has one split, which cannot run ahead of another"));
+        found.add(Error::conflict(drift, source.noun(), "it has one split, which cannot run ahead of another"));
     }
 }
 
 /// The event time of a source that nobody has said anything of.
-pub(crate) fn default(kind: &SourceKind) -> Options {
-    match has_times(kind) {
+pub(crate) fn default(source: &dyn PlannedSource) -> Options {
+    match source.abilities().times {
         true => Options::default(),
         false => Options { timestamp: TimestampSource::Ingestion, max_disorder_ms: 0, ..Options::default() },
-    }
-}
-
-fn has_times(kind: &SourceKind) -> bool {
-    match kind {
-        SourceKind::Kafka { .. } => true,
-        SourceKind::Stdin { format } | SourceKind::File { format, .. } => *format == LineFormat::Json,
-        SourceKind::Generate(_) => false,
-    }
-}
-
-/// The formats of lines that have times have headers, too.
-fn has_headers(kind: &SourceKind) -> bool {
-    has_times(kind)
-}
-
-fn named(kind: &SourceKind) -> &'static str {
-    match kind {
-        SourceKind::Kafka { .. } => "a Kafka source",
-        SourceKind::Stdin { .. } => "stdin",
-        SourceKind::File { .. } => "a file",
-        SourceKind::Generate(_) => "a generator",
     }
 }
 

@@ -50,17 +50,15 @@ fn check_keyed(at: &str, inputs: &[Input], found: &mut Found) {
     }
 }
 
-/// Only a plugin that says so routes records: topics that none could name are a mistake.
+/// Only a plugin that says so routes records: targets that none could name are a mistake.
 fn check_routes(sink: &SinkPlan, operators: &[Described<'_>]) -> Result<(), Error> {
     let may_route = |(operator, plugin): &Described<'_>, input: &Input| {
         operator.name == input.node && plugin.is_none_or(|plugin| plugin.routes)
     };
     let routes = |input: &Input| operators.iter().any(|described| may_route(described, input));
-    if sink.kind.topics().count() < 2 || sink.inputs.iter().any(routes) {
-        return Ok(());
-    }
+    let Some(key) = sink.writes.routes().filter(|_| !sink.inputs.iter().any(routes)) else { return Ok(()) };
     let reason = "no plugin that this sink reads says that it routes records (routes in its description)";
-    Err(Error::invalid(format!("sinks.{}.kafka.routes", sink.name), reason))
+    Err(Error::invalid(format!("sinks.{}.{key}", sink.name), reason))
 }
 
 /// An operator, and what its plugin says of itself, where that is known.

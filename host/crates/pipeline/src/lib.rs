@@ -1,5 +1,6 @@
 //! `pipeline`: the description of a job, from what a user wrote (flags, a file) to a typed plan that can run. Pure: it
-//! reads no file and no clock, starts no thread, and knows neither Kafka, RocksDB nor wasmtime.
+//! reads no file and no clock, starts no thread, and knows no connector: which there are, and what each makes of its nodes, the
+//! registry says that it is given ([`weir_connector`]).
 //!
 //! ```text
 //! file ─ read ─▶ Spec ─┐                                 plugins' descriptions ─┐
@@ -11,15 +12,14 @@
 //! ```
 //! let file = "version = 1\n[sources.lines]\nstdin = {}\n[operators.up]\nplugin = 'up.wasm'\ninputs = ['lines']\n\
 //!             [sinks.out]\ninputs = ['up']\nstdout = {}\n";
-//! let plan = weir_pipeline::validate(&weir_pipeline::read(file)?)?;
+//! static CONNECTORS: weir_connector::Registry = weir_connector::Registry::new(&[weir_local::CONNECTORS]);
+//! let plan = weir_pipeline::validate(&weir_pipeline::read(file, CONNECTORS)?, CONNECTORS)?;
 //! assert_eq!(plan.operators[0].limits.memory_bytes, 64 << 20);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
-/// Addresses as flags have them.
+/// An address, and the output that it is for.
 pub mod address;
-/// The one Kafka cluster of a job.
-mod cluster;
 /// Which delivery a source and its sinks allow.
 mod delivery;
 /// Event time of a source.
@@ -28,8 +28,6 @@ pub mod event_time;
 mod graph;
 /// What an operator reads, as written.
 pub mod inputs;
-/// How a line and a record become each other.
-pub mod lines;
 /// All that is wrong with a description.
 mod mistakes;
 /// The name of a job that was given none.
@@ -38,7 +36,7 @@ mod name;
 mod names;
 /// Flags, laid over a file or standing alone.
 pub mod overrides;
-/// Which line of a file says what.
+/// Where a file or a flag says what.
 mod places;
 /// A plan that can run.
 pub mod plan;
@@ -55,7 +53,7 @@ pub mod units;
 /// From a spec to a plan, or why not.
 mod validate;
 
-pub use address::{SinkAddress, SourceAddress, To};
+pub use address::To;
 pub use graph::graph;
 pub use mistakes::{Mistakes, settle};
 pub use overrides::Overrides;
@@ -65,3 +63,7 @@ pub use read::read;
 pub use spec::Spec;
 pub use validate::{validate, windows_run};
 pub use weir_connector::{Error, Found};
+
+/// What tests read and write.
+#[cfg(test)]
+mod samples;

@@ -2,13 +2,11 @@
 //! next version is the same job. Where a character has to be changed or the end cut off, a
 //! short hash of the whole tells apart what would now look the same.
 
-use std::path::{Component, Path, PathBuf};
-
 use regex::Regex;
 use weir_core::JobName;
 use weir_core::key_group::key_hash;
 
-use crate::plan::{OperatorPlan, SinkKind, SinkPlan, SourceKind, SourcePlan, Topics};
+use crate::plan::{OperatorPlan, SinkPlan, SourcePlan};
 
 const HASH_CHARS: usize = 8;
 
@@ -21,25 +19,9 @@ pub(crate) fn default_name(sources: &[SourcePlan], operators: &[OperatorPlan], s
             without_version(&stem).to_owned()
         })),
     };
-    let from = joined(sources.iter().map(|source| match &source.kind {
-        SourceKind::Kafka { topics: Topics::Named(topics), .. } => joined(topics.iter().cloned()),
-        SourceKind::Kafka { topics: Topics::Pattern(pattern), .. } => pattern.clone(),
-        SourceKind::Stdin { .. } => "stdin".to_owned(),
-        SourceKind::File { path, .. } => plain(path).to_string_lossy().into_owned(),
-        SourceKind::Generate(generate) => generate.generator.name().to_owned(),
-    }));
-    let to = joined(sinks.iter().map(|sink| match &sink.kind {
-        SinkKind::Kafka { topic, .. } => topic.clone(),
-        SinkKind::Stdout { .. } => "stdout".to_owned(),
-        SinkKind::File { path, .. } => plain(path).to_string_lossy().into_owned(),
-    }));
+    let from = joined(sources.iter().map(|source| source.reads.name()));
+    let to = joined(sinks.iter().map(|sink| sink.writes.name()));
     legal(&format!("{plugins}-{from}-{to}"))
-}
-
-/// A path without `./` and doubled slashes: two spellings of it are one path. What links and `..` lead to, only a look at
-/// the disk tells.
-pub(crate) fn plain(path: &Path) -> PathBuf {
-    path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 fn joined(parts: impl Iterator<Item = String>) -> String {

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use weir_connector::{Error, Found};
-use weir_core::{Delivery, Secret, Start, Until};
+use weir_connector::{Error, Found, Registry, Settings, Side, Written};
+use weir_core::{Delivery, Start, Until};
 
-use crate::address::{SinkAddress, SourceAddress, To};
+use crate::address::To;
 use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
-use crate::lines::LinesSpec;
 use crate::places::Places;
 use crate::restart::RestartSpec;
 use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec, WindowTable};
@@ -19,6 +19,8 @@ use crate::units::{Size, Span};
 
 /// The operator's name where flags stand alone.
 const OPERATOR: &str = "operator";
+/// What is read and written where no flag says it.
+const ADDRESS: &str = "-";
 
 /// What flags say; `None` (or empty) is a flag that was not given.
 #[derive(Debug, Clone, Default)]
@@ -26,13 +28,11 @@ pub struct Overrides {
     /// `--plugin`
     pub plugin: Option<PathBuf>,
     /// `--from`
-    pub from: Option<SourceAddress>,
+    pub from: Option<Written>,
     /// `--to`, once for each output
     pub to: Vec<To>,
-    /// `--brokers`
-    pub brokers: Option<String>,
-    /// `--kafka k=v`
-    pub kafka: BTreeMap<String, Secret>,
+    /// The flags of connectors, by the key of the table that they stand for
+    pub shared: BTreeMap<&'static str, Arc<dyn Settings>>,
     /// `--job`
     pub job: Option<String>,
     /// `--delivery`
@@ -69,8 +69,6 @@ pub struct Overrides {
     pub memory_limit: Option<Size>,
     /// `--call-deadline`
     pub call_deadline: Option<Span>,
-    /// `--create-topics`
-    pub create_topics: bool,
     /// `--api`
     pub api: Option<String>,
     /// `--restart`: the whole strategy; nothing of the file's is kept.
@@ -79,26 +77,25 @@ pub struct Overrides {
 
 impl Overrides {
     /// The description that flags make alone: one source, one operator, a sink for each output that is named.
-    pub fn into_spec(mut self) -> Result<Spec, Error> {
+    pub fn into_spec(mut self, registry: Registry) -> Result<Spec, Error> {
         let plugin = self.plugin.clone();
         let plugin = plugin.ok_or_else(|| Error::missing("--plugin", "give --plugin FILE.wasm, or a pipeline file"))?;
         // Its state is found again by this name, whatever the plugin's file is called.
         let [source, operator] = ["source", OPERATOR].map(str::to_owned);
         let mut spec = Spec::empty();
-        let mut from = SourceSpec::default();
-        SourceAddress::Stdin(LinesSpec::default()).replace(&mut from);
+        let from = SourceSpec { reads: vec![registry.address(Side::Source, ADDRESS)?], ..SourceSpec::default() };
         spec.places.replace(&format!("sources.{source}"), "--from");
         spec.places.replace(&format!("operators.{operator}"), "--plugin");
-        add_sinks(&mut spec, &operator, std::mem::take(&mut self.to));
+        add_sinks(&mut spec, &operator, std::mem::take(&mut self.to), registry)?;
         spec.operators
             .insert(operator, OperatorSpec { inputs: InputsSpec::one(source.clone()), ..OperatorSpec::of(plugin) });
         spec.sources.insert(source, from);
-        Ok(self.lay_over(spec))
+        Ok(self.lay_over(spec, registry))
     }
 
     /// Lays the flags over `spec`. A flag that speaks of one source, operator or sink needs the file to have just one; what
     /// does not fit is told with whatever else is wrong.
-    pub fn lay_over(self, mut spec: Spec) -> Spec {
+    pub fn lay_over(self, mut spec: Spec, registry: Registry) -> Spec {
         let Spec { sources, operators, sinks, places, found, .. } = &mut spec;
         if let Some((name, source)) = only(sources, "source", &self.source_flags(), found) {
             self.change_source(name, source, places);
@@ -107,13 +104,14 @@ impl Overrides {
         for to in &self.to {
             if let Some((name, sink)) = sink_of(sinks, to.output.as_deref(), found) {
                 places.add(&format!("sinks.{name}"), &to.flag());
-                places.replace(&format!("sinks.{name}.{}", to.address.key()), &to.flag());
-                to.address.clone().replace(sink);
+                places.replace(&format!("sinks.{name}.{}", to.address.key), &to.flag());
+                sink.writes = vec![to.address.clone()];
             }
         }
         if let Some((name, operator)) = only(operators, "operator", &self.operator_flags(), found) {
             self.change_operator(name, operator, places);
         }
+        lay_over_shared(&mut spec, &self.shared, registry);
         self.change_job(&mut spec);
         spec
     }
@@ -148,8 +146,8 @@ impl Overrides {
         let at = format!("sources.{name}");
         if let Some(from) = self.from.clone() {
             places.add(&at, "--from");
-            places.replace(&format!("{at}.{}", from.key()), "--from");
-            from.replace(source);
+            places.replace(&format!("{at}.{}", from.key), "--from");
+            source.reads = vec![from];
         }
         let mut over = Over { at: &at, places };
         over.set(("start", "--start"), &mut source.start, self.start.clone());
@@ -182,14 +180,7 @@ impl Overrides {
     }
 
     fn change_job(self, spec: &mut Spec) {
-        if self.brokers.is_some() {
-            use_default_brokers(spec);
-        }
-        set_properties(spec, self.kafka);
         let mut over = Over { at: "", places: &mut spec.places };
-        over.set(("kafka.brokers", "--brokers"), &mut spec.kafka.brokers, self.brokers);
-        let create_topics = self.create_topics.then_some(true);
-        over.set(("kafka.create-topics", "--create-topics"), &mut spec.kafka.create_topics, create_topics);
         over.set(("job", "--job"), &mut spec.job, self.job);
         over.set(("delivery", "--delivery"), &mut spec.delivery, self.delivery);
         over.set(("api", "--api"), &mut spec.api, self.api);
@@ -251,10 +242,11 @@ impl OperatorSpec {
 
 /// A sink for each of `to`. Where none is named the first output goes to stdout; a plain address comes first in the order
 /// of the pipeline.
-fn add_sinks(spec: &mut Spec, operator: &str, to: Vec<To>) {
+fn add_sinks(spec: &mut Spec, operator: &str, mut to: Vec<To>, registry: Registry) -> Result<(), Error> {
     check_outputs_once(&to, &mut spec.found);
-    let default = To { output: None, address: SinkAddress::Stdout(LinesSpec::default()) };
-    let to = if to.is_empty() { vec![default] } else { to };
+    if to.is_empty() {
+        to.push(To { output: None, address: registry.address(Side::Sink, ADDRESS)? });
+    }
     for to in to {
         let flag = to.flag();
         let (name, input) = match to.output {
@@ -262,11 +254,10 @@ fn add_sinks(spec: &mut Spec, operator: &str, to: Vec<To>) {
             // A name of an output may have any characters, that of a node may not.
             Some(output) => (format!("sink-{}", spec.sinks.len()), format!("{operator}.{output}")),
         };
-        let mut sink = SinkSpec { inputs: vec![input], ..SinkSpec::default() };
-        to.address.replace(&mut sink);
         spec.places.replace(&format!("sinks.{name}"), &flag);
-        spec.sinks.insert(name, sink);
+        spec.sinks.insert(name, SinkSpec { inputs: vec![input], writes: vec![to.address] });
     }
+    Ok(())
 }
 
 fn check_outputs_once(to: &[To], found: &mut Found) {
@@ -327,19 +318,16 @@ impl To {
     }
 }
 
-/// `--brokers` means this cluster and no other, whatever single sources and sinks of the file say.
-fn use_default_brokers(spec: &mut Spec) {
-    spec.sources.values_mut().filter_map(|s| s.kafka.as_mut()).for_each(|k| k.brokers = None);
-    spec.sinks.values_mut().filter_map(|s| s.kafka.as_mut()).for_each(|k| k.brokers = None);
-}
-
-/// `--kafka` sets a property for this cluster, whatever single sources and sinks of the file say.
-fn set_properties(spec: &mut Spec, given: BTreeMap<String, Secret>) {
-    let sources = spec.sources.values_mut().filter_map(|s| s.kafka.as_mut()).map(|k| &mut k.properties);
-    let sinks = spec.sinks.values_mut().filter_map(|s| s.kafka.as_mut()).map(|k| &mut k.properties);
-    sources.chain(sinks).for_each(|properties| properties.0.retain(|key, _| !given.contains_key(key)));
-    given.keys().for_each(|key| spec.places.replace(&format!("kafka.properties.{key}"), &format!("--kafka {key}")));
-    spec.kafka.properties.0.extend(given);
+/// The flags of each connector over its table and over its nodes, as it has it.
+fn lay_over_shared(spec: &mut Spec, flags: &BTreeMap<&'static str, Arc<dyn Settings>>, registry: Registry) {
+    for (connector, shared) in registry.shared() {
+        let Some(flags) = flags.get(shared.key) else { continue };
+        let mut table = spec.shared.remove(shared.key);
+        let own = spec.written().filter(|written| std::ptr::eq(written.connector, connector));
+        let said = (shared.lay_over)(&**flags, &mut table, own.map(|written| &mut written.settings).collect());
+        said.iter().for_each(|(path, flag)| spec.places.replace(path, flag));
+        spec.shared.extend(table.map(|table| (shared.key, table)));
+    }
 }
 
 #[cfg(test)]
@@ -347,12 +335,28 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::lines::LineFormat;
-    use crate::plan::{Plan, SinkKind, SourceKind};
+    use crate::plan::{Plan, SinkPlan};
+    use crate::samples::CONNECTORS;
     use crate::{Mistakes, read, validate};
+    use weir_core::Secret;
+    use weir_kafka::connector::{ClusterSpec, Given};
 
     fn plan(flags: Overrides) -> Result<Plan, Mistakes> {
-        validate(&flags.into_spec()?)
+        validate(&flags.into_spec(CONNECTORS)?, CONNECTORS)
+    }
+
+    /// The plan of a file under flags.
+    fn plan_over(flags: Overrides, file: &str) -> Result<Plan, Mistakes> {
+        validate(&flags.lay_over(read(file, CONNECTORS).unwrap(), CONNECTORS), CONNECTORS)
+    }
+
+    fn from(address: &str) -> Option<Written> {
+        Some(CONNECTORS.address(Side::Source, address).unwrap())
+    }
+
+    fn brokers(addresses: &str) -> BTreeMap<&'static str, Arc<dyn Settings>> {
+        let flags = ClusterSpec { brokers: Some(addresses.into()), ..ClusterSpec::default() };
+        BTreeMap::from([(ClusterSpec::KEY, Arc::new(flags) as Arc<dyn Settings>)])
     }
 
     #[test]
@@ -361,24 +365,24 @@ mod tests {
         let plan = plan(flags).unwrap();
         assert_eq!(plan.job.as_str(), "count-stdin-stdout");
         assert_eq!(
-            (plan.sources[0].kind.clone(), plan.sinks[0].kind.clone()),
-            (SourceKind::Stdin { format: LineFormat::Value }, SinkKind::Stdout { format: LineFormat::Value })
+            (plan.sources[0].reads.words().as_str(), plan.sinks[0].writes.words().as_str()),
+            ("stdin", "stdout")
         );
         assert_eq!(plan.operators[0].name, "operator");
     }
 
     #[test]
     fn the_default_name_says_what_runs() {
-        for (from, to, wanted) in [
+        for (address, to_address, wanted) in [
             ("in", "out", "count-in-out"),
             ("kafka:/a.*/", "-", "count-a.--stdout-ed706251"),
             ("file:.//a", "out", "count-a-out"),
         ] {
             let flags = Overrides {
                 plugin: Some("count.wasm".into()),
-                from: Some(from.parse().unwrap()),
-                to: vec![to.parse().unwrap()],
-                brokers: Some("b:1".into()),
+                from: from(address),
+                to: to(&[to_address]),
+                shared: brokers("b:1"),
                 ..Overrides::default()
             };
             assert_eq!(plan(flags).unwrap().job.as_str(), wanted);
@@ -399,12 +403,10 @@ mod tests {
 
     #[test]
     fn a_topic_needs_brokers_and_a_pipeline_a_plugin() {
-        let from = Some("in".parse().unwrap());
-        let flags = Overrides { plugin: Some("p.wasm".into()), from, ..Overrides::default() };
+        let flags = Overrides { plugin: Some("p.wasm".into()), from: from("in"), ..Overrides::default() };
         assert!(plan(flags).unwrap_err().to_string().contains("give --brokers HOST:PORT"));
         assert!(plan(Overrides::default()).unwrap_err().to_string().contains("--plugin is missing"));
-        let brokers = Some("b:1".to_owned());
-        let flags = Overrides { plugin: Some("p.wasm".into()), brokers, ..Overrides::default() };
+        let flags = Overrides { plugin: Some("p.wasm".into()), shared: brokers("b:1"), ..Overrides::default() };
         assert!(plan(flags).unwrap_err().to_string().contains("neither source nor sink is a Kafka topic"));
     }
 
@@ -416,23 +418,22 @@ mod tests {
             [sinks.k]\ninputs = ['o']\nstdout = {}";
         let mut config = Config::new();
         config.insert("y".into(), 3.into());
+        let cluster = ClusterSpec {
+            brokers: Some("b:1".into()),
+            properties: Given::new([("client.id".to_owned(), Secret::new("of-the-flag"))]),
+            ..ClusterSpec::default()
+        };
         let flags = Overrides {
             job: Some("b".into()),
-            brokers: Some("b:1".into()),
+            shared: BTreeMap::from([(ClusterSpec::KEY, Arc::new(cluster) as Arc<dyn Settings>)]),
             max_rate: NonZeroU64::new(9),
-            kafka: BTreeMap::from([("client.id".to_owned(), Secret::new("flag"))]),
             parallelism: NonZeroU16::new(4),
             memory_limit: Some(Size(1 << 30)),
             config,
             ..Overrides::default()
         };
-        let plan = validate(&flags.lay_over(read(file).unwrap())).unwrap();
-        let kafka = plan.kafka.unwrap();
-        assert_eq!((plan.job.as_str(), kafka.brokers.as_str()), ("b", "b:1"));
-        let SourceKind::Kafka { properties, .. } = &plan.sources[0].kind else { panic!("no Kafka source") };
-        let set = |all: &BTreeMap<String, Secret>| all.values().map(|v| v.expose().to_owned()).collect::<Vec<_>>();
-        let all: Vec<String> = [properties, &kafka.properties].into_iter().flat_map(set).collect();
-        assert_eq!(all, ["flag", "flag"], "also over what the source says alone");
+        let plan = plan_over(flags, file).unwrap();
+        assert_eq!((plan.job.as_str(), plan.cluster.unwrap().address()), ("b", "b:1"));
         assert_eq!(plan.operators[0].config, serde_json::json!({"x": 1, "y": 3}));
         assert_eq!(plan.operators[0].parallelism.get(), 4);
         assert_eq!(plan.operators[0].limits.memory_bytes, 1 << 30);
@@ -446,14 +447,14 @@ mod tests {
         [epochs]\ninterval = '2s'\n";
 
     fn said(flags: Overrides, file: &str) -> Vec<String> {
-        let mistakes = validate(&flags.lay_over(read(file).unwrap())).unwrap_err().to_string();
+        let mistakes = plan_over(flags, file).unwrap_err().to_string();
         mistakes.lines().map(str::to_owned).collect()
     }
 
     #[test]
     fn each_flag_that_could_mean_two_nodes_is_told_and_no_other() {
         let flags = Overrides {
-            from: Some("-".parse().unwrap()),
+            from: from("-"),
             to: to(&["-"]),
             parallelism: NonZeroU16::new(3),
             job: Some("!".into()),
@@ -489,9 +490,7 @@ mod tests {
         let file = FILE.replace("parallelism = 2", "parallelism = 2000");
         one(none(), &file, &too_many("line 11: operators.o.parallelism"));
         // Over a file that is wrong, a flag that is right is all that counts.
-        assert!(
-            validate(&Overrides { parallelism: NonZeroU16::new(3), ..none() }.lay_over(read(&file).unwrap())).is_ok()
-        );
+        assert!(plan_over(Overrides { parallelism: NonZeroU16::new(3), ..none() }, &file).is_ok());
 
         let conflict = |one: &str, other: &str| {
             format!(
@@ -504,10 +503,10 @@ mod tests {
         let both = Overrides { epoch_interval: Some(Span(Duration::from_secs(2))), ..timeout() };
         one(both, FILE, &conflict("--epoch-interval = 2s", "--transaction-timeout = 3s"));
 
-        let start = "line 7: sources.s.start conflicts with stdin: it is always read from its beginning; only Kafka topics have \
-                     other starts";
+        let start = "line 7: sources.s.start conflicts with stdin: it is always read from its beginning; leave it \
+                     out";
         let piped = FILE.replace("[kafka]\nbrokers = 'b:1'", "# no\n# Kafka");
-        one(Overrides { from: Some("-".parse().unwrap()), ..none() }, &piped, start);
+        one(Overrides { from: from("-"), ..none() }, &piped, start);
         let to_source = Overrides { to: to(&["t"]), ..none() };
         one(
             to_source,
@@ -518,12 +517,12 @@ mod tests {
         let piped = piped.replace("kafka = { topic = 't' }\nstart = 'latest'", "stdin = {}");
         let reason = "its records have no time of their own; use ingestion, or json:/POINTER into the value";
         one(timed, &piped, &format!("--watermark timestamp = record conflicts with stdin: {reason}"));
-        let nowhere = Overrides { from: Some("kafka:/(/".parse().unwrap()), ..none() };
+        let nowhere = Overrides { from: from("kafka:/(/"), ..none() };
         assert!(said(nowhere, FILE)[0].starts_with("--from: not a regular expression"));
     }
 
     fn to(flags: &[&str]) -> Vec<To> {
-        flags.iter().map(|flag| flag.parse().unwrap()).collect()
+        flags.iter().map(|flag| To::parse(flag, CONNECTORS).unwrap()).collect()
     }
 
     #[test]
@@ -531,13 +530,11 @@ mod tests {
         let sinks = |flags: &[&str]| {
             let flags = Overrides { plugin: Some("p.wasm".into()), to: to(flags), ..Overrides::default() };
             let plan = plan(flags).unwrap();
-            let words = |sink: &crate::plan::SinkPlan| (sink.inputs[0].output.clone(), sink.kind.clone());
+            let words = |sink: &SinkPlan| (sink.inputs[0].output.clone(), sink.writes.words());
             plan.sinks.iter().map(words).collect::<Vec<_>>()
         };
-        let file = |output: Option<&str>, path: &str| {
-            (output.map(str::to_owned), SinkKind::File { path: path.into(), format: LineFormat::Value })
-        };
-        let stdout = (None, SinkKind::Stdout { format: LineFormat::Value });
+        let file = |output: Option<&str>, path: &str| (output.map(str::to_owned), format!("file {path}"));
+        let stdout = (None, "stdout".to_owned());
         assert_eq!(sinks(&[]), std::slice::from_ref(&stdout));
         assert_eq!(
             sinks(&["late.x=file:l", "-", "odd=file:o"]),
@@ -558,11 +555,12 @@ mod tests {
             [sinks.a]\ninputs = ['o']\nstdout = {}\n[sinks.b]\ninputs = ['o.late']\nfile = { path = 'b' }";
         let over = |flag: &str| {
             let flags = Overrides { to: to(&[flag]), ..Overrides::default() };
-            validate(&flags.lay_over(read(file).unwrap())).map(|plan| plan.sinks)
+            plan_over(flags, file).map(|plan| plan.sinks)
         };
         let sinks = over("late=file:c?format=json").unwrap();
-        assert_eq!(sinks[1].kind, SinkKind::File { path: "c".into(), format: LineFormat::Json });
-        assert!(matches!(sinks[0].kind, SinkKind::Stdout { .. }));
+        assert_eq!(sinks[1].writes.words(), "file c");
+        assert_eq!(sinks[1].writes.details(), [("format", "json".to_owned())]);
+        assert_eq!(sinks[0].writes.words(), "stdout");
         let error = over("odd=file:c").unwrap_err().to_string();
         assert!(
             error.contains("--to odd=ADDR conflicts with the pipeline file: no sink reads an output of that name"),

@@ -1,14 +1,21 @@
 //! From the text of a pipeline file to a [`Spec`]. An error names line and column, and a key that nothing reads comes
-//! with the closest one that something does.
+//! with the closest one that something does. What belongs to a connector is read by the connector.
 
-use weir_connector::{Error, closest};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+use weir_connector::{Error, Registry, Settings, Side, Written, closest};
 
 use crate::places::Places;
-use crate::spec::Spec;
+use crate::spec::{SinkSpec, SourceSpec, Spec};
 
 /// Reads the text of a pipeline file.
-pub fn read(text: &str) -> Result<Spec, Error> {
-    let mut spec: Spec = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+pub fn read(text: &str, registry: Registry) -> Result<Spec, Error> {
+    let mut spec = parse(text, registry).map_err(|error| syntax(text, error))?;
     spec.places = Places::of(text);
     match spec.version {
         1 => Ok(spec),
@@ -16,16 +23,91 @@ pub fn read(text: &str) -> Result<Spec, Error> {
     }
 }
 
-fn syntax(text: &str, error: &toml::de::Error) -> Error {
+/// What `toml` says, and the keys besides that could have been meant.
+struct Unread {
+    error: toml::de::Error,
+    keys: Vec<&'static str>,
+}
+
+impl From<toml::de::Error> for Unread {
+    fn from(error: toml::de::Error) -> Self {
+        Self { error, keys: Vec::new() }
+    }
+}
+
+fn parse(text: &str, registry: Registry) -> Result<Spec, Unread> {
+    let mut file = DeTable::parse(text)?;
+    let shared = shared(file.get_mut(), registry)?;
+    let sources = nodes(file.get_mut(), "sources", (registry, Side::Source), |spec: &mut SourceSpec| &mut spec.reads)?;
+    let sinks = nodes(file.get_mut(), "sinks", (registry, Side::Sink), |spec: &mut SinkSpec| &mut spec.writes)?;
+    let keys = || ["sources", "sinks"].into_iter().chain(registry.shared().map(|(_, shared)| shared.key)).collect();
+    let spec = Spec::deserialize(toml::de::Deserializer::from(file));
+    let spec = spec.map_err(|error| Unread { error, keys: keys() })?;
+    Ok(Spec { shared, sources, sinks, ..spec })
+}
+
+/// What the nodes of a connector share.
+fn shared(
+    file: &mut DeTable<'_>,
+    registry: Registry,
+) -> Result<BTreeMap<&'static str, Arc<dyn Settings>>, toml::de::Error> {
+    let mut all = BTreeMap::new();
+    for (_, shared) in registry.shared() {
+        if let Some(table) = file.remove(shared.key) {
+            all.insert(shared.key, (shared.table)(table.into())?);
+        }
+    }
+    Ok(all)
+}
+
+/// The nodes of a section: of each the tables that connectors know, and in `S` what is left.
+fn nodes<'de, S: Deserialize<'de>>(
+    file: &mut DeTable<'de>,
+    section: &str,
+    (registry, side): (Registry, Side),
+    place: impl Fn(&mut S) -> &mut Vec<Written>,
+) -> Result<BTreeMap<String, S>, Unread> {
+    let mut nodes = BTreeMap::new();
+    let Some(section) = file.remove(section) else { return Ok(nodes) };
+    for (name, mut node) in table(section)? {
+        let mut written = Vec::new();
+        if let DeValue::Table(node) = node.get_mut() {
+            for (connector, kind) in registry.kinds(side) {
+                if let Some(table) = node.remove(kind.key) {
+                    written.push(Written { connector, key: kind.key, settings: (kind.table)(table.into())? });
+                }
+            }
+        }
+        let keys = || registry.kinds(side).map(|(_, kind)| kind.key).collect();
+        let spec = S::deserialize(ValueDeserializer::from(node));
+        let mut spec = spec.map_err(|error| Unread { error, keys: keys() })?;
+        *place(&mut spec) = written;
+        nodes.insert(name.into_inner().into_owned(), spec);
+    }
+    Ok(nodes)
+}
+
+fn table(value: Spanned<DeValue<'_>>) -> Result<DeTable<'_>, toml::de::Error> {
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::Table(table) => Ok(table),
+        // Whoever wants a table says best that it is none.
+        other => BTreeMap::<String, IgnoredAny>::deserialize(ValueDeserializer::from(Spanned::new(span, other)))
+            .map(|_| DeTable::new()),
+    }
+}
+
+fn syntax(text: &str, Unread { mut error, keys }: Unread) -> Error {
+    error.set_input(Some(text));
     let at = error.span().map_or(0, |span| span.start);
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     if may_be_secret(text, before, line) {
-        let message = without_values(error.message());
+        let message = without_values(error.message(), &keys);
         return Error::Syntax { line, column, message, shown: "\nthe line is not shown: it may hold a secret".into() };
     }
-    Error::Syntax { line, column, message: explained(error.message()), shown: excerpt(error) }
+    Error::Syntax { line, column, message: explained(error.message(), &keys), shown: excerpt(&error) }
 }
 
 /// The line with the place marked, as `toml` draws it between its own head and the message.
@@ -49,40 +131,46 @@ fn may_be_secret(text: &str, before: &str, line: usize) -> bool {
 }
 
 /// Serde says ``invalid type: integer `1234`, expected a string``: of a secret, what was expected is enough.
-fn without_values(message: &str) -> String {
+fn without_values(message: &str, keys: &[&str]) -> String {
     match message.rsplit_once(", expected ") {
         Some((given, expected)) if given.starts_with("invalid ") => {
             format!("the value does not fit, expected {expected}")
         }
-        _ => explained(message),
+        _ => explained(message, keys),
     }
 }
 
 /// `toml` takes a word that begins like `true` for a misspelt one.
-fn explained(message: &str) -> String {
-    let message = with_suggestion(message);
+fn explained(message: &str, keys: &[&str]) -> String {
+    let message = with_suggestion(message, keys);
     if message.starts_with("invalid boolean") { message + "; a text needs quotes" } else { message }
 }
 
-/// Serde says ``unknown field `x`, expected one of `a`, `b` ``: the words between back ticks are all that is needed.
-fn with_suggestion(message: &str) -> String {
+/// Serde says ``unknown field `x`, expected one of `a`, `b` ``: the words between back ticks are all that is needed. `keys`
+/// would be right there, too.
+fn with_suggestion(message: &str, keys: &[&str]) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let (true, Some(word)) = (message.starts_with("unknown "), quoted.next()) else {
         return message.to_owned();
     };
-    let kind = if message.starts_with("unknown variant") { "value" } else { "key" };
-    match closest(word, quoted) {
+    let (is_key, kind) = if message.starts_with("unknown variant") { (false, "value") } else { (true, "key") };
+    let keys = if is_key { keys } else { &[] };
+    match closest(word, keys.iter().copied().chain(quoted)) {
         Some(close) => format!("unknown {kind} `{word}`; did you mean `{close}`?"),
-        None => message.replacen("unknown field", "unknown key", 1),
+        None => {
+            let more = keys.iter().map(|key| format!(", `{key}`")).collect::<String>();
+            message.replacen("unknown field", "unknown key", 1) + &more
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::CONNECTORS;
 
     fn refused(text: &str) -> String {
-        read(text).unwrap_err().to_string()
+        read(text, CONNECTORS).unwrap_err().to_string()
     }
 
     #[test]
@@ -124,7 +212,7 @@ mod tests {
             ("invalid value: string \"a, expected b\", expected a size", "the value does not fit, expected a size"),
             ("duplicate key", "duplicate key"),
         ] {
-            assert_eq!(without_values(message), wanted);
+            assert_eq!(without_values(message, &[]), wanted);
         }
     }
 
@@ -134,34 +222,24 @@ mod tests {
             "" => "\"?\" = 1".to_owned(),
             table => format!("version = 1\n[{table}]\n\"?\" = 1"),
         };
-        let error = toml::from_str::<Spec>(&text).unwrap_err();
+        let Err(Unread { error, keys }) = parse(&text, CONNECTORS) else { panic!("{table} has a key `?`") };
         let mut quoted = error.message().split('`').skip(1).step_by(2).map(str::to_owned);
         assert_eq!(quoted.next().as_deref(), Some("?"), "{table}: {error}");
-        quoted.collect()
+        quoted.chain(keys.into_iter().map(str::to_owned)).collect()
     }
 
     #[test]
     fn every_key_is_in_the_reference() {
         let reference = include_str!("../../../docs/reference.md");
-        let tables = [
-            "",
-            "kafka",
-            "sources.a",
-            "sources.a.kafka",
-            "sources.a.file",
-            "sources.a.generate",
-            "sources.a.stdin",
-            "sources.a.watermark",
-            "operators.a",
-            "operators.a.limits",
-            "sinks.a",
-            "sinks.a.kafka",
-            "sinks.a.file",
-            "sinks.a.stdout",
-            "epochs",
-            "state",
-            "restart",
-        ];
+        let mut tables = ["", "sources.a", "sources.a.watermark", "operators.a", "operators.a.limits", "sinks.a"]
+            .into_iter()
+            .chain(["epochs", "state", "restart"])
+            .chain(CONNECTORS.shared().map(|(_, shared)| shared.key))
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        for (section, side) in [("sources", Side::Source), ("sinks", Side::Sink)] {
+            tables.extend(CONNECTORS.kinds(side).map(|(_, kind)| format!("{section}.a.{}", kind.key)));
+        }
         for (table, key) in tables.iter().flat_map(|table| keys_of(table).into_iter().map(move |key| (table, key))) {
             assert!(reference.contains(&format!("`{key}`")), "`{key}` of [{table}] is not in the reference");
         }
@@ -171,7 +249,7 @@ mod tests {
     fn the_example_of_the_reference_can_run() {
         let reference = include_str!("../../../docs/reference.md");
         let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let plan = crate::validate(&read(example).unwrap()).unwrap();
+        let plan = crate::validate(&read(example, CONNECTORS).unwrap(), CONNECTORS).unwrap();
         assert_eq!(plan.job.as_str(), "orders");
     }
 }

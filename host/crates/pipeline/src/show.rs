@@ -13,8 +13,7 @@ use std::fmt::Write as _;
 use weir_core::{KeySpec, OnError};
 use weir_plan::{Graph, Layout, Shown, ShownEdge, key_groups};
 
-use crate::lines::LineFormat;
-use crate::plan::{ApiPlan, OperatorPlan, Plan, SinkKind, SourceKind, SourcePlan, StateDir, Topics};
+use crate::plan::{ApiPlan, OperatorPlan, Plan, SourcePlan, StateDir};
 use crate::units::{Size, Span};
 
 /// The plan as text; `graph` is its own.
@@ -28,8 +27,8 @@ fn write_text(plan: &Plan, graph: &Graph, out: &mut String) -> std::fmt::Result 
     let span = |d| Span(d).to_string();
     writeln!(out, "job {} ({})", plan.job, plan.delivery)?;
     writeln!(out, "  epochs    every {}", span(plan.epochs.interval))?;
-    if let Some(kafka) = &plan.kafka {
-        writeln!(out, "  kafka     {}", kafka.brokers)?;
+    if let Some(cluster) = &plan.cluster {
+        write_details(&[(cluster.key(), cluster.address().to_owned())], out)?;
         writeln!(out, "  timeout   {} for a transaction", span(plan.epochs.transaction_timeout))?;
     }
     writeln!(out, "  state     {}, {} of memory", state(plan), Size(plan.state.memory_bytes))?;
@@ -45,11 +44,9 @@ fn write_text(plan: &Plan, graph: &Graph, out: &mut String) -> std::fmt::Result 
     plan.sources.iter().try_for_each(|source| write_source(source, out))?;
     plan.operators.iter().try_for_each(|operator| write_operator(operator, &shown, out))?;
     for sink in &plan.sinks {
-        writeln!(out, "sink {}: {}", sink.name, sink_words(&sink.kind))?;
+        writeln!(out, "sink {}: {}", sink.name, sink.writes.words())?;
         sink.inputs.iter().try_for_each(|input| writeln!(out, "  input     {input}"))?;
-        if let SinkKind::Stdout { format } | SinkKind::File { format, .. } = &sink.kind {
-            write_format(format, out)?;
-        }
+        write_details(&sink.writes.details(), out)?;
     }
     write_threads(graph, &layout, out)
 }
@@ -79,23 +76,21 @@ pub fn state(plan: &Plan) -> String {
 
 /// Where records come from.
 pub fn source(plan: &Plan) -> String {
-    plan.sources.iter().map(|source| source_words(&source.kind)).collect::<Vec<_>>().join(", ")
+    plan.sources.iter().map(|source| source.reads.words()).collect::<Vec<_>>().join(", ")
 }
 
 /// Where records go.
 pub fn sinks(plan: &Plan) -> String {
-    plan.sinks.iter().map(|sink| sink_words(&sink.kind)).collect::<Vec<_>>().join(", ")
+    plan.sinks.iter().map(|sink| sink.writes.words()).collect::<Vec<_>>().join(", ")
 }
 
 fn write_source(source: &SourcePlan, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "source {}: {}", source.name, source_words(&source.kind))?;
-    if let Some(format) = source.kind.lines() {
-        write_format(format, out)?;
-    }
+    writeln!(out, "source {}: {}", source.name, source.reads.words())?;
+    write_details(&source.reads.details(), out)?;
     if let Some(watermark) = &source.watermark {
         writeln!(out, "  watermark {watermark}")?;
     }
-    if let SourceKind::Kafka { .. } = source.kind {
+    if source.reads.abilities().fixed.is_none() {
         let until = source.until.as_ref().map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
         writeln!(out, "  reads     from {}, {until}", source.start)?;
         writeln!(out, "  discovery every {}", Span(source.discovery_interval))?;
@@ -106,12 +101,8 @@ fn write_source(source: &SourcePlan, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// The default goes without saying.
-fn write_format(format: &LineFormat, out: &mut String) -> std::fmt::Result {
-    match format {
-        LineFormat::Value => Ok(()),
-        format => writeln!(out, "  format    {format}"),
-    }
+fn write_details(details: &[(&str, String)], out: &mut String) -> std::fmt::Result {
+    details.iter().try_for_each(|(word, text)| writeln!(out, "  {word:<9} {text}"))
 }
 
 fn write_operator(operator: &OperatorPlan, shown: &Shown, out: &mut String) -> std::fmt::Result {
@@ -145,23 +136,4 @@ fn write_operator(operator: &OperatorPlan, shown: &Shown, out: &mut String) -> s
         writeln!(out, "  config    {}", operator.config)?;
     }
     Ok(())
-}
-
-fn source_words(kind: &SourceKind) -> String {
-    match kind {
-        SourceKind::Kafka { topics: Topics::Named(topics), .. } => format!("kafka {}", topics.join(", ")),
-        SourceKind::Kafka { topics: Topics::Pattern(pattern), .. } => format!("kafka /{pattern}/"),
-        SourceKind::Stdin { .. } => "stdin".to_owned(),
-        SourceKind::File { path, .. } => format!("file {}", path.display()),
-        SourceKind::Generate(generate) => format!("generate {}", generate.generator.name()),
-    }
-}
-
-fn sink_words(kind: &SinkKind) -> String {
-    match kind {
-        SinkKind::Kafka { topic, routes } if routes.is_empty() => format!("kafka {topic}"),
-        SinkKind::Kafka { topic, routes } => format!("kafka {topic}, or by its records {}", routes.join(", ")),
-        SinkKind::Stdout { .. } => "stdout".to_owned(),
-        SinkKind::File { path, .. } => format!("file {}", path.display()),
-    }
 }

@@ -6,22 +6,22 @@ use std::fmt;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
-use weir_connector::{Error, Found};
-use weir_core::{Delivery, KeySpec, Secret, Start, Until};
+use weir_connector::{Found, Settings, Written, closest};
+use weir_core::{Delivery, KeySpec, Start, Until};
 use weir_time::WindowSpec;
 use weir_time::window::spec::parts;
 
 use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
-use crate::lines::{FormatSpec, LinesSpec};
 use crate::places::Places;
 use crate::restart::RestartSpec;
 use crate::units::{Size, Span, optional_text};
 
 /// A whole pipeline file.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Spec {
     /// Version of the file format: 1.
@@ -32,17 +32,17 @@ pub struct Spec {
     pub delivery: Option<Delivery>,
     /// Where the HTTP API listens, or `off`. Default: 127.0.0.1:7070, or the next free port.
     pub api: Option<String>,
-    /// Defaults for all Kafka sources and sinks.
-    #[serde(default)]
-    pub kafka: KafkaSpec,
+    /// What all nodes of a connector share, by the key of its table.
+    #[serde(skip)]
+    pub shared: BTreeMap<&'static str, Arc<dyn Settings>>,
     /// Where records come from, by name.
-    #[serde(default)]
+    #[serde(skip)]
     pub sources: BTreeMap<String, SourceSpec>,
     /// What happens to records, by name.
     #[serde(default)]
     pub operators: BTreeMap<String, OperatorSpec>,
     /// Where records go, by name.
-    #[serde(default)]
+    #[serde(skip)]
     pub sinks: BTreeMap<String, SinkSpec>,
     /// How the stream is cut into epochs.
     #[serde(default)]
@@ -61,35 +61,13 @@ pub struct Spec {
     pub(crate) found: Found,
 }
 
-/// Defaults for all Kafka sources and sinks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct KafkaSpec {
-    /// `HOST:PORT,..` of some brokers.
-    pub brokers: Option<String>,
-    /// Create missing topics to write instead of refusing to start. Default: false.
-    pub create_topics: Option<bool>,
-    /// librdkafka properties: TLS, SASL, tuning.
-    #[serde(default)]
-    pub properties: Properties,
-}
-
-/// librdkafka properties. `properties.ssl.ca.location = ".."` and `properties."ssl.ca.location" = ".."` are the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Properties(pub BTreeMap<String, Secret>);
-
-/// One source: exactly one of `kafka`, `file`, `generate`, `stdin`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+/// One source: the table of exactly one connector, and how it is read.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SourceSpec {
-    /// Kafka topics.
-    pub kafka: Option<KafkaSourceSpec>,
-    /// A file of lines.
-    pub file: Option<FileSpec>,
-    /// Made-up records.
-    pub generate: Option<GenerateSpec>,
-    /// Lines from standard input: `stdin = {}`.
-    pub stdin: Option<LinesSpec>,
+    /// What is read: a table each. One is right.
+    #[serde(skip)]
+    pub reads: Vec<Written>,
     /// Where the first start of the job begins. Default: earliest.
     #[serde(default, deserialize_with = "optional_text")]
     pub start: Option<Start>,
@@ -102,51 +80,6 @@ pub struct SourceSpec {
     pub discovery_interval: Option<Span>,
     /// Event time.
     pub watermark: Option<WatermarkSpec>,
-}
-
-/// Kafka topics to read: exactly one of `topic`, `topics`, `pattern`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct KafkaSourceSpec {
-    /// One topic.
-    pub topic: Option<String>,
-    /// Several topics.
-    pub topics: Option<Vec<String>>,
-    /// A regular expression that a whole topic name matches; topics that appear later are found too.
-    pub pattern: Option<String>,
-    /// Brokers. Default: those of `[kafka]`.
-    pub brokers: Option<String>,
-    /// More properties, over those of `[kafka]`.
-    #[serde(default)]
-    pub properties: Properties,
-}
-
-/// A file of lines.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct FileSpec {
-    /// Its path.
-    pub path: PathBuf,
-    /// What a line says of a record: value, key-value, json. Default: value.
-    pub format: Option<FormatSpec>,
-    /// What stands between key and value. Default: a tabulator.
-    pub separator: Option<String>,
-}
-
-/// Made-up records: the record at an offset is always the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct GenerateSpec {
-    /// What is generated: `sequence` or `clicks`.
-    pub name: String,
-    /// Records per second. Default: unlimited.
-    pub rate: Option<NonZeroU64>,
-    /// How many distinct keys. Default: 1000.
-    pub keys: Option<NonZeroU64>,
-    /// How many records in all. Default: endless.
-    pub count: Option<u64>,
-    /// Least size of a value in bytes. Default: as it comes (sequence), 300 (clicks).
-    pub bytes: Option<u32>,
 }
 
 /// One operator: a plugin and how to run it.
@@ -222,42 +155,16 @@ pub struct LimitsSpec {
     pub call_deadline: Option<Span>,
 }
 
-/// One sink: exactly one of `kafka`, `file`, `stdout`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// One sink: the table of exactly one connector, and what it takes.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SinkSpec {
     /// Names of what it takes, one or several: a source, an operator, or `operator.side-output`.
     #[serde(default)]
     pub inputs: Vec<String>,
-    /// A Kafka topic.
-    pub kafka: Option<KafkaSinkSpec>,
-    /// A file that lines are appended to.
-    pub file: Option<FileSpec>,
-    /// Lines to standard output: `stdout = {}`.
-    pub stdout: Option<LinesSpec>,
-}
-
-/// A Kafka topic to write.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct KafkaSinkSpec {
-    /// Its name.
-    pub topic: String,
-    /// Other topics that the header `weir.route.topic` of a record may name instead, for plugins that declare `routes`.
-    #[serde(default)]
-    pub routes: Vec<String>,
-    /// How many partitions it gets where it is created. Default: as many as the source has.
-    pub partitions: Option<NonZeroU16>,
-    /// How many replicas each partition gets where it is created. Default: as the brokers have it.
-    pub replication: Option<NonZeroU16>,
-    /// Its settings where it is created, as in `config.cleanup.policy = "compact"`. Default: as the brokers have them.
-    #[serde(default)]
-    pub config: Properties,
-    /// Brokers. Default: those of `[kafka]`.
-    pub brokers: Option<String>,
-    /// More properties, over those of `[kafka]`.
-    #[serde(default)]
-    pub properties: Properties,
+    /// What is written: a table each. One is right.
+    #[serde(skip)]
+    pub writes: Vec<Written>,
 }
 
 /// How the stream is cut into epochs.
@@ -274,17 +181,10 @@ pub struct EpochsSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct StateSpec {
-    /// The state directory. Default: `.weir/JOB`; temporary for a job without Kafka and without a name.
+    /// The state directory. Default: `.weir/JOB`; temporary for a job without a name that commits nothing outside.
     pub dir: Option<PathBuf>,
     /// Memory for caches and overlays. Default: 128MiB.
     pub memory: Option<Size>,
-}
-
-impl FileSpec {
-    /// How its lines look.
-    pub fn lines(&self) -> LinesSpec {
-        LinesSpec { format: self.format, separator: self.separator.clone() }
-    }
 }
 
 impl Spec {
@@ -295,7 +195,7 @@ impl Spec {
             job: None,
             delivery: None,
             api: None,
-            kafka: KafkaSpec::default(),
+            shared: BTreeMap::new(),
             sources: BTreeMap::new(),
             operators: BTreeMap::new(),
             sinks: BTreeMap::new(),
@@ -310,19 +210,18 @@ impl Spec {
     /// Makes every relative path relative to `folder`: the one that the file lies in.
     pub fn rebase(&mut self, folder: &Path) {
         let plugins = self.operators.values_mut().map(|o| &mut o.plugin);
-        let sources = self.sources.values_mut().filter_map(|s| s.file.as_mut()).map(|f| &mut f.path);
-        let sinks = self.sinks.values_mut().filter_map(|s| s.file.as_mut()).map(|f| &mut f.path);
-        for path in plugins.chain(sources).chain(sinks).chain(self.state.dir.as_mut()) {
-            *path = folder.join(&*path);
+        plugins.chain(self.state.dir.as_mut()).for_each(|path| *path = folder.join(&*path));
+        for written in self.written() {
+            if let Some(rebased) = written.settings.rebased(folder) {
+                written.settings = rebased;
+            }
         }
     }
-}
 
-impl KafkaSinkSpec {
-    /// A topic with every default.
-    pub fn of(topic: String) -> Self {
-        let (config, properties) = (Properties::default(), Properties::default());
-        Self { topic, routes: Vec::new(), partitions: None, replication: None, config, brokers: None, properties }
+    /// What is written for connectors, of all nodes.
+    pub(crate) fn written(&mut self) -> impl Iterator<Item = &mut Written> {
+        let sources = self.sources.values_mut().flat_map(|source| &mut source.reads);
+        sources.chain(self.sinks.values_mut().flat_map(|sink| &mut sink.writes))
     }
 }
 
@@ -349,7 +248,7 @@ impl FromStr for OnErrorSpec {
             None if text == "skip" => Ok(Self::Skip),
             Some(("dead-letter", topic)) if !topic.is_empty() => Ok(Self::DeadLetter(topic.to_owned())),
             _ => {
-                let close = weir_connector::closest(text, ["fail", "skip"]);
+                let close = closest(text, ["fail", "skip"]);
                 let close = close.map(|close| format!("; did you mean {close}?")).unwrap_or_default();
                 Err(format!("{text:?} is neither fail nor skip{close}"))
             }
@@ -383,61 +282,6 @@ impl<'de> Deserialize<'de> for OnErrorSpec {
         }
         deserializer.deserialize_any(WordOrTable)
     }
-}
-
-impl<'de> Deserialize<'de> for Properties {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error as _;
-        let mut flat = BTreeMap::new();
-        // Serde's own words on a wrong type show the value, which may be a password.
-        match toml::Value::deserialize(deserializer)? {
-            toml::Value::Table(table) => flatten("", table, &mut flat).map_err(D::Error::custom)?,
-            _ => return Err(D::Error::custom("properties are a table, as in properties.linger.ms = 5")),
-        }
-        Ok(Self(flat))
-    }
-}
-
-impl Spec {
-    /// Calls every librdkafka property by one of its names, whatever the user called it: `canonical` says which. A
-    /// property that is set twice by different names is a mistake: which one counts would be a guess.
-    pub fn name_properties(&mut self, canonical: impl Fn(&str) -> String) {
-        let sources =
-            self.sources.iter_mut().filter_map(|(n, s)| Some((format!("sources.{n}.kafka"), s.kafka.as_mut()?)));
-        let sources = sources.map(|(at, kafka)| (at, &mut kafka.properties));
-        let sinks = self.sinks.iter_mut().filter_map(|(n, s)| Some((format!("sinks.{n}.kafka"), s.kafka.as_mut()?)));
-        let sinks = sinks.map(|(at, kafka)| (at, &mut kafka.properties));
-        let all = std::iter::once(("kafka".to_owned(), &mut self.kafka.properties)).chain(sources).chain(sinks);
-        for (at, properties) in all {
-            let mut named = BTreeMap::<String, Secret>::new();
-            for (key, value) in std::mem::take(&mut properties.0) {
-                let name = canonical(&key);
-                if named.insert(name.clone(), value.clone()).is_some_and(|other| other != value) {
-                    let reason = format!("{name:?} is the same property by another name; leave one out");
-                    self.found.add(Error::invalid(format!("{at}.properties.{key}"), reason));
-                }
-            }
-            properties.0 = named;
-        }
-    }
-}
-
-/// TOML reads `a.b = 1` as a table in a table; librdkafka calls it `a.b`.
-fn flatten(prefix: &str, table: toml::Table, flat: &mut BTreeMap<String, Secret>) -> Result<(), String> {
-    for (name, value) in table {
-        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-        let text = match value {
-            toml::Value::Table(inner) => {
-                flatten(&key, inner, flat)?;
-                continue;
-            }
-            toml::Value::String(text) => text,
-            toml::Value::Array(_) => return Err(format!("property {key:?} is a list; write its values as one string")),
-            plain => plain.to_string(),
-        };
-        flat.insert(key, Secret::new(text));
-    }
-    Ok(())
 }
 
 fn json_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Config, D::Error> {

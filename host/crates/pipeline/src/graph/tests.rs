@@ -1,6 +1,7 @@
 //! What plugins have against a pipeline, all of it at once and each with its place.
 
 use super::*;
+use crate::samples::CONNECTORS;
 use crate::{Mistakes, read, settle, validate};
 
 /// Two sources, an operator with side outputs, one with two inputs.
@@ -39,7 +40,7 @@ fn described(inputs: &[&str], outputs: &[&str]) -> PluginDescription {
 
 /// The graph of `text`; `join` and `words` are what the plugins say.
 fn made(text: &str, join: &PluginDescription, words: &PluginDescription) -> Result<Graph, Mistakes> {
-    let plan = validate(&read(text).unwrap()).unwrap();
+    let plan = validate(&read(text, CONNECTORS).unwrap(), CONNECTORS).unwrap();
     let names: Vec<&str> = plan.operators.iter().map(|operator| operator.name.as_str()).collect();
     assert_eq!(names, ["words", "join"]);
     all(&plan, &[Some(words), Some(join)])
@@ -108,8 +109,8 @@ fn every_input_is_read_and_none_twice() {
 fn only_a_plugin_that_says_so_routes() {
     let text = "version = 1\n[kafka]\nbrokers = \"b:1\"\n[sources.a]\nkafka = { topic = \"t\" }\n[operators.o]\nplugin = \"o.wasm\"\n\
         inputs = [\"a\"]\n[sinks.s]\ninputs = [\"o\"]\nkafka = { topic = \"u\", routes = [\"v\", \"w\"] }\n";
-    let plan = validate(&read(text).unwrap()).unwrap();
-    assert_eq!(plan.sinks[0].kind.topics().collect::<Vec<_>>(), ["u", "v", "w"]);
+    let plan = validate(&read(text, CONNECTORS).unwrap(), CONNECTORS).unwrap();
+    assert_eq!(plan.sinks[0].writes.words(), "kafka u, or by its records v, w");
     let silent = described(&[], &[]);
     let said = all(&plan, &[Some(&silent)]).unwrap_err().to_string();
     assert!(said.starts_with("line 11: sinks.s.kafka.routes: no plugin that this sink reads says"), "{said}");
@@ -136,7 +137,7 @@ fn only_what_keeps_no_state_is_sent_records_in_turns() {
 #[test]
 fn a_plugin_that_says_nothing_hides_nothing() {
     let text = TEXT.replace("right = [\"words.bad\", \"b\"]", "right = [\"words.bed\", \"b\"], up = \"a\"");
-    let plan = validate(&read(&text).unwrap()).unwrap();
+    let plan = validate(&read(&text, CONNECTORS).unwrap(), CONNECTORS).unwrap();
     let said = |words: Option<&PluginDescription>, join: Option<&PluginDescription>| {
         let mut found = Found::default();
         assert!(graph(&plan, &[words, join], &mut found).is_none());
@@ -155,7 +156,7 @@ fn a_plugin_that_says_nothing_hides_nothing() {
     check(&said(None, Some(&join)), &[up]);
     check(&said(None, None), &[]);
     // What comes out of an operator that nobody knows comes into something all the same.
-    let plan = validate(&read(TEXT).unwrap()).unwrap();
+    let plan = validate(&read(TEXT, CONNECTORS).unwrap(), CONNECTORS).unwrap();
     let mut found = Found::default();
     assert!(graph(&plan, &[None, Some(&join)], &mut found).is_none() && found.count() == 0, "{found:?}");
 }

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use weir_plan::{Graph, Join, Kind, Layout, NodeId, Ship, Task, layout};
 
-use super::{sink_words, source_words};
 use crate::plan::Plan;
 
 /// The plan as DOT; `graph` is its own.
@@ -57,8 +56,8 @@ impl Drawing<'_> {
 
     fn label(&self, id: NodeId) -> String {
         let name = self.graph.name(id);
-        let source = self.plan.sources.iter().find(|source| source.name == name).map(|s| source_words(&s.kind));
-        let sink = self.plan.sinks.iter().find(|sink| sink.name == name).map(|s| sink_words(&s.kind));
+        let source = self.plan.sources.iter().find(|source| source.name == name).map(|s| s.reads.words());
+        let sink = self.plan.sinks.iter().find(|sink| sink.name == name).map(|s| s.writes.words());
         source.or(sink).map_or_else(|| name.to_owned(), |words| format!("{name}\n{words}"))
     }
 

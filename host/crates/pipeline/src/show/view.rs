@@ -1,4 +1,4 @@
-//! A plan for programs: durations in milliseconds, sizes in bytes. Kafka's properties are left out, since they hold
+//! A plan for programs: durations in milliseconds, sizes in bytes. Properties of clients are left out, since they hold
 //! passwords.
 
 use std::time::Duration;
@@ -7,8 +7,7 @@ use serde::Serialize;
 use weir_core::{Delivery, OnError};
 use weir_plan::{Graph, Shown, key_groups, layout};
 
-use super::{sink_words, source_words};
-use crate::plan::{ApiPlan, Input, OperatorPlan, Plan, SourceKind, SourcePlan, StateDir};
+use crate::plan::{ApiPlan, Input, OperatorPlan, Plan, SourcePlan, StateDir};
 
 /// A plan, to be serialised.
 #[derive(Debug, Serialize)]
@@ -16,7 +15,7 @@ pub struct PlanView<'a> {
     job: &'a str,
     delivery: Delivery,
     epochs: EpochsView,
-    /// Brokers; `None` where neither end is Kafka.
+    /// Where the cluster is; `None` where nothing commits for the job.
     brokers: Option<&'a str>,
     create_topics: bool,
     state: StateView,
@@ -93,7 +92,7 @@ impl<'a> PlanView<'a> {
         let sinks = plan.sinks.iter().map(|sink| SinkView {
             name: &sink.name,
             inputs: words(&sink.inputs),
-            writes: sink_words(&sink.kind),
+            writes: sink.writes.words(),
         });
         Self {
             job: plan.job.as_str(),
@@ -102,8 +101,8 @@ impl<'a> PlanView<'a> {
                 interval_ms: ms(plan.epochs.interval),
                 transaction_timeout_ms: ms(plan.epochs.transaction_timeout),
             },
-            brokers: plan.kafka.as_ref().map(|kafka| kafka.brokers.as_str()),
-            create_topics: plan.create_topics,
+            brokers: plan.cluster.as_ref().map(|cluster| cluster.address()),
+            create_topics: plan.cluster.as_ref().is_some_and(|cluster| cluster.creates()),
             state: state(plan),
             restart: plan.restart.to_string(),
             api: match &plan.api {
@@ -126,16 +125,16 @@ fn state(plan: &Plan) -> StateView {
     StateView { dir: dir.map(|dir| dir.display().to_string()), is_temporary, memory_bytes: plan.state.memory_bytes }
 }
 
-/// Start, end and pace are Kafka's alone.
+/// Where it starts is told where that can be chosen.
 fn source(source: &SourcePlan) -> SourceView<'_> {
-    let is_kafka = matches!(source.kind, SourceKind::Kafka { .. });
+    let is_chosen = source.reads.abilities().fixed.is_none();
     SourceView {
         name: &source.name,
-        reads: source_words(&source.kind),
-        start: is_kafka.then(|| source.start.to_string()),
+        reads: source.reads.words(),
+        start: is_chosen.then(|| source.start.to_string()),
         until: source.until.as_ref().map(ToString::to_string),
         max_rate: source.max_rate.map(std::num::NonZeroU64::get),
-        discovery_interval_ms: is_kafka.then(|| ms(source.discovery_interval)),
+        discovery_interval_ms: is_chosen.then(|| ms(source.discovery_interval)),
         watermark: source.watermark.as_ref().map(ToString::to_string),
         is_bounded: source.is_bounded(),
     }

@@ -28,7 +28,7 @@ pub(super) fn epochs(spec: &Spec, found: &mut Found) -> Option<EpochsPlan> {
         found.add(Error::invalid("epochs.interval", "an epoch lasts at least 1ms, 100ms by default"));
     }
     if timeout < TRANSACTION_TIMEOUT_MIN || timeout.as_millis() > i32::MAX as u128 {
-        found.add(Error::invalid("epochs.transaction-timeout", "Kafka wants at least 1s and at most 24 days"));
+        found.add(Error::invalid("epochs.transaction-timeout", "it is at least 1s and at most 24 days"));
     } else if interval > timeout / 3 {
         let [interval, timeout, most] = [interval, timeout, timeout / 3].map(crate::units::Span);
         let reason = format!("the broker could abort what is not committed in time; an interval may be {most} at most");
@@ -51,10 +51,11 @@ pub(super) fn state_memory(spec: &Spec) -> Result<u64, Error> {
     }
 }
 
-pub(super) fn state_dir(spec: &Spec, job: &JobName, nodes: &Nodes) -> StateDir {
+/// `is_committed`: something outside remembers how far the job is.
+pub(super) fn state_dir(spec: &Spec, job: &JobName, nodes: &Nodes, is_committed: bool) -> StateDir {
     let given = spec.state.dir.clone();
-    let comes_once = nodes.sources.iter().any(|source| !source.kind.is_replayable());
-    if comes_once || (given.is_none() && spec.job.is_none() && !nodes.has_kafka()) {
+    let comes_once = nodes.sources.iter().any(|source| !source.reads.abilities().replays);
+    if comes_once || (given.is_none() && spec.job.is_none() && !is_committed) {
         // What comes once cannot come again: state that outlived the process would belong to nothing.
         StateDir::Temporary { under: given }
     } else {

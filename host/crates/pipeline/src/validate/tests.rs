@@ -8,7 +8,8 @@ use weir_core::{Delivery, KeySpec, OnError, Start};
 
 use super::validate;
 use crate::inputs::Partition;
-use crate::plan::{ApiPlan, Input, Limits, Plan, SourceKind, StateDir, Topics};
+use crate::plan::{ApiPlan, Input, Limits, Plan, StateDir};
+use crate::samples::CONNECTORS;
 use crate::{Found, Mistakes, graph, read, show};
 
 /// A file that is right; the tests change one thing at a time.
@@ -29,7 +30,7 @@ kafka = { topic = "counts" }
 "#;
 
 fn plan(text: &str) -> Result<Plan, Mistakes> {
-    validate(&read(text)?)
+    validate(&read(text, CONNECTORS)?, CONNECTORS)
 }
 
 /// `GOOD` with `from` replaced by `to`.
@@ -52,7 +53,7 @@ fn defaults_are_as_documented() {
     let count = plan.operators.first().unwrap();
     assert_eq!((count.on_error, &count.key), (OnError::Fail, &KeySpec::Key));
     assert_eq!(count.limits, Limits { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1) });
-    assert!(!plan.create_topics && !plan.is_bounded());
+    assert!(!plan.is_bounded() && !plan.cluster.unwrap().creates());
 }
 
 /// A name in a list of inputs.
@@ -60,51 +61,53 @@ fn keyed(node: &str, output: Option<&str>) -> Input {
     Input { node: node.to_owned(), output: output.map(str::to_owned), port: None, partition: Partition::Key }
 }
 
+/// A file that says everything that can be said.
+const WHOLE: &str = r#"
+    version = 1
+    job = "orders"
+    delivery = "at-least-once"
+    api = "off"
+    [kafka]
+    brokers = "a:1, b:2"
+    create-topics = true
+    properties.security.protocol = "ssl"
+    properties."linger.ms" = 5
+    [sources.clicks]
+    kafka = { pattern = "^clicks-.*", brokers = "b:2,a:1", properties = { "fetch.min.bytes" = 7 } }
+    start = "timestamp:2023-11-14T22:13:20Z"
+    until = "offsets:0=5"
+    max-rate = 100
+    discovery-interval = "5s"
+    [operators.b]
+    plugin = "b.wasm"
+    inputs = ["a.late"]
+    [operators.a]
+    plugin = "/p/a.wasm"
+    inputs = ["clicks"]
+    key = "header:user"
+    parallelism = 3
+    config = { min = 5, at = 2024-01-01, list = [1.5, true] }
+    on-error = "skip"
+    limits = { memory = "32MiB", call-deadline = "250ms" }
+    [sinks.one]
+    inputs = ["b"]
+    kafka = { topic = "x" }
+    [sinks.two]
+    inputs = ["a"]
+    file = { path = "out.txt" }
+    [epochs]
+    interval = "1s"
+    transaction-timeout = "3s"
+    [state]
+    dir = "/var/s"
+    memory = "64MiB"
+"#;
+
 #[test]
 fn every_setting_of_the_contract_is_read() {
-    let text = r#"
-        version = 1
-        job = "orders"
-        delivery = "at-least-once"
-        api = "off"
-        [kafka]
-        brokers = "a:1, b:2"
-        create-topics = true
-        properties.security.protocol = "ssl"
-        properties."linger.ms" = 5
-        [sources.clicks]
-        kafka = { pattern = "^clicks-.*", brokers = "b:2,a:1", properties = { "fetch.min.bytes" = 7 } }
-        start = "timestamp:2023-11-14T22:13:20Z"
-        until = "offsets:0=5"
-        max-rate = 100
-        discovery-interval = "5s"
-        [operators.b]
-        plugin = "b.wasm"
-        inputs = ["a.late"]
-        [operators.a]
-        plugin = "/p/a.wasm"
-        inputs = ["clicks"]
-        key = "header:user"
-        parallelism = 3
-        config = { min = 5, at = 2024-01-01, list = [1.5, true] }
-        on-error = "skip"
-        limits = { memory = "32MiB", call-deadline = "250ms" }
-        [sinks.one]
-        inputs = ["b"]
-        kafka = { topic = "x" }
-        [sinks.two]
-        inputs = ["a"]
-        file = { path = "out.txt" }
-        [epochs]
-        interval = "1s"
-        transaction-timeout = "3s"
-        [state]
-        dir = "/var/s"
-        memory = "64MiB"
-    "#;
-    let mut spec = read(text).unwrap();
+    let mut spec = read(WHOLE, CONNECTORS).unwrap();
     spec.rebase(Path::new("/etc/weir"));
-    let plan = validate(&spec).unwrap();
+    let plan = validate(&spec, CONNECTORS).unwrap();
     let [a, b] = plan.operators.as_slice() else { panic!("two operators") };
     assert_eq!((a.name.as_str(), b.name.as_str()), ("a", "b"), "in order of the chain");
     assert_eq!(b.inputs, [keyed("a", Some("late"))]);
@@ -112,14 +115,19 @@ fn every_setting_of_the_contract_is_read() {
     assert_eq!(a.config, serde_json::json!({"min": 5, "at": "2024-01-01", "list": [1.5, true]}));
     assert_eq!((a.plugin.to_str(), b.plugin.to_str()), (Some("/p/a.wasm"), Some("/etc/weir/b.wasm")));
     assert_eq!(a.key, KeySpec::Header("user".into()));
-    let SourceKind::Kafka { properties, topics } = &plan.sources[0].kind else { panic!("kafka") };
-    assert_eq!(*topics, Topics::Pattern("^clicks-.*".into()));
-    let all = [("fetch.min.bytes", "7"), ("linger.ms", "5"), ("security.protocol", "ssl")];
-    assert!(properties.iter().map(|(k, v)| (k.as_str(), v.expose())).eq(all), "{properties:?}");
+    assert_eq!(plan.sources[0].reads.words(), "kafka /^clicks-.*/");
+    let read = format!("{:?}", plan.sources[0].reads);
+    for key in ["fetch.min.bytes", "queue.buffering.max.ms", "security.protocol"] {
+        assert!(read.contains(key), "{read}");
+    }
     let inputs: Vec<_> = plan.sinks.iter().map(|s| (s.name.as_str(), s.inputs[0].to_string())).collect();
     assert_eq!(inputs, [("one", "b".to_owned()), ("two", "a".to_owned())]);
-    assert_eq!(plan.delivery, Delivery::AtLeastOnce);
-    assert!(plan.is_bounded() && plan.create_topics && plan.api == ApiPlan::Off);
+    assert!(
+        plan.delivery == Delivery::AtLeastOnce
+            && plan.is_bounded()
+            && plan.cluster.unwrap().creates()
+            && plan.api == ApiPlan::Off
+    );
 }
 
 /// Checks that each text is refused with the words beside it.
@@ -150,7 +158,7 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed("[\"clicks\"]", "[\"count\"]"), "records would go round in a circle: count -> count"),
         (changed("[\"clicks\"]", "[\"count\"]"), "line 6: sources.clicks: nothing reads it"),
         (changed("[\"count\"]", "[\"clicks\"]"), "line 8: operators.count: nothing reads its output"),
-        (changed(kafka_in, ""), "sources.clicks is missing; give it one of kafka, file, generate, stdin"),
+        (changed(kafka_in, ""), "sources.clicks is missing; give it one of stdin, file, generate, kafka"),
         (changed(kafka_in, "kafka = {}"), "sources.clicks.kafka is missing; give it one of topic, topics, pattern"),
         (changed(kafka_in, "kafka = { topics = [] }"), "name at least one topic"),
         (changed(kafka_in, "kafka = { topics = [\"a\", \"a\"] }"), "\"a\" is named twice"),
@@ -163,7 +171,7 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed(kafka_in, "generate = { name = \"clicks\", bytes = 67108865 }"), "bytes is at most 67108864"),
         (
             changed(kafka_in, "file = { path = \"x\" }\nstdin = {}"),
-            "sources.clicks.file conflicts with sources.clicks.stdin",
+            "sources.clicks.stdin conflicts with sources.clicks.file",
         ),
         (changed(kafka_in, "generate = { name = \"click\" }"), "did you mean \"clicks\"?"),
         (changed(kafka_in, "generate = { name = \"zzz\" }"), "known are clicks, sequence"),
@@ -173,7 +181,7 @@ fn what_is_wrong_with_a_source_is_said() {
             "line 8: sources.lines conflicts with sources.clicks: what comes from stdin keeps no state",
         ),
         (changed(kafka_in, "stdin = {}\nstart = \"latest\""), "sources.clicks.start conflicts with stdin"),
-        (changed(kafka_in, "file = { path = \"x\" }\nmax-rate = 5"), "only Kafka sources have a rate"),
+        (changed(kafka_in, "file = { path = \"x\" }\nmax-rate = 5"), "it is read as fast as the job goes"),
         (changed(kafka_in, "generate = { name = \"clicks\" }\nuntil = \"latest\""), "give it count=N"),
         (changed(kafka_in, "stdin = {}\ndiscovery-interval = \"1s\""), "no partitions to discover"),
         (changed(kafka_in, &format!("{kafka_in}\nstart = \"newest\"")), "\"newest\" is none of earliest, latest"),
@@ -224,7 +232,7 @@ fn what_is_wrong_with_event_time_is_said_word_by_word() {
 fn what_is_wrong_with_anything_else_is_said() {
     let more = |text: &str| format!("{GOOD}\n{text}");
     refused(&[
-        (changed("kafka = { topic = \"counts\" }", ""), "give it one of kafka, file, stdout"),
+        (changed("kafka = { topic = \"counts\" }", ""), "give it one of stdout, file, kafka"),
         (
             changed("parallelism = 2", "on-error = { dead-letter = \"dlq\" }"),
             "on-error = dead-letter:dlq does not run yet",
@@ -417,24 +425,4 @@ memory = "1MiB"
         said.lines().filter_map(|l| l.strip_prefix("line ")?.split_once(':')?.0.parse().ok()).collect();
     assert!(lines.is_sorted(), "in the order of the file: {said}");
     assert_eq!(said.lines().count(), wanted.len(), "{said}");
-}
-
-#[test]
-fn kafka_sources_do_not_share_a_topic() {
-    let two = |one: &str, other: &str| {
-        let text = format!(
-            "version = 1\n[kafka]\nbrokers = \"b:1\"\n[sources.a]\nkafka = {{ {one} }}\n[sources.b]\nkafka = {{ {other} }}\n\
-             [sinks.o]\ninputs = [\"a\", \"b\"]\nstdout = {{}}"
-        );
-        plan(&text).map(|plan| plan.sources.len()).map_err(|mistakes| mistakes.to_string())
-    };
-    let shared = "line 6: sources.b conflicts with sources.a: both read the topic \"t\", and a job has one position in \
-                  each of its partitions; keep one of the two, and name it in the inputs of everything that reads it";
-    let topic = |name: &str| format!("topic = \"{name}\"");
-    assert_eq!(two(&topic("t"), &topic("t")), Err(shared.to_owned()));
-    assert_eq!(two("pattern = \"t.*\"", &topic("t")), Err(shared.to_owned()));
-    assert_eq!(two(&topic("t"), "pattern = \"t\""), Err(shared.to_owned()));
-    assert!(two("pattern = \"t.*\"", "pattern = \"t.*\"").unwrap_err().contains("both read the topics of the pattern"));
-    assert_eq!(two("pattern = \"t\"", &topic("tt")), Ok(2));
-    assert_eq!(two(&topic("t"), &topic("u")), Ok(2));
 }
