@@ -225,7 +225,7 @@ fn a_topic_of_bad_records_takes_little_time_little_memory_and_few_lines() -> Res
     // may take some ten times of what it was measured to take.
     for bad in [
         bad(("misbehave", "open=ok"), long("fail"), 200_000, 10),
-        bad(("malformed", "mode=failed"), long("bad"), 20_000, 400),
+        bad(("malformed", "mode=failed"), long("bad"), 200_000, 10),
         bad(("malformed", "mode=truncated"), long("bad"), 20_000, 400),
         bad(("misbehave", "open=ok"), "boom".to_owned(), 20_000, 700),
     ] {
