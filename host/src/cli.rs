@@ -26,7 +26,6 @@ mod validate;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,6 +35,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use weir_core::PortError;
 use weir_core::text::printable_json;
+use weir_local::standard;
 
 use crate::compose::operators::{CodeCache, LoadOperator};
 use crate::{exit, telemetry};
@@ -120,9 +120,8 @@ pub fn read() -> Result<Cli, ExitCode> {
     let wants_json = wants_json(std::env::args_os());
     Cli::try_parse().map_err(|error| {
         if !error.use_stderr() {
-            // Help and version, on stdout. Whoever asked may have seen enough of it.
-            drop(error.print());
-            return ExitCode::SUCCESS;
+            // Help and version.
+            return print_styled(&error.render()).map_or_else(|error| exit::report(&error), |()| ExitCode::SUCCESS);
         }
         if wants_json {
             telemetry::choose(telemetry::Format::Json);
@@ -186,15 +185,20 @@ fn print(text: &str) -> Result<()> {
     Ok(stdout()?.write_all(text.as_bytes()).map_err(stdout_failed)?)
 }
 
+/// The same for what looks better with colors.
+fn print_styled(text: &StyledStr) -> Result<()> {
+    let is_colored = telemetry::may_color(&io::stdout());
+    print(&if is_colored { text.ansi().to_string() } else { text.to_string() })
+}
+
 /// Prints JSON, which may hold the words of others and is read on a terminal, too.
 fn print_json(json: &str) -> Result<()> {
     print(&(printable_json(json) + "\n"))
 }
 
-/// The descriptor itself: `io::stdout` takes one that cannot be written to for one that swallows everything.
+/// Where results go.
 fn stdout() -> Result<File> {
-    let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(stdout_failed)?;
-    Ok(stdout.into())
+    Ok(standard::output().map_err(PortError::from)?)
 }
 
 /// What was to be written there is not; a reader that went away is told from everything else by this very error.

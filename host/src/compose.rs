@@ -33,6 +33,8 @@ use weir_state::StateDir;
 use operators::Loaded;
 use sinks::Sinks;
 
+use crate::places;
+
 /// What Kafka's settings do to the job.
 mod advice;
 /// Keyed operators behind lines without keys.
@@ -100,6 +102,7 @@ pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) 
     }
     keys::missing(plan, &graph).iter().for_each(|keyless| tracing::warn!("{keyless}"));
     // What can be refused is refused before anything is made.
+    places::check_streams(plan).map_err(PortError::from)?;
     let sources = sources(plan, &job_facts)?;
     let sink: Arc<dyn SinkConnector> = Arc::new(Sinks::new(plan, &job_facts)?);
     let (dir, temporary) = state_dir(plan)?;

@@ -31,7 +31,7 @@ pub(crate) fn stopped(cut_short: bool, signal: i32) -> u8 {
 
 /// Shows `error` on standard error; returns its code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    if is_closed_stdout(error) {
+    if has_lost_its_reader(error) {
         // Whoever read our output has had enough, as in `host run .. | head`: nothing to complain about.
         return ExitCode::SUCCESS;
     }
@@ -90,7 +90,7 @@ fn fault_of(error: &(dyn StdError + 'static)) -> Option<Fault> {
 }
 
 /// Only of stdout: a pipe that breaks anywhere else (a FIFO that is written to as a file) is a failure.
-fn is_closed_stdout(error: &anyhow::Error) -> bool {
+fn has_lost_its_reader(error: &anyhow::Error) -> bool {
     let mut local = error.chain().filter_map(|cause| {
         let cause = cause.downcast_ref().map_or(cause, PortError::inner);
         cause.downcast_ref::<weir_local::Error>()
@@ -211,15 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn only_stdout_may_be_closed() {
+    fn only_the_reader_of_stdout_may_be_gone() {
         // As a local sink fails: its own error inside the port's.
         let failed = |error: weir_local::Error| anyhow::Error::from(PortError::from(error)).context("failed to write");
         let io = io::Error::from;
         let stdout = |kind| failed(weir_local::Error::Stdout(io(kind)));
-        assert!(is_closed_stdout(&stdout(io::ErrorKind::BrokenPipe)));
-        assert!(!is_closed_stdout(&stdout(io::ErrorKind::StorageFull)));
+        assert!(has_lost_its_reader(&stdout(io::ErrorKind::BrokenPipe)));
+        assert!(!has_lost_its_reader(&stdout(io::ErrorKind::StorageFull)));
         let file = weir_local::Error::Write { what: "stdout".into(), source: io(io::ErrorKind::BrokenPipe) };
-        assert!(!is_closed_stdout(&failed(file)));
-        assert!(!is_closed_stdout(&anyhow::Error::from(io(io::ErrorKind::BrokenPipe))));
+        assert!(!has_lost_its_reader(&failed(file)));
+        assert!(!has_lost_its_reader(&anyhow::Error::from(io(io::ErrorKind::BrokenPipe))));
     }
 }

@@ -1,5 +1,5 @@
-//! Whether the files of a job are apart. A path is no file: `a`, `./a`, a link and a redirection may all lead to the
-//! same one, so the files themselves are compared, before anything is opened.
+//! Whether the files of a job are apart, and the streams that it uses are there. A path is no file: `a`, `./a`, a link and a
+//! redirection may all lead to the same one, so the files themselves are compared, before anything is opened.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use weir_connector::Place as Planned;
+use weir_local::standard::Stream;
 use weir_pipeline::plan::{Plan, StateDir};
 use weir_pipeline::{Error, Found, Mistakes, settle};
 
@@ -59,6 +60,19 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
         written.push(Used { what, place });
     }
     settle(found, Some(()), &plan.places)
+}
+
+/// Refuses a plan that uses a standard stream which was closed when the process began, by whatever name. Only a job that is to
+/// run minds.
+pub(crate) fn check_streams(plan: &Plan) -> Result<(), weir_local::Error> {
+    let read = plan.sources.iter().filter_map(|source| source.reads.place());
+    let written = plan.sinks.iter().filter_map(|sink| sink.writes.place());
+    let mut streams = read.chain(written).filter_map(|place| match place {
+        Planned::Stdin => Some(Stream::Input),
+        Planned::Stdout => Some(Stream::Output),
+        Planned::File(path) => Stream::at(path),
+    });
+    streams.try_for_each(Stream::check)
 }
 
 fn check_state(what: &str, path: &Path, plan: &Plan) -> Result<(), Error> {

@@ -10,7 +10,7 @@ mod fields;
 mod screen;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,8 +92,13 @@ pub(crate) fn is_seen() -> bool {
 
 /// Whether what is written to standard error may be colored.
 pub(crate) fn has_colors() -> bool {
+    may_color(&standard_error())
+}
+
+/// Whether what is written to `stream` may be colored.
+pub(crate) fn may_color(stream: &impl IsTerminal) -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    is_seen() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    stream.is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// The last error: as text, or in the format of the log with `fields` beside the message.

@@ -27,6 +27,8 @@ pub(super) struct Args {
 /// Writes it.
 pub(super) fn execute(args: &Args) -> Result<ExitCode> {
     let screen = telemetry::start(telemetry::Format::Text)?;
+    // What could not be told of is not made.
+    drop(super::stdout()?);
     let mut copying = Copying::start(&screen);
     let mut progress = |done, total| copying.show(done, total);
     let written = savepoint::write(&args.state, &args.out, args.cluster.brokers()?.as_ref(), &mut progress);

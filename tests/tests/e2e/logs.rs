@@ -369,8 +369,37 @@ fn an_output_that_cannot_be_written_to_is_a_failure() -> Result<()> {
     let _machine = machine::shared();
     let plugin = plugin("uppercase")?;
     let run = ["run", "--api", "off", "--plugin", &plugin, "--from", "generate:sequence?count=10"];
-    for args in [&run[..], &["inspect", &plugin]] {
-        start_after("exec 1</dev/null", args)?.wait(PATIENCE)?.expect(1)?.says(&["failed to write stdout"])?;
+    for args in [&run[..], &["inspect", &plugin], &["validate", "--plugin", &plugin], &["--help"], &["--version"]] {
+        for unwritable in ["exec 1</dev/null", "exec 1>/dev/full"] {
+            start_after(unwritable, args)?.wait(PATIENCE)?.expect(1)?.says(&["failed to write stdout"])?;
+        }
+        start_after("exec 1>&-", args)?.wait(PATIENCE)?.expect(2)?.says(&["stdout was closed before"])?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_standard_stream_that_was_closed_is_not_used() -> Result<()> {
+    let _machine = machine::shared();
+    let (plugin, home) = (plugin("uppercase")?, TempDir::new()?);
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let (out, state, savepoint) = (format!("file:{}", path("out")), path("state"), path("savepoint"));
+    let run = |first: &str, args: &[&str]| {
+        let all = [&["run", "--api", "off", "--plugin", &plugin][..], args].concat();
+        start_after(first, &all)?.wait(PATIENCE)
+    };
+    let kept = ["--from", "generate:sequence?count=3", "--job", "a", "--state-dir", &state];
+    for to in ["-", "-?format=json", "file:/dev/stdout", "file:/dev/fd/1"] {
+        run("exec 1>&-", &[&kept[..], &["--to", to]].concat())?.expect(2)?.says(&["stdout was closed before"])?;
+    }
+    ensure!(!home.path().join("state").exists(), "something was begun");
+    run("exec 0<&-", &["--to", &out])?.expect(2)?.says(&["stdin was closed before"])?;
+    // What was opened as the runtime does it, as Python's DEVNULL is, was meant; what is not used may be closed.
+    run("exec 0<>/dev/null 1<>/dev/null", &[])?.expect(0)?;
+    run("exec 0<&- 1>&-", &[&kept[..], &["--to", &out]].concat())?.expect(0)?;
+    start_after("exec 0<&-", &["validate", "--plugin", &plugin])?.wait(PATIENCE)?.expect(0)?;
+    // Nothing is made that nobody can be told of.
+    start_after("exec 1>&-", &["savepoint", &state, &savepoint])?.wait(PATIENCE)?.expect(2)?;
+    ensure!(!home.path().join("savepoint").exists(), "a savepoint was written");
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use weir_core::{Fault, PortError};
 
+use crate::standard::Stream;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -73,6 +75,12 @@ pub enum Error {
     /// Standard output takes nothing more: full, or whoever read it has closed it.
     #[error("failed to write stdout")]
     Stdout(#[source] io::Error),
+    /// A standard stream that was not there when the process began.
+    #[error(
+        "{0} was closed before this program began, as a shell's `<&-` and `>&-` do; redirect it, to or from /dev/null if \
+         nothing is wanted of it"
+    )]
+    Closed(Stream),
     /// Standard input was opened a second time.
     #[error("stdin was read before and cannot be read again")]
     ReadTwice,
@@ -93,7 +101,7 @@ impl Error {
     /// Who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Open { .. } | Self::NotRegular(_) => Fault::Config,
+            Self::Open { .. } | Self::NotRegular(_) | Self::Closed(_) => Fault::Config,
             Self::Changed { .. } | Self::Foreign { .. } => Fault::Corrupt,
             Self::NoLine { .. } => Fault::User,
             Self::Read { .. } | Self::LongLine { .. } | Self::Write { .. } | Self::Stdout(_) | Self::Thread(_) => {

@@ -21,6 +21,9 @@ pub mod generator;
 mod lines;
 /// Standard output and files to write to.
 pub mod sink;
+/// Standard input and output, as the process was given them.
+#[expect(unsafe_code, reason = "only the linker can be told what is called before main")]
+pub mod standard;
 /// Lines of standard input, which cannot be read again.
 pub mod stdin;
 

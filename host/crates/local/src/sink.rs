@@ -3,7 +3,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use weir_core::ports::{RecordCheck, Sink};
@@ -11,6 +10,7 @@ use weir_core::{Batch, PortError};
 
 use crate::Error;
 use crate::format::LineFormat;
+use crate::standard;
 
 /// Lines gathered before they are written.
 const WRITE_BYTES: usize = 64 << 10;
@@ -28,10 +28,7 @@ impl LocalSink {
     /// Opens it for one attempt.
     pub fn open(&self) -> Result<Box<dyn Sink>, PortError> {
         match self {
-            Self::Stdout(format) => {
-                let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(Error::Stdout)?;
-                Ok(Box::new(LineSink::new(Stdout(stdout.into()), format.clone())))
-            }
+            Self::Stdout(format) => Ok(Box::new(LineSink::new(Stdout(standard::output()?), format.clone()))),
             Self::File(path, format) => {
                 let file = append(path).map_err(|source| Error::Open { path: path.clone(), source })?;
                 Ok(Box::new(LineSink::new(Appended { file, path: path.clone() }, format.clone())))
@@ -55,7 +52,6 @@ trait Target: Send {
     fn failed(&self, source: io::Error) -> Error;
 }
 
-/// The descriptor itself: `io::stdout` takes one that cannot be written to for one that swallows everything.
 struct Stdout(File);
 
 impl Target for Stdout {
