@@ -87,6 +87,27 @@ fn a_record_keeps_its_key_headers_and_timestamp() -> Result<()> {
     Ok(())
 }
 
+/// Also -1, Kafka's word for none. (What is not tried here is 0: the writer cannot say it.)
+#[test]
+fn every_timestamp_comes_out_as_it_came() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("timestamps")?;
+    let writer = Writer::new(scene.broker)?;
+    for number in [-1, 1, -5, -1, 1_700_000_000_000_i64] {
+        let value = number.to_string();
+        writer.send(BaseRecord::to(&scene.input).timestamp(number).key(&b"k"[..]).payload(value.as_bytes()))?;
+    }
+    writer.flush()?;
+    scene.run("uppercase", &[])?.expect(0)?;
+    let stamps = |topic: &str| -> Result<Vec<_>> {
+        Ok(read_all(scene.broker, topic)?.into_iter().map(|record| (record.value, record.timestamp)).collect())
+    };
+    let (given, found) = (stamps(&scene.input)?, stamps(&scene.output)?);
+    ensure!(given.iter().filter(|(_, stamp)| stamp.is_none()).count() == 2, "{given:?} has other timestamps");
+    ensure!(given == found, "{given:?} became {found:?}");
+    Ok(())
+}
+
 fn brief(record: &Record) -> String {
     let value = record.value.as_ref().map(|value| String::from_utf8_lossy(value.get(..50).unwrap_or(value)));
     format!("{:?} {:?} {:?} {:?}", record.timestamp, record.key, value, record.headers)

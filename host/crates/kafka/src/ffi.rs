@@ -16,7 +16,6 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use weir_core::SplitId;
-use weir_core::frame::NO_TIMESTAMP;
 
 use crate::client::{Consumer, Context};
 use headers::Headers;
@@ -208,14 +207,12 @@ impl<'a> Message<'a> {
         unsafe { slice(self.native.payload.cast(), self.native.len) }
     }
 
-    /// Milliseconds since 1970, or `NO_TIMESTAMP`.
+    /// Milliseconds since 1970, as it stands in the log: also -1, Kafka's word for none. As `NO_TIMESTAMP` it would be
+    /// written as "now", and as another one when the record is read again.
     #[inline]
     pub(crate) fn timestamp_ms(&self) -> i64 {
         // SAFETY: valid for a live message; the type of the timestamp is not asked for.
-        match unsafe { sys::rd_kafka_message_timestamp(self.native, std::ptr::null_mut()) } {
-            -1 => NO_TIMESTAMP,
-            ms => ms,
-        }
+        unsafe { sys::rd_kafka_message_timestamp(self.native, std::ptr::null_mut()) }
     }
 
     /// The headers, in order; `Err` where the client makes no sense of them, with what is wrong.

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use super::route::{Route, RouteTable};
 use crate::frame::{NO_TIMESTAMP, RecordView};
 
+/// What a broker takes for the timestamp of a record that has none.
+const NO_TIMESTAMP_THERE: i64 = -1;
+
 /// What is asked of each record before one sink is given it.
 #[derive(Debug, Clone)]
 pub enum RecordCheck {
@@ -119,7 +122,8 @@ impl TimestampLimit {
     #[inline]
     fn holds(self, timestamp_ms: i64, now_ms: i64) -> bool {
         let behind_ms = now_ms.wrapping_sub(timestamp_ms);
-        timestamp_ms == NO_TIMESTAMP || (behind_ms <= self.behind_ms && behind_ms.wrapping_neg() <= self.ahead_ms)
+        matches!(timestamp_ms, NO_TIMESTAMP | NO_TIMESTAMP_THERE)
+            || (behind_ms <= self.behind_ms && behind_ms.wrapping_neg() <= self.ahead_ms)
     }
 }
 
@@ -265,7 +269,8 @@ mod tests {
     fn timestamps_are_compared_as_the_broker_does() {
         let week = TimestampLimit { behind_ms: 7 * 24 * 3_600_000, ahead_ms: i64::MAX };
         assert!(week.holds(NOW - week.behind_ms, NOW) && week.holds(i64::MAX, NOW));
-        assert!(!week.holds(NOW - week.behind_ms - 1, NOW) && !week.holds(0, NOW));
+        assert!(!week.holds(NOW - week.behind_ms - 1, NOW) && !week.holds(0, NOW) && !week.holds(-2, NOW));
+        assert!(week.holds(-1, NOW) && week.holds(NO_TIMESTAMP, NOW), "nothing to compare");
         let any = TimestampLimit { behind_ms: i64::MAX, ahead_ms: i64::MAX };
         assert!(any.holds(-5, NOW) && any.holds(i64::MAX, NOW));
     }

@@ -105,7 +105,7 @@ pub(crate) fn read(brokers: &str, topic: &str, isolation: &str) -> Vec<Record> {
             Some(Ok(message)) => records.push(Record {
                 key: message.key().map(<[u8]>::to_vec),
                 value: message.payload().map(<[u8]>::to_vec),
-                timestamp_ms: message.timestamp().to_millis().unwrap(),
+                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
                 headers: message.headers().map_or_else(Vec::new, |h| {
                     h.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect()
                 }),

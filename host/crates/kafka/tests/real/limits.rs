@@ -80,7 +80,7 @@ fn a_record_that_the_broker_refuses_costs_a_recovery_and_is_then_known() {
 /// librdkafka takes 0 for "now".
 #[test]
 fn every_timestamp_comes_out_as_it_is() {
-    let stamps = [0, 1, -5, 1_700_000_000_000, now_ms(), 0];
+    let stamps = [0, 1, -1, -5, 1_700_000_000_000, now_ms(), -1, 0];
     for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
         let Some(job) = Job::new("stamps") else { return };
         let sink = job.sink(delivery);
@@ -99,6 +99,22 @@ fn every_timestamp_comes_out_as_it_is() {
         wanted.sort_unstable();
         assert_eq!(found, wanted, "{delivery}");
     }
+}
+
+/// Kafka's word for none is compared with no clock.
+#[test]
+fn a_record_without_a_timestamp_is_within_every_limit() {
+    let Some(job) = Job::new("unstamped") else { return };
+    set_topic(&job, "message.timestamp.before.max.ms", "1000");
+    let sink = job.sink(Delivery::ExactlyOnce);
+    sink.fence().unwrap();
+    let mut outputs = sink.open().unwrap();
+    let unstamped = RecordView { timestamp_ms: -1, ..record("k", b"v") };
+    record_limit(&outputs).check(&unstamped, now_ms()).unwrap();
+    outputs.sinks[0].write(&batch(&[unstamped])).unwrap();
+    outputs.committer.commit(&job.commit(1)).unwrap();
+    let found: Vec<_> = job.output().into_iter().map(|record| record.timestamp_ms).collect();
+    assert_eq!(found, [-1]);
 }
 
 #[test]
