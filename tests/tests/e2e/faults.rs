@@ -173,7 +173,7 @@ fn a_topic_that_is_missing_is_named_and_created_only_when_asked() -> Result<()> 
     let scene = Scene { input, output: format!("{output}.no"), ..scene };
     let ended = scene.run("count", &[])?;
     ensure!([1, 2].contains(&ended.code), "exit code {}: {}", ended.code, ended.stderr);
-    ended.says(&[&scene.output, "--create-topics"])?;
+    ended.says(&[&format!("error: topic {:?} does not exist", scene.output), "--create-topics"])?;
     scene.run("count", &["--create-topics"])?.expect(0)?;
     scene.judge()?.expect_exact()?;
     // What the broker says of a name that it does not like is not lost.
@@ -182,7 +182,7 @@ fn a_topic_that_is_missing_is_named_and_created_only_when_asked() -> Result<()> 
     colliding
         .run("count", &["--create-topics"])?
         .expect(2)?
-        .says(&[&colliding.output, "collides with existing topic"])?;
+        .says(&[&format!("error: failed to create topic {:?}", colliding.output), "collides with existing topic"])?;
     Ok(())
 }
 

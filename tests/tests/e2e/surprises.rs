@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::BaseRecord;
 use rdkafka::{Offset, TopicPartitionList};
 use weir_tests::broker::{Broker, USER, credentials, free_port};
-use weir_tests::host::{get, job};
+use weir_tests::host::{self, Host, get, job};
 use weir_tests::machine;
 use weir_tests::reader::{Observer, read_all};
 use weir_tests::topics::{self, Writer};
@@ -25,7 +25,7 @@ fn written(scene: &Scene<'_>) -> Result<usize> {
 }
 
 /// Waits until `count` records are committed.
-fn wait_for_output(scene: &Scene<'_>, host: &mut weir_tests::host::Host, count: usize) -> Result<()> {
+fn wait_for_output(scene: &Scene<'_>, host: &mut Host, count: usize) -> Result<()> {
     host.wait_until("the output", PATIENCE, |_| Ok(written(scene)? >= count))
 }
 
@@ -36,12 +36,7 @@ fn a_topic_created_again_under_a_running_job_stops_it() -> Result<()> {
     scene.fill(2_000, 10)?;
     let mut host = scene.start("count", &[])?;
     wait_for_output(&scene, &mut host, 2_000)?;
-    topics::delete(scene.broker, &scene.input)?;
-    let deadline = Instant::now() + PATIENCE;
-    while topics::create(scene.broker, &scene.input, 4, &[]).is_err() {
-        ensure!(Instant::now() < deadline, "the topic cannot be created again");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    replace(scene.broker, &scene.input)?;
     // More than the old topic had: the old positions exist in it.
     scene.fill(6_000, 10)?;
     host.wait(PATIENCE)?.expect(4)?.says(&[&scene.input])?;
@@ -107,12 +102,7 @@ fn created_again(delivery: &str) -> Result<()> {
     // The first time may come before the job has looked at all; the second cannot.
     let mut is_told = false;
     for _ in 0..2 {
-        topics::delete(scene.broker, &scene.output)?;
-        let deadline = Instant::now() + PATIENCE;
-        while topics::create(scene.broker, &scene.output, 4, &[]).is_err() {
-            ensure!(Instant::now() < deadline, "the topic cannot be created again");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        replace(scene.broker, &scene.output)?;
         let within = Instant::now() + Duration::from_secs(5) + SLACK;
         while !is_told && Instant::now() < within {
             std::thread::sleep(Duration::from_millis(50));
@@ -159,9 +149,52 @@ fn a_group_that_expired_or_was_deleted_is_refused() -> Result<()> {
     scene.run("count", &[])?.expect(0)?;
     topics::delete_groups(scene.broker, &[&format!("weir-{}", scene.job)])?;
     for _ in 0..2 {
-        scene.run("count", &[])?.expect(4)?.says(&["was deleted, or has expired", &scene.job])?;
+        let said = scene.run("count", &[])?.expect(4)?.says(&["it was deleted, or has expired", &scene.job])?.stderr;
+        ensure!(!said.contains("another cluster"), "the topic is the very one, and so is the cluster: {said}");
     }
     ensure!(written(&scene)? == 1_000, "it wrote something all the same");
+    Ok(())
+}
+
+/// Deletes `topic`, and creates it again under its name.
+fn replace(broker: &Broker, topic: &str) -> Result<()> {
+    topics::delete(broker, topic)?;
+    let deadline = Instant::now() + PATIENCE;
+    while topics::create(broker, topic, 4, &[]).is_err() {
+        ensure!(Instant::now() < deadline, "{topic} cannot be created again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_marker_that_went_with_its_topic_is_refused_with_all_that_it_may_be() -> Result<()> {
+    let _machine = machine::shared();
+    // Beside the positions of the source: here as on another cluster, a topic of that name is another one.
+    let scene = Scene::new("source-anew")?;
+    scene.fill(100, 10)?;
+    scene.run("count", &[])?.expect(0)?;
+    replace(scene.broker, &scene.input)?;
+    scene.fill(50, 10)?;
+    let flag = format!("--drop-source {}", scene.input);
+    scene.run("count", &[])?.expect(4)?.says(&[
+        "deleted and created again",
+        "another cluster",
+        scene.broker.bootstrap(),
+        &flag,
+    ])?;
+    ensure!(written(&scene)? == 100, "it wrote something all the same");
+    scene.run("count", &["--drop-source", &scene.input])?.expect(0)?;
+    ensure!(written(&scene)? == 150, "the new topic is read from its beginning");
+
+    // Beside a position of the output.
+    let scene = Scene { input: "generate:sequence?count=100".into(), ..Scene::new("output-anew-marker")? };
+    let run = || host::run(&scene.args("uppercase", &[])?, PATIENCE);
+    run()?.expect(0)?;
+    replace(scene.broker, &scene.output)?;
+    let causes = ["deleted and created again", "what was committed was deleted", "another cluster"];
+    run()?.expect(4)?.says(&causes)?.says(&[&format!("{:?}", scene.output), "host reset"])?;
+    ensure!(written(&scene)? == 0, "it wrote something all the same");
     Ok(())
 }
 

@@ -102,8 +102,9 @@ pub enum Refusal {
     },
     /// The state directory holds epochs, and there is no marker.
     #[error(
-        "this state directory holds epoch {last} of job {job}, but no position is committed for {split}: it \
-         was deleted, or has expired; restore it, or start from nothing with another --job or an empty --state-dir"
+        "this state directory holds epoch {last} of job {job}, but no position is committed for {split}: {}, or begin anew \
+         with `host reset` or another --job",
+        uncommitted(split, *.is_itself)
     )]
     MarkerGone {
         /// The job.
@@ -112,12 +113,14 @@ pub enum Refusal {
         last: Epoch,
         /// A split without a committed position.
         split: SplitId,
+        /// Whether it is known to be the very split that one was committed for.
+        is_itself: bool,
     },
     /// The marker went with what carried it.
     #[error(
-        "{stream:?}, which the state of job {job} was built from (up to epoch {last}), is not there, and what was \
-         committed for it went with it; {}, or begin anew with `host reset` or another --job",
-        without(stream, *.is_named)
+        "{stream:?}, which the state of job {job} was built from (up to epoch {last}), {}, or begin anew with `host reset` \
+         or another --job",
+        without(stream, *.fate)
     )]
     SourceGone {
         /// The job.
@@ -126,8 +129,8 @@ pub enum Refusal {
         last: Epoch,
         /// What is gone.
         stream: String,
-        /// Whether the pipeline names it, and not only once matched it.
-        is_named: bool,
+        /// What is in its place.
+        fate: Fate,
     },
     /// Somebody else committed in the job's place.
     #[error(
@@ -190,15 +193,45 @@ pub enum Refusal {
     Log(String),
 }
 
-/// How to go on without what is gone.
-fn without(stream: &str, is_named: bool) -> String {
+/// What is in the place of a source that is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing, and the pipeline names it.
+    Missed,
+    /// Nothing, and the pipeline has only once matched it.
+    Unmatched,
+    /// Another one of its name.
+    Replaced,
+}
+
+/// Where everything is, perhaps, that is not found.
+const ELSEWHERE: &str = "this is another cluster than before: name that one";
+
+/// Why a source is gone with what was committed for it, and how to go on without it.
+fn without(stream: &str, fate: Fate) -> String {
+    let gone = format!("is not there, nor what was committed for it: it was deleted, or {ELSEWHERE}");
     let flag = format!("give --drop-source {stream} to go on without what is lost of it");
-    match is_named {
-        true => format!(
-            "take it out of --from (or the sources of the file) and {flag}; or create it again, to be read from its \
-             beginning, and give that flag"
+    match fate {
+        Fate::Missed => format!(
+            "{gone}, or take it out of --from (or the sources of the file) and {flag}; or create it again, to be read from \
+             its beginning, and give that flag"
         ),
-        false => flag,
+        Fate::Unmatched => format!("{gone}, or {flag}"),
+        Fate::Replaced => format!(
+            "is another one now, and nothing is committed for it: it was deleted and created again, or {ELSEWHERE}, or \
+             {flag} and read the new one from its beginning"
+        ),
+    }
+}
+
+/// Why nothing is committed for a split, and where it may be.
+fn uncommitted(split: &SplitId, is_itself: bool) -> String {
+    match is_itself {
+        true => "it was deleted, or has expired; restore it".to_owned(),
+        false => format!(
+            "{:?} was deleted and created again, what was committed was deleted or has expired, or {ELSEWHERE}",
+            split.stream
+        ),
     }
 }
 
@@ -273,7 +306,7 @@ fn without_marker(facts: &Facts<'_>) -> Result<Start, Refusal> {
                     None => return Ok(Start::Resume { index: facts.log.len() - 1, ahead: None }),
                 },
             };
-            Err(Refusal::MarkerGone { job: facts.job.clone(), last: last.epoch, split })
+            Err(Refusal::MarkerGone { job: facts.job.clone(), last: last.epoch, split, is_itself: false })
         }
     }
 }
@@ -391,7 +424,7 @@ fn check_positions(facts: &Facts<'_>, held: &[(usize, &Committed)], newest: usiz
     let carry: HashSet<&SplitId> = held.iter().map(|(_, committed)| &committed.split).collect();
     match manifest.marked().find(|(_, recorded)| !carry.contains(&recorded.split)) {
         Some((_, SplitState { split, .. })) => {
-            Err(Refusal::MarkerGone { job: facts.job.clone(), last: manifest.epoch, split })
+            Err(Refusal::MarkerGone { job: facts.job.clone(), last: manifest.epoch, split, is_itself: false })
         }
         None => Ok(()),
     }

@@ -266,7 +266,7 @@ impl SinkConnector for KafkaSink {
     }
 
     fn marker_home(&self) -> Option<String> {
-        Some(format!("Kafka's consumer group {}", self.client.group()))
+        Some(format!("Kafka's consumer group {} at {}", self.client.group(), self.client.brokers))
     }
 }
 

@@ -32,6 +32,9 @@ pub enum Error {
         #[source]
         source: PortError,
     },
+    /// Something that is wrong, found by a call that was watched: it says what and where, and the call is beside the point.
+    #[error(transparent)]
+    Mistake(PortError),
     /// A call that did not come back was left behind.
     #[error("could not {what}: the call has not come back for {waited:.1?} and was left behind")]
     Hung {
@@ -202,7 +205,7 @@ impl Error {
     /// Who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Port { source, .. } | Self::Waited { source, .. } => source.fault(),
+            Self::Port { source, .. } | Self::Waited { source, .. } | Self::Mistake(source) => source.fault(),
             Self::Node(error) => error.fault(),
             Self::Unfit { .. }
             | Self::Unreadable { .. }

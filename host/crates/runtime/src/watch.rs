@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
-use weir_core::PortError;
+use weir_core::{Fault, PortError};
 use weir_machine::channel::{RecvTimeoutError, bounded};
 
 use crate::error::Error;
@@ -86,7 +86,10 @@ impl Watch<'_> {
         bound: (Duration, Late),
         work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
     ) -> Result<T, Error> {
-        self.call(what, bound, work)?.map_err(|source| Error::Waited { what, source })
+        self.call(what, bound, work)?.map_err(|source| match source.fault() {
+            Fault::Config => Error::Mistake(source),
+            _ => Error::Waited { what, source },
+        })
     }
 }
 

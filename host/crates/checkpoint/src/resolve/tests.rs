@@ -176,6 +176,11 @@ fn commits_of_others_are_refused() {
     check(|c| c[1].position = 21, |r| matches!(r, Refusal::Position { committed: 21, recorded: 20, .. }));
     check(|c| drop(c.pop()), |r| matches!(r, Refusal::MarkerGone { .. }));
     check(|c| c.clear(), |r| matches!(r, Refusal::MarkerGone { .. }));
+    let gone = |is_itself| Refusal::MarkerGone { job: job(), last: Epoch(2), split: split(0), is_itself }.to_string();
+    assert!(gone(true).contains("expired; restore it, or begin anew") && !gone(true).contains("cluster"));
+    for cause in ["\"in\" was deleted and created again", "committed was deleted or has expired", "another cluster"] {
+        assert!(gone(false).contains(cause), "{}", gone(false));
+    }
     let mut torn = good.clone();
     torn[1] = committed(&log[0]).remove(1);
     assert!(matches!(decide(&log, &torn, false), Err(Refusal::Torn { .. })));

@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 use weir_checkpoint::inherit::{Declared, DeclaredTable, Note, Numbered, inherit};
 use weir_checkpoint::manifest::plans;
 use weir_checkpoint::place::{self, Since, is_marked};
-use weir_checkpoint::resolve::Refusal;
+use weir_checkpoint::resolve::{Fate, Refusal};
 use weir_checkpoint::sources::{GoneOn, Reader, Reading, Recorded, Unread};
 use weir_checkpoint::{Facts, Manifest, PluginEntry, Start, survey};
 use weir_core::ports::{Committed, MarkerRead};
@@ -204,17 +204,27 @@ impl<'a> Heritage<'a> {
     /// A marker that is gone with what carried it is no matter of positions that somebody deleted. Where the look at a
     /// source failed, something that the pipeline names is not there.
     fn because(&self, refusal: Refusal) -> Refusal {
-        let is_there = |stream: &str| self.found.iter().flatten().flatten().any(|state| &*state.split.stream == stream);
-        match refusal {
-            Refusal::MarkerGone { job, last, split }
-                if self.job.options.marker_place == MarkerPlace::Splits && !is_there(&split.stream) =>
-            {
-                let looked = self.job.sources.iter().zip(&self.found).filter(|(source, _)| source.marked);
-                let is_named = looked.into_iter().any(|(_, found)| found.is_none());
-                Refusal::SourceGone { job, last, stream: split.stream.to_string(), is_named }
-            }
-            refusal => refusal,
+        let Refusal::MarkerGone { job, last, split, .. } = refusal else { return refusal };
+        if self.job.options.marker_place != MarkerPlace::Splits {
+            return Refusal::MarkerGone { job, last, split, is_itself: false };
         }
+        let mut found = self.found.iter().flatten().flatten();
+        let recorded =
+            self.log.last().and_then(|(last, _)| last.marked().find(|(_, recorded)| recorded.split == split));
+        let identity = recorded.and_then(|(_, recorded)| recorded.identity);
+        let fate = match found.find(|found| found.split.stream == split.stream) {
+            // Who does not know an identity cannot say that it is another one.
+            Some(found) if found.identity.is_none() || identity.is_none() || found.identity == identity => {
+                let is_itself = identity.is_some() && found.identity == identity;
+                return Refusal::MarkerGone { job, last, split, is_itself };
+            }
+            Some(_) => Fate::Replaced,
+            None => {
+                let mut looked = self.job.sources.iter().zip(&self.found).filter(|(source, _)| source.marked);
+                if looked.any(|(_, found)| found.is_none()) { Fate::Missed } else { Fate::Unmatched }
+            }
+        };
+        Refusal::SourceGone { job, last, stream: split.stream.to_string(), fate }
     }
 
     /// The recorded splits that each source of this pipeline goes on reading.
