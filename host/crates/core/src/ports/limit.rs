@@ -131,7 +131,9 @@ impl TimestampLimit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// It is larger than the sink allows.
-    #[error("an output record of {bytes} bytes (key, value and headers) is too large: {sink} has {setting}")]
+    #[error(
+        "an output record of {bytes} bytes (key, value and headers, before compression) is too large: {sink} has {setting}"
+    )]
     Large {
         /// The sink.
         sink: String,
@@ -232,7 +234,10 @@ mod tests {
     fn each_limit_is_told_by_its_name() {
         let cases = [
             (record(Some(b"k"), b"123456789", NOW + 1_000), None),
-            (record(Some(b"k"), b"1234567890", NOW), Some("11 bytes (key, value and headers) is too large")),
+            (
+                record(Some(b"k"), b"1234567890", NOW),
+                Some("11 bytes (key, value and headers, before compression) is too large"),
+            ),
             (record(None, b"v", NOW), Some("topic \"t\" is compacted")),
             (record(Some(b""), b"v", NOW), None),
             (record(Some(b"k"), b"v", NOW + 1_001), Some("more than 1000 ms ahead")),
