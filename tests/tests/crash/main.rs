@@ -11,6 +11,8 @@ mod faults;
 mod first;
 /// Pipelines of more than one source and sink.
 mod graph;
+/// A disk that does not answer.
+mod hangs;
 /// A job on topics of its own, and how it is run.
 mod job;
 /// Every point, and when it acts.

@@ -21,7 +21,7 @@ use crate::status::JobState;
 use crate::supervisor::Ownership;
 use crate::task::sink::SinkTask;
 use crate::task::source::SourceTask;
-use crate::watch::{Late, Watch, ms};
+use crate::watch::{GONE_WITHIN, Late, Watch, ms};
 
 mod heritage;
 mod restore;
@@ -284,13 +284,17 @@ impl Running {
         };
         let outcome = coordinator.run(self.opening);
         signals.cancel();
-        let abandoned = self.tasks.leave(LEAVE_WITHIN);
+        let left = || match handle.stopping_for() {
+            None => LEAVE_WITHIN,
+            Some(stopping) => GONE_WITHIN.saturating_sub(stopping).min(LEAVE_WITHIN),
+        };
+        let abandoned = self.tasks.leave(left());
         if !abandoned.is_empty() {
             let names: Vec<_> = abandoned.iter().filter_map(|thread| thread.thread().name()).collect();
             warn!(threads = ?names, "threads did not come back and were left behind");
             metrics.leave_behind(abandoned);
         }
-        match (self.log.finish(LEAVE_WITHIN), outcome) {
+        match (self.log.finish(left()), outcome) {
             (Ok(()), outcome) => outcome,
             // Without the log there is no next attempt, whatever ended this one.
             (Err(error), outcome) => {

@@ -25,6 +25,8 @@ pub(crate) const SLOW: Duration = Duration::from_secs(5);
 /// How long a stop may take in all, from the moment it is asked for: the process as a whole has 10 s, and taking the
 /// tasks down needs some of it.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(7);
+/// When the end of a stop is not waited for any more, from the same moment: what hangs is then said, and the process gone.
+pub(crate) const GONE_WITHIN: Duration = Duration::from_secs(9);
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
