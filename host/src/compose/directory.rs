@@ -193,5 +193,5 @@ fn snapshot(path: &Path, brokers: Option<&Brokers>) -> Result<Option<(Snapshot, 
     let Some((index, (manifest, _))) = index.and_then(|index| Some((index, records.get(index)?))) else {
         return Ok(None);
     };
-    Ok(Some((store?.as_of(&log, index)?, Numbered::of(manifest))))
+    Ok(Some((store?.as_of(&log, index)?, Numbered::of(&manifest.plan))))
 }

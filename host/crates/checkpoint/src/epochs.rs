@@ -12,10 +12,8 @@ use std::sync::Arc;
 
 use weir_core::ports::{Commit, Delta};
 use weir_core::{AttemptId, Delivery, Epoch, JobName, RecordId, ShardId, SplitState};
-use weir_plan::Graph;
 
 use crate::coordinator::{self, Coordinator, Pace, Tasks};
-use crate::inherit::Numbered;
 use crate::manifest::{Manifest, Plan, PlanRecord, SourceEntry, reached};
 use crate::marker::Marker;
 use crate::resolve::MarkerPlace;
@@ -139,17 +137,13 @@ pub struct Beginning {
     pub attempt: AttemptId,
     /// What it promises.
     pub delivery: Delivery,
-    /// Where its marker stands.
-    pub marker: MarkerPlace,
     /// The record that holds; `None` before the first.
     pub after: Option<RecordId>,
-    /// What runs.
-    pub graph: Graph,
-    /// Every source, where it goes on.
+    /// What runs: see [`crate::Course`].
+    pub plan: Plan,
+    /// Every source of the plan, where it goes on.
     pub sources: Vec<SourceEntry>,
-    /// Every operator.
-    pub operators: Numbered,
-    /// How far the event time of both had come.
+    /// How far the event time of sources and operators had come.
     pub times: Times,
 }
 
@@ -164,10 +158,10 @@ pub struct Opening {
 impl Opening {
     /// The first epoch after the one that holds.
     pub fn new(beginning: Beginning) -> Self {
-        let Beginning { job, shard, attempt, delivery, marker, after, graph, sources, operators, times } = beginning;
+        let Beginning { job, shard, attempt, delivery, after, plan, sources, times } = beginning;
         let (held, previous) = after.map_or((Epoch::default(), None), |held| (held.epoch, Some(held.digest)));
         let Changes { entries: delta_entries, crc32c: delta_crc32c, .. } = Changes::default();
-        let plan = Plan::of(graph, &sources, marker, (operators.operators, operators.next)).encode();
+        let plan = plan.encode();
         let manifest = Manifest {
             job,
             shard,

@@ -8,7 +8,7 @@
 use weir_core::ports::TableKind;
 use weir_core::{Consent, KeySpec, OperatorId, StateName, TableId};
 
-use crate::manifest::{Manifest, OperatorEntry, PluginEntry, TableEntry};
+use crate::manifest::{OperatorEntry, Plan, PluginEntry, TableEntry};
 
 /// Names that have changed.
 mod rename;
@@ -51,9 +51,9 @@ pub struct Numbered {
 }
 
 impl Numbered {
-    /// As `manifest` has them.
-    pub fn of(manifest: &Manifest) -> Self {
-        Self { operators: manifest.plan.operators.clone(), next: manifest.plan.next_operator }
+    /// As `plan` has them.
+    pub fn of(plan: &Plan) -> Self {
+        Self { operators: plan.operators.clone(), next: plan.next_operator }
     }
 }
 

@@ -5,6 +5,8 @@
 pub mod aligner;
 /// The life of an epoch as a state machine.
 pub mod coordinator;
+/// What a job runs: what was asked for, or what an epoch has.
+pub mod course;
 /// The epochs of an attempt, with all that they write and commit.
 pub mod epochs;
 /// What a pipeline goes on with of recorded state.
@@ -29,6 +31,7 @@ pub mod survey;
 pub mod times;
 
 pub use aligner::Aligner;
+pub use course::{Course, Wanted};
 pub use epochs::{Command, Epochs, Event};
 pub use manifest::{Manifest, OperatorEntry, Plan, PluginEntry, SourceEntry, TableEntry};
 pub use marker::Marker;

@@ -258,6 +258,16 @@ impl Plan {
         self.sources.iter().filter(|source| source.marked).flat_map(|source| source.splits.iter().map(|s| &s.split))
     }
 
+    /// Where the marker stands of an epoch that has this plan.
+    pub fn carriers(&self) -> impl Iterator<Item = &SplitId> {
+        let (beside, fixed) = match &self.marker {
+            MarkerPlace::Splits => (Some(self.marked()), None),
+            MarkerPlace::Fixed(place) => (None, Some(place)),
+            MarkerPlace::Nowhere => (None, None),
+        };
+        beside.into_iter().flatten().chain(fixed)
+    }
+
     /// Every split, as if nothing of it had been read.
     pub fn splits(&self) -> impl Iterator<Item = (&SourceName, SplitState)> {
         self.sources

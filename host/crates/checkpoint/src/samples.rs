@@ -1,9 +1,14 @@
 //! Manifests for the tests of this crate.
 
-use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, ShardId, SourceName, SplitId, SplitState};
-use weir_plan::Graph;
+use weir_core::ports::TableKind;
+use weir_core::{
+    AttemptId, Consent, Delivery, Digest, Epoch, JobName, KeySpec, ShardId, SourceName, SplitId, SplitState,
+};
+use weir_plan::{Edge, Graph, Node, NodeId, OperatorNode, Ship};
 
-use crate::manifest::{Manifest, Plan, SourceEntry, reached};
+use crate::course::Wanted;
+use crate::inherit::{Declared, DeclaredTable};
+use crate::manifest::{Manifest, Plan, PluginEntry, SourceEntry, reached};
 use crate::resolve::MarkerPlace;
 use crate::times::Times;
 
@@ -42,4 +47,24 @@ pub(crate) fn follow(
     };
     let (_, digest) = manifest.encode();
     chain.push((manifest, digest));
+}
+
+/// A pipeline whose operator `count` has these tables and so many tasks.
+pub(crate) fn wanted(parallelism: u16, tables: &[&str], marker: MarkerPlace) -> Wanted {
+    let (inputs, outputs) = Default::default();
+    let count = OperatorNode { parallelism, key: KeySpec::Key, stateful: !tables.is_empty(), inputs, outputs };
+    let nodes = vec![Node::source("in"), Node::operator("count", count), Node::sink("out")];
+    let edges = vec![
+        Edge::new((NodeId(0), 0), (NodeId(1), 0), Ship::ByKey(KeySpec::Key)),
+        Edge::new((NodeId(1), 0), (NodeId(2), 0), Ship::RoundRobin),
+    ];
+    let table = |name: &&str| DeclaredTable { name: (*name).into(), kind: TableKind::Value, schema: String::new() };
+    let plugin = PluginEntry { name: "count".into(), version: "1".into(), digest: Digest("00".repeat(32)) };
+    let tables = tables.iter().map(table).collect();
+    Wanted {
+        graph: Graph::new(nodes, edges).unwrap(),
+        marker,
+        operators: vec![Declared { name: "count".into(), key: KeySpec::Key, plugin, tables }],
+        consent: Consent::default(),
+    }
 }

@@ -191,10 +191,16 @@ impl Stage {
         self.nodes.first().copied()
     }
 
+    /// Its operators, in order.
+    pub fn operators<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = NodeId> + 'a {
+        let is_operator = |id: &NodeId| graph.node(*id).is_some_and(|node| node.as_operator().is_some());
+        self.nodes.iter().copied().filter(is_operator)
+    }
+
     /// Its tasks; `at` is its index.
     fn tasks(&self, graph: &Graph, at: usize) -> Vec<Task> {
         let head = self.head().and_then(|head| graph.node(head));
-        let runs_operators = self.nodes.iter().any(|id| graph.node(*id).is_some_and(|n| n.as_operator().is_some()));
+        let runs_operators = self.operators(graph).next().is_some();
         let task = |(index, groups): (u16, (u16, u16))| Task {
             stage: at,
             index,

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 use weir_checkpoint::epochs::{Beginning, Opening};
+use weir_checkpoint::inherit::Note;
 pub use weir_checkpoint::resolve::MarkerPlace;
-use weir_checkpoint::{Manifest, SourceEntry, Times, manifest, shared};
+use weir_checkpoint::{Course, Manifest, SourceEntry, Times, manifest, shared};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
 use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
 use weir_machine::channel::{Receiver, Sender, bounded};
@@ -18,7 +19,7 @@ use crate::job::{Job, SourceSetup};
 use crate::log_writer::{JobLog, LogWriter};
 use crate::signals::{Signals, TaskEvent};
 use crate::status::JobState;
-use crate::supervisor::Ownership;
+use crate::supervisor::Known;
 use crate::task::sink::SinkTask;
 use crate::task::source::SourceTask;
 use crate::watch::{GONE_WITHIN, Late, Watch, ms};
@@ -29,7 +30,7 @@ mod runners;
 mod tasks;
 mod wiring;
 
-use heritage::{Decided, Glanced, Heritage, tell};
+use heritage::{Decided, Glanced, tell};
 pub use restore::check_store;
 use restore::{Restored, restore};
 pub(crate) use tasks::TaskTime;
@@ -44,14 +45,8 @@ const FIRST_SPLIT_EVERY: Duration = Duration::from_millis(100);
 const LOOK: &str = "look at the source";
 
 /// Runs one attempt.
-pub(crate) fn run(
-    job: &Job,
-    log: &JobLog,
-    ownership: &mut Ownership,
-    watch: Watch<'_>,
-    stretch: u32,
-) -> Result<Ending, Error> {
-    match prepare(job, log, ownership, watch)? {
+pub(crate) fn run(job: &Job, log: &JobLog, known: &mut Known, watch: Watch<'_>, stretch: u32) -> Result<Ending, Error> {
+    match prepare(job, log, known, watch)? {
         Some(prepared) => start(job, log, prepared, watch)?.run(job, watch, stretch),
         None if watch.handle.is_stopping() => Ok(Ending::Stopped),
         None => Ok(Ending::Done),
@@ -97,30 +92,20 @@ struct Prepared {
 
 /// Finds and restores the epoch that holds, and writes the attempt's first record. `None`: there is nothing to run (a
 /// bounded read of a pattern that matches nothing), or the job was stopped meanwhile.
-fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>) -> Result<Option<Prepared>, Error> {
+fn prepare(job: &Job, log: &JobLog, known: &mut Known, watch: Watch<'_>) -> Result<Option<Prepared>, Error> {
     let began = weir_machine::now();
     let handle = watch.handle;
     let manifests = read_log(job, watch, log)?;
     // What this directory holds was written by its owner: this process, or one before it.
-    manifests.iter().for_each(|(manifest, _)| ownership.uses(manifest.attempt.clone()));
-    let glanced = Glanced::new(job, watch, &manifests)?;
+    manifests.iter().for_each(|(manifest, _)| known.ownership.uses(manifest.attempt.clone()));
+    let glanced = Glanced::new(job, &known.course, watch, &manifests)?;
     debug!(ms = ms(weir_machine::since(began)), "marker read");
     let fenced = glanced.fence(watch)?;
     debug!(ms = ms(weir_machine::since(began)), "fenced");
-    let Decided { heritage, start } = fenced.decide(watch)?;
-    let mut restored = restore(&heritage, watch, log, start, ownership)?;
+    let Decided { heritage, start } = fenced.decide(&known.course, watch)?;
+    let mut restored = restore(&heritage, known, watch, log, start)?;
     if restored.has_old_bounds {
-        // What was read to its end is not read further before the rest of the job has ended, too.
-        let is_kept = |source: &SourceSetup, splits: &[SplitState]| {
-            !restored.has_ended && source.connector.is_bounded() && splits.iter().all(SplitState::is_finished)
-        };
-        for (source, splits) in job.sources.iter().zip(&mut restored.splits) {
-            if is_kept(source, splits) {
-                continue;
-            }
-            let old = std::mem::take(splits);
-            *splits = of_source(job, source, watch, "resolve the bounds", move |source| source.resume(old))?;
-        }
+        renew_bounds(job, watch, &mut restored)?;
     }
     debug!(ms = ms(weir_machine::since(began)), "restored");
     crash_point!("restored")?;
@@ -134,11 +119,15 @@ fn prepare(job: &Job, log: &JobLog, ownership: &mut Ownership, watch: Watch<'_>)
         *splits = reader.snapshot();
         readers.push(reader);
     }
+    let replaces = restored.first;
+    let (beginning, notes) = beginning(job, &mut known.course, restored)?;
     // Before the first record is written: a plugin that does not open leaves no trace of this start's settings.
-    let plugins = runners::Plugins::open(job)?;
-    let opening = first_record(&heritage, watch, log, restored)?;
+    let plugins = runners::Plugins::open(job, &beginning.plan.graph)?;
+    tell(&notes, watch);
+    let opening = Opening::new(beginning);
+    write_first(job, watch, log, &opening, replaces)?;
     let attempt = &opening.manifest().attempt;
-    ownership.uses(attempt.clone());
+    known.ownership.uses(attempt.clone());
     handle.board.change(|status| {
         status.attempt = Some(attempt.clone());
         status.records_read_in_attempt = 0;
@@ -194,46 +183,55 @@ fn appeared(source: &dyn SourceConnector) -> Result<Vec<SplitState>, PortError> 
     }
 }
 
-/// The attempt's first epoch is empty: it commits the restored positions under the new attempt.
-fn first_record(heritage: &Heritage<'_>, watch: Watch<'_>, log: &JobLog, restored: Restored) -> Result<Opening, Error> {
-    let job = heritage.job;
-    let (operators, notes) = heritage.operators(&restored.operators)?;
-    tell(&notes, watch);
-    let is_unread = restored.is_unread;
+/// A start that is another process than the one before has its own bounds.
+fn renew_bounds(job: &Job, watch: Watch<'_>, restored: &mut Restored) -> Result<(), Error> {
+    // What was read to its end is not read further before the rest of the job has ended, too.
+    let is_kept = |source: &SourceSetup, splits: &[SplitState]| {
+        !restored.has_ended && source.connector.is_bounded() && splits.iter().all(SplitState::is_finished)
+    };
+    for (source, splits) in job.sources.iter().zip(&mut restored.splits) {
+        if is_kept(source, splits) {
+            continue;
+        }
+        let old = std::mem::take(splits);
+        *splits = of_source(job, source, watch, "resolve the bounds", move |source| source.resume(old))?;
+    }
+    Ok(())
+}
+
+/// What the attempt begins with, and what there is to tell of it.
+fn beginning(job: &Job, course: &mut Course, restored: Restored) -> Result<(Beginning, Vec<Note>), Error> {
+    let Restored { splits, after, times_of, is_unread, .. } = restored;
     let source = |(source, splits): (&SourceSetup, Vec<SplitState>)| SourceEntry {
         name: source.name.clone(),
         marked: source.marked,
         start: is_unread.then(|| source.connector.start()),
         splits,
     };
-    let sources: Vec<_> = job.sources.iter().zip(restored.splits).map(source).collect();
+    let sources: Vec<_> = job.sources.iter().zip(splits).map(source).collect();
     if let Some(shared) = shared(&sources) {
         return Err(shared.into());
     }
-    let ids = operators.operators.iter().map(|operator| operator.id);
-    let times = restored.times_of.map(|epoch| Times::after(&epoch, &sources, ids)).unwrap_or_default();
-    let opening = Opening::new(Beginning {
-        job: job.options.name.clone(),
-        shard: job.options.shard,
-        attempt: AttemptId(weir_machine::unique()),
-        delivery: job.options.delivery,
-        marker: job.options.marker_place.clone(),
-        after: restored.after,
-        graph: job.graph.clone(),
-        sources,
-        operators,
-        times,
-    });
-    let (record, first) = (opening.record().clone(), restored.first);
+    let attempt = AttemptId(weir_machine::unique());
+    let (plan, notes) = course.plan(&attempt, &sources)?;
+    let ids = plan.operators.iter().map(|operator| operator.id);
+    let times = times_of.map(|epoch| Times::after(&epoch, &sources, ids)).unwrap_or_default();
+    let (name, shard, delivery) = (job.options.name.clone(), job.options.shard, job.options.delivery);
+    Ok((Beginning { job: name, shard, attempt, delivery, after, plan, sources, times }, notes))
+}
+
+/// The attempt's first epoch is empty: it commits the restored positions under the new attempt. Its record is appended to
+/// the log, or `replaces` what is there.
+fn write_first(job: &Job, watch: Watch<'_>, log: &JobLog, opening: &Opening, replaces: bool) -> Result<(), Error> {
+    let record = opening.record().clone();
     on_disk(job, watch, log, "write the first record of the attempt", move |log, _| {
         log.set_plan(&record.plan.bytes);
-        match first {
+        match replaces {
             true => log.replace(record.id.epoch, &record.manifest)?,
             false => log.append(record.id.epoch, &record.manifest, &[], true)?,
         }
         Ok(())
-    })?;
-    Ok(opening)
+    })
 }
 
 /// Threads of a running attempt.

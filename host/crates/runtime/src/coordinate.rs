@@ -104,7 +104,8 @@ impl<'a> Loop<'a> {
             self.shown.show(source, &entry.splits, &[], &[]);
         }
         let began = weir_machine::now();
-        let (mut epochs, first) = opening.run(self.pace(), self.sealers);
+        let pace = self.pace(&opening.manifest().plan.marker);
+        let (mut epochs, first) = opening.run(pace, self.sealers);
         let mut open = Open { began: Some(began), ..Open::default() };
         self.obey(Some(first), &epochs, &mut open)?;
         let mut is_stopping = false;
@@ -134,9 +135,8 @@ impl<'a> Loop<'a> {
         Ok(if is_cut { Ending::Stopped } else { Ending::Done })
     }
 
-    fn pace(&self) -> Pace {
-        let log_decides =
-            self.options.delivery != Delivery::ExactlyOnce || self.options.marker_place == MarkerPlace::Nowhere;
+    fn pace(&self, marker: &MarkerPlace) -> Pace {
+        let log_decides = self.options.delivery != Delivery::ExactlyOnce || *marker == MarkerPlace::Nowhere;
         Pace { interval: self.options.epoch_interval, keep_alive: KEEP_ALIVE, log_decides }
     }
 

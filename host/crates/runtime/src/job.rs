@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use weir_checkpoint::inherit::{Declared, DeclaredTable};
+use weir_checkpoint::{PluginEntry, Wanted};
 use weir_core::ports::{
     EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore, TableDescription, TableKind, WINDOW_TIMERS,
 };
 use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId, SourceName, Watermark};
-use weir_plan::{Graph, Kind, NodeId, Stage};
+use weir_plan::{Graph, Kind, Node};
 use weir_time::WindowSpec;
 
 use crate::attempt::MarkerPlace;
@@ -104,6 +106,11 @@ impl OperatorSetup {
         });
         self.factory.description().tables.iter().cloned().chain(timers).collect()
     }
+
+    /// How many tasks run it in `graph`.
+    pub(crate) fn tasks(&self, graph: &Graph) -> u16 {
+        graph.find(&self.name).map_or(1, |id| graph.parallelism(id))
+    }
 }
 
 /// One sink.
@@ -123,7 +130,8 @@ pub struct Job {
     pub sources: Vec<SourceSetup>,
     /// Where records go and epochs are committed.
     pub sink: Arc<dyn SinkConnector>,
-    /// Who reads whom. Its nodes are the sources, operators and sinks below, by name.
+    /// Who reads whom. Its nodes are the sources, operators and sinks here, by name. This is what is asked for: what runs
+    /// is the plan of an epoch.
     pub graph: Graph,
     /// What runs its operators.
     pub operators: Vec<OperatorSetup>,
@@ -189,7 +197,7 @@ impl Job {
     pub fn handle(&self) -> JobHandle {
         let operators = self.operators.iter().map(|setup| OperatorStatus {
             name: setup.name.clone(),
-            parallelism: self.tasks_of(setup),
+            parallelism: setup.tasks(&self.graph),
             plugin_name: setup.factory.description().name.clone(),
             plugin_version: setup.factory.description().version.clone(),
             plugin_digest: setup.factory.digest().clone(),
@@ -219,33 +227,39 @@ impl Job {
         JobHandle { board, stop: Arc::default(), written }
     }
 
-    /// How many tasks run an operator.
-    pub(crate) fn tasks_of(&self, setup: &OperatorSetup) -> u16 {
-        self.graph.find(&setup.name).map_or(1, |id| self.graph.parallelism(id))
+    /// What this process is asked to run.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let declare = |setup: &OperatorSetup| {
+            let description = setup.factory.description();
+            let (name, version) = (description.name.clone(), description.version.clone());
+            let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
+            let tables = setup.tables().into_iter();
+            let tables = tables.map(|t| DeclaredTable { name: t.name, kind: t.kind, schema: t.schema }).collect();
+            Declared { name: setup.name.clone(), key: self.key_of(setup), plugin, tables }
+        };
+        Wanted {
+            graph: self.graph.clone(),
+            marker: self.options.marker_place.clone(),
+            operators: self.operators.iter().map(declare).collect(),
+            consent: self.options.consent.clone(),
+        }
     }
 
-    /// What an operator is keyed by.
-    pub(crate) fn key_of(&self, setup: &OperatorSetup) -> KeySpec {
+    fn key_of(&self, setup: &OperatorSetup) -> KeySpec {
         let node = self.graph.find(&setup.name).and_then(|id| self.graph.node(id)?.as_operator());
         node.map_or(KeySpec::Key, |operator| operator.key.clone())
     }
 
-    /// The operators of a stage, in order.
-    pub(crate) fn operators_of(&self, stage: &Stage) -> impl Iterator<Item = NodeId> {
-        let is_operator = |id: &NodeId| self.graph.node(*id).is_some_and(|node| node.as_operator().is_some());
-        stage.nodes.iter().copied().filter(is_operator)
-    }
-
     /// The place of a node among the operators, if it is one, and what runs it.
-    pub(crate) fn operator_at(&self, id: NodeId) -> Option<(usize, &OperatorSetup)> {
-        let name = &self.graph.node(id).filter(|node| node.as_operator().is_some())?.name;
-        self.operators.iter().enumerate().find(|(_, setup)| setup.name == *name)
+    pub(crate) fn operator_of(&self, node: &Node) -> Option<(usize, &OperatorSetup)> {
+        node.as_operator()?;
+        self.operators.iter().enumerate().find(|(_, setup)| setup.name == node.name)
     }
 
     /// The place of a node among the sinks, if it is one.
-    pub(crate) fn sink_at(&self, id: NodeId) -> Option<usize> {
-        let node = self.graph.node(id).filter(|node| node.kind == Kind::Sink)?;
-        self.sinks.iter().position(|sink| sink.name == node.name)
+    pub(crate) fn sink_of(&self, node: &Node) -> Option<usize> {
+        let is_sink = node.kind == Kind::Sink;
+        self.sinks.iter().position(|sink| is_sink && sink.name == node.name)
     }
 
     /// Runs until the source ends, someone stops it, or an error ends it. Blocks the calling thread, which becomes the

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
-use weir_checkpoint::Marker;
+use weir_checkpoint::{Course, Marker};
 use weir_core::ports::{EpochLog, MarkerRead};
 use weir_core::{AttemptId, Fault};
 
@@ -54,6 +54,14 @@ impl Ownership {
     }
 }
 
+/// What goes from attempt to attempt.
+pub(crate) struct Known {
+    /// Who is no rival.
+    pub ownership: Ownership,
+    /// What runs.
+    pub course: Course,
+}
+
 /// How a job ended well.
 pub(crate) struct Ended {
     /// Why it did.
@@ -71,13 +79,13 @@ pub(crate) fn supervise(
 ) -> Result<Ended, Error> {
     let began = weir_machine::now();
     let watch = Watch { handle, metrics };
-    let mut ownership = Ownership::default();
+    let mut known = Known { ownership: Ownership::default(), course: Course::new(job.wanted()) };
     let mut restarts = Restarts::new(job.options.restart);
     let mut stretch = 1;
     let log = JobLog::new(log);
     loop {
         let epoch_before = handle.status().epoch.0;
-        let outcome = attempt::run(job, &log, &mut ownership, watch, stretch);
+        let outcome = attempt::run(job, &log, &mut known, watch, stretch);
         let error = match outcome {
             Ok(ending) => return Ok(Ended { ending, flushed: flush(job, watch)? }),
             Err(error) => error,
@@ -88,7 +96,7 @@ pub(crate) fn supervise(
             status.waiting = None;
             status.last_error = Some(chain(&error));
         });
-        let error = judge(job, watch, &ownership, error, began)?;
+        let error = judge(job, watch, &known, error, began)?;
         let left_behind = metrics.left_behind() + job.sources.iter().map(|s| s.connector.left_behind()).sum::<usize>();
         if left_behind >= LEFT_BEHIND_MAX {
             return Err(Error::LeftBehind(left_behind, Box::new(error)));
@@ -164,14 +172,14 @@ fn next_stretch(stretch: u32, committed: u64, error: &Error) -> u32 {
 }
 
 /// `Ok(error)`: recover from it. `Err`: the job ends with it.
-fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began: Instant) -> Result<Error, Error> {
+fn judge(job: &Job, watch: Watch<'_>, known: &Known, error: Error, began: Instant) -> Result<Error, Error> {
     let handle = watch.handle;
     let status = handle.status();
     let has_run = status.epoch.0 > 0;
     match error.fault() {
         // While a rival runs, state and marker disagree: it is the rival that has to be named.
         Fault::Corrupt if matches!(error, Error::Refused { .. }) && status.attempt.is_some() => {
-            refuse_rival(job, watch, ownership)?;
+            refuse_rival(job, watch, known)?;
             return Err(error);
         }
         // No later start would find it otherwise.
@@ -181,10 +189,10 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
         Fault::Config | Fault::Denied | Fault::User | Fault::Corrupt | Fault::Bug => return Err(error),
         Fault::Fenced if matches!(error, Error::Rival(_)) => return Err(error),
         Fault::Fenced => {
-            refuse_rival(job, watch, ownership)?;
+            refuse_rival(job, watch, known)?;
             // Somebody else may be starting this very moment: give the marker time to say so.
             wait(handle, job.options.commit_within.mul_f64(weir_machine::fraction() / 2.0));
-            refuse_rival(job, watch, ownership)?;
+            refuse_rival(job, watch, known)?;
         }
         Fault::Transient => {}
     }
@@ -200,9 +208,9 @@ fn judge(job: &Job, watch: Watch<'_>, ownership: &Ownership, error: Error, began
 }
 
 /// Fenced without a foreign attempt on the marker was a time-out outside.
-fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<(), Error> {
+fn refuse_rival(job: &Job, watch: Watch<'_>, known: &Known) -> Result<(), Error> {
     let bound = (job.options.bounds.call, Late::Abandon);
-    let splits: Vec<_> = match &job.options.marker_place {
+    let mut splits: BTreeSet<_> = match &job.options.marker_place {
         attempt::MarkerPlace::Splits => {
             // Those that exist, and those that were read: a split that has vanished hides no rival.
             let shown = watch.handle.status().splits.into_iter();
@@ -214,11 +222,14 @@ fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<()
                 watch.port("look at the source", bound, move || connector.discover()).unwrap_or_default()
             });
             let found = found.map(|s| s.split);
-            found.chain(shown).collect::<BTreeSet<_>>().into_iter().collect()
+            found.chain(shown).collect()
         }
-        attempt::MarkerPlace::Fixed(split) => vec![split.clone()],
-        attempt::MarkerPlace::Nowhere => Vec::new(),
+        attempt::MarkerPlace::Fixed(split) => BTreeSet::from([split.clone()]),
+        attempt::MarkerPlace::Nowhere => BTreeSet::new(),
     };
+    // Who runs the pipeline that this process is to change commits where that puts its marker.
+    splits.extend(known.course.leaves().into_iter().flat_map(|plan| plan.carriers().cloned()));
+    let splits: Vec<_> = splits.into_iter().collect();
     if splits.is_empty() {
         return Ok(());
     }
@@ -226,7 +237,7 @@ fn refuse_rival(job: &Job, watch: Watch<'_>, ownership: &Ownership) -> Result<()
     let read = move || sink.read_marker(&splits, MarkerRead::Glance);
     let Ok(committed) = watch.port("read the marker", bound, read) else { return Ok(()) };
     let markers = committed.iter().filter_map(|c| Marker::parse(&c.metadata).ok());
-    match markers.map(|m| m.attempt).find(|attempt| ownership.is_foreign(attempt)) {
+    match markers.map(|m| m.attempt).find(|attempt| known.ownership.is_foreign(attempt)) {
         Some(rival) => Err(Error::Rival(rival)),
         None => Ok(()),
     }

@@ -9,9 +9,10 @@ use weir_core::ports::Committed;
 use weir_core::{Digest, SourceName, SplitId};
 
 use super::*;
+use crate::course::Course;
 use crate::manifest::{Error, Reader};
 use crate::resolve::{Facts, Start, resolve};
-use crate::samples::{job, split};
+use crate::samples::{job, split, wanted};
 
 /// What outlives a crash, and what is under way to it.
 struct World {
@@ -26,6 +27,40 @@ struct World {
     /// Every epoch whose commit is certain, newest last, with the positions of all splits.
     held: Vec<(Epoch, Vec<SplitState>)>,
     attempts: u32,
+    /// The process that runs now.
+    process: Process,
+}
+
+/// One that recovers in place. Each asks for another number of tasks than the one before.
+struct Process {
+    tasks: u16,
+    course: Course,
+    attempts: Vec<AttemptId>,
+}
+
+impl Process {
+    fn new(tasks: u16, marker: MarkerPlace) -> Self {
+        Self { tasks, course: Course::new(wanted(tasks, &["n"], marker)), attempts: Vec::new() }
+    }
+
+    /// The plan of its next attempt, which restores `held`.
+    fn plan(&mut self, attempt: &AttemptId, held: Option<&Manifest>, sources: &[SourceEntry]) -> Plan {
+        let is_own = |held: &Manifest| self.attempts.contains(&held.attempt);
+        let is_applied = self.course.is_applied() || held.is_some_and(is_own);
+        held.into_iter().for_each(|held| self.course.check(held).unwrap());
+        self.course.restore(held);
+        assert_eq!(self.course.is_applied(), is_applied, "what holds says what is applied");
+        let (plan, notes) = self.course.plan(attempt, sources).unwrap();
+        assert!(notes.is_empty() && plan.fits(sources));
+        let count = plan.graph.find("count").map(|id| plan.graph.parallelism(id));
+        assert_eq!(count, Some(self.tasks), "an attempt runs what was asked for, whatever was restored");
+        if let Some(held) = held {
+            let numbers = |plan: &Plan| plan.operators.iter().map(|o| (o.id, o.tables[0].id)).collect::<Vec<_>>();
+            assert_eq!(numbers(&plan), numbers(&held.plan), "state is found again");
+        }
+        self.attempts.push(attempt.clone());
+        plan
+    }
 }
 
 /// A choice below `n` from the test's bytes; the first one when they have run out.
@@ -54,15 +89,21 @@ fn manifest_of(record: &Record) -> (Manifest, Digest) {
     Reader::default().read(&record.manifest, || Ok::<_, Error>(record.plan.bytes.clone())).unwrap()
 }
 
+/// Where the marker of a job with these sources stands.
+fn place_of(sources: &[bool]) -> MarkerPlace {
+    if sources.contains(&true) { MarkerPlace::Splits } else { MarkerPlace::Nowhere }
+}
+
 impl World {
     fn new(delivery: Delivery, sources: Vec<bool>) -> Self {
         let (log, held) = (Vec::new(), Vec::new());
         let committed = BTreeMap::new();
-        Self { delivery, sources, log, writing: None, committed, committing: None, held, attempts: 0 }
+        let process = Process::new(1, place_of(&sources));
+        Self { delivery, sources, log, writing: None, committed, committing: None, held, attempts: 0, process }
     }
 
     fn place(&self) -> MarkerPlace {
-        if self.sources.contains(&true) { MarkerPlace::Splits } else { MarkerPlace::Nowhere }
+        place_of(&self.sources)
     }
 
     fn log_decides(&self) -> bool {
@@ -137,22 +178,25 @@ impl World {
 
     fn recover(&mut self, choices: &mut Choices<'_>) -> Beginning {
         self.settle(choices);
+        if choices.below(3) == Some(0) {
+            self.process = Process::new(self.process.tasks % 3 + 1, self.place());
+        }
         let after = self.restore();
         self.attempts += 1;
+        let attempt = AttemptId(format!("a{}", self.attempts));
         let sources = match &after {
             Some((manifest, _)) => manifest.sources(),
             None => (0..self.sources.len()).map(|at| self.entry(at, vec![split(&format!("t{at}"), 0, 0)])).collect(),
         };
+        let plan = self.process.plan(&attempt, after.as_ref().map(|(manifest, _)| manifest), &sources);
         Beginning {
             job: job(),
             shard: ShardId(0),
-            attempt: AttemptId(format!("a{}", self.attempts)),
+            attempt,
             delivery: self.delivery,
-            marker: self.place(),
             after: after.map(|(manifest, digest)| RecordId { epoch: manifest.epoch, digest }),
-            graph: Graph::default(),
+            plan,
             sources,
-            operators: Numbered::default(),
             times: Times::default(),
         }
     }
@@ -329,16 +373,16 @@ proptest! {
 }
 
 fn opening(sources: Vec<SourceEntry>) -> Opening {
+    let (attempt, mut course) = (AttemptId("a".into()), Course::new(wanted(1, &[], MarkerPlace::Splits)));
+    let (plan, _) = course.plan(&attempt, &sources).unwrap();
     Opening::new(Beginning {
         job: job(),
         shard: ShardId(0),
-        attempt: AttemptId("a".into()),
+        attempt,
         delivery: Delivery::ExactlyOnce,
-        marker: MarkerPlace::Splits,
         after: None,
-        graph: Graph::default(),
+        plan,
         sources,
-        operators: Numbered::default(),
         times: Times::default(),
     })
 }

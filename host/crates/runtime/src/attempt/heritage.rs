@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::{debug, info, warn};
-use weir_checkpoint::inherit::{Declared, DeclaredTable, Note, Numbered, inherit};
+use weir_checkpoint::inherit::Note;
 use weir_checkpoint::manifest::plans;
 use weir_checkpoint::place::{self, Since, is_marked};
 use weir_checkpoint::resolve::{Fate, Refusal};
 use weir_checkpoint::sources::{GoneOn, Reader, Reading, Recorded, Unread};
-use weir_checkpoint::{Facts, Manifest, PluginEntry, Start, survey};
+use weir_checkpoint::{Course, Facts, Manifest, Start, survey};
 use weir_core::ports::{Committed, MarkerRead};
 use weir_core::{Digest, Fault, SplitId, SplitState, crash_point};
 
@@ -45,10 +45,15 @@ pub(super) struct Decided<'a> {
 
 impl<'a> Glanced<'a> {
     /// A directory that can never serve must not disturb a healthy owner.
-    pub(super) fn new(job: &'a Job, watch: Watch<'_>, log: &'a [(Manifest, Digest)]) -> Result<Self, Error> {
+    pub(super) fn new(
+        job: &'a Job,
+        course: &Course,
+        watch: Watch<'_>,
+        log: &'a [(Manifest, Digest)],
+    ) -> Result<Self, Error> {
         let mut heritage = Heritage::look(job, watch, log)?;
         let seen = heritage.glance(watch)?;
-        heritage.decide(&seen)?;
+        heritage.decide(course, &seen)?;
         Ok(Self(heritage))
     }
 
@@ -63,10 +68,10 @@ impl<'a> Glanced<'a> {
 
 impl<'a> Fenced<'a> {
     /// Reads the marker for good, and decides by it.
-    pub(super) fn decide(self, watch: Watch<'_>) -> Result<Decided<'a>, Error> {
+    pub(super) fn decide(self, course: &Course, watch: Watch<'_>) -> Result<Decided<'a>, Error> {
         let committed = self.0.read_stable(watch)?;
         crash_point!("marker-read")?;
-        let start = self.0.decide(&committed)?;
+        let start = self.0.decide(course, &committed)?;
         Ok(Decided { heritage: self.0, start })
     }
 }
@@ -141,12 +146,7 @@ impl<'a> Heritage<'a> {
 
     /// Where the last epoch of the log put its marker.
     fn recorded(&self) -> impl Iterator<Item = SplitId> {
-        let last = self.log.last().map(|(last, _)| last);
-        let fixed = last.and_then(|last| match &last.plan.marker {
-            MarkerPlace::Fixed(place) => Some(place),
-            MarkerPlace::Splits | MarkerPlace::Nowhere => None,
-        });
-        last.into_iter().flat_map(|last| last.marked().map(|(_, s)| s.split)).chain(fixed.cloned())
+        self.log.last().into_iter().flat_map(|(last, _)| last.plan.carriers().cloned())
     }
 
     /// The same for good: nothing of this job is pending any more.
@@ -160,7 +160,7 @@ impl<'a> Heritage<'a> {
     }
 
     /// Which epoch holds, and that this pipeline can go on from it.
-    fn decide(&self, committed: &[Committed]) -> Result<Start, Error> {
+    fn decide(&self, course: &Course, committed: &[Committed]) -> Result<Start, Error> {
         let (job, options) = (self.job, &self.job.options);
         let stateless = job.operators.iter().all(|o| o.factory.description().tables.is_empty())
             && job.sources.iter().all(|source| source.marked);
@@ -194,7 +194,7 @@ impl<'a> Heritage<'a> {
             Start::Resume { index, .. } => {
                 if let Some((manifest, _)) = self.log.get(*index) {
                     self.splits(&Recorded::all(manifest))?;
-                    self.operators(&Numbered::of(manifest))?;
+                    course.check(manifest)?;
                 }
             }
         }
@@ -232,11 +232,6 @@ impl<'a> Heritage<'a> {
         self.read(|reading| reading.go_on(recorded))
     }
 
-    /// The operators of this pipeline, with the numbers of what was recorded.
-    pub(super) fn operators(&self, recorded: &Numbered) -> Result<(Numbered, Vec<Note>), Error> {
-        Ok(inherit(recorded, &declared(self.job), &self.job.options.consent)?)
-    }
-
     fn read<T>(&self, ask: impl FnOnce(Reading<'_>) -> T) -> T {
         let sources = &self.job.sources;
         let recognise: Vec<_> =
@@ -247,21 +242,6 @@ impl<'a> Heritage<'a> {
             .collect();
         ask(Reading { readers, consent: &self.job.options.consent })
     }
-}
-
-fn declared(job: &Job) -> Vec<Declared> {
-    let declare = |setup: &crate::job::OperatorSetup| {
-        let description = setup.factory.description();
-        let (name, version) = (description.name.clone(), description.version.clone());
-        let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
-        let tables = setup
-            .tables()
-            .into_iter()
-            .map(|t| DeclaredTable { name: t.name, kind: t.kind, schema: t.schema })
-            .collect();
-        Declared { name: setup.name.clone(), key: job.key_of(setup), plugin, tables }
-    };
-    job.operators.iter().map(declare).collect()
 }
 
 /// Tells what was done with recorded state. A recovery in place does nothing that its start has not told.

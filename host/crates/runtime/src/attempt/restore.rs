@@ -2,18 +2,18 @@
 //! brought up to it, and the splits. Nothing is changed before the store is known to fit.
 
 use tracing::info;
-use weir_checkpoint::inherit::Numbered;
 use weir_checkpoint::manifest::PlannedSource;
 use weir_checkpoint::sources::Recorded;
-use weir_checkpoint::{Manifest, Marker, SourceEntry, Start};
+use weir_checkpoint::{Course, Manifest, Marker, SourceEntry, Start};
 use weir_core::{Digest, Epoch, RecordId, SourceName, SplitId, SplitState, crash_point};
+use weir_plan::Graph;
 
 use super::heritage::{Heritage, tell};
 use super::{LOOK, of_source, on_disk};
 use crate::error::Error;
 use crate::job::{Job, SourceSetup};
 use crate::log_writer::JobLog;
-use crate::supervisor::Ownership;
+use crate::supervisor::Known;
 use crate::watch::Watch;
 
 /// What an attempt starts from.
@@ -22,15 +22,14 @@ pub(super) struct Restored {
     pub splits: Vec<Vec<SplitState>>,
     /// The record that holds; `None` before the first.
     pub after: Option<RecordId>,
-    /// The operators that it knows.
-    pub operators: Numbered,
     /// The record that holds, of which event time goes on.
     pub times_of: Option<Manifest>,
     /// How the first record gets into the log: it replaces it, or is appended.
     pub first: bool,
     /// Whether nothing was read yet, so that where it begins decides nothing.
     pub is_unread: bool,
-    /// Whether the splits still have the bounds of another process, which had other settings perhaps.
+    /// Whether the splits still have the bounds of another process, which had other settings perhaps. A recovery in place
+    /// goes on with the bounds it had, once they hold.
     pub has_old_bounds: bool,
     /// Whether all that is read on was read to its end: the job had ended.
     pub has_ended: bool,
@@ -39,9 +38,9 @@ pub(super) struct Restored {
 impl Restored {
     /// Of a job of which nothing holds yet.
     fn unread(splits: Vec<Vec<SplitState>>, has_old_bounds: bool) -> Self {
-        let (after, operators, times_of) = (None, Numbered::default(), None);
+        let (after, times_of) = (None, None);
         let (first, is_unread, has_ended) = (true, true, false);
-        Self { splits, after, operators, times_of, first, is_unread, has_old_bounds, has_ended }
+        Self { splits, after, times_of, first, is_unread, has_old_bounds, has_ended }
     }
 }
 
@@ -69,19 +68,17 @@ pub fn check_store(applied: Option<&RecordId>, log: &[(Manifest, Digest)], start
 /// Does what `start` says.
 pub(super) fn restore(
     heritage: &Heritage<'_>,
+    Known { ownership, course }: &mut Known,
     watch: Watch<'_>,
     log: &JobLog,
     start: Start,
-    ownership: &mut Ownership,
 ) -> Result<Restored, Error> {
     let (job, known) = (heritage.job, heritage.log);
     on_disk(job, watch, log, "finish writes of the state", |_, state| Ok(state.join()?))?;
     check_store(job.state.applied().as_ref(), known, &start)?;
-    let status = watch.handle.status();
-    // A recovery in place goes on with the bounds it had; another process may have others.
-    let (has_run, has_begun) = (status.epoch > Epoch::default(), status.attempt.is_some());
     match start {
         Start::First => {
+            course.restore(None);
             let splits: Vec<_> = job.sources.iter().map(|s| resolve(job, s, watch)).collect::<Result<_, _>>()?;
             info!(splits = splits.iter().map(Vec::len).sum::<usize>(), "first start");
             Ok(Restored::unread(splits, false))
@@ -90,24 +87,27 @@ pub(super) fn restore(
             let Some((recorded, _)) = known.first() else {
                 return Err(Error::Invariant("a first start again, and no record of the one before".into()));
             };
-            Ok(Restored::unread(begin(heritage, watch, recorded)?, !has_begun))
+            course.restore(None);
+            Ok(Restored::unread(begin(heritage, course, watch, recorded)?, !course.has_tried(recorded)))
         }
         Start::FromMarker { marker: Marker { epoch, digest, attempt, .. }, positions } => {
             ownership.uses(attempt);
+            course.restore(None);
             // Whether it is new or had found nothing, the marker does not say; nothing may be left out.
             let found_nothing = |source: &SourceSetup| source.connector.may_find_nothing();
             let recorded = place(job, watch, Vec::new(), positions)?;
             let (splits, has_ended) = read_on(heritage, watch, found_nothing, recorded)?;
             info!(epoch = epoch.0, "starting from the marker: the job keeps no state");
-            let (after, operators) = (Some(RecordId { epoch, digest }), Numbered::default());
-            let (times_of, first, is_unread, has_old_bounds) = (None, true, false, !has_run);
-            Ok(Restored { splits, after, operators, times_of, first, is_unread, has_old_bounds, has_ended })
+            let (after, has_old_bounds) = (Some(RecordId { epoch, digest }), !course.is_applied());
+            let (times_of, first, is_unread) = (None, true, false);
+            Ok(Restored { splits, after, times_of, first, is_unread, has_old_bounds, has_ended })
         }
         Start::Resume { index, ahead } => {
             let Some((manifest, digest)) = known.get(index) else {
                 return Err(Error::Invariant("a start from a record that the log does not have".into()));
             };
             replay(job, watch, log, index)?;
+            course.restore(Some(manifest));
             // The record says itself whether anything was read up to it, whatever is committed.
             let is_unread = ahead.is_none() && manifest.plan.sources.iter().any(|source| source.start.is_some());
             let recorded = place(job, watch, Recorded::all(manifest), ahead.unwrap_or_default())?;
@@ -115,20 +115,28 @@ pub(super) fn restore(
             let found_nothing =
                 |source: &SourceSetup| manifest.plan.sources.iter().any(|known| is_empty(known, &source.name));
             let (mut splits, has_ended) = read_on(heritage, watch, found_nothing, recorded)?;
-            if is_unread && !has_begun {
-                splits = begin_again(heritage, watch, manifest, splits)?;
+            if is_unread && !course.is_applied() {
+                // Where this process began before, and what it wrote of it did not hold.
+                let mut tried = known.iter().skip(index + 1).map(|(record, _)| record);
+                let begun = tried.find(|record| course.has_tried(record)).unwrap_or(manifest);
+                splits = begin_again(heritage, course, watch, begun, splits)?;
             }
             info!(epoch = manifest.epoch.0, attempt = %manifest.attempt, "restored");
-            let changes = weir_plan::diff(&manifest.plan.graph, &job.graph);
-            if !changes.is_empty() {
-                let changes = changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                info!(changes, "the pipeline has changed since");
+            if !course.is_applied() {
+                tell_changes(&manifest.plan.graph, &job.graph);
             }
             let after = Some(RecordId { epoch: manifest.epoch, digest: digest.clone() });
-            let (operators, times_of, has_old_bounds) = (Numbered::of(manifest), Some(manifest.clone()), !has_run);
-            let first = false;
-            Ok(Restored { splits, after, operators, times_of, first, is_unread, has_old_bounds, has_ended })
+            let (times_of, first, has_old_bounds) = (Some(manifest.clone()), false, !course.is_applied());
+            Ok(Restored { splits, after, times_of, first, is_unread, has_old_bounds, has_ended })
         }
+    }
+}
+
+fn tell_changes(before: &Graph, now: &Graph) {
+    let changes = weir_plan::diff(before, now);
+    if !changes.is_empty() {
+        let changes = changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        info!(changes, "the pipeline has changed since");
     }
 }
 
@@ -138,8 +146,13 @@ fn resolve(job: &Job, source: &SourceSetup, watch: Watch<'_>) -> Result<Vec<Spli
 
 /// Where a start begins of which nothing was read yet: where the recorded one began, so that a crash moves no `latest`; or
 /// where this process is asked to, if that is somewhere else.
-fn begin(heritage: &Heritage<'_>, watch: Watch<'_>, recorded: &Manifest) -> Result<Vec<Vec<SplitState>>, Error> {
-    let has_begun = watch.handle.status().attempt.is_some();
+fn begin(
+    heritage: &Heritage<'_>,
+    course: &Course,
+    watch: Watch<'_>,
+    recorded: &Manifest,
+) -> Result<Vec<Vec<SplitState>>, Error> {
+    let has_begun = course.has_tried(recorded);
     let recorded = recorded.sources();
     let begin = |(at, source): (usize, &SourceSetup)| {
         let entry = recorded.iter().find(|entry| entry.name == source.name);
@@ -166,11 +179,12 @@ fn begin(heritage: &Heritage<'_>, watch: Watch<'_>, recorded: &Manifest) -> Resu
 /// The same where the start is committed: no split of the `known` may be left out, whatever the sources find now.
 fn begin_again(
     heritage: &Heritage<'_>,
+    course: &Course,
     watch: Watch<'_>,
     recorded: &Manifest,
     known: Vec<Vec<SplitState>>,
 ) -> Result<Vec<Vec<SplitState>>, Error> {
-    let begun = begin(heritage, watch, recorded)?;
+    let begun = begin(heritage, course, watch, recorded)?;
     let is_begun = |known: &SplitState| begun.iter().flatten().any(|s| s.split == known.split);
     Ok(if known.iter().flatten().all(is_begun) { begun } else { known })
 }

@@ -6,7 +6,7 @@ use weir_checkpoint::Manifest;
 use weir_core::key_group::groups_of;
 use weir_core::ports::{Operator, RecordCheck, Table, WINDOW_TIMERS};
 use weir_operator::{Runner, RunnerOptions, WindowOptions};
-use weir_plan::{NodeId, Port};
+use weir_plan::{Graph, NodeId, Port};
 
 use crate::error::Error;
 use crate::job::{Job, OperatorSetup};
@@ -18,10 +18,10 @@ use crate::task::driver::TaskDriver;
 pub(super) struct Plugins(Vec<Vec<Option<Box<dyn Operator>>>>);
 
 impl Plugins {
-    /// Opens all that the job needs.
-    pub(super) fn open(job: &Job) -> Result<Self, Error> {
+    /// Opens all that the operators of `graph` need.
+    pub(super) fn open(job: &Job, graph: &Graph) -> Result<Self, Error> {
         let open = |setup: &OperatorSetup| {
-            let tasks = job.tasks_of(setup);
+            let tasks = setup.tasks(graph);
             (0..tasks).map(|task| open_plugin(job, setup, (task, tasks)).map(Some)).collect()
         };
         Ok(Self(job.operators.iter().map(open).collect::<Result<_, _>>()?))
@@ -48,25 +48,30 @@ pub(super) struct Workshop<'a> {
     pub(super) checks: Vec<Option<RecordCheck>>,
 }
 
-impl Workshop<'_> {
+impl<'a> Workshop<'a> {
+    /// What the attempt's epochs run.
+    pub(super) fn graph(&self) -> &'a Graph {
+        &self.manifest.plan.graph
+    }
+
     /// What runs the operator `id` in one of its tasks.
     pub(super) fn runner(&mut self, id: NodeId, task: u16) -> Result<Runner, Error> {
-        let job = self.job;
-        let node = job.graph.node(id).and_then(|node| Some((&node.name, node.as_operator()?)));
-        let (name, node) =
+        let (job, graph) = (self.job, self.graph());
+        let node = graph.node(id).and_then(|node| Some((node, &node.name, node.as_operator()?)));
+        let (node, name, operates) =
             node.ok_or_else(|| Error::Invariant(format!("node {} is no operator of the graph", id.0)))?;
         let missing = || Error::Invariant(format!("operator {name} is not set up"));
-        let (index, setup) = job.operator_at(id).ok_or_else(missing)?;
+        let (index, setup) = job.operator_of(node).ok_or_else(missing)?;
         let entry = self.manifest.plan.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
         let description = setup.factory.description();
         let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
         let table = |name: &str| known(name).map(|t| Table { id: t.id, kind: t.kind });
         let tables: Vec<Table> = description.tables.iter().filter_map(|t| table(&t.name)).collect();
-        let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(job))));
+        let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(graph))));
         let operator = self.plugins.take(index, task).ok_or_else(missing)?;
         let windows = setup.windows.as_ref().map(|spec| {
             let (accumulators, timers) = (*tables.first()?, table(WINDOW_TIMERS)?);
-            WindowOptions::new(spec, accumulators, timers, groups_of(task, node.parallelism))
+            WindowOptions::new(spec, accumulators, timers, groups_of(task, operates.parallelism))
         });
         let windows = windows.map(|windows| windows.ok_or_else(missing)).transpose()?;
         let options = RunnerOptions {
@@ -74,7 +79,7 @@ impl Workshop<'_> {
             id: entry.id,
             watermark: self.manifest.times.operator(entry.id),
             name: name.clone(),
-            key: node.key.clone(),
+            key: operates.key.clone(),
             tables,
             outputs: (0..description.outputs.len().max(1)).map(|output| self.checks_of(id, output as u32)).collect(),
             on_error: setup.on_error,
@@ -87,16 +92,18 @@ impl Workshop<'_> {
 
     /// What the sinks take that read this output. Only a plugin that says so routes records.
     pub(super) fn checks_of(&self, node: NodeId, output: u32) -> Vec<RecordCheck> {
-        let is_router = self.job.operator_at(node).is_some_and(|(_, setup)| setup.factory.description().routes);
-        let readers = self.job.graph.edges_out_of(Port { node, port: output });
-        let sinks = readers.filter_map(|edge| self.job.sink_at(edge.to.node));
+        let (job, graph) = (self.job, self.graph());
+        let operator = graph.node(node).and_then(|node| job.operator_of(node));
+        let is_router = operator.is_some_and(|(_, setup)| setup.factory.description().routes);
+        let readers = graph.edges_out_of(Port { node, port: output });
+        let sinks = readers.filter_map(|edge| job.sink_of(graph.node(edge.to.node)?));
         let checks = sinks.filter_map(|sink| self.checks.get(sink)?.clone());
         checks.map(|check| if is_router { check } else { check.without_routes() }).collect()
     }
 }
 
 /// How many tasks have state; each gets an equal share of the memory.
-fn shares(job: &Job) -> u32 {
-    let operators = job.graph.nodes().iter().filter_map(|node| node.as_operator());
+fn shares(graph: &Graph) -> u32 {
+    let operators = graph.nodes().iter().filter_map(|node| node.as_operator());
     operators.filter(|operator| operator.stateful).map(|operator| u32::from(operator.parallelism)).sum()
 }

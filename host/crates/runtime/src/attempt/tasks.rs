@@ -76,7 +76,8 @@ pub(super) fn start(
     let outputs = watch.port("open the sinks", (job.options.bounds.call, Late::Abandon), move || sink.open())?;
     let checks = outputs.sinks.iter().map(|sink| sink.record_check()).collect();
     let (sink_commands, commands) = bounded(1);
-    let layout = layout(&job.graph);
+    let graph = &manifest.plan.graph;
+    let layout = layout(graph);
     let mut maker = Maker {
         workshop: Workshop { job, plugins, manifest, metrics: watch.metrics, signals, checks },
         layout: &layout,
@@ -87,7 +88,7 @@ pub(super) fn start(
         closers: Vec::new(),
         times: Vec::new(),
     };
-    let names = layout.tasks(&job.graph).into_iter().map(|task| task.thread);
+    let names = layout.tasks(graph).into_iter().map(|task| task.thread);
     let ready = wire(&layout).into_iter().zip(names).map(|(ends, name)| Ok((name, maker.make(ends)?)));
     let ready: Vec<Ready> = ready.collect::<Result<_, Error>>()?;
     let (closers, times) = (maker.closers, maker.times);
@@ -112,10 +113,10 @@ struct Maker<'a> {
 impl Maker<'_> {
     /// The task with these ends.
     fn make(&mut self, mut ends: Ends) -> Result<Box<dyn FnOnce() + Send>, Error> {
-        let job = self.workshop.job;
+        let (job, graph) = (self.workshop.job, self.workshop.graph());
         let missing = || Error::Invariant(format!("stage {} is not as it was laid out", ends.stage));
         let stage = self.layout.stages.get(ends.stage).ok_or_else(missing)?;
-        let head = stage.head().and_then(|id| Some((id, job.graph.node(id)?)));
+        let head = stage.head().and_then(|id| Some((id, graph.node(id)?)));
         let (id, head) = head.ok_or_else(missing)?;
         let inbox = ends.inbox.take();
         self.closers.extend(inbox.as_ref().map(|inbox| inbox.closer()));
@@ -126,9 +127,9 @@ impl Maker<'_> {
             let task = SinkTask { inbox, outputs, metrics, commands, signals, events };
             return Ok(Box::new(move || task.run()));
         }
-        let operators = job.operators_of(stage).map(|id| self.workshop.runner(id, ends.index));
+        let operators = stage.operators(graph).map(|id| self.workshop.runner(id, ends.index));
         let operators = operators.collect::<Result<Vec<_>, _>>()?;
-        let joints = joints(job, self.layout, ends, self.watch.metrics)?;
+        let joints = joints((job, graph), self.layout, ends, self.watch.metrics)?;
         let sealed = self.workshop.manifest.epoch;
         // All of a stage have the time of what comes in by the first.
         let floor = operators.iter().map(|runner| runner.options.watermark).max().unwrap_or(Watermark::NONE);
@@ -158,10 +159,12 @@ impl Maker<'_> {
 
     /// Whoever would read the record decides; of several the strictest. A sink never said that it may be missing.
     fn on_unreadable(&self, source: NodeId) -> OnError {
-        let job = self.workshop.job;
-        let mut readers = job.graph.edges().iter().filter(|edge| edge.from.node == source);
-        let may_skip =
-            |reader: NodeId| job.operator_at(reader).is_some_and(|(_, setup)| setup.on_error == OnError::Skip);
+        let (job, graph) = (self.workshop.job, self.workshop.graph());
+        let mut readers = graph.edges().iter().filter(|edge| edge.from.node == source);
+        let may_skip = |reader: NodeId| {
+            let operator = graph.node(reader).and_then(|node| job.operator_of(node));
+            operator.is_some_and(|(_, setup)| setup.on_error == OnError::Skip)
+        };
         if readers.all(|edge| may_skip(edge.to.node)) { OnError::Skip } else { OnError::Fail }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use weir_operator::FIRST_RECORDS;
-use weir_plan::{Join, Kind, Layout, NodeId, Port, Route, Ship};
+use weir_plan::{Graph, Join, Kind, Layout, NodeId, Port, Ship};
 
 use crate::error::Error;
 use crate::exchange::credit::Credit;
@@ -93,18 +93,23 @@ fn senders(layout: &Layout, to: usize, first_of: &[usize]) -> Vec<Sender> {
 }
 
 /// Where everything goes that the nodes of a task put out.
-pub(super) fn joints(job: &Job, layout: &Layout, ends: Ends, metrics: &JobMetrics) -> Result<Joints, Error> {
+pub(super) fn joints(
+    (job, graph): (&Job, &Graph),
+    layout: &Layout,
+    ends: Ends,
+    metrics: &JobMetrics,
+) -> Result<Joints, Error> {
     let missing = || Error::Invariant(format!("stage {} is not as it was laid out", ends.stage));
     let stage = layout.stages.get(ends.stage).ok_or_else(missing)?;
     let out_of: Vec<usize> = layout.exchanges_out_of(ends.stage).collect();
-    let operators: Vec<NodeId> = job.operators_of(stage).collect();
+    let operators: Vec<NodeId> = stage.operators(graph).collect();
     let mut joints = Joints { outlets: ends.outlets, ..Joints::default() };
     for id in &stage.nodes {
-        let node = job.graph.node(*id).ok_or_else(missing)?;
+        let node = graph.node(*id).ok_or_else(missing)?;
         let mut outputs = Vec::new();
         for port in 0..node.outputs() {
             let mut targets = Vec::new();
-            for route in layout.routes(&job.graph, Port { node: *id, port }) {
+            for route in layout.routes(graph, Port { node: *id, port }) {
                 targets.push(match route.join {
                     Join::Fused => {
                         let at = operators.iter().position(|other| *other == route.to.node).ok_or_else(missing)?;
@@ -112,7 +117,10 @@ pub(super) fn joints(job: &Job, layout: &Layout, ends: Ends, metrics: &JobMetric
                     }
                     Join::Exchange { exchange, ship } => {
                         let exchange = out_of.iter().position(|other| other == exchange).ok_or_else(missing)?;
-                        joints.edges.push(edge(job, &joints.outlets, (&route, exchange, ship), ends.index));
+                        // The sink task knows its sinks by their place in the job.
+                        let sink = graph.node(route.to.node).and_then(|node| job.sink_of(node));
+                        let port = sink.map_or(route.to.port, |sink| sink as u32);
+                        joints.edges.push(edge(&joints.outlets, (port, exchange, ship), ends.index));
                         Target::Edge(joints.edges.len() - 1)
                     }
                 });
@@ -132,13 +140,8 @@ pub(super) fn joints(job: &Job, layout: &Layout, ends: Ends, metrics: &JobMetric
     Ok(joints)
 }
 
-/// The edge of `route`, through an `exchange` of a task of number `index`.
-fn edge(job: &Job, outlets: &Outlets, (route, exchange, ship): (&Route<'_>, usize, &Ship), index: u16) -> Edge {
-    // The sink task knows its sinks by their place in the job.
-    let port = match job.sink_at(route.to.node) {
-        Some(sink) => sink as u32,
-        None => route.to.port,
-    };
+/// The edge to `port`, through an `exchange` of a task of number `index`.
+fn edge(outlets: &Outlets, (port, exchange, ship): (u32, usize, &Ship), index: u16) -> Edge {
     let tasks = outlets.tasks(exchange);
     let to = match ship {
         Ship::Forward => To::Task(usize::from(index).min(tasks.saturating_sub(1))),

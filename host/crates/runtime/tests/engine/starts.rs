@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weir_checkpoint::manifest::{PlanRecord, Reader};
 use weir_core::ports::{EpochLog as _, StateStore as _};
 use weir_core::{Epoch, Fault, RecordId};
 use weir_runtime::{Error, Job};
@@ -79,6 +80,72 @@ fn what_was_read_fixes_where_the_next_begins() {
     let last = job(&world, 1);
     last.run(Box::new(log.reopened()), &last.handle()).unwrap();
     world.assert_exact();
+}
+
+#[test]
+fn where_a_start_was_asked_to_begin_outlives_a_failure_before_it_holds() {
+    // The first process reads nothing of the second half, which it was asked for, and leaves an epoch that says so.
+    let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[(1, Failure::User), (2, Failure::BeforeCommit)]));
+    let log = MemoryLog::default();
+    world.begin_at(RECORDS / 2);
+    let first = job(&world, 1);
+    first.run(Box::new(log.clone()), &first.handle()).unwrap_err();
+    // The second is asked for everything there is now. Its own first epoch does not hold, and "now" goes on.
+    world.begin_at(0);
+    world.turn(RECORDS / 3, RECORDS);
+    let second = job(&world, 1);
+    let summary = second.run(Box::new(log.reopened()), &second.handle()).unwrap();
+    assert_eq!(summary.restarts, 1);
+    world.assert_exact();
+}
+
+#[test]
+fn bounds_that_hold_stay_though_nobody_was_told_that_they_do() {
+    let world = Arc::new(World::new(PARTITIONS, RECORDS / 2, KEYS, &[]));
+    let log = MemoryLog::default();
+    let first = job(&world, 1);
+    first.run(Box::new(log.clone()), &first.handle()).unwrap();
+    let bounded = world.output().len();
+    // There is no more yet when the second starts, and there is when it recovers.
+    world.fail_next(Failure::AfterCommit);
+    world.turn(0, RECORDS);
+    let second = job(&world, 1);
+    let summary = second.run(Box::new(log.reopened()), &second.handle()).unwrap();
+    assert_eq!((summary.restarts, world.output().len()), (1, bounded));
+}
+
+#[test]
+fn a_changed_pipeline_is_applied_again_until_it_holds() {
+    for failures in [
+        vec![Failure::BeforeCommit],
+        vec![Failure::AfterCommit],
+        vec![Failure::Fenced, Failure::BeforeCommit],
+        vec![Failure::BeforeCommit, Failure::AfterCommit],
+    ] {
+        let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[(4, Failure::User)]));
+        let (log, state) = (MemoryLog::default(), Arc::new(MemoryState::default()));
+        let first = Job { state: Arc::clone(&state) as _, ..job(&world, 1) };
+        first.run(Box::new(log.clone()), &first.handle()).unwrap_err();
+        let before = last_plan(&log);
+        for (later, failure) in (0..).zip(&failures) {
+            world.fail(5 + later, *failure);
+        }
+        let second = Job { state, ..job(&world, 3) };
+        let summary = second.run(Box::new(log.clone().reopened()), &second.handle()).unwrap();
+        assert_eq!(summary.restarts, failures.len() as u64);
+        world.assert_exact();
+        let now = last_plan(&log);
+        assert_eq!(now.graph, second.graph, "{failures:?}");
+        assert_eq!((&now.operators, now.next_operator), (&before.operators, before.next_operator), "{failures:?}");
+    }
+}
+
+/// The plan of the last record.
+fn last_plan(log: &MemoryLog) -> Arc<PlanRecord> {
+    let log = log.clone().reopened();
+    let (mut reader, last) = (Reader::default(), log.records().len() - 1);
+    let plan = || Ok::<_, weir_checkpoint::manifest::Error>(log.plan(last).unwrap());
+    reader.read(&log.manifest(last).unwrap(), plan).unwrap().0.plan
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use weir_core::{Fault, Restart};
-use weir_runtime::{Error, Job, JobState, Summary};
+use weir_core::{Fault, Restart, SplitId};
+use weir_runtime::{Error, Job, JobState, MarkerPlace, Summary};
 
 use crate::world::{Failure, Hang, MemoryLog, MemoryState, World};
 use crate::{KEYS, PARTITIONS, RECORDS, job};
@@ -96,6 +96,25 @@ fn rights_that_are_taken_away_are_waited_for_once_the_job_has_run() {
     let never_given = world(&[(0, Failure::Denied)]);
     let error = run(&never_given, &job(&never_given, 1)).unwrap_err();
     assert_eq!(error.fault(), Fault::Denied, "{error}");
+}
+
+#[test]
+fn a_rival_is_known_by_its_marker_where_the_changed_pipeline_no_longer_puts_one() {
+    // The first output topic has another name; who still writes to the old one commits before the new pipeline does.
+    let world = Arc::new(World::with_sources(&[false], (PARTITIONS, RECORDS, KEYS), &[(3, Failure::User)]));
+    let log = MemoryLog::on(&world);
+    let writing_to = |topic: &str| {
+        let mut job = job(&world, 1);
+        job.options.marker_place = MarkerPlace::Fixed(SplitId::new(topic, 0));
+        job
+    };
+    let before = writing_to("out");
+    before.run(Box::new(log.clone()), &before.handle()).unwrap_err();
+    world.fail_next(Failure::Rival);
+    let changed = writing_to("counts");
+    let error = changed.run(Box::new(log.reopened()), &changed.handle()).unwrap_err();
+    assert!(matches!(&error, Error::Rival(attempt) if attempt.0 == "somebody-else"), "{error}");
+    assert_eq!(error.fault(), Fault::Fenced);
 }
 
 #[test]
