@@ -71,7 +71,7 @@ pub use restart::Restart;
 pub use secret::Secret;
 pub use split::SplitState;
 pub use start::{Start, Until};
-pub use watermark::{Progress, Reading, Watermark};
+pub use watermark::{Progress, Reading, Rising, Watermark};
 /// Steps at which a test stops, kills or fails the process; nothing of it is in the product.
 pub use weir_failpoint as crash;
 pub use weir_failpoint::crash_point;

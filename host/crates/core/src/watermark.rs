@@ -74,6 +74,52 @@ impl fmt::Display for Watermark {
     }
 }
 
+/// A watermark that never goes back, and remembers what stood before the end of time: an epoch keeps that, for what has
+/// ended may be started again after all.
+///
+/// ```
+/// use weir_core::{Rising, Watermark};
+///
+/// let mut time = Rising::new(Watermark::at(5));
+/// time.raise(Watermark::at(7));
+/// time.raise(Watermark::at(6));
+/// time.raise(Watermark::END);
+/// assert_eq!((time.get(), time.floor()), (Watermark::END, Watermark::at(7)));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rising {
+    now: Watermark,
+    /// What stood before the end of time, once that is reached.
+    floor: Watermark,
+}
+
+impl Rising {
+    /// Where the last epoch left it.
+    pub fn new(at: Watermark) -> Self {
+        Self { now: at, floor: at }
+    }
+
+    /// To `to`, unless it is there.
+    #[inline]
+    pub fn raise(&mut self, to: Watermark) {
+        if to == Watermark::END {
+            self.floor = self.floor();
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// Where it is.
+    #[inline]
+    pub fn get(&self) -> Watermark {
+        self.now
+    }
+
+    /// Where it is; at the end of time what stood before.
+    pub fn floor(&self) -> Watermark {
+        if self.now == Watermark::END { self.floor } else { self.now }
+    }
+}
+
 /// What travels between tasks, in order with records and barriers: how far the sender's time has come, and whether the
 /// receiver should wait for it. A sender that is about to send records again after it was idle says so before them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 //! An input at the end of time is none of these: it says nothing about the others. The result never goes back: an input that
 //! wakes up, or is added, behind it holds it where it is.
 
-use weir_core::{Progress, Watermark};
+use weir_core::{Progress, Rising, Watermark};
 
 /// Merges the progress of inputs, known by their index.
 ///
@@ -27,16 +27,16 @@ use weir_core::{Progress, Watermark};
 #[derive(Debug, Clone)]
 pub struct Merge {
     inputs: Vec<Progress>,
-    told: Progress,
-    /// What stood before the end of time.
-    floor: Watermark,
+    /// Where they all stand, as it was said last.
+    time: Rising,
+    idle: bool,
 }
 
 impl Merge {
     /// For `inputs` inputs that have said nothing yet; `floor` is where the last epoch left the result, below which it
     /// never goes.
     pub fn new(inputs: usize, floor: Watermark) -> Self {
-        Self { inputs: vec![Progress::NONE; inputs], told: Progress { watermark: floor, idle: false }, floor }
+        Self { inputs: vec![Progress::NONE; inputs], time: Rising::new(floor), idle: false }
     }
 
     /// One more input, which is waited for at once. Returns its index.
@@ -54,22 +54,21 @@ impl Merge {
 
     /// The progress of all together, where it is another than last time.
     pub fn step(&mut self) -> Option<Progress> {
-        let merged = self.merged();
-        let progress = Progress { watermark: merged.watermark.max(self.told.watermark), idle: merged.idle };
-        if progress.watermark != Watermark::END {
-            self.floor = progress.watermark;
-        }
-        (std::mem::replace(&mut self.told, progress) != progress).then_some(progress)
+        let (before, merged) = (self.progress(), self.merged());
+        self.time.raise(merged.watermark);
+        self.idle = merged.idle;
+        let progress = self.progress();
+        (progress != before).then_some(progress)
     }
 
     /// What [`Self::step`] said last: where the time of all together stands.
     pub fn progress(&self) -> Progress {
-        self.told
+        Progress { watermark: self.time.get(), idle: self.idle }
     }
 
     /// What an epoch keeps: where the time of all together stands, or stood before the end of time.
     pub fn floor(&self) -> Watermark {
-        self.floor
+        self.time.floor()
     }
 
     fn merged(&self) -> Progress {

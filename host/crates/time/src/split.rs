@@ -7,14 +7,12 @@
 
 use std::time::Duration;
 
-use weir_core::{Progress, Reading, Watermark};
+use weir_core::{Progress, Reading, Rising, Watermark};
 
 /// The time of one split.
 #[derive(Debug, Clone)]
 pub struct SplitTime {
-    watermark: Watermark,
-    /// What stood before the end of time.
-    floor: Watermark,
+    time: Rising,
     quiet_since: Option<Duration>,
     idle: bool,
 }
@@ -22,13 +20,13 @@ pub struct SplitTime {
 impl SplitTime {
     /// A split whose watermark the last epoch left at `watermark` ([`Watermark::NONE`] for a new one).
     pub fn new(watermark: Watermark) -> Self {
-        Self { watermark, floor: watermark, quiet_since: None, idle: false }
+        Self { time: Rising::new(watermark), quiet_since: None, idle: false }
     }
 
     /// A record of this split, which others may follow with timestamps up to `disorder_ms` before it.
     #[inline]
     pub fn record(&mut self, timestamp_ms: i64, disorder_ms: i64) {
-        self.watermark = self.watermark.max(Watermark::behind(timestamp_ms, disorder_ms));
+        self.time.raise(Watermark::behind(timestamp_ms, disorder_ms));
         self.wake();
     }
 
@@ -52,22 +50,23 @@ impl SplitTime {
 
     /// Every later record of it has at least this timestamp, as where timestamps are a clock's.
     pub fn advance(&mut self, now_ms: i64) {
-        self.watermark = self.watermark.max(Watermark::at(now_ms));
+        self.time.raise(Watermark::at(now_ms));
     }
 
     /// Nothing will ever come of it ([`Reading::Ended`]).
     pub fn end(&mut self) {
-        *self = Self { floor: self.floor(), ..Self::new(Watermark::END) };
+        self.time.raise(Watermark::END);
+        self.wake();
     }
 
     /// How far its time has come.
     pub fn watermark(&self) -> Watermark {
-        self.watermark
+        self.time.get()
     }
 
     /// What an epoch keeps of it: never the end of time, or what is appended to it later would be late.
     pub fn floor(&self) -> Watermark {
-        if self.watermark == Watermark::END { self.floor } else { self.watermark }
+        self.time.floor()
     }
 
     /// Whether it is idle.
@@ -77,7 +76,7 @@ impl SplitTime {
 
     /// Both.
     pub fn progress(&self) -> Progress {
-        Progress { watermark: self.watermark, idle: self.idle }
+        Progress { watermark: self.time.get(), idle: self.idle }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use weir_core::{Batch, Element, Epoch, OperatorId, Progress, Watermark, crash_point};
+use weir_core::{Batch, Element, Epoch, OperatorId, Progress, Rising, Watermark, crash_point};
 use weir_operator::{Advanced, Runner};
 
 use crate::error::Error;
@@ -81,9 +81,9 @@ pub(crate) struct Flow {
     /// Nobody has to be told again before the next seal.
     has_told: bool,
     /// How far the time of what comes in has come.
-    time: ToldTime,
-    /// The same before the end of time.
-    floor: Watermark,
+    time: Rising,
+    /// The same for the eye.
+    shown: ToldTime,
 }
 
 /// A batch that an operator has to process.
@@ -107,10 +107,11 @@ pub(crate) enum Room {
 
 impl Flow {
     /// One that has sealed nothing yet; `first` is the attempt's first epoch.
-    pub(crate) fn new(operators: Vec<Runner>, joints: Joints, first: Epoch, time: ToldTime) -> Self {
+    pub(crate) fn new(operators: Vec<Runner>, joints: Joints, first: Epoch, shown: ToldTime) -> Self {
         let (work, outputs) = (Vec::new(), Vec::new());
         let (sealed, has_changed, has_told) = (None, false, false);
-        Self { operators, joints, work, outputs, sealed, last: first, has_changed, has_told, floor: time.get(), time }
+        let time = Rising::new(shown.get());
+        Self { operators, joints, work, outputs, sealed, last: first, has_changed, has_told, time, shown }
     }
 
     /// Processes what the source has read.
@@ -169,10 +170,8 @@ impl Flow {
                 fired |= self.fire(at, to.watermark)?;
             }
             self.has_changed |= fired;
-            self.time.tell(to.watermark);
-            if to.watermark != Watermark::END {
-                self.floor = to.watermark;
-            }
+            self.time.raise(to.watermark);
+            self.shown.tell(to.watermark);
         }
         self.broadcast(|| Element::Time(to))?;
         Ok(fired)
@@ -197,8 +196,8 @@ impl Flow {
 
     /// How far the time of each operator has come, as an epoch keeps it: all have that of what comes in.
     pub(crate) fn floors(&self) -> Vec<(OperatorId, Watermark)> {
-        let ids = self.operators.iter().map(|runner| runner.options.id);
-        if self.floor == Watermark::NONE { Vec::new() } else { ids.map(|id| (id, self.floor)).collect() }
+        let (floor, ids) = (self.time.floor(), self.operators.iter().map(|runner| runner.options.id));
+        if floor == Watermark::NONE { Vec::new() } else { ids.map(|id| (id, floor)).collect() }
     }
 
     /// Where the time of a task stands when it begins: whoever reads it has not heard of it yet.
