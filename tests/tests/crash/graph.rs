@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use weir_tests::broker::Broker;
 use weir_tests::host::{self, Host};
 use weir_tests::judge::judge_union;
+use weir_tests::reader::Observer;
 use weir_tests::topics::{self, Writer};
 
 use crate::job::{PATIENCE, TRANSACTION_TIMEOUT, expect_restarts, unique};
@@ -108,6 +109,15 @@ kafka = {{ topic = "{two}" }}
         Host::start_program_with(&host::crash_program()?, &args, &[("FAILPOINTS", points)])
     }
 
+    /// There is something to go on from, in both outputs, and something left to do.
+    fn is_amid(&self) -> Result<()> {
+        for output in &self.outputs {
+            let written = Observer::new(Broker::shared(), output)?.stable()?;
+            ensure!((1..i64::try_from(3 * RECORDS)?).contains(&written), "{written} records in {output}");
+        }
+        Ok(())
+    }
+
     /// Runs undisturbed to the end of all inputs, and judges both outputs.
     fn finish(&self) -> Result<()> {
         let ended = self.start(false, "")?.wait(PATIENCE)?.expect(0)?;
@@ -116,7 +126,8 @@ kafka = {{ topic = "{two}" }}
         for output in &self.outputs {
             let made = (0..KEYS).map(|key| (key.to_string().into_bytes(), RECORDS / KEYS)).collect::<HashMap<_, _>>();
             let verdict = judge_union(Broker::shared(), &inputs()?, made, output)?.expect_exact()?;
-            ensure!(verdict.input == 3 * RECORDS, "{verdict}");
+            // The two topics have the same keys, the generator its own.
+            ensure!((verdict.input, verdict.keys) == (3 * RECORDS, 2 * KEYS), "{verdict}");
         }
         Ok(())
     }
@@ -127,7 +138,11 @@ fn a_union_of_topics_and_a_generator_is_exact_wherever_it_is_killed() -> Result<
     everywhere(4, |moment| {
         let job = Union::new(&format!("union-{}", moment.point))?;
         if moment.run == Run::Restart {
-            job.start(true, AMID)?.wait(PATIENCE)?.expect(KILLED)?;
+            job.start(true, AMID)?
+                .wait(PATIENCE)?
+                .expect(KILLED)?
+                .says(&["crash point \"commit-acknowledged\" reached: kill"])?;
+            job.is_amid()?;
         }
         job.start(true, &moment.tell("kill"))?.wait(PATIENCE)?.expect(KILLED)?.says(&[&moment.says("kill")])?;
         job.finish()

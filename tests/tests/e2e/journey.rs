@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
 use weir_tests::host::run;
 use weir_tests::machine;
 use weir_tests::random::Random;
@@ -68,7 +69,8 @@ fn every_visit_is_told_once_whoever_is_killed() -> Result<()> {
         host.kill()?;
     }
     let seed = random.seed();
-    scene.run("journey", &["--state-memory", "8MiB"])?.expect(0)?;
+    let ended = scene.run("journey", &["--state-memory", "8MiB"])?.expect(0)?;
+    ended.says(&["restored"]).with_context(|| format!("WEIR_SEED={seed}"))?;
     judge(&scene).with_context(|| format!("WEIR_SEED={seed}"))?;
     judge_entries(&scene)
 }
@@ -89,24 +91,44 @@ fn judge(scene: &Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The state holds the visits that are open, and nothing of those that ended.
+/// The state holds the visits that are open, entry by entry, and nothing of those that ended.
 fn judge_entries(scene: &Scene<'_>) -> Result<()> {
     let state = scene.state_dir().display().to_string();
     let ended = run(&["inspect", &state, "--entries", "--brokers", scene.broker.bootstrap()], PATIENCE)?.expect(0)?;
     let text = String::from_utf8(ended.stdout)?;
-    let lines: Vec<serde_json::Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    for visitor in 0..VISITORS {
-        let visitor_name = visitor.to_string();
-        let own = |table: &str| -> Vec<&serde_json::Value> {
-            lines.iter().filter(|line| line["table"] == table && line["key"] == visitor_name.as_str()).collect()
-        };
-        let pages: Vec<&str> = own("pages").iter().filter_map(|line| line["value"].as_str()).collect();
-        let expected: Vec<String> = (0..PAGES).map(|nth| page(visitor, VISITS, nth)).collect();
-        ensure!(pages == expected, "the open visit of {visitor}: {pages:?}");
-        ensure!(own("pages").iter().all(|line| line["index"].is_u64()), "elements have their index: {text}");
-        let views: u64 = own("views").iter().filter_map(|line| line["value"].as_u64()).sum();
-        ensure!(views == PAGES, "{views} views of {visitor}");
-        ensure!(own("views").iter().all(|line| line["entry"].is_string()), "entries have their key: {text}");
+    let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    // What was cleared may leave its numbers behind: those of a list begin anywhere, and have no gap.
+    let mut firsts: BTreeMap<String, u64> = BTreeMap::new();
+    for line in &lines {
+        if let Some(index) = line["index"].as_u64() {
+            let first = firsts.entry(line["key"].to_string()).or_insert(index);
+            *first = index.min(*first);
+        }
     }
+    // A line by its table, its key, and what tells it from the others of the key.
+    let place = |line: &Value, first: u64| {
+        let index = line["index"].as_u64().map(|index| index - first);
+        format!("{} {} {index:?} {}", line["table"], line["key"], line["entry"])
+    };
+    let own = |line: &Value| place(line, firsts.get(&line["key"].to_string()).copied().unwrap_or_default());
+    let held: BTreeMap<String, Value> = lines.iter().map(|line| (own(line), line["value"].clone())).collect();
+    ensure!(held.len() == lines.len(), "{} lines for {} entries", lines.len(), held.len());
+    let mut wanted = BTreeMap::new();
+    for visitor in 0..VISITORS {
+        let key = visitor.to_string();
+        let mut views: BTreeMap<String, u64> = BTreeMap::new();
+        for nth in 0..PAGES {
+            let page = page(visitor, VISITS, nth);
+            *views.entry(page.clone()).or_default() += 1;
+            wanted.insert(place(&json!({"table": "pages", "key": key, "index": nth}), 0), json!(page));
+        }
+        let views = views
+            .into_iter()
+            .map(|(page, count)| (place(&json!({"table": "views", "key": key, "entry": page}), 0), json!(count)));
+        wanted.extend(views);
+    }
+    let is_other = |(place, value): &(&String, &Value)| held.get(*place) != Some(value);
+    let missing: Vec<_> = wanted.iter().filter(is_other).take(5).collect();
+    ensure!(missing.is_empty() && held.len() == wanted.len(), "{} of {}: {missing:?}", held.len(), wanted.len());
     Ok(())
 }

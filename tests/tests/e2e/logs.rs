@@ -214,13 +214,17 @@ fn a_reader_of_stdout_may_take_its_time_and_is_seen_to() -> Result<()> {
     };
     ensure!(waiting["patient"] == true && waiting["what"].to_string().contains("standard output"), "{waiting}");
     let health = get(port, "/healthz")?;
-    ensure!(health.contains("ok, waiting"), "{health}");
+    ensure!(health.starts_with("ok, waiting for ") && health.contains("standard output"), "{health}");
     let mut lines = String::new();
     reader.read_to_string(&mut lines)?;
-    ensure!(lines.lines().count() == 50_000, "{} lines", lines.lines().count());
-    ensure!(job.wait(PATIENCE)?.map(exit_code) == Some(0), "it did not end well");
+    // Each once, whole and in order, however often the writer had to wait.
+    let wrong = lines.lines().zip(0..).find(|(line, offset)| **line != format!("{offset:0100}"));
+    ensure!(wrong.is_none() && lines.lines().count() == 50_000, "{} lines, {wrong:?}", lines.lines().count());
+    let code = job.wait(PATIENCE)?.map(exit_code);
+    ensure!(code == Some(0), "exit code {code:?}");
     let log = std::fs::read_to_string(home.path().join("stderr"))?;
-    ensure!(!log.contains("WARN"), "{log}");
+    ensure!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+    ensure!(log.contains("read=50000") && log.contains("written=50000") && log.contains("restarts=0"), "{log}");
     Ok(())
 }
 

@@ -10,6 +10,9 @@ use weir_runtime::{Error, Job};
 use crate::world::{CountFactory, Failure, MemoryLog, MemoryState, World};
 use crate::{KEYS, PARTITIONS, RECORDS, job};
 
+/// Of all partitions together.
+const ALL: u64 = PARTITIONS as u64 * RECORDS as u64;
+
 #[test]
 fn a_plugin_that_does_not_open_leaves_no_trace_of_the_start() {
     let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[]));
@@ -18,9 +21,12 @@ fn a_plugin_that_does_not_open_leaves_no_trace_of_the_start() {
     factory.2 = false;
     bad.operators[0].factory = Arc::new(factory);
     let log = MemoryLog::default();
-    let error = bad.run(Box::new(log.clone()), &bad.handle()).unwrap_err();
+    let handle = bad.handle();
+    let error = bad.run(Box::new(log.clone()), &handle).unwrap_err();
     assert_eq!(error.fault(), Fault::Config, "{error}");
     assert!(log.reopened().records().is_empty(), "no start position and no bound is kept");
+    assert_eq!(handle.status().attempt, None, "no attempt began");
+    assert!(world.output().is_empty());
 }
 
 #[test]
@@ -31,11 +37,13 @@ fn a_first_start_that_committed_nothing_does_not_fix_the_bounds_of_the_next() {
     let first = job(&world, 1);
     let error = first.run(Box::new(log.clone()), &first.handle()).unwrap_err();
     assert_eq!(error.fault(), Fault::User, "{error}");
+    assert!(world.output().is_empty(), "nothing was committed");
     world.limit_reads(RECORDS);
     let log = log.reopened();
     assert_eq!(log.records().len(), 1, "its first record is there");
     let second = job(&world, 1);
-    second.run(Box::new(log), &second.handle()).unwrap();
+    let summary = second.run(Box::new(log), &second.handle()).unwrap();
+    assert_eq!((summary.records_read, summary.restarts), (ALL, 0));
     world.assert_exact();
 }
 
@@ -50,10 +58,13 @@ fn a_first_start_that_read_nothing_does_not_fix_where_the_next_begins() {
         let failing = job(&world, 1);
         let error = failing.run(Box::new(log.clone().reopened()), &failing.handle()).unwrap_err();
         assert_eq!(error.fault(), Fault::User, "{error}");
+        assert!(world.is_committed_at("in", begin), "only where it begins is committed");
+        assert!(world.output().is_empty());
     }
     world.begin_at(0);
     let last = job(&world, 1);
-    last.run(Box::new(log.reopened()), &last.handle()).unwrap();
+    let summary = last.run(Box::new(log.reopened()), &last.handle()).unwrap();
+    assert_eq!((summary.records_read, summary.restarts), (ALL, 0));
     world.assert_exact();
 }
 
@@ -63,10 +74,12 @@ fn a_run_that_ended_well_and_read_nothing_does_not_either() {
     let log = MemoryLog::default();
     world.begin_at(RECORDS);
     let first = job(&world, 1);
-    first.run(Box::new(log.clone()), &first.handle()).unwrap();
+    let summary = first.run(Box::new(log.clone()), &first.handle()).unwrap();
+    assert_eq!((summary.records_read, world.output().len()), (0, 0));
     world.begin_at(0);
     let second = job(&world, 1);
-    second.run(Box::new(log.reopened()), &second.handle()).unwrap();
+    let summary = second.run(Box::new(log.reopened()), &second.handle()).unwrap();
+    assert_eq!((summary.records_read, summary.restarts), (ALL, 0));
     world.assert_exact();
 }
 
@@ -75,10 +88,15 @@ fn what_was_read_fixes_where_the_next_begins() {
     let world = Arc::new(World::new(PARTITIONS, RECORDS, KEYS, &[(3, Failure::User)]));
     let log = MemoryLog::default();
     let failing = job(&world, 1);
-    failing.run(Box::new(log.clone()), &failing.handle()).unwrap_err();
+    let error = failing.run(Box::new(log.clone()), &failing.handle()).unwrap_err();
+    assert_eq!(error.fault(), Fault::User, "{error}");
+    // What counts has put out once for each record.
+    let committed = world.output().len() as u64;
+    assert!((1..ALL).contains(&committed), "{committed} records");
     world.begin_at(RECORDS);
     let last = job(&world, 1);
-    last.run(Box::new(log.reopened()), &last.handle()).unwrap();
+    let summary = last.run(Box::new(log.reopened()), &last.handle()).unwrap();
+    assert_eq!((summary.records_read, summary.restarts), (ALL - committed, 0));
     world.assert_exact();
 }
 
