@@ -64,7 +64,19 @@ impl Runner {
         }
         self.run_whole(Step::Fold(input), sorted.kept.as_ref().unwrap_or(batch), out)?;
         let again = self.windows.as_mut().map(Windows::take_again).unwrap_or_default();
-        self.run_whole(Step::FireAgain, &due_list(again.iter().map(Vec::as_slice)), out)
+        self.fire(Step::FireAgain, again.iter().map(Vec::as_slice), out)
+    }
+
+    /// The windows of these names fire.
+    fn fire<'a>(
+        &mut self,
+        step: Step,
+        names: impl Iterator<Item = &'a [u8]> + Clone,
+        out: &mut Vec<(u32, Batch)>,
+    ) -> Result<(), NodeError> {
+        let Some(windows) = &mut self.windows else { return Ok(()) };
+        windows.names = names.clone().collect();
+        self.run_whole(step, &due_list(names), out)
     }
 
     /// These timers are due: at the end of a window it fires, later it is gone.
@@ -74,7 +86,7 @@ impl Runner {
             let changed = windows.expire(expired.iter(), state.as_mut());
             changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
         }
-        self.run_whole(Step::Fire, &due_list(ending.iter().map(|timer| &*timer.key)), out)
+        self.fire(Step::Fire, ending.iter().map(|timer| &*timer.key), out)
     }
 
     /// Brings timers from their table.

@@ -52,4 +52,4 @@ pub use runner::{Runner, RunnerOptions};
 pub use slots::key_of;
 pub use splits::SplitTable;
 pub use throttle::{Tell, Throttle};
-pub use windows::{Assign, WindowOptions};
+pub use windows::WindowOptions;

@@ -41,6 +41,11 @@ impl<'a> Parts<'a> {
         Some(Cow::Owned(Batch { frame, origins }))
     }
 
+    /// The first record of the part under way.
+    pub(crate) fn at(&self) -> usize {
+        self.cuts.at()
+    }
+
     /// `part` went well.
     pub(crate) fn went_well(&mut self, part: Cow<'a, Batch>) {
         self.cuts.went_well(part.frame.len());

@@ -133,11 +133,11 @@ impl Runner {
     ) -> Result<(), NodeError> {
         let mut parts = Parts::new(batch);
         while let Some(part) = parts.next(self.pace.records_in(self.call_time)) {
-            match self.call(step, &part, out)? {
+            match self.call(step, (&part, parts.at()), out)? {
                 Outcome::Done => parts.went_well(part),
                 Outcome::TooLarge { fit } => parts.shorten(part, fit),
                 Outcome::Failed(failure) if part.frame.len() == 1 => {
-                    self.give_up(step, &part, failure)?;
+                    self.give_up(step, (&part, parts.at()), failure)?;
                     parts.gave_up(part);
                 }
                 Outcome::Failed(failure) => parts.narrow(part, failure.index()),
@@ -146,14 +146,19 @@ impl Runner {
         Ok(())
     }
 
-    /// One call. Unless it is done, nothing of it happened.
-    fn call(&mut self, step: Step, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<Outcome, NodeError> {
+    /// One call, on a part of a batch that begins with this record of it. Unless it is done, nothing of it happened.
+    fn call(
+        &mut self,
+        step: Step,
+        (batch, at): (&Batch, usize),
+        out: &mut Vec<(u32, Batch)>,
+    ) -> Result<Outcome, NodeError> {
         self.values.clear();
         let mut keys = 0;
         if let Some(CallState { state, .. }) = &mut self.state {
             let names = match &mut self.windows {
                 None => self.slots.assign(&batch.frame, &self.options.key),
-                Some(windows) => windows.assign(step, &batch.frame, &self.options.key, &mut self.slots),
+                Some(windows) => windows.names.assign(at..at + batch.frame.len(), &mut self.slots),
             };
             state.enter(&names);
             keys = names.len() as u32;
@@ -219,10 +224,10 @@ impl Runner {
     }
 
     /// The one record of `part`, or the one window, failed: the policy decides, and it is over.
-    fn give_up(&mut self, step: Step, part: &Batch, failure: CallError) -> Result<(), NodeError> {
+    fn give_up(&mut self, step: Step, (part, at): (&Batch, usize), failure: CallError) -> Result<(), NodeError> {
         match (step.has_records(), self.options.on_error) {
             (false, OnError::Fail) => {
-                let window = windows::described(&part.frame);
+                let window = windows::described(self.windows.as_ref().and_then(|windows| windows.names.get(at)));
                 Err(NodeError::Window { operator: self.options.name.clone(), window, source: failure })
             }
             _ => {

@@ -4,23 +4,25 @@
 //! memory ([`weir_time::Timers`]); at its end it fires, and with the end of its allowed lateness it is gone. A record that
 //! comes between the two makes it fire again, once for all of its batch.
 
+/// The key and the window of each record.
+mod names;
+
 use std::ops::Range;
 
 use weir_core::frame::NULL;
 use weir_core::ports::{CallError, Change, KeyRef, KeyedState, Table};
 use weir_core::window_key::time_bytes;
-use weir_core::{Batch, Frame, FrameWriter, KeySpec, Origin, PortError, RecordView, WindowKey};
+use weir_core::{Batch, FrameWriter, KeySpec, Origin, PortError, RecordView, WindowKey};
 use weir_time::timers::{Limits, Storm, Timer};
 use weir_time::window::firing::{Arrival, Firing};
-use weir_time::window::spec::{Domain, Kind};
-use weir_time::window::{Calendar, Fixed, OutOfRange};
+use weir_time::window::{Assign, OutOfRange};
 use weir_time::{Timers, Watermark, Window, WindowSpec};
 
 use crate::error::NodeError;
 use crate::load::after_value;
-use crate::runner::Step;
-use crate::slots::{Slots, key_of};
+use crate::slots::key_of;
 use crate::updates;
+use names::Names;
 
 /// How a node has windows.
 #[derive(Debug, Clone)]
@@ -38,38 +40,9 @@ pub struct WindowOptions {
 }
 
 impl WindowOptions {
-    /// Windows as `spec` has them, in the task of these key `groups`; `None` for kinds that this host does not run.
+    /// Windows as `spec` has them, in the task of these key `groups`; `None` for those that this host does not run.
     pub fn new(spec: &WindowSpec, accumulators: Table, timers: Table, groups: Range<u16>) -> Option<Self> {
-        let runs = spec.domain == Domain::Event && spec.firing.early_every_ms.is_none();
-        let assign = Assign::of(&spec.kind).filter(|_| runs)?;
-        Some(Self { assign, firing: spec.firing, accumulators, timers, groups })
-    }
-}
-
-/// Which window a record is in.
-#[derive(Debug, Clone)]
-pub enum Assign {
-    /// One of a fixed length.
-    Fixed(Fixed),
-    /// One of calendar days, weeks or months.
-    Calendar(Calendar),
-}
-
-impl Assign {
-    /// Of the windows that this host runs; `None` for the other kinds.
-    fn of(kind: &Kind) -> Option<Self> {
-        match kind {
-            Kind::Tumbling(fixed) => Some(Self::Fixed(*fixed)),
-            Kind::Calendar(calendar) => Some(Self::Calendar(calendar.clone())),
-            Kind::Sliding(_) | Kind::Session { .. } | Kind::Count(_) | Kind::Global(_) => None,
-        }
-    }
-
-    fn window(&self, timestamp_ms: i64) -> Result<Window, OutOfRange> {
-        match self {
-            Self::Fixed(fixed) => fixed.window(timestamp_ms),
-            Self::Calendar(calendar) => calendar.window(timestamp_ms),
-        }
+        Some(Self { assign: Assign::of(spec).ok()?, firing: spec.firing, accumulators, timers, groups })
     }
 }
 
@@ -111,11 +84,8 @@ pub(crate) struct Windows {
     pub(crate) reached: Watermark,
     /// The window that the last record was in: the next one is mostly in the same.
     last: Window,
-    /// The keys of the call's records, or of its windows, one behind the other; of each its hash and where it ends.
-    bytes: Vec<u8>,
-    ends: Vec<Option<(u64, usize)>>,
-    /// Where the keys of the call's slots begin and end.
-    slots: Vec<Range<usize>>,
+    /// The keys and windows of the batch or list that calls are made on.
+    pub(crate) names: Names,
     /// The windows that fire again for what the batch under way has brought; one may come twice.
     again: Vec<Vec<u8>>,
 }
@@ -136,8 +106,8 @@ enum Placed {
     In,
     /// Its window is gone.
     Late,
-    /// No window holds it.
-    Nowhere(CallError),
+    /// No window holds it, and why.
+    Nowhere(String),
 }
 
 impl Windows {
@@ -147,24 +117,23 @@ impl Windows {
             reached,
             timers: Timers::restored(Limits::default()),
             last: Window::new(0, 0),
-            bytes: Vec::new(),
-            ends: Vec::new(),
-            slots: Vec::new(),
+            names: Names::default(),
             again: Vec::new(),
         }
     }
 
-    /// Sorts out what is late, and what no window holds.
+    /// Finds the window of each record, and sorts out what is late and what no window holds.
     pub(crate) fn sort(&mut self, batch: &Batch, key: &KeySpec) -> Sorted {
         let (mut late, mut failed) = (0, Vec::new());
         let mut is_in = Vec::with_capacity(batch.frame.len());
+        self.names.clear();
         for (record, origin) in batch.frame.records().zip(&batch.origins) {
             let placed = self.place(&record, key);
             is_in.push(matches!(placed, Placed::In));
             match placed {
                 Placed::In => {}
                 Placed::Late => late += 1,
-                Placed::Nowhere(why) => failed.push((Some(*origin), why)),
+                Placed::Nowhere(why) => failed.push((Some(*origin), CallError::NoWindow(why))),
             }
         }
         if late == 0 && failed.is_empty() {
@@ -174,67 +143,25 @@ impl Windows {
     }
 
     fn place(&mut self, record: &RecordView<'_>, key: &KeySpec) -> Placed {
-        if key_of(record, key).is_none() {
-            return Placed::Nowhere(CallError::NoWindow("it has no key, and windows are kept by key".to_owned()));
-        }
-        match self.window(record) {
+        let Some(key) = key_of(record, key) else {
+            return Placed::Nowhere("it has no key, and windows are kept by key".to_owned());
+        };
+        match self.window(record.timestamp_ms) {
             Ok(window) if self.options.firing.arrival(window, self.reached) == Arrival::Late => Placed::Late,
-            Ok(_) => Placed::In,
-            Err(OutOfRange(i64::MIN)) => Placed::Nowhere(CallError::NoWindow("it has no timestamp".to_owned())),
-            Err(outside) => Placed::Nowhere(CallError::NoWindow(format!("its timestamp is wrong: {outside}"))),
+            Ok(window) => {
+                self.names.push(key, window);
+                Placed::In
+            }
+            Err(OutOfRange(i64::MIN)) => Placed::Nowhere("it has no timestamp".to_owned()),
+            Err(outside) => Placed::Nowhere(format!("its timestamp is wrong: {outside}")),
         }
     }
 
-    /// The window of a record.
-    fn window(&mut self, record: &RecordView<'_>) -> Result<Window, OutOfRange> {
-        let at = record.timestamp_ms;
-        if at < 0 || !self.last.contains(at) {
-            self.last = self.options.assign.window(at)?;
+    fn window(&mut self, at_ms: i64) -> Result<Window, OutOfRange> {
+        if at_ms < 0 || !self.last.contains(at_ms) {
+            self.last = self.options.assign.window(at_ms)?;
         }
         Ok(self.last)
-    }
-
-    /// The slots of a call: keys and windows of records, or the windows of a due list.
-    pub(crate) fn assign<'a>(
-        &'a mut self,
-        step: Step,
-        frame: &Frame,
-        key: &KeySpec,
-        slots: &mut Slots,
-    ) -> Vec<KeyRef<'a>> {
-        self.bytes.clear();
-        self.ends.clear();
-        for record in frame.records() {
-            let named = match step {
-                Step::Process(_) | Step::Fold(_) => key_of(&record, key).zip(self.window(&record).ok()),
-                Step::Fire | Step::FireAgain => due(&record),
-            };
-            let named = named.map(|(key, window)| {
-                let window = WindowKey { key, start_ms: window.start_ms, end_ms: window.end_ms };
-                window.push(&mut self.bytes);
-                (window.hash(), self.bytes.len())
-            });
-            self.ends.push(named);
-        }
-        let mut begin = 0;
-        let bytes = &self.bytes;
-        let keys = self.ends.iter().map(|end| {
-            let (hash, end) = (*end)?;
-            let from = std::mem::replace(&mut begin, end);
-            Some(KeyRef { hash, bytes: bytes.get(from..end).unwrap_or_default() })
-        });
-        let keys = slots.assign_keys(frame.len(), keys);
-        self.slots.clear();
-        let mut begin = 0;
-        for (end, slot) in self.ends.iter().zip(slots.of_record()) {
-            let Some((_, end)) = *end else { continue };
-            // Slots are numbered in the order of their first records.
-            if *slot as usize == self.slots.len() {
-                self.slots.push(begin..end);
-            }
-            begin = end;
-        }
-        keys
     }
 
     /// Records were folded: windows that are new get their timer, and those that have fired already fire again.
@@ -243,22 +170,21 @@ impl Windows {
         (updates, values): (&[u8], &[u8]),
         state: &mut dyn KeyedState,
     ) -> Result<(), WindowError> {
-        let mut was_absent = Vec::with_capacity(self.slots.len());
+        let mut was_absent = Vec::with_capacity(self.names.slots() as usize);
         let mut rest = values;
         while let Some(after) = after_value(rest) {
             was_absent.push(rest.starts_with(&NULL.to_le_bytes()));
             rest = after;
         }
         for slot in updates::slots_set(updates) {
-            let key = self.slots.get(slot as usize).and_then(|range| self.bytes.get(range.clone()));
-            let Some((key, window)) = key.and_then(|key| Some((key, window_of(key)?))) else { continue };
+            let Some((name, window)) = self.names.of_slot(slot) else { continue };
             let has_fired = self.options.firing.arrival(window, self.reached) == Arrival::Again;
             if has_fired {
-                self.again.push(key.to_vec());
+                self.again.push(name.to_vec());
             }
             if was_absent.get_mut(slot as usize).is_some_and(std::mem::take) {
                 let at = if has_fired { self.options.firing.expires_ms(window) } else { window.end_ms };
-                set_timer(&mut self.timers, self.options.timers, (slot, key), at, state)?;
+                set_timer(&mut self.timers, self.options.timers, (slot, name), at, state)?;
             }
         }
         Ok(())
@@ -266,15 +192,14 @@ impl Windows {
 
     /// The windows of the call have fired, at their end: they are gone, or stay for as long as they are allowed to.
     pub(crate) fn fired(&mut self, state: &mut dyn KeyedState) -> Result<(), WindowError> {
-        for (slot, range) in (0..).zip(&self.slots) {
-            let key = self.bytes.get(range.clone()).unwrap_or_default();
-            let Some(window) = window_of(key) else { continue };
+        for slot in 0..self.names.slots() {
+            let Some((name, window)) = self.names.of_slot(slot) else { continue };
             let expires_ms = self.options.firing.expires_ms(window);
             state.change(slot, self.options.timers, Change::Delete(&time_bytes(window.end_ms)))?;
             if self.reached.has_reached(expires_ms) {
                 state.change(slot, self.options.accumulators, Change::Clear)?;
             } else {
-                set_timer(&mut self.timers, self.options.timers, (slot, key), expires_ms, state)?;
+                set_timer(&mut self.timers, self.options.timers, (slot, name), expires_ms, state)?;
             }
         }
         Ok(())
@@ -320,10 +245,6 @@ fn set_timer(
     Ok(timers.set(at_ms, key, 0)?)
 }
 
-fn window_of(key: &[u8]) -> Option<Window> {
-    WindowKey::parse(key).map(|key| Window::new(key.start_ms, key.end_ms))
-}
-
 /// The due list of these windows: a record for each, with its key, the timestamp of what it sends, and its span.
 pub(crate) fn due_list<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Batch {
     let mut writer = FrameWriter::new(Vec::new());
@@ -341,19 +262,10 @@ pub(crate) fn due_list<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Batch {
     Batch { frame: writer.finish(), origins }
 }
 
-/// The key and the window of a record of a due list.
-fn due<'a>(record: &RecordView<'a>) -> Option<(&'a [u8], Window)> {
-    let (start, end) = record.value?.split_first_chunk::<8>()?;
-    let window = Window::new(i64::from_le_bytes(*start), i64::from_le_bytes(end.try_into().ok()?));
-    Some((record.key?, window))
-}
-
-/// The first window of a due list, for people.
-pub(crate) fn described(list: &Frame) -> String {
-    let Some((key, window)) = list.records().next().and_then(|record| due(&record)) else {
-        return "a window".to_owned();
-    };
-    let key = String::from_utf8_lossy(key);
+/// A window by its name, for people.
+pub(crate) fn described(name: Option<KeyRef<'_>>) -> String {
+    let Some(window) = name.and_then(|name| WindowKey::parse(name.bytes)) else { return "a window".to_owned() };
+    let key = String::from_utf8_lossy(window.key);
     format!("the window of key {key:?} from {} ms to {} ms", window.start_ms, window.end_ms)
 }
 

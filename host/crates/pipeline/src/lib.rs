@@ -61,7 +61,7 @@ pub use places::Places;
 pub use plan::Plan;
 pub use read::read;
 pub use spec::Spec;
-pub use validate::{validate, windows_run};
+pub use validate::validate;
 pub use weir_connector::{Error, Found};
 
 /// What tests read and write.

@@ -17,8 +17,6 @@ use std::time::Duration;
 use weir_connector::{Error, Found, Registry};
 use weir_core::JobName;
 
-pub use operator::windows_run;
-
 use crate::delivery;
 use crate::mistakes::{Mistakes, settle};
 use crate::name::default_name;

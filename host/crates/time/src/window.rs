@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::timestamp::LEGAL_MS;
 
+/// Which window a record is in.
+pub mod assign;
 /// Tumbling windows of calendar days, weeks and months, in a time zone.
 pub mod calendar;
 /// Windows that are full after so many records.
@@ -30,6 +32,7 @@ pub mod session;
 /// Windows as users write them.
 pub mod spec;
 
+pub use assign::Assign;
 pub use calendar::Calendar;
 pub use fixed::Fixed;
 pub use panes::Panes;

@@ -7,7 +7,7 @@ use weir_connector::{Error, Found};
 use weir_core::key_group::KEY_GROUPS;
 use weir_core::{KeySpec, OnError};
 use weir_time::WindowSpec;
-use weir_time::window::spec::{Domain, Kind};
+use weir_time::window::Assign;
 
 use super::{path, positive};
 use crate::plan::{Input, Limits, OperatorPlan};
@@ -43,24 +43,12 @@ fn window(at: &str, spec: &OperatorSpec) -> Result<Option<WindowSpec>, Error> {
     let Some(WindowTable(words)) = &spec.window else { return Ok(None) };
     let at = format!("{at}.window");
     let window = WindowSpec::from_table(words).map_err(|error| Error::invalid(&at, error.to_string()))?;
-    windows_run(&window).map(|()| Some(window)).map_err(|what| Error::not_yet(format!("{at} = {what}"), ONLY_TUMBLING))
+    Assign::of(&window).map_err(|what| Error::not_yet(format!("{at} = {what}"), ONLY_TUMBLING))?;
+    Ok(Some(window))
 }
 
 /// What this host runs instead.
 const ONLY_TUMBLING: &str = "use tumbling windows of event time, as in tumbling:10s";
-
-/// Whether this host runs `window`; what of it it does not.
-pub fn windows_run(window: &WindowSpec) -> Result<(), String> {
-    match &window.kind {
-        Kind::Tumbling(_) | Kind::Calendar(_) => {}
-        Kind::Sliding(_) | Kind::Session { .. } | Kind::Count(_) | Kind::Global(_) => return Err(window.to_string()),
-    }
-    match (window.domain, window.firing.early_every_ms) {
-        (Domain::Processing, _) => Err("time = \"processing\"".to_owned()),
-        (Domain::Event, Some(_)) => Err("early-every".to_owned()),
-        (Domain::Event, None) => Ok(()),
-    }
-}
 
 fn on_error(at: &str, spec: &OperatorSpec) -> Result<OnError, Error> {
     match &spec.on_error {

@@ -1,0 +1,43 @@
+//! HOT PATH. Which window a record is in, for the windows that this host runs.
+
+use super::spec::{Domain, Kind};
+use super::{Calendar, Fixed, OutOfRange, Window, WindowSpec};
+
+/// Windows that this host runs.
+#[derive(Debug, Clone)]
+pub enum Assign {
+    /// Of a fixed length.
+    Fixed(Fixed),
+    /// Of calendar days, weeks or months.
+    Calendar(Calendar),
+}
+
+/// What of some windows this host does not run, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotYet(pub String);
+
+impl Assign {
+    /// Of the windows of `spec`: nobody else knows which of them run.
+    pub fn of(spec: &WindowSpec) -> Result<Self, NotYet> {
+        if spec.domain == Domain::Processing {
+            return Err(NotYet("time = \"processing\"".to_owned()));
+        }
+        if spec.firing.early_every_ms.is_some() {
+            return Err(NotYet("early-every".to_owned()));
+        }
+        match &spec.kind {
+            Kind::Tumbling(fixed) => Ok(Self::Fixed(*fixed)),
+            Kind::Calendar(calendar) => Ok(Self::Calendar(calendar.clone())),
+            Kind::Sliding(_) | Kind::Session { .. } | Kind::Count(_) | Kind::Global(_) => Err(NotYet(spec.to_string())),
+        }
+    }
+
+    /// The window of a record.
+    pub fn window(&self, timestamp_ms: i64) -> Result<Window, OutOfRange> {
+        match self {
+            Self::Fixed(fixed) => fixed.window(timestamp_ms),
+            Self::Calendar(calendar) => calendar.window(timestamp_ms),
+        }
+    }
+}
