@@ -57,6 +57,46 @@ fn windows_and_plugins_that_do_not_fit_are_refused_before_anything_starts() -> R
 }
 
 #[test]
+fn late_records_have_an_output_of_their_own() -> Result<()> {
+    let _machine = machine::shared();
+    let dir = TempDir::new()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    // Enough for many batches: the last record comes when time has long gone on.
+    let record = |at: i64| format!("{{\"key\":\"a\",\"value\":\"x\",\"timestamp\":{at}}}\n");
+    let late = "{\"key\":\"b\",\"value\":\"late\",\"timestamp\":7,\"headers\":{\"h\":\"v\"}}\n";
+    let input: String = (0..10_000).map(|at| record(at * 1_000)).chain([late.to_owned()]).collect();
+    std::fs::write(path("in"), input)?;
+    let pipeline = format!(
+        r#"version = 1
+job = "late"
+[sources.in]
+file = {{ path = "{}", format = "json" }}
+[operators.words]
+plugin = "{}"
+inputs = ["in"]
+[sinks.out]
+inputs = ["words"]
+file = {{ path = "{}" }}
+[sinks.late]
+inputs = ["words.late"]
+file = {{ path = "{}", format = "json" }}
+"#,
+        path("in"),
+        plugin("window-count")?,
+        path("out"),
+        path("late"),
+    );
+    std::fs::write(path("late.toml"), pipeline)?;
+    run(&["run", &path("late.toml"), "--state-dir", &path("state"), "--api", "off"], PATIENCE)?.expect(0)?;
+    let seen = std::fs::read_to_string(path("late"))?;
+    ensure!(seen == late, "{seen:?}");
+    let windows = std::fs::read_to_string(path("out"))?;
+    ensure!(windows.lines().count() == 1_000, "{} windows", windows.lines().count());
+    ensure!(windows.lines().all(|line| line.ends_with(",10")), "{windows}");
+    Ok(())
+}
+
+#[test]
 fn windows_left_open_are_gone_on_with_and_other_windows_are_not_theirs() -> Result<()> {
     let _machine = machine::shared();
     let dir = TempDir::new()?;

@@ -23,7 +23,7 @@ pub mod state;
 pub use call_state::CallState;
 pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
-    Call, CallError, CallTask, Effects, Operator, OperatorFactory, PluginDescription, Role, TableDescription,
+    Call, CallError, CallTask, Effects, LATE, Operator, OperatorFactory, PluginDescription, Role, TableDescription,
     TableKind, WINDOW_TIMERS,
 };
 pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};

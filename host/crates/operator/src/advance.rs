@@ -1,8 +1,8 @@
 //! HOT PATH. Time goes on: what is due fires, in order of time, about a batch at once.
 
-use weir_core::ports::CallState;
+use weir_core::ports::{CallError, CallState, Unfit};
 use weir_core::window_key::{time_bytes, time_of};
-use weir_core::{Batch, PortError, WindowKey};
+use weir_core::{Batch, PortError, RecordView, WindowKey};
 use weir_time::Watermark;
 use weir_time::timers::{Due, Firing, Load, Timer};
 
@@ -56,15 +56,35 @@ impl Runner {
     pub(crate) fn fold(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         let Some(windows) = &mut self.windows else { return Ok(()) };
         let sorted = windows.sort(batch, &self.options.key);
-        if sorted.late > 0 {
-            self.driver.late(sorted.late);
+        for (origin, why) in sorted.failed(batch) {
+            self.leave_out(Some(origin), why)?;
         }
-        for (origin, why) in sorted.failed {
-            self.leave_out(origin, why)?;
+        if sorted.late() > 0 {
+            self.driver.late(sorted.late());
+            self.put_out_late(&sorted.late_of(batch), out)?;
         }
-        self.run_whole(Step::Fold(input), sorted.kept.as_ref().unwrap_or(batch), out)?;
+        let kept = sorted.kept(batch);
+        self.run_whole(Step::Fold(input), &self.stamped(&kept), out)?;
         let again = self.windows.as_mut().map(Windows::take_again).unwrap_or_default();
         self.fire(Step::FireAgain, again.iter().map(Vec::as_slice), out)
+    }
+
+    /// Late records go on as they came, where somebody reads them. One that a sink does not take is left to the policy.
+    fn put_out_late(&mut self, late: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        let readers = self.windows.as_ref().and_then(|windows| windows.options.late.as_ref());
+        let Some((output, checks)) = readers else { return Ok(()) };
+        let now_ms = self.driver.now_ms();
+        let unfit = |record: RecordView<'_>| checks.iter().find_map(|check| check.check(&record, now_ms).err());
+        let unfit: Vec<Option<Unfit>> = late.frame.records().map(unfit).collect();
+        let fit = late.only(unfit.iter().map(Option::is_none));
+        if !fit.frame.is_empty() {
+            out.push((*output, fit));
+        }
+        for (index, unfit) in (0..).zip(unfit) {
+            let Some(unfit) = unfit.map(Box::new) else { continue };
+            self.leave_out(late.origins.get(index as usize).copied(), CallError::Unfit { index, unfit })?;
+        }
+        Ok(())
     }
 
     /// The windows of these names fire.

@@ -5,6 +5,7 @@
 //! applied to that record and the rest goes on. A plugin may also undo a record by itself and reject it: then the call
 //! goes well, and the policy is applied to what it rejected.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use weir_core::frame::NO_SOURCE;
@@ -113,15 +114,19 @@ impl Runner {
     /// Processes what came in by `input` and appends what comes out: (output, records), in order. What was out before a
     /// record failed stays.
     pub fn run(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
-        let mut stamped = None;
-        if self.options.origin {
-            self.driver.with_splits(&mut |splits| stamped = Some(with_origin(batch, splits)));
-        }
-        let batch = stamped.as_ref().unwrap_or(batch);
         match self.windows {
             Some(_) => self.fold(input, batch, out),
-            None => self.run_whole(Step::Process(input), batch, out),
+            None => self.run_whole(Step::Process(input), &self.stamped(batch), out),
         }
+    }
+
+    /// `batch` as the plugin is to see it.
+    pub(crate) fn stamped<'a>(&self, batch: &'a Batch) -> Cow<'a, Batch> {
+        let mut stamped = Cow::Borrowed(batch);
+        if self.options.origin {
+            self.driver.with_splits(&mut |splits| stamped = Cow::Owned(with_origin(batch, splits)));
+        }
+        stamped
     }
 
     /// Takes `step` with `batch`, as the plugin is to see it: in one call if all goes well, otherwise part by part.

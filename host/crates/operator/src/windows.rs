@@ -7,10 +7,11 @@
 /// The key and the window of each record.
 mod names;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use weir_core::frame::NULL;
-use weir_core::ports::{CallError, Change, KeyRef, KeyedState, Table};
+use weir_core::ports::{CallError, Change, KeyRef, KeyedState, RecordCheck, Table};
 use weir_core::window_key::time_bytes;
 use weir_core::{Batch, FrameWriter, KeySpec, Origin, PortError, RecordView, WindowKey};
 use weir_time::timers::{Limits, Storm, Timer};
@@ -37,12 +38,14 @@ pub struct WindowOptions {
     pub timers: Table,
     /// The key groups of the task.
     pub groups: Range<u16>,
+    /// The output that late records go to, where somebody reads it, and what its sinks take.
+    pub late: Option<(u32, Vec<RecordCheck>)>,
 }
 
 impl WindowOptions {
     /// Windows as `spec` has them, in the task of these key `groups`; `None` for those that this host does not run.
     pub fn new(spec: &WindowSpec, accumulators: Table, timers: Table, groups: Range<u16>) -> Option<Self> {
-        Some(Self { assign: Assign::of(spec).ok()?, firing: spec.firing, accumulators, timers, groups })
+        Some(Self { assign: Assign::of(spec).ok()?, firing: spec.firing, accumulators, timers, groups, late: None })
     }
 }
 
@@ -90,14 +93,42 @@ pub(crate) struct Windows {
     again: Vec<Vec<u8>>,
 }
 
-/// A batch without the records that are in no window.
+/// A batch, sorted.
 pub(crate) struct Sorted {
-    /// What is left of it; `None`: all.
-    pub(crate) kept: Option<Batch>,
-    /// How many were late.
-    pub(crate) late: usize,
-    /// Records that no window holds, and why.
-    pub(crate) failed: Vec<(Option<Origin>, CallError)>,
+    /// What each of its records is to the windows.
+    placed: Vec<Placed>,
+    /// How many of them are in one.
+    kept: usize,
+}
+
+impl Sorted {
+    /// The records of `batch` that are in a window.
+    pub(crate) fn kept<'a>(&self, batch: &'a Batch) -> Cow<'a, Batch> {
+        match self.kept == self.placed.len() {
+            true => Cow::Borrowed(batch),
+            false => Cow::Owned(batch.only(self.placed.iter().map(|placed| matches!(placed, Placed::In)))),
+        }
+    }
+
+    /// How many of its records are late.
+    pub(crate) fn late(&self) -> usize {
+        self.placed.iter().filter(|placed| matches!(placed, Placed::Late)).count()
+    }
+
+    /// The late records of `batch`.
+    pub(crate) fn late_of(&self, batch: &Batch) -> Batch {
+        batch.only(self.placed.iter().map(|placed| matches!(placed, Placed::Late)))
+    }
+
+    /// The records of `batch` that no window holds, and why.
+    pub(crate) fn failed(&self, batch: &Batch) -> Vec<(Origin, CallError)> {
+        let placed = self.placed.iter().zip(&batch.origins);
+        let failed = placed.filter_map(|(placed, origin)| match placed {
+            Placed::Nowhere(why) => Some((*origin, CallError::NoWindow(why.clone()))),
+            Placed::In | Placed::Late => None,
+        });
+        failed.collect()
+    }
 }
 
 /// What becomes of a record.
@@ -124,22 +155,10 @@ impl Windows {
 
     /// Finds the window of each record, and sorts out what is late and what no window holds.
     pub(crate) fn sort(&mut self, batch: &Batch, key: &KeySpec) -> Sorted {
-        let (mut late, mut failed) = (0, Vec::new());
-        let mut is_in = Vec::with_capacity(batch.frame.len());
         self.names.clear();
-        for (record, origin) in batch.frame.records().zip(&batch.origins) {
-            let placed = self.place(&record, key);
-            is_in.push(matches!(placed, Placed::In));
-            match placed {
-                Placed::In => {}
-                Placed::Late => late += 1,
-                Placed::Nowhere(why) => failed.push((Some(*origin), CallError::NoWindow(why))),
-            }
-        }
-        if late == 0 && failed.is_empty() {
-            return Sorted { kept: None, late, failed };
-        }
-        Sorted { kept: Some(batch.only(is_in)), late, failed }
+        let placed: Vec<Placed> = batch.frame.records().map(|record| self.place(&record, key)).collect();
+        let kept = placed.iter().filter(|placed| matches!(placed, Placed::In)).count();
+        Sorted { placed, kept }
     }
 
     fn place(&mut self, record: &RecordView<'_>, key: &KeySpec) -> Placed {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use weir_connector::{Error, Found, closest};
-use weir_core::ports::PluginDescription;
+use weir_core::ports::{LATE, PluginDescription};
 use weir_plan::{Edge, Graph, Node, NodeId, OperatorNode, Ship};
 
 use crate::inputs::Partition;
@@ -17,7 +17,9 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
     let before = found.count();
     let operators: Vec<Described<'_>> = plan.operators.iter().zip(plugins.iter().copied()).collect();
     let sources = plan.sources.iter().map(|source| Node::source(&source.name));
-    let nodes = sources.chain(operators.iter().map(node)).chain(plan.sinks.iter().map(|sink| Node::sink(&sink.name)));
+    let nodes = sources
+        .chain(operators.iter().map(|described| node(described, plan)))
+        .chain(plan.sinks.iter().map(|sink| Node::sink(&sink.name)));
     let nodes: Vec<Node> = nodes.collect();
     let senders = Senders { nodes: &nodes, operators: &operators };
     let mut edges = Vec::new();
@@ -64,13 +66,21 @@ fn check_routes(sink: &SinkPlan, operators: &[Described<'_>]) -> Result<(), Erro
 /// An operator, and what its plugin says of itself, where that is known.
 type Described<'a> = (&'a OperatorPlan, Option<&'a PluginDescription>);
 
-fn node((operator, plugin): &Described<'_>) -> Node {
+fn node((operator, plugin): &Described<'_>, plan: &Plan) -> Node {
+    let mut outputs = plugin.map(|plugin| plugin.outputs.clone()).unwrap_or_default();
+    let inputs = plan.operators.iter().flat_map(|o| &o.inputs).chain(plan.sinks.iter().flat_map(|s| &s.inputs));
+    let mut late = inputs.filter(|input| input.node == operator.name && input.output.as_deref() == Some(LATE));
+    // Where nobody reads them, late records are dropped where they are found.
+    if let Some(plugin) = plugin.filter(|plugin| plugin.is_aggregate() && late.next().is_some()) {
+        outputs.resize(plugin.output_count() as usize, String::new());
+        outputs.push(LATE.to_owned());
+    }
     let shape = OperatorNode {
         parallelism: operator.parallelism.get(),
         key: operator.key.clone(),
         stateful: plugin.is_some_and(|plugin| !plugin.tables.is_empty()),
         inputs: plugin.map(|plugin| plugin.inputs.clone()).unwrap_or_default(),
-        outputs: plugin.map(|plugin| plugin.outputs.clone()).unwrap_or_default(),
+        outputs,
     };
     Node::operator(&operator.name, shape)
 }
@@ -130,15 +140,21 @@ impl Senders<'_> {
         let unknown = || Error::invalid(at, format!("there is no {:?}", input.node));
         let node = self.number(&input.node).ok_or_else(unknown)?;
         let Some(name) = &input.output else { return Ok(Some((node, 0))) };
-        let outputs = match self.operators.iter().find(|(operator, _)| operator.name == input.node) {
-            Some((_, None)) => return Ok(None),
-            Some((_, Some(plugin))) => plugin.outputs.as_slice(),
-            None => &[],
-        };
+        let plugin = self.operators.iter().find(|(operator, _)| operator.name == input.node).map(|(_, plugin)| *plugin);
+        if plugin == Some(None) {
+            return Ok(None);
+        }
+        let outputs = self.nodes.get(node.0).and_then(Node::as_operator).map_or(&[][..], |node| &node.outputs);
         let number = outputs.iter().position(|output| output == name).and_then(|number| u32::try_from(number).ok());
-        let number = number.ok_or_else(|| Error::invalid(at, unknown_output(&input.node, name, outputs)))?;
-        Ok(Some((node, number)))
+        let unknown = || Error::invalid(at, unknown_output(&input.node, name, &known_outputs(plugin.flatten())));
+        Ok(Some((node, number.ok_or_else(unknown)?)))
     }
+}
+
+/// The names of the outputs of an operator with this plugin.
+fn known_outputs(plugin: Option<&PluginDescription>) -> Vec<String> {
+    let late = plugin.is_some_and(PluginDescription::is_aggregate).then(|| LATE.to_owned());
+    plugin.into_iter().flat_map(|plugin| plugin.outputs.iter().cloned()).chain(late).collect()
 }
 
 impl Ports<'_> {
@@ -190,6 +206,7 @@ fn unknown_input(name: &str, known: &[String]) -> String {
 fn unknown_output(operator: &str, name: &str, known: &[String]) -> String {
     let known = match known {
         [] => format!("its plugin has one output, which has no name: read {operator:?}"),
+        [late] if late == LATE => format!("it has {LATE:?}, and one without a name: read {operator:?}"),
         known => format!("its plugin has the outputs {}", list(name, known)),
     };
     format!("operator {operator:?} has no output named {name:?}; {known}")

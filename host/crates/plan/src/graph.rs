@@ -48,7 +48,7 @@ pub struct OperatorNode {
     /// The plugin's names of its inputs; empty is one without a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
-    /// The plugin's names of its outputs; empty is one without a name.
+    /// The names of its outputs, the plugin's and then the host's own; empty is one without a name, and so is an empty name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<String>,
 }
@@ -335,7 +335,7 @@ impl Node {
     /// The name of an output; its number where it has none.
     pub fn output_name(&self, port: u32) -> String {
         let name = self.as_operator().and_then(|operator| operator.outputs.get(port as usize));
-        name.cloned().unwrap_or_else(|| port.to_string())
+        name.filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| port.to_string())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weir_core::ports::{PluginDescription, Role, TableKind, WINDOW_TIMERS};
+use weir_core::ports::{LATE, PluginDescription, Role, TableKind, WINDOW_TIMERS};
 
 /// The longest description.
 const BYTES_MAX: usize = 64 << 10;
@@ -32,6 +32,9 @@ pub(crate) fn parse(json: &str, role: Role) -> Result<PluginDescription, String>
 /// An aggregate has its accumulators and nothing else; an operator has no windows.
 fn check_role(description: &PluginDescription, role: Role) -> Result<(), String> {
     let of_windows = |kind| matches!(kind, TableKind::Window | TableKind::WindowTimer);
+    if role == Role::Aggregate && description.outputs.iter().any(|output| output == LATE) {
+        return Err(format!("an output of an aggregate named {LATE:?} is the host's own"));
+    }
     match (role, description.tables.as_slice()) {
         (Role::Aggregate, [table]) if table.kind == TableKind::Window && table.name != WINDOW_TIMERS => Ok(()),
         (Role::Aggregate, [table]) if table.kind == TableKind::Window => {
@@ -46,12 +49,6 @@ fn check_role(description: &PluginDescription, role: Role) -> Result<(), String>
             None => Ok(()),
         },
     }
-}
-
-/// How many outputs a plugin has: one unnamed when it names none.
-pub(crate) fn outputs(description: &PluginDescription) -> u32 {
-    // At most `COUNT_MAX`.
-    description.outputs.len().max(1) as u32
 }
 
 fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(), String> {
@@ -82,7 +79,7 @@ mod tests {
     fn the_least_description_has_one_output() {
         let description =
             parse(r#"{"name":"n","version":"1","later":{"keys":"are ignored"}}"#, Role::Operator).unwrap();
-        assert_eq!((description.name.as_str(), outputs(&description)), ("n", 1));
+        assert_eq!((description.name.as_str(), description.output_count()), ("n", 1));
     }
 
     #[test]
@@ -111,6 +108,11 @@ mod tests {
             (Role::Aggregate, r#""tables":[]"#, "an aggregate has one table"),
             (Role::Aggregate, r#""tables":[{"name":"t","kind":"value"}]"#, "an aggregate has one table"),
             (Role::Aggregate, r#""tables":[{"name":"window-timers","kind":"window"}]"#, "the host's own"),
+            (
+                Role::Aggregate,
+                r#""outputs":["counts","late"],"tables":[{"name":"t","kind":"window"}]"#,
+                "an output of an aggregate named \"late\" is the host's own",
+            ),
         ] {
             let reason = parse(&described(more), role).unwrap_err();
             assert!(reason.contains(expected), "{more}: {reason}");

@@ -49,7 +49,7 @@ impl Plugin {
         let name = artifact.path.display().to_string();
         let mut program = Program { pre, exports, limits, ticks, outputs: 0, name };
         let description = program.describe(&artifact.path)?;
-        program.outputs = describe::outputs(&description);
+        program.outputs = description.output_count();
         program.name.clone_from(&description.name);
         Ok(Self { program: Arc::new(program), description, digest: artifact.digest.clone() })
     }

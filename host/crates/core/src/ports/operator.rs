@@ -199,6 +199,19 @@ pub struct PluginDescription {
     pub window: String,
 }
 
+impl PluginDescription {
+    /// How many outputs it has: one unnamed when it names none.
+    pub fn output_count(&self) -> u32 {
+        // At most a few hundred, or it is refused.
+        self.outputs.len().max(1) as u32
+    }
+
+    /// Whether it folds the records of windows: only such a plugin has a table of them.
+    pub fn is_aggregate(&self) -> bool {
+        self.tables.iter().any(|table| table.kind == TableKind::Window)
+    }
+}
+
 /// One keyed table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -214,6 +227,9 @@ pub struct TableDescription {
 
 /// The name of the table of an aggregate that the host adds: when its windows are due.
 pub const WINDOW_TIMERS: &str = "window-timers";
+
+/// The name of the output of an aggregate that the host adds, behind the plugin's own: records whose windows are gone.
+pub const LATE: &str = "late";
 
 /// The kinds of tables this host runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

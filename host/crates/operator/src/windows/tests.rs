@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use weir_core::ports::{Call, CallTask, Delta, Effects, Operator, TableKind};
+use weir_core::frame::encode_headers;
+use weir_core::ports::{Call, CallTask, Delta, Effects, Operator, RecordForm, TableKind};
 use weir_core::{Epoch, OnError, TableId};
 
 use super::*;
@@ -158,8 +159,23 @@ impl Driver for Alone {
 
 /// A record: key, timestamp, value.
 type Given = (&'static str, i64, &'static str);
-/// What a window sent: key, value, timestamp.
+/// What a window sent, or what was late: key, value, timestamp.
 type Sent = (String, String, i64);
+
+/// What a sink says that takes values of at most four bytes.
+fn late_check() -> RecordCheck {
+    RecordCheck::Form { sink: "late".to_owned(), form: Arc::new(Short) }
+}
+
+#[derive(Debug)]
+struct Short;
+
+impl RecordForm for Short {
+    fn check(&self, record: &RecordView<'_>) -> Result<(), String> {
+        let is_short = record.value.is_none_or(|value| value.len() < 5);
+        is_short.then_some(()).ok_or_else(|| "it is large".to_owned())
+    }
+}
 
 struct Node {
     runner: Runner,
@@ -168,7 +184,12 @@ struct Node {
     spec: WindowSpec,
     on_error: OnError,
     sent: Vec<Sent>,
+    /// What came out by the output for late records.
+    late: Vec<Sent>,
 }
+
+/// The output for late records: behind the only one of the aggregate.
+const LATE: u32 = 1;
 
 impl Node {
     fn new(window: &[(&str, &str)], on_error: OnError) -> Self {
@@ -188,13 +209,14 @@ impl Node {
             outputs: vec![Vec::new()],
             on_error,
             origin: false,
-            windows: WindowOptions::new(&spec, ACCUMULATORS, TIMERS, 0..1024),
+            windows: WindowOptions::new(&spec, ACCUMULATORS, TIMERS, 0..1024)
+                .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows }),
             watermark,
         };
         let state = Memory { stored: Arc::clone(&stored), slots: Vec::new() };
         let driver = Alone(Arc::clone(&counters));
         let runner = Runner::new(options, Box::new(Counts), Some(Box::new(state)), Box::new(driver));
-        Self { runner, stored, counters, spec, on_error, sent: Vec::new() }
+        Self { runner, stored, counters, spec, on_error, sent: Vec::new(), late: Vec::new() }
     }
 
     /// The same after a stop, in another process: what is kept is state and watermark.
@@ -202,14 +224,15 @@ impl Node {
         let stored = self.stored.lock().unwrap().clone();
         let next = Self::from(self.spec, self.on_error, stored, watermark);
         next.counters.late.store(self.counters.late.load(Ordering::Relaxed), Ordering::Relaxed);
-        Self { sent: self.sent, ..next }
+        Self { sent: self.sent, late: self.late, ..next }
     }
 
     fn take(&mut self, out: Vec<(u32, Batch)>) {
         for (output, batch) in out {
-            assert_eq!((output, batch.origins.len()), (0, batch.frame.len()));
+            assert_eq!(batch.origins.len(), batch.frame.len());
             let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-            self.sent.extend(batch.frame.records().map(|r| (text(r.key), text(r.value), r.timestamp_ms)));
+            let to = if output == LATE { &mut self.late } else { &mut self.sent };
+            to.extend(batch.frame.records().map(|r| (text(r.key), text(r.value), r.timestamp_ms)));
         }
     }
 
@@ -260,6 +283,31 @@ fn a_window_fires_at_its_end_and_nothing_of_it_is_left() {
     node.advance(Watermark::END).unwrap();
     assert_eq!(node.sent()[1..], [("a", "10,2", 19), ("b", "10,1", 19)]);
     assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+}
+
+#[test]
+fn late_records_go_to_their_output_unchanged_and_in_order() {
+    let mut node = Node::new(&[("tumbling", "10ms")], OnError::Skip);
+    node.advance(Watermark::at(20)).unwrap();
+    let mut headers = Vec::new();
+    encode_headers([(&b"h"[..], Some(&b"v"[..]))], &mut headers);
+    let mut writer = FrameWriter::new(Vec::new());
+    for (source, (timestamp_ms, value)) in (0..).zip([(3, "x"), (25, "in"), (19, ""), (4, "large")]) {
+        let (key, value, headers) = (Some(&b"a"[..]), Some(value.as_bytes()), &headers[..]);
+        writer.push(RecordView { timestamp_ms, source, key, value, headers });
+    }
+    let origins = (100..104).map(|offset| Origin::new(0, offset)).collect();
+    let mut out = Vec::new();
+    node.runner.run(0, &Batch { frame: writer.finish(), origins }, &mut out).unwrap();
+    let [(LATE, late)] = &out[..] else { panic!("{out:?}") };
+    let seen: Vec<_> = late.frame.records().map(|record| (record.timestamp_ms, record.value.unwrap())).collect();
+    assert_eq!(seen, [(3, &b"x"[..]), (19, b"")]);
+    assert!(late.frame.records().all(|record| record.headers == headers && record.key == Some(b"a")));
+    assert_eq!(late.origins, [100, 102].map(|offset| Origin::new(0, offset)));
+    // The sink takes no value of five bytes.
+    assert_eq!((node.late(), node.counters.skipped.load(Ordering::Relaxed)), (3, 1));
+    node.advance(Watermark::END).unwrap();
+    assert_eq!(node.sent(), [("a", "20,1", 29)]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What plugins have against a pipeline, all of it at once and each with its place.
 
+use weir_core::ports::{TableDescription, TableKind};
+
 use super::*;
 use crate::samples::CONNECTORS;
 use crate::{Mistakes, read, settle, validate};
@@ -50,6 +52,32 @@ fn all(plan: &Plan, plugins: &[Option<&PluginDescription>]) -> Result<Graph, Mis
     let mut found = Found::default();
     let graph = graph(plan, plugins, &mut found);
     settle(found, graph, &plan.places)
+}
+
+/// A plugin that aggregates.
+fn aggregate(outputs: &[&str]) -> PluginDescription {
+    let table = TableDescription { name: "windows".into(), kind: TableKind::Window, schema: String::new() };
+    PluginDescription { tables: vec![table], ..described(&[], outputs) }
+}
+
+#[test]
+fn late_records_are_an_output_of_windows_where_somebody_reads_them() {
+    let join = described(&["left", "right"], &[]);
+    for (outputs, names, late) in [(&[][..], &["", "late"][..], "2.1"), (&["a", "b"], &["a", "b", "late"], "2.2")] {
+        let graph = made(&TEXT.replace("words.bad", "words.late"), &join, &aggregate(outputs)).unwrap();
+        assert_eq!(graph.node(NodeId(2)).unwrap().as_operator().unwrap().outputs, names);
+        let readers = graph.edges().iter().filter(|edge| edge.from.to_string() == late);
+        assert_eq!(readers.map(|edge| edge.to.node).collect::<Vec<_>>(), [NodeId(3), NodeId(4)]);
+    }
+    for (outputs, wanted) in [
+        (&[][..], "has no output named \"bad\"; it has \"late\", and one without a name: read \"words\""),
+        (&["good"], "its plugin has the outputs \"good\", \"late\""),
+    ] {
+        let said = made(TEXT, &join, &aggregate(outputs)).unwrap_err().to_string();
+        assert!(said.contains(wanted), "{said}");
+    }
+    let said = made(&TEXT.replace("words.bad", "words.late"), &join, &described(&[], &[])).unwrap_err().to_string();
+    assert!(said.contains("no output named \"late\""), "{said}");
 }
 
 #[test]

@@ -71,7 +71,11 @@ impl<'a> Workshop<'a> {
         let operator = self.plugins.take(index, task).ok_or_else(missing)?;
         let windows = setup.windows.as_ref().map(|spec| {
             let (accumulators, timers) = (*tables.first()?, table(WINDOW_TIMERS)?);
-            WindowOptions::new(spec, accumulators, timers, groups_of(task, operates.parallelism))
+            let options = WindowOptions::new(spec, accumulators, timers, groups_of(task, operates.parallelism))?;
+            // Behind the plugin's own, where somebody reads it.
+            let late = description.output_count();
+            let is_read = job.graph.edges_out_of(Port { node: id, port: late }).next().is_some();
+            Some(WindowOptions { late: is_read.then(|| (late, self.checks_of(id, late))), ..options })
         });
         let windows = windows.map(|windows| windows.ok_or_else(missing)).transpose()?;
         let options = RunnerOptions {
@@ -81,7 +85,7 @@ impl<'a> Workshop<'a> {
             name: name.clone(),
             key: operates.key.clone(),
             tables,
-            outputs: (0..description.outputs.len().max(1)).map(|output| self.checks_of(id, output as u32)).collect(),
+            outputs: (0..description.output_count()).map(|output| self.checks_of(id, output)).collect(),
             on_error: setup.on_error,
             origin: description.origin,
             windows,
