@@ -63,8 +63,8 @@ mod tests {
             assert_eq!(CONNECTORS.address(Side::Source, text).unwrap().key, wanted, "{text}");
         }
         for (side, text, wanted) in [
-            (Side::Source, "fil:x", "may be - or start with file:, generate: or kafka:; did you mean file:?"),
-            (Side::Source, "http://x", "may be - or start with"),
+            (Side::Source, "fil:x", "; did you mean file:?"),
+            (Side::Source, "http://x", "may be - or start with file:, generate:"),
             (Side::Source, "", "1 to 249"),
             (Side::Sink, "generate:clicks", "a generator is a source; nothing can be written to it"),
         ] {

@@ -158,7 +158,7 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed("[\"clicks\"]", "[\"count\"]"), "records would go round in a circle: count -> count"),
         (changed("[\"clicks\"]", "[\"count\"]"), "line 6: sources.clicks: nothing reads it"),
         (changed("[\"count\"]", "[\"clicks\"]"), "line 8: operators.count: nothing reads its output"),
-        (changed(kafka_in, ""), "sources.clicks is missing; give it one of stdin, file, generate, kafka"),
+        (changed(kafka_in, ""), "sources.clicks is missing; give it one of stdin, file, generate"),
         (changed(kafka_in, "kafka = {}"), "sources.clicks.kafka is missing; give it one of topic, topics, pattern"),
         (changed(kafka_in, "kafka = { topics = [] }"), "name at least one topic"),
         (changed(kafka_in, "kafka = { topics = [\"a\", \"a\"] }"), "\"a\" is named twice"),
@@ -232,7 +232,7 @@ fn what_is_wrong_with_event_time_is_said_word_by_word() {
 fn what_is_wrong_with_anything_else_is_said() {
     let more = |text: &str| format!("{GOOD}\n{text}");
     refused(&[
-        (changed("kafka = { topic = \"counts\" }", ""), "give it one of stdout, file, kafka"),
+        (changed("kafka = { topic = \"counts\" }", ""), "give it one of stdout, file"),
         (
             changed("parallelism = 2", "on-error = { dead-letter = \"dlq\" }"),
             "on-error = dead-letter:dlq does not run yet",
