@@ -32,7 +32,7 @@ fn is_seen(rule: &str, place: &str) -> Result<()> {
     let ended = Host::start_program_with(&sibling("torture")?, &args, &env)?.wait(PATIENCE)?;
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     ensure!(ended.code == 1, "{rule} is not seen; exit code {}; it said:\n{said}{}", ended.code, ended.stderr);
-    ended.says(&["FAILED: ", "once more: make torture SEED="])?;
+    ended.says(&["FAILED: ", "once more, all that was done to this job: make torture SEED="])?;
     Ok(())
 }
 
