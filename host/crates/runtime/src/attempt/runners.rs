@@ -74,7 +74,7 @@ impl<'a> Workshop<'a> {
             let options = WindowOptions::new(spec, accumulators, timers, groups_of(task, operates.parallelism))?;
             // Behind the plugin's own, where somebody reads it.
             let late = description.output_count();
-            let is_read = job.graph.edges_out_of(Port { node: id, port: late }).next().is_some();
+            let is_read = graph.edges_out_of(Port { node: id, port: late }).next().is_some();
             Some(WindowOptions { late: is_read.then(|| (late, self.checks_of(id, late))), ..options })
         });
         let windows = windows.map(|windows| windows.ok_or_else(missing)).transpose()?;
