@@ -43,6 +43,17 @@ pub fn delete(broker: &Broker, name: &str) -> Result<()> {
     administrate(broker, async |admin| admin.delete_topics(&[name], &options()).await)
 }
 
+/// Deletes `name`, and creates it again under its name: the broker needs a moment in between.
+pub fn replace(broker: &Broker, name: &str, partitions: i32) -> Result<()> {
+    delete(broker, name)?;
+    let deadline = Instant::now() + PATIENCE;
+    while create(broker, name, partitions, &[]).is_err() {
+        ensure!(Instant::now() < deadline, "{name} cannot be created again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 /// Adds partitions to `name` until it has `partitions`.
 pub fn grow(broker: &Broker, name: &str, partitions: usize) -> Result<()> {
     let wanted = NewPartitions::new(name, partitions);

@@ -3,7 +3,6 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
@@ -63,12 +62,7 @@ impl Scene {
 
     fn replace_input(&self) -> Result<()> {
         let input = self.input();
-        topics::delete(Broker::shared(), &input)?;
-        let deadline = Instant::now() + PATIENCE;
-        while topics::create(Broker::shared(), &input, 2, &[]).is_err() {
-            ensure!(Instant::now() < deadline, "{input} cannot be created again");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        topics::replace(Broker::shared(), &input, 2)?;
         let writer = Writer::new(Broker::shared())?;
         for number in 0..NEW {
             writer.write(&input, format!("{NEW_KEY}{:04}", number % 40).as_bytes(), b"of another topic")?;

@@ -36,7 +36,7 @@ fn a_topic_created_again_under_a_running_job_stops_it() -> Result<()> {
     scene.fill(2_000, 10)?;
     let mut host = scene.start("count", &[])?;
     wait_for_output(&scene, &mut host, 2_000)?;
-    replace(scene.broker, &scene.input)?;
+    topics::replace(scene.broker, &scene.input, 4)?;
     // More than the old topic had: the old positions exist in it.
     scene.fill(6_000, 10)?;
     host.wait(PATIENCE)?.expect(4)?.says(&[&scene.input])?;
@@ -102,7 +102,7 @@ fn created_again(delivery: &str) -> Result<()> {
     // The first time may come before the job has looked at all; the second cannot.
     let mut is_told = false;
     for _ in 0..2 {
-        replace(scene.broker, &scene.output)?;
+        topics::replace(scene.broker, &scene.output, 4)?;
         let within = Instant::now() + Duration::from_secs(5) + SLACK;
         while !is_told && Instant::now() < within {
             std::thread::sleep(Duration::from_millis(50));
@@ -156,17 +156,6 @@ fn a_group_that_expired_or_was_deleted_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// Deletes `topic`, and creates it again under its name.
-fn replace(broker: &Broker, topic: &str) -> Result<()> {
-    topics::delete(broker, topic)?;
-    let deadline = Instant::now() + PATIENCE;
-    while topics::create(broker, topic, 4, &[]).is_err() {
-        ensure!(Instant::now() < deadline, "{topic} cannot be created again");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
 #[test]
 fn a_marker_that_went_with_its_topic_is_refused_with_all_that_it_may_be() -> Result<()> {
     let _machine = machine::shared();
@@ -174,7 +163,7 @@ fn a_marker_that_went_with_its_topic_is_refused_with_all_that_it_may_be() -> Res
     let scene = Scene::new("source-anew")?;
     scene.fill(100, 10)?;
     scene.run("count", &[])?.expect(0)?;
-    replace(scene.broker, &scene.input)?;
+    topics::replace(scene.broker, &scene.input, 4)?;
     scene.fill(50, 10)?;
     let flag = format!("--drop-source {}", scene.input);
     scene.run("count", &[])?.expect(4)?.says(&[
@@ -191,7 +180,7 @@ fn a_marker_that_went_with_its_topic_is_refused_with_all_that_it_may_be() -> Res
     let scene = Scene { input: "generate:sequence?count=100".into(), ..Scene::new("output-anew-marker")? };
     let run = || host::run(&scene.args("uppercase", &[])?, PATIENCE);
     run()?.expect(0)?;
-    replace(scene.broker, &scene.output)?;
+    topics::replace(scene.broker, &scene.output, 4)?;
     let causes = ["deleted and created again", "what was committed was deleted", "another cluster"];
     run()?.expect(4)?.says(&causes)?.says(&[&format!("{:?}", scene.output), "host reset"])?;
     ensure!(written(&scene)? == 0, "it wrote something all the same");
