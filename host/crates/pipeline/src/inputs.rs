@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -46,7 +46,20 @@ impl InputsSpec {
 impl InputSpec {
     /// One name with every default.
     pub(crate) fn named(name: String) -> Self {
-        Self { port: None, name, partition: Partition::Key }
+        Self { port: None, name, partition: Partition::default() }
+    }
+
+    /// A table with a name.
+    fn from_map<'de, A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            from: String,
+            #[serde(default)]
+            partition: Partition,
+        }
+        let Table { from, partition } = Table::deserialize(MapAccessDeserializer::new(table))?;
+        Ok(Self { partition, ..Self::named(from) })
     }
 }
 
@@ -62,12 +75,8 @@ impl<'de> Deserialize<'de> for InputsSpec {
                 )
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<InputsSpec, A::Error> {
-                let mut inputs = Vec::new();
-                while let Some(read) = list.next_element::<Read>()? {
-                    inputs.push(read.into_input(None));
-                }
-                Ok(InputsSpec(inputs))
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<InputsSpec, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(InputsSpec)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<InputsSpec, A::Error> {
@@ -78,7 +87,7 @@ impl<'de> Deserialize<'de> for InputsSpec {
                             format!("nothing comes into the input {port:?}; name what it reads, or leave it out");
                         return Err(serde::de::Error::custom(reason));
                     }
-                    inputs.extend(reads.into_iter().map(|read| read.into_input(Some(port.clone()))));
+                    inputs.extend(reads.into_iter().map(|read| InputSpec { port: Some(port.clone()), ..read }));
                 }
                 Ok(InputsSpec(inputs))
             }
@@ -87,59 +96,31 @@ impl<'de> Deserialize<'de> for InputsSpec {
     }
 }
 
-/// A name, or a table with one.
-struct Read {
-    from: String,
-    partition: Partition,
-}
-
-impl Read {
-    fn into_input(self, port: Option<String>) -> InputSpec {
-        InputSpec { port, name: self.from, partition: self.partition }
-    }
-
-    /// The table.
-    fn from_map<'de, A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Table {
-            from: String,
-            #[serde(default)]
-            partition: Partition,
-        }
-        let Table { from, partition } = Table::deserialize(MapAccessDeserializer::new(table))?;
-        Ok(Self { from, partition })
-    }
-
-    fn from_name(name: &str) -> Self {
-        Self { from: name.to_owned(), partition: Partition::Key }
-    }
-}
-
-impl<'de> Deserialize<'de> for Read {
+/// A name, or a table with one; the input is for whoever reads it to say.
+impl<'de> Deserialize<'de> for InputSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NameOrTable;
         impl<'de> Visitor<'de> for NameOrTable {
-            type Value = Read;
+            type Value = InputSpec;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(r#"a name, or { from = "NAME", partition = "round-robin" }"#)
             }
 
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Read, E> {
-                Ok(Read::from_name(name))
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<InputSpec, E> {
+                Ok(InputSpec::named(name.to_owned()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Read, A::Error> {
-                Read::from_map(table)
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<InputSpec, A::Error> {
+                InputSpec::from_map(table)
             }
         }
         deserializer.deserialize_any(NameOrTable)
     }
 }
 
-/// One [`Read`], or a list of them.
-struct Reads(Vec<Read>);
+/// One [`InputSpec`], or a list of them.
+struct Reads(Vec<InputSpec>);
 
 impl<'de> Deserialize<'de> for Reads {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -152,19 +133,15 @@ impl<'de> Deserialize<'de> for Reads {
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Reads, E> {
-                Ok(Reads(vec![Read::from_name(name)]))
+                Ok(Reads(vec![InputSpec::named(name.to_owned())]))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Reads, A::Error> {
-                Ok(Reads(vec![Read::from_map(table)?]))
+                Ok(Reads(vec![InputSpec::from_map(table)?]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Reads, A::Error> {
-                let mut reads = Vec::new();
-                while let Some(read) = list.next_element()? {
-                    reads.push(read);
-                }
-                Ok(Reads(reads))
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Reads, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Reads)
             }
         }
         deserializer.deserialize_any(OneOrList)
