@@ -40,11 +40,7 @@ pub fn consumer_config(options: &ClientOptions) -> ClientConfig {
         // A partition that is added waits for the open fetch request of its broker.
         ("fetch.wait.max.ms", "100".to_owned()),
     ];
-    for (key, value) in defaults {
-        if !options.properties.contains(key) {
-            config.set(key, value);
-        }
-    }
+    set_defaults(&mut config, options, defaults);
     config
         .set("group.id", options.group())
         .set("enable.auto.commit", "false")
@@ -62,12 +58,18 @@ pub(crate) fn lanes_config(options: &ClientOptions, lanes: usize) -> ClientConfi
     let mut config = consumer_config(options);
     let kbytes = lane_kbytes(lanes);
     // A queue with any room is filled with a whole answer, of which no partition may have more than its share.
-    for (key, value) in [("queued.max.messages.kbytes", kbytes), ("fetch.message.max.bytes", kbytes * 1024)] {
+    let defaults = [("queued.max.messages.kbytes", kbytes), ("fetch.message.max.bytes", kbytes * 1024)];
+    set_defaults(&mut config, options, defaults.map(|(key, value)| (key, value.to_string())));
+    config
+}
+
+/// What counts where the user says nothing of it.
+fn set_defaults<const N: usize>(config: &mut ClientConfig, options: &ClientOptions, defaults: [(&str, String); N]) {
+    for (key, value) in defaults {
         if !options.properties.contains(key) {
-            config.set(key, value.to_string());
+            config.set(key, value);
         }
     }
-    config
 }
 
 fn lane_kbytes(lanes: usize) -> u32 {
