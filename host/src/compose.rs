@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
-use weir_connector::{JobFacts, Place};
+use weir_connector::JobFacts;
 use weir_core::ports::{EpochLog, SinkConnector, SourceConnector, StateStore};
 use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SourceName};
 use weir_kafka::ClientOptions;
@@ -161,7 +161,6 @@ fn job_facts(plan: &Plan) -> JobFacts {
 }
 
 fn options(plan: &Plan, consent: Consent, drains: bool) -> JobOptions {
-    let to_stdout = plan.sinks.iter().any(|sink| sink.writes.place() == Some(Place::Stdout));
     let transaction_timeout = plan.epochs.transaction_timeout;
     JobOptions {
         name: plan.job.clone(),
@@ -170,7 +169,7 @@ fn options(plan: &Plan, consent: Consent, drains: bool) -> JobOptions {
         marker_place: marker_place(plan),
         epoch_interval: plan.epochs.interval,
         stall_after: transaction_timeout + STALL_SLACK,
-        has_patient_sink: to_stdout,
+        has_patient_sink: plan.writes_to_stdout(),
         commit_within: transaction_timeout,
         restart: plan.restart,
         bounds: Bounds::default(),

@@ -5,7 +5,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use weir_connector::Place;
 use weir_machine::channel::{RecvTimeoutError, Sender, bounded};
 use weir_pipeline::Plan;
 use weir_runtime::{JobHandle, JobStatus};
@@ -24,8 +23,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// `None` for a read without end, where nobody sees standard error, and where the job's own lines go to a terminal.
     pub(crate) fn start(screen: &Screen, plan: &Plan, job: JobHandle) -> Result<Option<Self>> {
-        let to_stdout = plan.sinks.iter().any(|sink| sink.writes.place() == Some(Place::Stdout));
-        if !plan.is_bounded() || !is_seen() || (to_stdout && std::io::stdout().is_terminal()) {
+        if !plan.is_bounded() || !is_seen() || (plan.writes_to_stdout() && std::io::stdout().is_terminal()) {
             return Ok(None);
         }
         let (stop, stopped) = bounded(1);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_connector::{Cluster, PlannedSink, PlannedSource, Range};
+use weir_connector::{Cluster, Place, PlannedSink, PlannedSource, Range};
 use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Start, Until};
 use weir_time::WindowSpec;
 
@@ -188,6 +188,11 @@ impl Plan {
     /// True when every read has an end, and so the job.
     pub fn is_bounded(&self) -> bool {
         self.sources.iter().all(SourcePlan::is_bounded)
+    }
+
+    /// Whether some of its output goes to standard output.
+    pub fn writes_to_stdout(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.writes.place() == Some(Place::Stdout))
     }
 }
 
