@@ -123,8 +123,8 @@ fn report(lane: &Lane<'_>, stage: &Stage, schedule: Option<&Schedule>, error: &a
     if let Some(schedule) = schedule {
         text += &format!("  in {schedule}\n");
     }
-    let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
-    text += &format!("  once more, all that was done to this job: make torture SEED={}\n", seeds.join(","));
+    let seeds = Seeds::These(seeds);
+    text += &format!("  once more, all that was done to this job: make torture SEED={seeds}\n");
     if let Some(home) = home {
         text += &format!("  logs and state: {}\n", home.display());
     }
