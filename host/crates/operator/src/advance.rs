@@ -1,10 +1,9 @@
 //! HOT PATH. Time goes on: what is due fires, in order of time, about a batch at once.
 
 use weir_core::ports::{CallError, CallState, Unfit};
-use weir_core::window_key::{time_bytes, time_of};
-use weir_core::{Batch, PortError, RecordView, WindowKey};
+use weir_core::{Batch, RecordView, WindowKey};
 use weir_time::Watermark;
-use weir_time::timers::{Due, Firing, Load, Timer};
+use weir_time::timers::{Due, Timer};
 
 use crate::error::NodeError;
 use crate::runner::{Runner, Step};
@@ -34,22 +33,18 @@ impl Runner {
             None if to == Watermark::END => i64::MAX,
             None => return Ok(Advanced::Nothing),
         };
-        loop {
-            let Some(windows) = &mut self.windows else { return Ok(Advanced::Nothing) };
-            windows.reached = windows.reached.max(to);
-            match windows.timers.due(to_ms, DUE_MAX) {
-                Firing::Nothing => return Ok(Advanced::Nothing),
-                Firing::Load(load) => {
-                    self.load_timers(&load).map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
-                }
-                Firing::Now(due) => {
-                    self.fire_now(due, out)?;
-                    let next_ms = self.windows.as_ref().and_then(|windows| windows.timers.next_ms());
-                    let has_more = next_ms.is_some_and(|next_ms| next_ms <= to_ms);
-                    return Ok(if has_more { Advanced::More } else { Advanced::Changed });
-                }
-            }
+        let (Some(windows), Some(CallState { state, .. })) = (&mut self.windows, &mut self.state) else {
+            return Ok(Advanced::Nothing);
+        };
+        windows.reached = windows.reached.max(to);
+        let due = windows.timers.due(to_ms, DUE_MAX, state.as_mut());
+        let due = due.map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
+        if due.is_empty() {
+            return Ok(Advanced::Nothing);
         }
+        self.fire_now(due, out)?;
+        let has_more = self.windows.as_ref().is_some_and(|windows| windows.timers.has_due(to_ms));
+        Ok(if has_more { Advanced::More } else { Advanced::Changed })
     }
 
     /// Folds what came in by `input` into its windows, and fires those again that had fired without it.
@@ -108,27 +103,9 @@ impl Runner {
         }
         self.fire(Step::Fire, ending.iter().map(|timer| &*timer.key), out)
     }
-
-    /// Brings timers from their table.
-    fn load_timers(&mut self, load: &Load) -> Result<(), PortError> {
-        let (Some(windows), Some(CallState { state, .. })) = (&mut self.windows, &mut self.state) else {
-            return Ok(());
-        };
-        let from = load.from.as_ref().map(|timer| [&time_bytes(timer.time_ms), &*timer.key].concat());
-        let (table, groups, mut found) = (windows.options.timers, windows.options.groups.clone(), Vec::new());
-        state.timers(table, groups, &from.unwrap_or_default(), load.count, &mut found)?;
-        windows.timers.load(found.iter().filter_map(|bytes| parse(bytes)), load);
-        Ok(())
-    }
 }
 
 /// Whether it is the end of its window that is due.
 fn is_end(timer: &Timer) -> bool {
     WindowKey::parse(&timer.key).is_some_and(|window| window.end_ms == timer.time_ms)
-}
-
-/// A timer, as its table has it.
-fn parse(bytes: &[u8]) -> Option<Timer> {
-    let (time, key) = bytes.split_first_chunk::<8>()?;
-    Some(Timer { time_ms: time_of(*time), key: key.into() })
 }

@@ -39,6 +39,8 @@ mod slots;
 mod splits;
 /// Which of many are told.
 mod throttle;
+/// The timers of a node.
+mod timers;
 /// What a plugin's call does to its state.
 mod updates;
 /// The windows of a node.
@@ -52,4 +54,5 @@ pub use runner::{Runner, RunnerOptions};
 pub use slots::key_of;
 pub use splits::SplitTable;
 pub use throttle::{Tell, Throttle};
+pub use timers::TimerOptions;
 pub use windows::WindowOptions;

@@ -1,27 +1,25 @@
 //! HOT PATH. The windows of a node: which one a record is in, when each is due, and what is kept of it.
 //!
-//! An accumulator is a value whose slot is a key and a window. The first record of a window sets its timer, in a table and in
-//! memory ([`weir_time::Timers`]); at its end it fires, and with the end of its allowed lateness it is gone. A record that
+//! An accumulator is a value whose slot is a key and a window. The first record of a window sets its timer
+//! ([`crate::timers::NodeTimers`]); at its end it fires, and with the end of its allowed lateness it is gone. A record that
 //! comes between the two makes it fire again, once for all of its batch.
 
 /// The key and the window of each record.
 mod names;
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use weir_core::frame::NULL;
 use weir_core::ports::{CallError, Change, KeyRef, KeyedState, RecordCheck, Table};
-use weir_core::window_key::time_bytes;
 use weir_core::{Batch, FrameWriter, KeySpec, Origin, PortError, RecordView, WindowKey};
-use weir_time::timers::{Limits, Storm, Timer};
+use weir_time::timers::Timer;
 use weir_time::window::firing::{Arrival, Firing};
 use weir_time::window::{Assign, OutOfRange};
-use weir_time::{Timers, Watermark, Window, WindowSpec};
+use weir_time::{Watermark, Window, WindowSpec};
 
-use crate::error::NodeError;
 use crate::load::after_value;
 use crate::slots::key_of;
+use crate::timers::{NodeTimers, TimerError, TimerOptions};
 use crate::updates;
 use names::Names;
 
@@ -35,54 +33,22 @@ pub struct WindowOptions {
     /// Of the accumulators.
     pub accumulators: Table,
     /// When they are due.
-    pub timers: Table,
-    /// The key groups of the task.
-    pub groups: Range<u16>,
+    pub timers: TimerOptions,
     /// The output that late records go to, where somebody reads it, and what its sinks take.
     pub late: Option<(u32, Vec<RecordCheck>)>,
 }
 
 impl WindowOptions {
-    /// Windows as `spec` has them, in the task of these key `groups`; `None` for those that this host does not run.
-    pub fn new(spec: &WindowSpec, accumulators: Table, timers: Table, groups: Range<u16>) -> Option<Self> {
-        Some(Self { assign: Assign::of(spec).ok()?, firing: spec.firing, accumulators, timers, groups, late: None })
-    }
-}
-
-/// Why windows cannot go on.
-pub(crate) enum WindowError {
-    /// What is kept of them cannot be changed.
-    State(PortError),
-    /// Their timers.
-    Storm(Storm),
-}
-
-impl WindowError {
-    /// Of the operator of this name.
-    pub(crate) fn of(self, operator: &str) -> NodeError {
-        match self {
-            Self::State(error) => NodeError::Change(operator.to_owned(), error),
-            Self::Storm(storm) => NodeError::Storm(operator.to_owned(), storm),
-        }
-    }
-}
-
-impl From<PortError> for WindowError {
-    fn from(error: PortError) -> Self {
-        Self::State(error)
-    }
-}
-
-impl From<Storm> for WindowError {
-    fn from(storm: Storm) -> Self {
-        Self::Storm(storm)
+    /// Windows as `spec` has them; `None` for those that this host does not run.
+    pub fn new(spec: &WindowSpec, accumulators: Table, timers: TimerOptions) -> Option<Self> {
+        Some(Self { assign: Assign::of(spec).ok()?, firing: spec.firing, accumulators, timers, late: None })
     }
 }
 
 /// See the module.
 pub(crate) struct Windows {
     pub(crate) options: WindowOptions,
-    pub(crate) timers: Timers,
+    pub(crate) timers: NodeTimers,
     /// How far their time has come.
     pub(crate) reached: Watermark,
     /// The window that the last record was in: the next one is mostly in the same.
@@ -144,9 +110,9 @@ enum Placed {
 impl Windows {
     pub(crate) fn new(options: WindowOptions, reached: Watermark) -> Self {
         Self {
+            timers: NodeTimers::new(options.timers.clone()),
             options,
             reached,
-            timers: Timers::restored(Limits::default()),
             last: Window::new(0, 0),
             names: Names::default(),
             again: Vec::new(),
@@ -188,7 +154,7 @@ impl Windows {
         &mut self,
         (updates, values): (&[u8], &[u8]),
         state: &mut dyn KeyedState,
-    ) -> Result<(), WindowError> {
+    ) -> Result<(), TimerError> {
         let mut was_absent = Vec::with_capacity(self.names.slots() as usize);
         let mut rest = values;
         while let Some(after) = after_value(rest) {
@@ -203,22 +169,22 @@ impl Windows {
             }
             if was_absent.get_mut(slot as usize).is_some_and(std::mem::take) {
                 let at = if has_fired { self.options.firing.expires_ms(window) } else { window.end_ms };
-                set_timer(&mut self.timers, self.options.timers, (slot, name), at, state)?;
+                self.timers.set((slot, name), at, 0, state)?;
             }
         }
         Ok(())
     }
 
     /// The windows of the call have fired, at their end: they are gone, or stay for as long as they are allowed to.
-    pub(crate) fn fired(&mut self, state: &mut dyn KeyedState) -> Result<(), WindowError> {
+    pub(crate) fn fired(&mut self, state: &mut dyn KeyedState) -> Result<(), TimerError> {
         for slot in 0..self.names.slots() {
             let Some((name, window)) = self.names.of_slot(slot) else { continue };
             let expires_ms = self.options.firing.expires_ms(window);
-            state.change(slot, self.options.timers, Change::Delete(&time_bytes(window.end_ms)))?;
+            self.timers.is_over(slot, window.end_ms, state)?;
             if self.reached.has_reached(expires_ms) {
                 state.change(slot, self.options.accumulators, Change::Clear)?;
             } else {
-                set_timer(&mut self.timers, self.options.timers, (slot, name), expires_ms, state)?;
+                self.timers.set((slot, name), expires_ms, 0, state)?;
             }
         }
         Ok(())
@@ -236,7 +202,7 @@ impl Windows {
             windows.map(|(time_ms, bytes, hash)| (time_ms, KeyRef { hash, bytes })).unzip();
         state.enter(&names);
         for (slot, time_ms) in (0..).zip(times) {
-            state.change(slot, self.options.timers, Change::Delete(&time_bytes(time_ms)))?;
+            self.timers.is_over(slot, time_ms, state)?;
             state.change(slot, self.options.accumulators, Change::Clear)?;
         }
         Ok(())
@@ -250,18 +216,6 @@ impl Windows {
         again.sort_by_key(|key| WindowKey::parse(key).map(|window| (window.end_ms, window.start_ms)));
         again
     }
-}
-
-/// Sets a timer, in the table and in memory.
-fn set_timer(
-    timers: &mut Timers,
-    table: Table,
-    (slot, key): (u32, &[u8]),
-    at_ms: i64,
-    state: &mut dyn KeyedState,
-) -> Result<(), WindowError> {
-    state.change(slot, table, Change::Put { entry: &time_bytes(at_ms), value: &[] })?;
-    Ok(timers.set(at_ms, key, 0)?)
 }
 
 /// The due list of these windows: a record for each, with its key, the timestamp of what it sends, and its span.

@@ -14,7 +14,9 @@
 //! A timer that is set by a timer may be due at once, and set the next: a **round** more. Too many rounds without the
 //! watermark moving are a storm, an error with a name of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+
+use weir_core::key_group::key_hash;
 
 /// How far timers may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,17 +180,22 @@ impl Timers {
         }
     }
 
-    /// What is due when time has come to `time_ms`: at most `count` timers, in order. To be asked again until it is
-    /// [`Firing::Nothing`], each time after the changes that the timers made.
+    /// What is due when time has come to `time_ms`: at most `count` timers, in order, and none of a key twice: what the
+    /// first does may cancel the second, or set one before it. To be asked again until it is [`Firing::Nothing`], each time
+    /// after the changes that the timers made.
     pub fn due(&mut self, time_ms: i64, count: usize) -> Firing {
         if time_ms > self.reached_ms {
             (self.reached_ms, self.round) = (time_ms, 0);
         }
-        let mut due = Vec::new();
+        // Keys whose hashes are the same count as one: then it is two batches instead of one.
+        let (mut due, mut keys) = (Vec::new(), HashSet::new());
         while due.len() < count {
             let Some(first) = self.near.first_entry().filter(|first| first.key().time_ms <= time_ms) else {
                 break;
             };
+            if !keys.insert(key_hash(&first.key().key)) {
+                break;
+            }
             let (timer, round) = first.remove_entry();
             self.key_bytes -= timer.key.len();
             due.push(Due { timer, next_round: round.saturating_add(1) });

@@ -209,7 +209,7 @@ impl Node {
             outputs: vec![Vec::new()],
             on_error,
             origin: false,
-            windows: WindowOptions::new(&spec, ACCUMULATORS, TIMERS, 0..1024)
+            windows: WindowOptions::new(&spec, ACCUMULATORS, TimerOptions { table: TIMERS, groups: 0..1024 })
                 .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows }),
             watermark,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_checkpoint::Manifest;
 use weir_core::key_group::groups_of;
 use weir_core::ports::{Operator, RecordCheck, Table, WINDOW_TIMERS};
-use weir_operator::{Runner, RunnerOptions, WindowOptions};
+use weir_operator::{Runner, RunnerOptions, TimerOptions, WindowOptions};
 use weir_plan::{Graph, NodeId, Port};
 
 use crate::error::Error;
@@ -71,7 +71,8 @@ impl<'a> Workshop<'a> {
         let operator = self.plugins.take(index, task).ok_or_else(missing)?;
         let windows = setup.windows.as_ref().map(|spec| {
             let (accumulators, timers) = (*tables.first()?, table(WINDOW_TIMERS)?);
-            let options = WindowOptions::new(spec, accumulators, timers, groups_of(task, operates.parallelism))?;
+            let timers = TimerOptions { table: timers, groups: groups_of(task, operates.parallelism) };
+            let options = WindowOptions::new(spec, accumulators, timers)?;
             // Behind the plugin's own, where somebody reads it.
             let late = description.output_count();
             let is_read = graph.edges_out_of(Port { node: id, port: late }).next().is_some();

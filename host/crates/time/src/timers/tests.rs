@@ -86,6 +86,20 @@ fn a_timer_in_the_past_is_due_at_once_and_before_later_ones() {
 }
 
 #[test]
+fn a_key_fires_once_before_it_is_asked_again() {
+    let mut kept = Kept::new(Limits::default());
+    for (time_ms, key) in [(10, b"a"), (20, b"b"), (30, b"a"), (40, b"c")] {
+        kept.set(time_ms, key, 0).unwrap();
+    }
+    let first = kept.due(40, 9);
+    assert_eq!(first.iter().map(|due| &due.timer).collect::<Vec<_>>(), [&timer(10, b"a"), &timer(20, b"b")]);
+    // The first one sets another before the second, and cancels that.
+    kept.set(15, b"a", 1).unwrap();
+    kept.cancel(30, b"a");
+    assert_eq!(kept.all_due(40, 9), [timer(15, b"a"), timer(40, b"c")]);
+}
+
+#[test]
 fn many_timers_at_one_moment_fire_from_a_bounded_memory() {
     let mut kept = Kept::new(limits(100, 10));
     for key in 0..5_000_u32 {
