@@ -27,7 +27,7 @@ use weir_kafka::ClientOptions;
 use weir_kafka::advice::Needs;
 use weir_kafka::connector::Cluster as KafkaCluster;
 use weir_pipeline::plan::{self, Plan, SourcePlan};
-use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, SourceSetup, Summary};
+use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SourceSetup, Summary};
 use weir_state::StateDir;
 
 use operators::Loaded;
@@ -111,8 +111,8 @@ pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) 
     if let (true, Some(client)) = (dir.is_empty() && commits_positions(plan), &client) {
         kin::warn_of(client.clone(), sources.clone());
     }
-    let has_windows = operators.iter().any(|operator| operator.windows.is_some());
-    let has_time = has_windows || plan.sources.iter().any(|source| source.watermark.is_some());
+    let says_time = plan.sources.iter().any(|source| source.watermark.is_some());
+    let has_time = says_time || operators.iter().any(OperatorSetup::needs_time);
     let set_up = |(planned, connector): (&SourcePlan, Arc<dyn SourceConnector>)| {
         let marked = planned.reads.abilities().commits_positions;
         let time = has_time.then(|| planned.event_time());

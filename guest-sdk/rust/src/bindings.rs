@@ -33,6 +33,21 @@ pub mod operators {
     });
 }
 
+/// Timers that are due become records.
+#[allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the words are")]
+pub mod timed {
+    wit_bindgen::generate!({
+        inline: "package weir:sdk; world has-timers { export weir:operator/timers@0.1.0; }",
+        path: "../../wit",
+        world: "weir:sdk/has-timers",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_timers",
+        default_bindings_module: "weir_sdk::bindings::timed",
+        with: { "weir:operator/types@0.1.0": super::operators::weir::operator::types },
+    });
+}
+
 /// Records become accumulators of windows, and these become records.
 #[allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the words are")]
 pub mod aggregates {
@@ -52,6 +67,7 @@ pub use aggregates::exports::weir::operator::aggregate;
 pub use operators::exports::weir::operator::operator;
 pub use operators::weir::operator::types::Failure;
 pub use plugins::exports::weir::operator::plugin;
+pub use timed::exports::weir::operator::timers;
 
 use operators::weir::operator::{log, output, state};
 
@@ -117,6 +133,17 @@ pub fn process<Op: Operator>(
 ) -> Result<Vec<u8>, Failure> {
     let instance = instance.as_mut().expect("the host calls open before process");
     instance.process(input, batch, slots, values, &mut Imports).map_err(to_wit)
+}
+
+/// `timers.on-timers`.
+pub fn on_timers<Op: Operator>(
+    instance: &mut Option<Instance<Op>>,
+    due: &[u8],
+    slots: &[u32],
+    values: &[u8],
+) -> Result<Vec<u8>, Failure> {
+    let instance = instance.as_mut().expect("the host calls open before on-timers");
+    instance.on_timers(due, slots, values, &mut Imports).map_err(to_wit)
 }
 
 /// `plugin.describe` of an aggregate.

@@ -10,6 +10,7 @@ use crate::frame::{FrameWriter, NULL};
 use crate::instance::HostRef;
 use crate::record::Record;
 use crate::state::{Cells, Collection, Collections, List, ListTable, Map, MapTable, Value, ValueTable};
+use crate::timer::TimerChanges;
 use crate::update::push_reject;
 
 /// How much a line of the log matters.
@@ -39,6 +40,7 @@ pub struct Context<'a> {
     pub(crate) tables: &'a [Table],
     pub(crate) cells: &'a mut Cells,
     pub(crate) collections: &'a mut Collections,
+    pub(crate) timers: &'a mut TimerChanges,
     pub(crate) values: &'a [u8],
     pub(crate) outputs: &'a mut [FrameWriter],
     /// The first thing that went wrong where nothing could be returned.
@@ -49,7 +51,7 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Index of the input the record came from; 0 unless the plugin describes several.
+    /// Index of the input the record came from; 0 unless the plugin describes several, and for a timer.
     pub fn input(&self) -> u32 {
         self.input
     }
@@ -70,6 +72,29 @@ impl Context<'_> {
     /// `.scan(Some(&k), 10)?`, `.all()?`, `.clear()?`.
     pub fn map<K, V>(&mut self, table: MapTable<K, V>) -> Map<'_, K, V> {
         Map { map: self.collection(table.name(), TableKind::Map), entry: PhantomData }
+    }
+
+    /// Sets a timer of the record's key: [`crate::Operator::on_timer`] is called once event time has come to `at_ms`
+    /// (milliseconds since 1970), after all records before it. One in the past is due as soon as time goes on at all. A key
+    /// may have many timers, of each moment one, however often it is set. Fails for a record without a key, for a plugin
+    /// without [`crate::Description::with_timers`], and for a time that no record can have.
+    #[inline]
+    pub fn set_timer(&mut self, at_ms: i64) -> Result<(), Failure> {
+        let place = self.timer_place()?;
+        self.timers.set(place, at_ms)
+    }
+
+    /// Takes a timer of the record's key back; one that is not set is none. Fails as [`Context::set_timer`] does.
+    #[inline]
+    pub fn cancel_timer(&mut self, at_ms: i64) -> Result<(), Failure> {
+        let place = self.timer_place()?;
+        self.timers.cancel(place, at_ms)
+    }
+
+    #[inline]
+    fn timer_place(&self) -> Result<(u32, u32), Failure> {
+        let table = self.tables.iter().position(|table| table.kind == TableKind::Timer).ok_or_else(no_timers)?;
+        Ok((self.slot()?, table as u32))
     }
 
     /// The place of a value among those that were handed over: they are of the tables of values alone.
@@ -143,6 +168,7 @@ impl Context<'_> {
         self.outputs.iter_mut().for_each(|writer| writer.undo(source));
         self.cells.undo(self.slot, self.tables.iter().filter(|t| t.kind == TableKind::Value).count());
         self.collections.undo();
+        self.timers.undo();
         self.spilled != source
     }
 
@@ -173,6 +199,11 @@ impl Context<'_> {
 #[cold]
 fn no_table(name: &str) -> Failure {
     undeclared(format_args!("table `{name}` is not in the plugin's description, or of another kind there"))
+}
+
+#[cold]
+fn no_timers() -> Failure {
+    undeclared(format_args!("timers are not in the plugin's description: it lacks `.with_timers()`"))
 }
 
 #[cold]

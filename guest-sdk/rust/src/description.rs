@@ -38,6 +38,7 @@ pub(crate) enum TableKind {
     Value,
     List,
     Map,
+    Timer,
     Window,
 }
 
@@ -97,6 +98,12 @@ impl Description {
     /// Names the outputs, in the order of their indexes.
     pub fn outputs(self, names: &[&'static str]) -> Self {
         Self { outputs: names.to_vec(), ..self }
+    }
+
+    /// Lets the operator set timers ([`crate::Context::set_timer`]). They are kept in a table of the name `timers`.
+    pub fn with_timers(mut self) -> Self {
+        self.push("timers", TableKind::Timer, String::new());
+        self
     }
 
     /// The windows of an [`crate::Aggregate`] where the pipeline names none, as in `tumbling:10s`.

@@ -9,7 +9,9 @@ use crate::context::Level;
 use crate::description::Description;
 use crate::failure::{self, Failure};
 use crate::frame::{Frame, FrameWriter, NULL, malformed};
+use crate::record::Record;
 use crate::state::{Cells, Collections};
+use crate::timer::{Timer, TimerChanges};
 
 /// What an instance asks of whoever runs it natively: the imports of the contract.
 #[cfg(not(target_arch = "wasm32"))]
@@ -42,8 +44,9 @@ pub struct Instance<Op> {
     value_tables: Vec<u32>,
     cells: Cells,
     collections: Collections,
+    timers: TimerChanges,
     outputs: Vec<FrameWriter>,
-    /// Updates that reject the records of this batch which failed; at its end, also those of lists and maps.
+    /// Updates that reject the records of this batch which failed; at its end, also those of lists, maps and timers.
     rejects: Vec<u8>,
 }
 
@@ -54,7 +57,8 @@ impl<Op: Operator> Instance<Op> {
         let description = Op::describe();
         let outputs = (0..description.output_count()).map(|_| FrameWriter::default()).collect();
         let (value_tables, cells, collections) = (description.value_tables(), Cells::default(), Collections::default());
-        Ok(Self { operator, description, value_tables, cells, collections, outputs, rejects: Vec::new() })
+        let (timers, rejects) = (TimerChanges::default(), Vec::new());
+        Ok(Self { operator, description, value_tables, cells, collections, timers, outputs, rejects })
     }
 
     /// Processes one batch: the arguments and the result are those of `operator.process` in `wit/`. A record that fails
@@ -67,9 +71,38 @@ impl<Op: Operator> Instance<Op> {
         values: &[u8],
         host: HostRef<'_>,
     ) -> Result<Vec<u8>, Failure> {
+        self.each((input, batch), slots, values, host, Op::process)
+    }
+
+    /// Timers are due: the arguments and the result are those of `timers.on-timers` in `wit/`. A timer that fails is undone
+    /// and rejected, and the others go on.
+    pub fn on_timers(
+        &mut self,
+        due: &[u8],
+        slots: &[u32],
+        values: &[u8],
+        host: HostRef<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        self.each((0, due), slots, values, host, |operator, record, ctx| {
+            let timer = Timer::of(record).ok_or_else(|| malformed("list of timers"))?;
+            operator.on_timer(&timer, ctx)
+        })
+    }
+
+    /// Does `step` with each record of a batch, in the context of its key.
+    #[inline]
+    fn each(
+        &mut self,
+        (input, batch): (u32, &[u8]),
+        slots: &[u32],
+        values: &[u8],
+        host: HostRef<'_>,
+        mut step: impl FnMut(&mut Op, &Record<'_>, &mut Context<'_>) -> Result<(), Failure>,
+    ) -> Result<Vec<u8>, Failure> {
         self.outputs.iter_mut().for_each(FrameWriter::clear);
         self.rejects.clear();
         self.collections.clear();
+        self.timers.clear();
         self.cells.load(values, self.value_tables.len())?;
         let mut frame = Frame::new(batch)?;
         let keyed = !self.description.tables.is_empty();
@@ -83,6 +116,7 @@ impl<Op: Operator> Instance<Op> {
             tables: &self.description.tables,
             cells: &mut self.cells,
             collections: &mut self.collections,
+            timers: &mut self.timers,
             values,
             outputs: &mut self.outputs,
             failure: None,
@@ -91,14 +125,16 @@ impl<Op: Operator> Instance<Op> {
         };
         while let Some(record) = frame.next()? {
             ctx.slot = slots.get(ctx.source as usize).copied().unwrap_or(NULL);
-            let done = self.operator.process(&record, &mut ctx);
+            let done = step(&mut self.operator, &record, &mut ctx);
             ctx.settle(done, &mut self.rejects)?;
             ctx.source += 1;
             ctx.cells.next_record();
             ctx.collections.next_record();
+            ctx.timers.next_record();
         }
         flush(&mut self.outputs, host);
         self.collections.push_updates(&mut self.rejects);
+        self.timers.push_updates(&mut self.rejects);
         Ok(self.cells.updates(&self.value_tables, &self.rejects))
     }
 }

@@ -47,6 +47,8 @@ pub mod json;
 pub mod record;
 /// Keyed state: tables, and handles to the value of the current record's key.
 pub mod state;
+/// Timers: moments of event time that an operator waits for.
+pub mod timer;
 
 mod context;
 mod frame;
@@ -69,6 +71,7 @@ pub use instance::Host;
 pub use instance::{HostRef, Instance};
 pub use record::{HeaderList, Record};
 pub use state::{Json, ListTable, MapKey, MapTable, StateValue, ValueTable};
+pub use timer::Timer;
 
 use serde::de::DeserializeOwned;
 
@@ -89,6 +92,14 @@ pub trait Operator: Sized {
     /// Processes one record. A failure undoes what this record has emitted and done to its state, and nothing else; the
     /// host then goes on without it, or stops, as the pipeline says. What it did to `self` is not undone.
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure>;
+
+    /// Event time has come to a timer that [`Context::set_timer`] has set; it is over now. `ctx` is that of its key. A failure
+    /// undoes what was done for this timer, as it does for a record. Timers of a key come in the order of their times, one
+    /// after the other.
+    fn on_timer(&mut self, timer: &Timer<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let _ = (timer, ctx);
+        Err(Failure::new("the plugin sets timers and has no `on_timer`").with_code(failure::UNDECLARED))
+    }
 }
 
 /// The configuration of an operator that has none: any key in it is an error that the user sees.
@@ -135,8 +146,19 @@ macro_rules! operator {
                 }
             }
 
+            impl bindings::timers::Guest for Exports {
+                fn on_timers(
+                    due: ::std::vec::Vec<u8>,
+                    slots: ::std::vec::Vec<u32>,
+                    values: ::std::vec::Vec<u8>,
+                ) -> ::core::result::Result<::std::vec::Vec<u8>, bindings::Failure> {
+                    INSTANCE.with_borrow_mut(|instance| bindings::on_timers(instance, &due, &slots, &values))
+                }
+            }
+
     bindings::plugins::export_plugin!(Exports with_types_in bindings::plugins);
     bindings::operators::export_operator!(Exports with_types_in bindings::operators);
+    bindings::timed::export_timers!(Exports with_types_in bindings::timed);
         };
     };
 }

@@ -100,6 +100,18 @@ impl Host for Effects<'_> {
     }
 }
 
+/// What a call is for.
+#[derive(Debug, Clone, Copy)]
+enum Task {
+    /// Records, which came in by this input.
+    Process(u32),
+    /// Timers.
+    Timers,
+}
+
+/// So many calls for timers are made for one moment of time.
+const TIMER_CALLS_MAX: usize = 100_000;
+
 /// What one call asks for.
 #[derive(Default)]
 struct Call {
@@ -138,7 +150,7 @@ impl<Op: Operator> Harness<Op> {
     /// The same for one of several inputs.
     pub fn process_input(&mut self, input: u32, batch: &[Message]) -> Result<Vec<Output>, Failure> {
         let mut instance = self.instance()?;
-        let call = self.call(&mut instance, input, batch)?;
+        let call = self.call(&mut instance, Task::Process(input), batch)?;
         match call.failures.into_iter().next() {
             Some(failure) => Err(failure),
             None => Ok(self.happen(instance, call.outputs, call.changes)),
@@ -149,8 +161,31 @@ impl<Op: Operator> Harness<Op> {
     /// made, and every failure. Fails itself where a failure cannot be undone alone; then nothing has happened.
     pub fn process_skipping(&mut self, batch: &[Message]) -> Result<(Vec<Output>, Vec<Failure>), Failure> {
         let mut instance = self.instance()?;
-        let call = self.call(&mut instance, 0, batch)?;
+        let call = self.call(&mut instance, Task::Process(0), batch)?;
         Ok((self.happen(instance, call.outputs, call.changes), call.failures))
+    }
+
+    /// Event time has come to `to_ms`: fires the timers that are due, in order, and returns what they emitted, call by call.
+    /// Fails with the first that fails, or where they set each other without end.
+    pub fn advance(&mut self, to_ms: i64) -> Result<Vec<Output>, Failure> {
+        let mut outputs = Vec::new();
+        for _ in 0..TIMER_CALLS_MAX {
+            let due = self.stored.due(to_ms);
+            if due.is_empty() {
+                return Ok(outputs);
+            }
+            let list = due.iter().map(|(at_ms, key)| Message::new(key, at_ms.to_le_bytes()).with_timestamp(*at_ms));
+            let list: Vec<Message> = list.collect();
+            let mut instance = self.instance()?;
+            let call = self.call(&mut instance, Task::Timers, &list)?;
+            if let Some(failure) = call.failures.into_iter().next() {
+                return Err(failure);
+            }
+            // They are over before what they set themselves.
+            due.into_iter().for_each(|timer| self.stored.change(Change::CancelTimer(timer)));
+            outputs.append(&mut self.happen(instance, call.outputs, call.changes));
+        }
+        Err(Failure::new(format!("timers have set each other {TIMER_CALLS_MAX} times, all due by {to_ms} ms")))
     }
 
     /// The instance that runs, or a new one. As in the host, one that failed is gone: it may be in any condition.
@@ -162,14 +197,18 @@ impl<Op: Operator> Harness<Op> {
     }
 
     /// One call; nothing of it has happened yet.
-    fn call(&mut self, instance: &mut Instance<Op>, input: u32, batch: &[Message]) -> Result<Call, Failure> {
+    fn call(&mut self, instance: &mut Instance<Op>, task: Task, batch: &[Message]) -> Result<Call, Failure> {
         let (slots, keys) = if self.tables.is_empty() { (Vec::new(), Vec::new()) } else { wire::slots(batch) };
         let value_tables = self.tables.iter().filter(|table| table.kind == TableKind::Value);
         let value_tables: Vec<_> = value_tables.map(|table| table.name).collect();
         let values = wire::values(&value_tables, &keys, &self.stored);
         let (frames, log) = (Vec::new(), Vec::new());
         let mut effects = Effects { frames, log, tables: &self.tables, keys: &keys, stored: &self.stored };
-        let updates = instance.process(input, &wire::frame(batch), &slots, &values, &mut effects);
+        let frame = wire::frame(batch);
+        let updates = match task {
+            Task::Process(input) => instance.process(input, &frame, &slots, &values, &mut effects),
+            Task::Timers => instance.on_timers(&frame, &slots, &values, &mut effects),
+        };
         let (frames, mut log) = (effects.frames, effects.log);
         self.log.append(&mut log);
         let updates = updates?;
@@ -203,6 +242,11 @@ impl<Op: Operator> Harness<Op> {
     pub fn map(&self, table: &'static str, key: &[u8]) -> Vec<(&[u8], &[u8])> {
         let entries = self.stored.map(table, key).into_iter().flatten();
         entries.map(|(entry, value)| (entry.as_slice(), value.as_slice())).collect()
+    }
+
+    /// When the timers of a key are due, in order.
+    pub fn timers(&self, key: &[u8]) -> Vec<i64> {
+        self.stored.timers(key)
     }
 
     /// Puts bytes under a key, as an earlier version of the plugin may have left them.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use super::*;
 use crate::testing::vectors::{Hex, read};
 use crate::testing::wire;
+use crate::timer::TimerChanges;
 use crate::update::push_reject;
 
 #[derive(Deserialize)]
@@ -89,6 +90,8 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 "append" => wire::Op::Append,
                 "put" => wire::Op::Put,
                 "delete" => wire::Op::Delete,
+                "set-timer" => wire::Op::SetTimer,
+                "cancel-timer" => wire::Op::CancelTimer,
                 other => panic!("{other}"),
             };
             let (table, slot, value) = (expected.table, expected.slot, expected.value.as_deref());
@@ -118,6 +121,16 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 written += 1;
                 continue;
             }
+            if let "set-timer" | "cancel-timer" = update.op.as_str() {
+                let at_ms = i64::from_le_bytes(update.value.as_deref().unwrap().try_into().unwrap());
+                let (mut timers, mut out, place) = (TimerChanges::default(), Vec::new(), (update.slot, update.table));
+                let change = if update.op == "set-timer" { TimerChanges::set } else { TimerChanges::cancel };
+                change(&mut timers, place, at_ms).unwrap();
+                timers.push_updates(&mut out);
+                assert_eq!(out, *vector.hex, "{}", vector.name);
+                written += 1;
+                continue;
+            }
             let mut cells = Cells::default();
             cells.load(&[0xff; 2 * 8 * 4], 2).unwrap();
             let cell = cells.value(BYTES, Ok(update.slot as usize * 2 + update.table as usize), &[]);
@@ -129,7 +142,7 @@ fn updates_are_read_and_written_as_the_vectors_say() {
             written += 1;
         }
     }
-    assert_eq!(written, 9);
+    assert_eq!(written, 11);
     for vector in read::<Updates>("updates.json").invalid {
         assert!(wire::updates(&vector.hex).is_err(), "{}", vector.name);
     }

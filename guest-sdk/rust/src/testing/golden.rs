@@ -48,7 +48,8 @@ struct Seen {
     failures: Vec<usize>,
 }
 
-/// Checks every case of `dir/cases.json`, as one batch and record by record: where batches end must not show.
+/// Checks every case of `dir/cases.json`, as one batch and record by record: where batches end must not show. Then time
+/// ends, and every timer fires.
 ///
 /// # Errors
 /// Says which case differs, and how, or why the file cannot be read.
@@ -98,6 +99,9 @@ fn check_case<Op: Operator>(case: &Case) -> Result<(), String> {
             run(&mut harness, batch, number * batch_len, &mut seen)
                 .map_err(|reason| format!("case `{}` {how}: {reason}", case.name))?;
         }
+        let fired = harness.advance(i64::MAX);
+        let fired = fired.map_err(|failure| format!("case `{}` {how}: a timer failed: {}", case.name, failure.message))?;
+        seen.output.extend(fired.into_iter().map(|Output { output, message, .. }| (output, message)));
         seen.output.sort_by_key(|(output, _)| *output);
         if seen != expected {
             return Err(format!("case `{}` {how} {}", case.name, difference::difference(&expected, &seen)));

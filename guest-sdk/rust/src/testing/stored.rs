@@ -1,6 +1,6 @@
 //! The state that a harness keeps between calls, and the changes of it that a call asks for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::wire::{Op, Update};
 use crate::Failure;
@@ -9,12 +9,16 @@ use crate::description::{Table, TableKind};
 /// A table, and a key.
 type Place = (&'static str, Vec<u8>);
 
+/// When a timer is due, and its key: in this order they fire.
+pub(crate) type Timer = (i64, Vec<u8>);
+
 /// What each key has in each table.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     values: HashMap<Place, Vec<u8>>,
     lists: HashMap<Place, Vec<Vec<u8>>>,
     maps: HashMap<Place, BTreeMap<Vec<u8>, Vec<u8>>>,
+    timers: BTreeSet<Timer>,
 }
 
 /// A change of what a key has in a table.
@@ -25,6 +29,8 @@ pub(crate) enum Change {
     Append(Place, Vec<u8>),
     Put(Place, Vec<u8>, Vec<u8>),
     Delete(Place, Vec<u8>),
+    SetTimer(Timer),
+    CancelTimer(Timer),
 }
 
 impl Change {
@@ -36,12 +42,15 @@ impl Change {
         let place = (table.name, key.clone());
         let value = update.value.unwrap_or_default().to_vec();
         let entry = update.entry.unwrap_or_default().to_vec();
+        let time_ms = || update.value.and_then(|time| time.try_into().ok()).map(i64::from_le_bytes).unwrap_or_default();
         match (update.op, table.kind) {
             (Op::Set, TableKind::Value) => Ok(Self::Set(place, value)),
-            (Op::Clear, _) => Ok(Self::Clear(place)),
+            (Op::Clear, TableKind::Value | TableKind::List | TableKind::Map) => Ok(Self::Clear(place)),
             (Op::Append, TableKind::List) => Ok(Self::Append(place, value)),
             (Op::Put, TableKind::Map) => Ok(Self::Put(place, entry, value)),
             (Op::Delete, TableKind::Map) => Ok(Self::Delete(place, entry)),
+            (Op::SetTimer, TableKind::Timer) => Ok(Self::SetTimer((time_ms(), key.clone()))),
+            (Op::CancelTimer, TableKind::Timer) => Ok(Self::CancelTimer((time_ms(), key.clone()))),
             (op, kind) => Err(Failure::new(format!("{op:?} of table `{}`, whose kind is {kind:?}", table.name))),
         }
     }
@@ -60,6 +69,19 @@ impl Stored {
         self.maps.get(&(table, key.to_vec()))
     }
 
+    /// The timers that are due at `to_ms`, in order, up to the first whose key is among them already: what the one before it
+    /// does may change it.
+    pub(crate) fn due(&self, to_ms: i64) -> Vec<Timer> {
+        let mut keys = HashSet::new();
+        let due = self.timers.iter().take_while(|(time_ms, key)| *time_ms <= to_ms && keys.insert(key.as_slice()));
+        due.cloned().collect()
+    }
+
+    /// When the timers of `key` are due, in order.
+    pub(crate) fn timers(&self, key: &[u8]) -> Vec<i64> {
+        self.timers.iter().filter(|(_, of)| of == key).map(|(time_ms, _)| *time_ms).collect()
+    }
+
     pub(crate) fn change(&mut self, change: Change) {
         match change {
             Change::Set(place, value) => drop(self.values.insert(place, value)),
@@ -71,6 +93,8 @@ impl Stored {
             Change::Append(place, value) => self.lists.entry(place).or_default().push(value),
             Change::Put(place, entry, value) => drop(self.maps.entry(place).or_default().insert(entry, value)),
             Change::Delete(place, entry) => drop(self.maps.entry(place).or_default().remove(&entry)),
+            Change::SetTimer(timer) => drop(self.timers.insert(timer)),
+            Change::CancelTimer(timer) => drop(self.timers.remove(&timer)),
         }
     }
 }

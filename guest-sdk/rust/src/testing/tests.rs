@@ -1,6 +1,6 @@
 //! What the harness promises, and with it what an instance does.
 use super::*;
-use crate::{Context, Description, NoConfig, Record, ValueTable, failure};
+use crate::{Context, Description, NoConfig, Record, Timer, ValueTable, failure};
 
 const SEEN: ValueTable<u64> = ValueTable::new("seen");
 const LAST: ValueTable<Vec<u8>> = ValueTable::new("last").with_schema("2");
@@ -164,4 +164,103 @@ fn input_log_configuration_and_description() {
         Obey::describe().to_json(),
         r#"{"name":"obey","version":"1.2.3","outputs":["main","side"],"tables":[{"name":"seen","kind":"value","schema":"u64"},{"name":"last","kind":"value","schema":"bytes 2"}],"origin":false,"routes":true}"#
     );
+}
+
+const EVERY: ValueTable<u64> = ValueTable::new("every");
+
+/// Sets the timers that values name, and each again after what its key has in `every`.
+struct Alarm;
+
+impl Operator for Alarm {
+    type Config = NoConfig;
+
+    fn describe() -> Description {
+        Description::new("alarm", "1").table(EVERY).with_timers()
+    }
+
+    fn open(_: NoConfig) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let text = str::from_utf8(record.value().unwrap_or_default())?;
+        match text.split_once(' ') {
+            Some(("set", at)) => ctx.set_timer(at.parse()?),
+            Some(("cancel", at)) => ctx.cancel_timer(at.parse()?),
+            Some(("every", by)) => ctx.value(EVERY).set(&by.parse()?),
+            _ => ctx.set_timer(1).and(Err(Failure::new("what?"))),
+        }
+    }
+
+    fn on_timer(&mut self, timer: &Timer<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        if timer.key() == b"bad" {
+            ctx.set_timer(timer.time_ms() + 1)?;
+            return Err(Failure::new("bad"));
+        }
+        if let Some(by) = ctx.value(EVERY).get()? {
+            ctx.set_timer(timer.time_ms() + i64::try_from(by)?)?;
+        }
+        ctx.emit(timer.record(b"due"));
+        Ok(())
+    }
+}
+
+fn alarm(says: &[(&str, &str)]) -> Harness<Alarm> {
+    let mut harness = Harness::new("{}").unwrap();
+    let says: Vec<Message> = says.iter().map(|(key, what)| Message::new(key, what)).collect();
+    assert_eq!(harness.process_skipping(&says).unwrap().0, []);
+    harness
+}
+
+fn times(outputs: &[Output]) -> Vec<i64> {
+    outputs.iter().filter_map(|output| output.message.timestamp).collect()
+}
+
+#[test]
+fn timers_fire_in_order_and_may_set_the_next() {
+    let mut alarm = alarm(&[("a", "set 30"), ("b", "set 20"), ("a", "set 10"), ("b", "cancel 20"), ("a", "every 15")]);
+    let due = |at| Message::new("a", "due").with_timestamp(at);
+    let seen: Vec<Message> = alarm.advance(30).unwrap().into_iter().map(|output| output.message).collect();
+    assert_eq!(seen, [due(10), due(25), due(30)]);
+    assert_eq!((alarm.timers(b"a"), alarm.timers(b"b")), (vec![40, 45], vec![]));
+    let storm = alarm.advance(i64::MAX).unwrap_err();
+    assert!(storm.message.contains("timers have set each other"), "{storm:?}");
+}
+
+#[test]
+fn a_record_that_fails_sets_no_timer_and_a_timer_that_fails_neither() {
+    let mut alarm = alarm(&[("a", "set 7"), ("a", "nonsense"), ("a", "set -1"), ("a", "set 250246627200000")]);
+    assert_eq!(alarm.timers(b"a"), [7]);
+    assert_eq!(times(&alarm.advance(7).unwrap()), [7]);
+    alarm.process(&[Message::new("bad", "set 9")]).unwrap();
+    assert_eq!(alarm.advance(9).unwrap_err().message, "bad");
+    assert_eq!(alarm.timers(b"bad"), [9], "nothing has happened");
+    let nobody = alarm.process(&[Message::without_key("set 9")]).unwrap_err();
+    assert_eq!(nobody.code, failure::NO_KEY);
+}
+
+#[test]
+fn timers_that_are_not_described_are_refused() {
+    let refused = Harness::<Undescribed>::new("{}").unwrap().process(&[Message::new("a", "x")]).unwrap_err();
+    assert_eq!(refused.code, failure::UNDECLARED);
+    assert!(refused.message.contains(".with_timers()"), "{refused:?}");
+}
+
+/// Sets a timer that it does not describe.
+struct Undescribed;
+
+impl Operator for Undescribed {
+    type Config = NoConfig;
+
+    fn describe() -> Description {
+        Description::new("undescribed", "1").table(SEEN)
+    }
+
+    fn open(_: NoConfig) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    fn process(&mut self, _: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        ctx.set_timer(1)
+    }
 }

@@ -83,6 +83,8 @@ pub(crate) enum Op {
     Append,
     Put,
     Delete,
+    SetTimer,
+    CancelTimer,
 }
 
 /// Reads updates as strictly as the host does.
@@ -122,6 +124,9 @@ fn update<'a>(cursor: &mut Cursor<'a>) -> Result<Update<'a>, Failure> {
             (Op::Put, Some(entry), bytes.get(put.at()..))
         }
         (6, entry) => (Op::Delete, Some(entry), None),
+        (8, time) if time.len() == 8 => (Op::SetTimer, None, Some(time)),
+        (9, time) if time.len() == 8 => (Op::CancelTimer, None, Some(time)),
+        (8 | 9, _) => return Err(Failure::new("a timer without a time of 8 bytes")),
         _ => return Err(Failure::new(format!("unknown update {op}"))),
     };
     Ok(Update { op, table, slot, entry, value })

@@ -18,7 +18,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Of what no single record is at the bottom of: what a window sends.
+    /// Of what no single record is at the bottom of: what a window or a timer sends.
     pub const NONE: Self = Self { source: u32::MAX, split: u32::MAX, offset: -1 };
 
     /// A record of one of the reader's own splits.

@@ -1,15 +1,16 @@
 //! HOT PATH. Time goes on: what is due fires, in order of time, about a batch at once.
 
 use weir_core::ports::{CallError, CallState, Unfit};
-use weir_core::{Batch, RecordView, WindowKey};
+use weir_core::{Batch, PortError, RecordView, WindowKey};
 use weir_time::Watermark;
 use weir_time::timers::{Due, Timer};
 
 use crate::error::NodeError;
 use crate::runner::{Runner, Step};
+use crate::timers::{self, NodeTimers};
 use crate::windows::{Windows, due_list};
 
-/// So many windows fire at once.
+/// So many windows or timers fire at once.
 const DUE_MAX: usize = 1_024;
 
 /// What [`Runner::advance`] did.
@@ -33,18 +34,39 @@ impl Runner {
             None if to == Watermark::END => i64::MAX,
             None => return Ok(Advanced::Nothing),
         };
-        let (Some(windows), Some(CallState { state, .. })) = (&mut self.windows, &mut self.state) else {
-            return Ok(Advanced::Nothing);
-        };
-        windows.reached = windows.reached.max(to);
-        let due = windows.timers.due(to_ms, DUE_MAX, state.as_mut());
-        let due = due.map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
+        if let Some(windows) = &mut self.windows {
+            windows.reached = windows.reached.max(to);
+        }
+        let due = self.due(to_ms).map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
         if due.is_empty() {
             return Ok(Advanced::Nothing);
         }
-        self.fire_now(due, out)?;
-        let has_more = self.windows.as_ref().is_some_and(|windows| windows.timers.has_due(to_ms));
+        match self.windows {
+            Some(_) => self.fire_windows(due, out)?,
+            None => self.fire_timers(due, out)?,
+        }
+        let has_more = self.timers().is_some_and(|timers| timers.has_due(to_ms));
         Ok(if has_more { Advanced::More } else { Advanced::Changed })
+    }
+
+    /// What is due next.
+    fn due(&mut self, to_ms: i64) -> Result<Vec<Due>, PortError> {
+        let timers = self.windows.as_mut().map(|windows| &mut windows.timers).or(self.timers.as_mut());
+        let (Some(timers), Some(CallState { state, .. })) = (timers, &mut self.state) else { return Ok(Vec::new()) };
+        timers.due(to_ms, DUE_MAX, state.as_mut())
+    }
+
+    fn timers(&self) -> Option<&NodeTimers> {
+        self.windows.as_ref().map(|windows| &windows.timers).or(self.timers.as_ref())
+    }
+
+    /// The plugin is told of these timers.
+    fn fire_timers(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        let list = timers::due_list(due.iter().map(|due| &due.timer));
+        self.timers.iter_mut().for_each(|timers| timers.is_firing(&due));
+        let fired = self.run_whole(Step::Timers, &list, out);
+        self.timers.iter_mut().for_each(NodeTimers::has_fired);
+        fired
     }
 
     /// Folds what came in by `input` into its windows, and fires those again that had fired without it.
@@ -95,7 +117,7 @@ impl Runner {
     }
 
     /// These timers are due: at the end of a window it fires, later it is gone.
-    fn fire_now(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+    fn fire_windows(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         let (ending, expired): (Vec<Timer>, Vec<Timer>) = due.into_iter().map(|due| due.timer).partition(is_end);
         if let (Some(windows), Some(CallState { state, .. })) = (&self.windows, &mut self.state) {
             let changed = windows.expire(expired.iter(), state.as_mut());

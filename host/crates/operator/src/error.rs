@@ -17,13 +17,13 @@ pub enum NodeError {
         #[source]
         source: CallError,
     },
-    /// A window that the plugin fails on, with the policy to fail.
-    #[error("operator {operator:?} failed on {window}")]
-    Window {
+    /// A window or a timer that the plugin fails on, with the policy to fail.
+    #[error("operator {operator:?} failed on {due}")]
+    Due {
         /// The operator's name.
         operator: String,
-        /// Its key and its span.
-        window: String,
+        /// What it is, its key, and its span or time.
+        due: String,
         /// What the plugin did.
         #[source]
         source: CallError,
@@ -46,7 +46,7 @@ impl NodeError {
             Self::Record { source: CallError::Host(error), .. } | Self::Read(_, error) | Self::Change(_, error) => {
                 error.fault()
             }
-            Self::Record { .. } | Self::Window { .. } | Self::Storm(..) => Fault::User,
+            Self::Record { .. } | Self::Due { .. } | Self::Storm(..) => Fault::User,
         }
     }
 }

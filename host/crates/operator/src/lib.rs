@@ -37,6 +37,9 @@ mod skips;
 mod slots;
 /// What the splits of a job are called.
 mod splits;
+/// What the tests of nodes share.
+#[cfg(test)]
+mod testing;
 /// Which of many are told.
 mod throttle;
 /// The timers of a node.

@@ -21,6 +21,7 @@ use crate::parts::Parts;
 use crate::rejected::check_rejected;
 use crate::skips::Skips;
 use crate::slots::Slots;
+use crate::timers::{self, NodeTimers, TimerError, TimerOptions};
 use crate::updates::{self, Within};
 use crate::windows::{self, WindowOptions, Windows};
 
@@ -52,6 +53,8 @@ pub struct RunnerOptions {
     pub origin: bool,
     /// Its windows, where its plugin is an aggregate.
     pub windows: Option<WindowOptions>,
+    /// Its timers, where its plugin sets any.
+    pub timers: Option<TimerOptions>,
 }
 
 /// One operator of one task.
@@ -73,6 +76,7 @@ pub struct Runner {
     skips: Skips,
     pub(crate) driver: Box<dyn Driver>,
     pub(crate) windows: Option<Windows>,
+    pub(crate) timers: Option<NodeTimers>,
 }
 
 impl Runner {
@@ -89,6 +93,7 @@ impl Runner {
         let state = state.map(|state| CallState::new(state, options.tables.clone()));
         let prefetched = options.tables.iter().copied().filter(|table| table.kind.is_prefetched()).collect();
         let windows = options.windows.clone().map(|windows| Windows::new(windows, options.watermark));
+        let timers = options.timers.clone().map(NodeTimers::new);
         Self {
             options,
             operator,
@@ -103,6 +108,7 @@ impl Runner {
             skips,
             driver,
             windows,
+            timers,
         }
     }
 
@@ -162,7 +168,7 @@ impl Runner {
         let mut keys = 0;
         if let Some(CallState { state, .. }) = &mut self.state {
             let names = match &mut self.windows {
-                None => self.slots.assign(&batch.frame, &self.options.key),
+                None => self.slots.assign(&batch.frame, step.key(&self.options.key)),
                 Some(windows) => windows.names.assign(at..at + batch.frame.len(), &mut self.slots),
             };
             state.enter(&names);
@@ -187,8 +193,7 @@ impl Runner {
             return host_error(failure, &self.options.name).map(Outcome::Failed);
         }
         self.pace.took(batch.frame.len(), weir_machine::since(began));
-        // What has fired is the host's to clear: then there is no table that the plugin may change.
-        let tables = if step.has_records() { &self.options.tables[..] } else { &[] };
+        let tables = if step.changes_tables() { &self.options.tables[..] } else { &[] };
         let within = Within { tables, keys: keys as usize, records: batch.frame.len() };
         let checked = updates::check(&self.effects.updates, within).and_then(|rejected| {
             check_rejected(&self.effects, rejected, self.options.on_error)?;
@@ -203,11 +208,12 @@ impl Runner {
                 return Ok(Outcome::Failed(failure));
             }
         };
+        self.note_fired(step, batch)?;
         if let Some(state) = &mut self.state {
             let changed = updates::apply(&self.effects.updates, state);
             changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
         }
-        self.note_windows(step)?;
+        self.note_set(step, batch)?;
         if step.has_records() {
             self.driver.processed(batch.frame.len() - rejected);
         }
@@ -228,34 +234,56 @@ impl Runner {
         }
     }
 
-    /// The one record of `part`, or the one window, failed: the policy decides, and it is over.
+    /// The one record of `part`, or the one window or timer, failed: the policy decides, and it is over.
     fn give_up(&mut self, step: Step, (part, at): (&Batch, usize), failure: CallError) -> Result<(), NodeError> {
         match (step.has_records(), self.options.on_error) {
             (false, OnError::Fail) => {
-                let window = windows::described(self.windows.as_ref().and_then(|windows| windows.names.get(at)));
-                Err(NodeError::Window { operator: self.options.name.clone(), window, source: failure })
+                let due = match &self.windows {
+                    Some(windows) => windows::described(windows.names.get(at)),
+                    None => timers::described(&part.frame),
+                };
+                Err(NodeError::Due { operator: self.options.name.clone(), due, source: failure })
             }
             _ => {
                 self.leave_out(part.origins.first().copied(), failure)?;
-                if step.has_records() { Ok(()) } else { self.note_windows(step) }
+                self.note_fired(step, part)
             }
         }
     }
 
-    /// The state and the windows have changed as the call wanted: what follows for the windows of its slots.
-    fn note_windows(&mut self, step: Step) -> Result<(), NodeError> {
-        let (Some(windows), Some(CallState { state, .. })) = (&mut self.windows, &mut self.state) else {
-            return Ok(());
-        };
-        let name = &self.options.name;
-        match step {
-            Step::Fold(_) => {
-                let noted = windows.folded((&self.effects.updates, &self.values), state.as_mut());
-                noted.map_err(|error| error.of(name))
+    /// What the call was made for is over, if it was due: before its updates, which may set the same timer again.
+    fn note_fired(&mut self, step: Step, batch: &Batch) -> Result<(), NodeError> {
+        let Some(CallState { state, .. }) = &mut self.state else { return Ok(()) };
+        let noted = match (step, &mut self.windows, &self.timers) {
+            (Step::Fire, Some(windows), _) => windows.fired(state.as_mut()),
+            (Step::Timers, _, Some(timers)) => {
+                let fired = batch.frame.records().zip(self.slots.of_record());
+                let mut fired = fired.map(|(timer, slot)| (*slot, timer.timestamp_ms));
+                let over = fired.try_for_each(|(slot, at_ms)| timers.is_over(slot, at_ms, state.as_mut()));
+                over.map_err(TimerError::from)
             }
-            Step::Fire => windows.fired(state.as_mut()).map_err(|error| error.of(name)),
-            Step::Process(_) | Step::FireAgain => Ok(()),
-        }
+            _ => Ok(()),
+        };
+        noted.map_err(|error| error.of(&self.options.name))
+    }
+
+    /// The state has changed as the call wanted: what follows for timers, those of windows too.
+    fn note_set(&mut self, step: Step, batch: &Batch) -> Result<(), NodeError> {
+        let Some(CallState { state, .. }) = &mut self.state else { return Ok(()) };
+        let updates = &self.effects.updates;
+        let noted = match (step, &mut self.windows, &mut self.timers) {
+            (Step::Fold(_), Some(windows), _) => windows.folded((updates, &self.values), state.as_mut()),
+            (Step::Process(_) | Step::Timers, _, Some(timers)) => {
+                let mut changes = updates::timer_changes(updates).peekable();
+                if changes.peek().is_none() {
+                    return Ok(());
+                }
+                let keys = self.slots.keys(&batch.frame, step.key(&self.options.key));
+                timers.change(changes, &keys, state.as_mut())
+            }
+            _ => Ok(()),
+        };
+        noted.map_err(|error| error.of(&self.options.name))
     }
 
     /// Leaves every record that the plugin rejected to the policy.
@@ -300,6 +328,8 @@ impl Drop for Runner {
 pub(crate) enum Step {
     /// Records become records.
     Process(u32),
+    /// Timers are due.
+    Timers,
     /// Records are folded into the accumulators of their windows.
     Fold(u32),
     /// Windows have come to their end.
@@ -313,14 +343,25 @@ impl Step {
     fn task(self) -> CallTask {
         match self {
             Self::Process(input) => CallTask::Process(input),
+            Self::Timers => CallTask::Timers,
             Self::Fold(input) => CallTask::Fold(input),
             Self::Fire | Self::FireAgain => CallTask::Finish,
         }
     }
 
-    /// Whether the batch has records and not a list of windows.
+    /// Whether the batch has records and is no due list.
     fn has_records(self) -> bool {
         matches!(self, Self::Process(_) | Self::Fold(_))
+    }
+
+    /// Whether the plugin may change its tables. What is kept of windows that have fired is the host's to clear.
+    fn changes_tables(self) -> bool {
+        self.has_records() || self == Self::Timers
+    }
+
+    /// What the batch is keyed by, where records are keyed by `key`.
+    fn key(self, key: &KeySpec) -> &KeySpec {
+        if self == Self::Timers { &KeySpec::Key } else { key }
     }
 }
 
@@ -375,7 +416,7 @@ fn trace_origins(
             }
         });
         match (wrong, unfit) {
-            (Some(NO_SOURCE), _) => return Err(malformed("a record without source outside a timer".into())),
+            (Some(NO_SOURCE), _) => return Err(malformed("a record without source".into())),
             (Some(source), _) => {
                 return Err(malformed(format!("source {source}; the batch has {}", input.origins.len())));
             }

@@ -42,7 +42,19 @@ impl Slots {
         self.assign_keys(frame.len(), keys.map(|key| key.map(|key| KeyRef { hash: key_hash(key), bytes: key })))
     }
 
-    /// The same for so many records of which these are the keys.
+    /// The key of each slot of `frame`, which slots were assigned to.
+    pub(crate) fn keys<'a>(&self, frame: &'a Frame, spec: &KeySpec) -> Vec<&'a [u8]> {
+        let mut keys = Vec::new();
+        for (record, slot) in frame.records().zip(&self.of_record) {
+            // Slots are numbered in the order of their first records.
+            if *slot as usize == keys.len() {
+                keys.extend(key_of(&record, spec));
+            }
+        }
+        keys
+    }
+
+    /// As [`Slots::assign`], for so many records of which these are the keys.
     pub(crate) fn assign_keys<'a>(
         &mut self,
         records: usize,
@@ -102,6 +114,7 @@ mod tests {
         let mut slots = Slots::default();
         let keys: Vec<&[u8]> = slots.assign(&frame, &KeySpec::Key).iter().map(|k| k.bytes).collect();
         assert_eq!(keys, [&b"b"[..], b"a", b""]);
+        assert_eq!(slots.keys(&frame, &KeySpec::Key), keys);
         assert_eq!(slots.of_record(), [0, NULL, 1, 0, 2]);
     }
 

@@ -35,7 +35,7 @@ impl SplitTable {
     /// Where a record was read, for people. Two sources may read a file or a generator of the same name.
     pub fn describe(&self, origin: Origin) -> String {
         if origin == Origin::NONE {
-            return "(what a window sent)".to_owned();
+            return "(what a window or a timer sent)".to_owned();
         }
         let record = match self.get(origin) {
             Some(split) => format!("{split} offset {}", origin.offset),

@@ -4,6 +4,7 @@
 use weir_core::PortError;
 use weir_core::frame::NULL;
 use weir_core::ports::{CallError, CallState, Change, Table, TableKind};
+use weir_time::timestamp::LEGAL_MS;
 
 const SET: u8 = 1;
 const CLEAR: u8 = 2;
@@ -11,6 +12,8 @@ const REJECT: u8 = 3;
 const APPEND: u8 = 4;
 const PUT: u8 = 5;
 const DELETE: u8 = 6;
+const SET_TIMER: u8 = 8;
+const CANCEL_TIMER: u8 = 9;
 const HEAD_BYTES: usize = 13;
 /// Bytes of a rejection's message that are kept.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
@@ -24,6 +27,23 @@ pub(crate) struct Within<'a> {
     pub keys: usize,
     /// How many records the call has.
     pub records: usize,
+}
+
+impl Within<'_> {
+    /// What is wrong with a change of what `slot` has in `table`, which `fits` tables of some kinds; else it says what it is.
+    fn misplaced(
+        &self,
+        (table, slot): (u32, u32),
+        fits: impl Fn(TableKind) -> Result<(), &'static str>,
+    ) -> Option<String> {
+        if slot as usize >= self.keys {
+            return Some(format!("slot {slot}, where the batch has {} keys,", self.keys));
+        }
+        let Some(Table { kind, .. }) = self.tables.get(table as usize) else {
+            return Some(format!("table {table}, where the plugin declares {},", self.tables.len()));
+        };
+        fits(*kind).err().map(|what| format!("{what} of table {table}, which is a {kind},"))
+    }
 }
 
 /// A record that the plugin has undone by itself.
@@ -45,8 +65,20 @@ impl From<Reject<'_>> for CallError {
     }
 }
 
+/// A timer that is set or cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimerChange {
+    /// Whose it is.
+    pub slot: u32,
+    /// When it is due.
+    pub at_ms: i64,
+    /// What becomes of it.
+    pub is_set: bool,
+}
+
 enum Update<'a> {
     Change { table: u32, slot: u32, change: Change<'a> },
+    Timer { table: u32, change: TimerChange },
     Reject(Reject<'a>),
 }
 
@@ -58,16 +90,17 @@ pub(crate) fn check(updates: &[u8], within: Within<'_>) -> Result<usize, CallErr
         let at = updates.len() - rest.len();
         let (update, after) = next(rest).map_err(|reason| malformed(format!("{reason} at byte {at}")))?;
         let wrong = match update {
-            Update::Change { slot, .. } if slot as usize >= within.keys => {
-                Some(format!("slot {slot} at byte {at}; the batch has {} keys", within.keys))
+            Update::Change { table, slot, change } => {
+                let fits = |kind| if fits(change, kind) { Ok(()) } else { Err(name(change)) };
+                within.misplaced((table, slot), fits).map(|what| format!("{what} at byte {at}"))
             }
-            Update::Change { table, change, .. } => match within.tables.get(table as usize) {
-                None => Some(format!("table {table} at byte {at}; the plugin declares {}", within.tables.len())),
-                Some(Table { kind, .. }) if !fits(change, *kind) => {
-                    Some(format!("{} of table {table}, which is a {kind}, at byte {at}", name(change)))
-                }
-                Some(_) => None,
-            },
+            Update::Timer { change: TimerChange { at_ms, .. }, .. } if !LEGAL_MS.contains(&at_ms) => {
+                Some(format!("a timer at {at_ms} ms, outside of the years 1970 to 9899, at byte {at}"))
+            }
+            Update::Timer { table, change: TimerChange { slot, .. } } => {
+                let fits = |kind| if kind == TableKind::Timer { Ok(()) } else { Err("a timer") };
+                within.misplaced((table, slot), fits).map(|what| format!("{what} at byte {at}"))
+            }
             Update::Reject(Reject { record, .. }) if record as usize >= within.records => {
                 Some(format!("record {record} is rejected at byte {at}; the batch has {}", within.records))
             }
@@ -90,8 +123,8 @@ pub(crate) fn check(updates: &[u8], within: Within<'_>) -> Result<usize, CallErr
 /// Whether a table of this kind can change so.
 fn fits(change: Change<'_>, kind: TableKind) -> bool {
     match change {
-        // The host alone says when a window is gone.
-        Change::Clear => kind != TableKind::Window,
+        // The host alone says when a window is gone; timers are cancelled one by one.
+        Change::Clear => !matches!(kind, TableKind::Window | TableKind::Timer),
         Change::Set(_) => kind.is_prefetched(),
         Change::Append(_) => kind == TableKind::List,
         Change::Put { .. } | Change::Delete(_) => kind == TableKind::Map,
@@ -126,6 +159,14 @@ pub(crate) fn apply(updates: &[u8], call: &mut CallState) -> Result<(), PortErro
 pub(crate) fn slots_set(updates: &[u8]) -> impl Iterator<Item = u32> {
     all(updates).filter_map(|update| match update {
         Update::Change { slot, change: Change::Set(_), .. } => Some(slot),
+        Update::Change { .. } | Update::Timer { .. } | Update::Reject(_) => None,
+    })
+}
+
+/// The timers that `updates` sets and cancels, which [`check`] has passed: in order.
+pub(crate) fn timer_changes(updates: &[u8]) -> impl Iterator<Item = TimerChange> {
+    all(updates).filter_map(|update| match update {
+        Update::Timer { change, .. } => Some(change),
         Update::Change { .. } | Update::Reject(_) => None,
     })
 }
@@ -134,7 +175,7 @@ pub(crate) fn slots_set(updates: &[u8]) -> impl Iterator<Item = u32> {
 pub(crate) fn rejects(updates: &[u8]) -> impl Iterator<Item = Reject<'_>> {
     all(updates).filter_map(|update| match update {
         Update::Reject(reject) => Some(reject),
-        Update::Change { .. } => None,
+        Update::Change { .. } | Update::Timer { .. } => None,
     })
 }
 
@@ -176,6 +217,12 @@ fn next(bytes: &[u8]) -> Result<(Update<'_>, &[u8]), String> {
             };
             Ok((Update::Change { table, slot, change }, rest))
         }
+        SET_TIMER | CANCEL_TIMER if len != 8 => Err("a timer without a time of 8 bytes".to_owned()),
+        SET_TIMER | CANCEL_TIMER => {
+            let (time, rest) = rest.split_first_chunk::<8>().ok_or_else(|| "a timer is cut".to_owned())?;
+            let change = TimerChange { slot, at_ms: i64::from_le_bytes(*time), is_set: op == SET_TIMER };
+            Ok((Update::Timer { table, change }, rest))
+        }
         other => Err(format!("unknown op {other}")),
     }
 }
@@ -191,7 +238,8 @@ fn put(bytes: &[u8]) -> Option<Change<'_>> {
 mod tests {
     use super::*;
 
-    const TABLES: [Table; 3] = [table(TableKind::Value), table(TableKind::List), table(TableKind::Map)];
+    const TABLES: [Table; 4] =
+        [table(TableKind::Value), table(TableKind::List), table(TableKind::Map), table(TableKind::Timer)];
     const WITHIN: Within<'_> = Within { tables: &TABLES, keys: 2, records: 3 };
 
     const fn table(kind: TableKind) -> Table {
@@ -208,10 +256,20 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let cases: [(Vec<u8>, &str); 23] = [
+        let at = |ms: i64| ms.to_le_bytes();
+        let cases = [
             (update(0, 0, 0, 0, b""), "unknown op 0"),
             (update(7, 0, 0, 0, b""), "unknown op 7"),
-            (update(SET, 3, 0, 0, b""), "table 3 at byte 0; the plugin declares 3"),
+            (update(SET, 4, 0, 0, b""), "table 4, where the plugin declares 4, at byte 0"),
+            (update(SET, 3, 0, 0, b""), "a set of table 3, which is a timer"),
+            (update(CLEAR, 3, 0, 0, b""), "a clear of table 3, which is a timer"),
+            (update(SET_TIMER, 0, 0, 8, &at(1)), "a timer of table 0, which is a value, at byte 0"),
+            (update(SET_TIMER, 3, 2, 8, &at(1)), "slot 2, where the batch has 2 keys, at byte 0"),
+            (update(SET_TIMER, 3, 0, 8, &at(-1)), "a timer at -1 ms, outside of the years 1970 to 9899"),
+            (update(CANCEL_TIMER, 3, 0, 8, &at(i64::MAX)), "outside of the years"),
+            (update(SET_TIMER, 3, 0, 7, &at(1)), "a timer without a time"),
+            (update(CANCEL_TIMER, 3, 0, NULL, b""), "a timer without a time"),
+            (update(SET_TIMER, 3, 0, 8, b"1234567"), "a timer is cut"),
             (update(SET, 1, 0, 0, b""), "a set of table 1, which is a list"),
             (update(SET, 2, 0, 0, b""), "a set of table 2, which is a map"),
             (update(APPEND, 0, 0, 0, b""), "an append of table 0, which is a value"),
@@ -240,7 +298,10 @@ mod tests {
         let lists = [update(APPEND, 1, 0, 1, b"x"), update(CLEAR, 1, 0, 0, b"")].concat();
         let maps = [update(PUT, 2, 1, 6, b"\x01\0\0\0kv"), update(DELETE, 2, 1, 1, b"k"), update(CLEAR, 2, 1, 0, b"")]
             .concat();
-        assert_eq!(check(&[lists, maps].concat(), WITHIN).unwrap(), 0);
+        let timers = [update(SET_TIMER, 3, 1, 8, &at(7)), update(CANCEL_TIMER, 3, 0, 8, &at(0))].concat();
+        let change = |slot, at_ms, is_set| TimerChange { slot, at_ms, is_set };
+        assert_eq!(timer_changes(&timers).collect::<Vec<_>>(), [change(1, 7, true), change(0, 0, false)]);
+        assert_eq!(check(&[lists, maps, timers].concat(), WITHIN).unwrap(), 0);
         let good = [update(SET, 0, 0, 1, b"x"), reject(0), update(CLEAR, 0, 1, 0, b""), reject(2)].concat();
         assert_eq!(check(&good, WITHIN).unwrap(), 2);
         let seen: Vec<_> = rejects(&good).map(|reject| (reject.record, reject.code, reject.message)).collect();

@@ -10,8 +10,8 @@ const BYTES_MAX: usize = 64 << 10;
 const COUNT_MAX: usize = 256;
 
 /// Reads the JSON that `describe` returned. Keys that this host does not know are passed over: they are how the contract
-/// grows.
-pub(crate) fn parse(json: &str, role: Role) -> Result<PluginDescription, String> {
+/// grows. `has_timers`: whether the plugin exports `timers`.
+pub(crate) fn parse(json: &str, role: Role, has_timers: bool) -> Result<PluginDescription, String> {
     if json.len() > BYTES_MAX {
         return Err(format!("describe returns {} bytes, more than {BYTES_MAX}", json.len()));
     }
@@ -26,6 +26,7 @@ pub(crate) fn parse(json: &str, role: Role) -> Result<PluginDescription, String>
     check_names("output", description.outputs.iter())?;
     check_names("table", description.tables.iter().map(|table| &table.name))?;
     check_role(&description, role)?;
+    check_timers(&description, has_timers)?;
     Ok(description)
 }
 
@@ -48,6 +49,22 @@ fn check_role(description: &PluginDescription, role: Role) -> Result<(), String>
             Some(table) => Err(format!("table {:?} is a {}: only an aggregate has such", table.name, table.kind)),
             None => Ok(()),
         },
+    }
+}
+
+/// Who sets timers is called for them; and one table is enough for all timers of a plugin.
+fn check_timers(description: &PluginDescription, has_timers: bool) -> Result<(), String> {
+    let mut tables = description.tables.iter().filter(|table| table.kind == TableKind::Timer);
+    match (tables.next(), tables.next()) {
+        (Some(table), None) if !has_timers => Err(format!(
+            "table {:?} is a {}, and it does not export weir:operator/timers, which is called for timers that are due",
+            table.name, table.kind
+        )),
+        (Some(one), Some(other)) => Err(format!(
+            "tables {:?} and {:?} are both of kind {}, and it may have one",
+            one.name, other.name, one.kind
+        )),
+        (Some(_), None) | (None, _) => Ok(()),
     }
 }
 
@@ -78,7 +95,7 @@ mod tests {
     #[test]
     fn the_least_description_has_one_output() {
         let description =
-            parse(r#"{"name":"n","version":"1","later":{"keys":"are ignored"}}"#, Role::Operator).unwrap();
+            parse(r#"{"name":"n","version":"1","later":{"keys":"are ignored"}}"#, Role::Operator, false).unwrap();
         assert_eq!((description.name.as_str(), description.output_count()), ("n", 1));
     }
 
@@ -93,7 +110,7 @@ mod tests {
             (r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"heap"}]}"#, "unknown variant `heap`"),
             (r#"{"name":"n","version":"1","inputs":["\u001b[31m"]}"#, "input \"\\u{1b}[31m\" has control characters"),
         ] {
-            let reason = parse(json, Role::Operator).unwrap_err();
+            let reason = parse(json, Role::Operator, false).unwrap_err();
             assert!(reason.contains(expected), "{json}: {reason}");
         }
     }
@@ -114,10 +131,29 @@ mod tests {
                 "an output of an aggregate named \"late\" is the host's own",
             ),
         ] {
-            let reason = parse(&described(more), role).unwrap_err();
+            let reason = parse(&described(more), role, false).unwrap_err();
             assert!(reason.contains(expected), "{more}: {reason}");
         }
         let good = described(r#""window":"tumbling:10s","tables":[{"name":"t","kind":"window","schema":"u64"}]"#);
-        assert_eq!(parse(&good, Role::Aggregate).unwrap().window, "tumbling:10s");
+        assert_eq!(parse(&good, Role::Aggregate, false).unwrap().window, "tumbling:10s");
+    }
+
+    #[test]
+    fn timers_have_one_table_and_what_is_called_for_them() {
+        let described = |tables: &str| format!(r#"{{"name":"n","version":"1","tables":[{tables}]}}"#);
+        let (one, other) = (r#"{"name":"t","kind":"timer"}"#, r#"{"name":"u","kind":"timer"}"#);
+        let both = format!("{one},{other}");
+        for (role, has_timers, tables, expected) in [
+            (Role::Operator, false, one, "does not export weir:operator/timers"),
+            (Role::Operator, true, both.as_str(), "tables \"t\" and \"u\" are both of kind timer"),
+            (Role::Aggregate, false, one, "an aggregate has one table"),
+        ] {
+            let reason = parse(&described(tables), role, has_timers).unwrap_err();
+            assert!(reason.contains(expected), "{tables}: {reason}");
+        }
+        // It exports what it does not use.
+        for tables in [one, "", r#"{"name":"v","kind":"value"}"#] {
+            parse(&described(tables), Role::Operator, true).unwrap();
+        }
     }
 }

@@ -21,9 +21,9 @@ pub(crate) struct Host {
     pub(crate) log: CallLog,
     outputs: Vec<(u32, Frame)>,
     effect_bytes: usize,
-    /// How many outputs the plugin has; 0 outside of `process`.
+    /// How many outputs the plugin has; 0 outside of the calls that may emit.
     outputs_open: u32,
-    /// The state of the operator, for the time of `process`.
+    /// The state of the operator, for the time of a call.
     state: Option<CallState>,
     /// Why something was refused: the trap that follows is this error.
     refusal: Option<CallError>,
@@ -42,7 +42,7 @@ impl Host {
         }
     }
 
-    /// Begins `process` of a plugin with `outputs_open` outputs; borrows the room of `outputs`, and `state`, until it ends.
+    /// Begins a call of a plugin with `outputs_open` outputs; borrows the room of `outputs`, and `state`, until it ends.
     #[inline]
     pub(crate) fn begin(&mut self, outputs_open: u32, outputs: &mut Vec<(u32, Frame)>, state: &mut Option<CallState>) {
         std::mem::swap(&mut self.outputs, outputs);
@@ -51,7 +51,7 @@ impl Host {
         self.effect_bytes = 0;
     }
 
-    /// Ends `process`: gives back what was emitted, unless the updates make it too much.
+    /// Ends a call: gives back what was emitted, unless the updates make it too much.
     #[inline]
     pub(crate) fn finish(&mut self, updates: &[u8], outputs: &mut Vec<(u32, Frame)>) -> Result<(), CallError> {
         self.outputs_open = 0;
@@ -60,13 +60,13 @@ impl Host {
         Ok(())
     }
 
-    /// Ends `process` that returned a failure: what was emitted is as if it had not been.
+    /// Ends a call that returned a failure: what was emitted is as if it had not been.
     pub(crate) fn undo(&mut self) {
         self.outputs_open = 0;
         self.outputs.clear();
     }
 
-    /// Gives the state back, however `process` ended.
+    /// Gives the state back, however the call ended.
     #[inline]
     pub(crate) fn give_back(&mut self, state: &mut Option<CallState>) {
         std::mem::swap(&mut self.state, state);

@@ -30,13 +30,13 @@ pub(crate) type Open = TypedFunc<(&'static str, &'static str), (Result<(), Failu
 /// `operator.process`. Its parameters may live shorter than this says: they are copied into the guest during the call.
 pub(crate) type Process = TypedFunc<(u32, &'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
 
-/// `aggregate.finish`. The same is true of its parameters.
-pub(crate) type Finish = TypedFunc<(&'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
+/// `timers.on-timers` and `aggregate.finish`. The same is true of their parameters.
+pub(crate) type Due = TypedFunc<(&'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
 
 /// A live instance: opened, and never called again after an error ([`lives_on`] says after which it is).
 pub(crate) struct Live {
     store: Store<Host>,
-    calls: Calls<Process, Finish>,
+    calls: Calls<Process, Due>,
 }
 
 /// The operator of one task: a live instance, or what it takes to make the next one.
@@ -125,12 +125,15 @@ impl Live {
         self.store.data_mut().begin(program.outputs(), &mut effects.outputs, call.state);
         let (frame, store) = (call.frame.as_bytes(), &mut self.store);
         let outcome = match (&self.calls, call.task) {
-            (Calls::Operator(function), CallTask::Process(input))
+            (Calls::Operator(function, _), CallTask::Process(input))
             | (Calls::Aggregate(function, _), CallTask::Fold(input)) => {
                 function.call(store, (input, frame, call.slots, call.values))
             }
-            (Calls::Aggregate(_, finish), CallTask::Finish) => finish.call(store, (frame, call.slots, call.values)),
-            (Calls::Operator(_) | Calls::Aggregate(..), _) => Ok((Err(not_its_role()),)),
+            (Calls::Operator(_, Some(function)), CallTask::Timers)
+            | (Calls::Aggregate(_, function), CallTask::Finish) => {
+                function.call(store, (frame, call.slots, call.values))
+            }
+            (Calls::Operator(..) | Calls::Aggregate(..), _) => Ok((Err(not_its_role()),)),
         };
         self.store.data_mut().give_back(call.state);
         match outcome {

@@ -13,7 +13,7 @@ use crate::describe;
 use crate::engine;
 use crate::error::Error;
 use crate::host::Host;
-use crate::instance::{self, Describe, Finish, Instance, Open, Process};
+use crate::instance::{self, Describe, Due, Instance, Open, Process};
 use crate::limits::Limits;
 use crate::trap::{bug, explain};
 use crate::world::{self, CONTRACT, Calls, Exports};
@@ -38,7 +38,7 @@ pub(crate) struct Program {
 /// The functions of one instance.
 pub(crate) struct Functions {
     pub(crate) open: Open,
-    pub(crate) calls: Calls<Process, Finish>,
+    pub(crate) calls: Calls<Process, Due>,
 }
 
 impl Plugin {
@@ -111,11 +111,13 @@ impl Program {
         &self,
         store: &mut Store<Host>,
         linked: &Linked,
-    ) -> Result<Calls<Process, Finish>, (&'static str, wasmtime::Error)> {
+    ) -> Result<Calls<Process, Due>, (&'static str, wasmtime::Error)> {
         let called = |name| move |error| (name, error);
         Ok(match self.exports.calls {
-            Calls::Operator(process) => {
-                Calls::Operator(linked.get_typed_func(store, process).map_err(called("function process"))?)
+            Calls::Operator(process, on_timers) => {
+                let process = linked.get_typed_func(&mut *store, process).map_err(called("function process"))?;
+                let on_timers = on_timers.map(|on_timers| linked.get_typed_func(store, on_timers));
+                Calls::Operator(process, on_timers.transpose().map_err(called("function on-timers"))?)
             }
             Calls::Aggregate(fold, finish) => {
                 let fold = linked.get_typed_func(&mut *store, fold).map_err(called("function fold"))?;
@@ -150,7 +152,8 @@ impl Program {
             Ok((json,)) => json,
             Err(trap) => return Err(failed(explain(self, store.data_mut(), trap))),
         };
-        describe::parse(&json, self.exports.calls.role())
+        let calls = &self.exports.calls;
+        describe::parse(&json, calls.role(), calls.has_timers())
             .map_err(|reason| Error::Description { path: path.to_owned(), reason })
     }
 }

@@ -25,6 +25,8 @@ const TYPES: &str = "weir:operator/types@0.1.0";
 const PLUGIN: &str = "weir:operator/plugin@0.1.0";
 /// Exported: the operator.
 const OPERATOR: &str = "weir:operator/operator@0.1.0";
+/// Exported beside it, if the plugin has timers: what they do.
+const TIMERS: &str = "weir:operator/timers@0.1.0";
 /// Exported: what folds the records of windows.
 const AGGREGATE: &str = "weir:operator/aggregate@0.1.0";
 
@@ -46,8 +48,8 @@ pub(crate) struct Exports {
 /// What the interface of a plugin's role is called by, once it is open.
 #[derive(Clone, Copy)]
 pub(crate) enum Calls<Batch, Due> {
-    /// `operator.process`.
-    Operator(Batch),
+    /// `operator.process`, and `timers.on-timers` where the plugin exports it.
+    Operator(Batch, Option<Due>),
     /// `aggregate.fold`, which is called as `process` is, and `aggregate.finish`.
     Aggregate(Batch, Due),
 }
@@ -56,9 +58,14 @@ impl<Batch, Due> Calls<Batch, Due> {
     /// Whose they are.
     pub(crate) fn role(&self) -> Role {
         match self {
-            Self::Operator(_) => Role::Operator,
+            Self::Operator(..) => Role::Operator,
             Self::Aggregate(..) => Role::Aggregate,
         }
+    }
+
+    /// Whether there is something to call for timers.
+    pub(crate) fn has_timers(&self) -> bool {
+        matches!(self, Self::Operator(_, Some(_)))
     }
 }
 
@@ -77,9 +84,14 @@ pub(crate) fn check(artifact: &Artifact) -> Result<Exports, Error> {
     let open = find("open")?;
     let calls = match name {
         AGGREGATE => Calls::Aggregate(find("fold")?, find("finish")?),
-        _ => Calls::Operator(find("process")?),
+        _ => Calls::Operator(find("process")?, on_timers(artifact)?),
     };
     Ok(Exports { describe, open, calls })
+}
+
+fn on_timers(artifact: &Artifact) -> Result<Option<ComponentExportIndex>, Error> {
+    let Some(timers) = artifact.component.get_export_index(None, TIMERS) else { return Ok(None) };
+    function(artifact, TIMERS, &timers, "on-timers").map(Some)
 }
 
 /// Names of what a component imports.

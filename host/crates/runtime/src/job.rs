@@ -97,6 +97,12 @@ pub struct OperatorSetup {
 }
 
 impl OperatorSetup {
+    /// Whether it waits for event time: for the end of windows, or for timers that its plugin sets.
+    pub fn needs_time(&self) -> bool {
+        let sets_timers = |table: &TableDescription| table.kind == TableKind::Timer;
+        self.windows.is_some() || self.factory.description().tables.iter().any(sets_timers)
+    }
+
     /// Its tables: the plugin's in their order, and behind them the host's own. Those of other windows are not theirs.
     pub(crate) fn tables(&self) -> Vec<TableDescription> {
         let timers = self.windows.as_ref().map(|windows| TableDescription {

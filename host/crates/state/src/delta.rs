@@ -3,6 +3,7 @@
 //! ```text
 //! value        key_group:u16be | operator:u16be | table:u16be | user key
 //! list, map    key_group:u16be | operator:u16be | table:u16be | len:u32be | user key | entry
+//! timer        key_group:u16be | operator:u16be | table:u16be | time:u64be | user key
 //! window       key_group:u16be | operator:u16be | table:u16be | len:u32be | user key | start:u64be | end:u64be
 //! its timer    key_group:u16be | operator:u16be | table:u16be | time:u64be | len:u32be | user key | start:u64be | end:u64be
 //! ```
@@ -38,7 +39,7 @@ pub(crate) fn push_key(out: &mut Vec<u8>, operator: OperatorId, table: Table, ke
     push_table(out, operator, table, KeyGroup::of_hash(key.hash));
     match table.kind {
         // That of a window is told from the rest by itself; before that of a timer comes its time.
-        TableKind::Value | TableKind::Window | TableKind::WindowTimer => {}
+        TableKind::Value | TableKind::Timer | TableKind::Window | TableKind::WindowTimer => {}
         TableKind::List | TableKind::Map => out.extend_from_slice(&(key.bytes.len() as u32).to_be_bytes()),
     }
     out.extend_from_slice(key.bytes);
@@ -67,6 +68,7 @@ pub(crate) fn parse_key(key: &[u8]) -> Option<(OperatorId, TableId, &[u8])> {
 pub(crate) fn parse_rest(kind: TableKind, rest: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     match kind {
         TableKind::Value => Some((rest, None)),
+        TableKind::Timer => rest.split_at_checked(TIME).map(|(time, key)| (key, Some(time))),
         TableKind::WindowTimer => {
             let (time, rest) = rest.split_at_checked(TIME)?;
             parse_rest(TableKind::Window, rest).map(|(key, _)| (key, Some(time)))
@@ -176,6 +178,12 @@ mod tests {
             }
         }
         assert_eq!(parse_rest(TableKind::Map, b"\0\0\0\x02a"), None, "it says a longer key than it has");
+        let (mut timer, table) = (Vec::new(), Table { id: TableId(0x0304), kind: TableKind::Timer });
+        push_timer(&mut timer, OperatorId(0x0102), table, b"12345678", KeyRef { hash: 0, bytes: b"ab" });
+        let (_, _, rest) = parse_key(&timer).unwrap();
+        assert_eq!(rest, b"12345678ab");
+        assert_eq!(parse_rest(TableKind::Timer, rest), Some((&b"ab"[..], Some(&b"12345678"[..]))));
+        assert_eq!(parse_rest(TableKind::Timer, b"1234567"), None, "it has no time");
     }
 
     #[test]

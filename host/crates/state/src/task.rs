@@ -211,9 +211,7 @@ impl TaskState {
                     Ok(index) => delta::push_entry(out, &(index - first).to_be_bytes(), Some(value)),
                     Err(error) => wrong = Some(error),
                 },
-                TableKind::Map | TableKind::Value | TableKind::Window | TableKind::WindowTimer => {
-                    delta::push_entry(out, entry, Some(value));
-                }
+                _ => delta::push_entry(out, entry, Some(value)),
             }
             ControlFlow::Continue(())
         })?;
@@ -256,11 +254,11 @@ impl TaskState {
                 let index = ordered::next_index((&self.overlay, &self.shared), &extent)?;
                 self.overlay.change(&extent.key(&index.to_be_bytes()), Some(value));
             }
-            Change::Put { entry: time, .. } if table.kind == TableKind::WindowTimer => {
+            Change::Put { entry: time, .. } if table.kind.is_timer() => {
                 let key = self.timer_key(slot, table, time);
                 self.overlay.change(&key, Some(&[]));
             }
-            Change::Delete(time) if table.kind == TableKind::WindowTimer => {
+            Change::Delete(time) if table.kind.is_timer() => {
                 let key = self.timer_key(slot, table, time);
                 self.overlay.change(&key, None);
             }

@@ -22,7 +22,9 @@ pub(super) fn entry(kind: TableKind, schema: &str, bytes: &[u8]) -> Option<(&'st
         TableKind::List => Some(("index", number("u64").unwrap_or_else(|| any(bytes)))),
         TableKind::Map => Some(("entry", number(by).unwrap_or_else(|| any(bytes)))),
         TableKind::Window => Some(("window", span(bytes).unwrap_or_else(|| any(bytes)))),
-        TableKind::WindowTimer => Some(("time", bytes.try_into().map_or_else(|_| any(bytes), |at| time_of(at).into()))),
+        TableKind::Timer | TableKind::WindowTimer => {
+            Some(("time", bytes.try_into().map_or_else(|_| any(bytes), |at| time_of(at).into())))
+        }
     }
 }
 
@@ -96,6 +98,7 @@ mod tests {
             (TableKind::Map, "json by u32 2", &7u32.to_be_bytes(), Some(("entry", json!(7)))),
             (TableKind::Window, "u64", &[time_bytes(-5), time_bytes(10)].concat(), Some(("window", json!([-5, 10])))),
             (TableKind::WindowTimer, "tumbling:10s", &time_bytes(7), Some(("time", json!(7)))),
+            (TableKind::Timer, "", &time_bytes(-7), Some(("time", json!(-7)))),
             (TableKind::Map, "json", &[0xff], Some(("entry", json!({"base64": "/w=="})))),
         ] {
             assert_eq!(entry(kind, schema, bytes), expected, "{kind} {schema}");

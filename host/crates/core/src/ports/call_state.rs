@@ -83,10 +83,8 @@ impl CallState {
         out: &mut Vec<u8>,
     ) -> Result<(), CallError> {
         let table = match self.table(table)? {
-            Table { kind: TableKind::Value | TableKind::Window | TableKind::WindowTimer, .. } => {
-                return Err(malformed(format!("a scan of table {table}, which holds values")));
-            }
-            table => table,
+            table if matches!(table.kind, TableKind::List | TableKind::Map) => table,
+            other => return Err(malformed(format!("a scan of table {table}, which is a {}", other.kind))),
         };
         let slot = self.slot(slot)?;
         let head = out.len();

@@ -14,7 +14,8 @@ use crate::ports::{CallState, Unfit};
 pub struct Call<'a> {
     /// What the plugin is to do.
     pub task: CallTask,
-    /// The records; `source` of each is its own index. For [`CallTask::Finish`] a due list: a record for each window.
+    /// The records; `source` of each is its own index. For [`CallTask::Timers`] and [`CallTask::Finish`] a due list: a record
+    /// for each timer or window.
     pub frame: &'a Frame,
     /// Index of each record's distinct key in this batch, or of its key and window; [`crate::frame::NULL`] for a null
     /// key.
@@ -31,6 +32,8 @@ pub struct Call<'a> {
 pub enum CallTask {
     /// `operator.process`, of what came in by this input.
     Process(u32),
+    /// `timers.on-timers`: timers that are due.
+    Timers,
     /// `aggregate.fold`: the records, which came in by this input, into the accumulators of their windows.
     Fold(u32),
     /// `aggregate.finish`: windows that fire become output.
@@ -241,6 +244,8 @@ pub enum TableKind {
     List,
     /// Values under keys of their own, in the order of these.
     Map,
+    /// When a key's timers are due. One table of a plugin that exports `timers`.
+    Timer,
     /// The accumulator of a key's window, prefetched. A slot is a key and a window.
     Window,
     /// When a key's windows are due. The host's own.
@@ -252,7 +257,15 @@ impl TableKind {
     pub fn is_prefetched(self) -> bool {
         match self {
             Self::Value | Self::Window => true,
-            Self::List | Self::Map | Self::WindowTimer => false,
+            Self::List | Self::Map | Self::Timer | Self::WindowTimer => false,
+        }
+    }
+
+    /// Whether its entries are times, in their order.
+    pub fn is_timer(self) -> bool {
+        match self {
+            Self::Timer | Self::WindowTimer => true,
+            Self::Value | Self::List | Self::Map | Self::Window => false,
         }
     }
 }
@@ -263,6 +276,7 @@ impl fmt::Display for TableKind {
             Self::Value => "value",
             Self::List => "list",
             Self::Map => "map",
+            Self::Timer => "timer",
             Self::Window => "window",
             Self::WindowTimer => "window-timer",
         })

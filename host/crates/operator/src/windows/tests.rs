@@ -2,92 +2,22 @@
 //! stopped and begun anew, it sends the same.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use weir_core::frame::encode_headers;
-use weir_core::ports::{Call, CallTask, Delta, Effects, Operator, RecordForm, TableKind};
-use weir_core::{Epoch, OnError, TableId};
+use weir_core::ports::{Call, CallTask, Effects, Operator, RecordForm, TableKind};
+use weir_core::{OnError, TableId};
 
 use super::*;
 use crate::advance::Advanced;
-use crate::driver::Driver;
+use crate::error::NodeError;
 use crate::runner::{Runner, RunnerOptions};
-use crate::splits::SplitTable;
+use crate::testing::{Alone, Counters, Memory, Stored};
 
 const ACCUMULATORS: Table = Table { id: TableId(0), kind: TableKind::Window };
 const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer };
-
-/// What outlives a node: accumulators by their slots' keys, timers in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Stored {
-    values: BTreeMap<Vec<u8>, Vec<u8>>,
-    timers: BTreeMap<Vec<u8>, ()>,
-}
-
-struct Memory {
-    stored: Arc<Mutex<Stored>>,
-    slots: Vec<Vec<u8>>,
-}
-
-impl KeyedState for Memory {
-    fn enter(&mut self, keys: &[KeyRef<'_>]) {
-        self.slots = keys.iter().map(|key| key.bytes.to_vec()).collect();
-    }
-    fn prefetch(&mut self, tables: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError> {
-        assert_eq!(tables, [ACCUMULATORS]);
-        let stored = self.stored.lock().unwrap();
-        for slot in slots {
-            let value = stored.values.get(&self.slots[slot as usize]);
-            out.extend_from_slice(&value.map_or(NULL, |value| value.len() as u32).to_le_bytes());
-            out.extend(value.into_iter().flatten());
-        }
-        Ok(())
-    }
-    fn get_many(&mut self, _: Table, _: &[(u32, &[u8])], _: &mut Vec<u8>) -> Result<(), PortError> {
-        unreachable!("an aggregate has no maps")
-    }
-    fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
-        unreachable!("an aggregate has no lists")
-    }
-    fn timers(
-        &mut self,
-        table: Table,
-        groups: Range<u16>,
-        start: &[u8],
-        limit: usize,
-        out: &mut Vec<Vec<u8>>,
-    ) -> Result<(), PortError> {
-        assert_eq!((table, groups), (TIMERS, 0..1024));
-        out.extend(
-            self.stored.lock().unwrap().timers.range(start.to_vec()..).take(limit).map(|(timer, ())| timer.clone()),
-        );
-        Ok(())
-    }
-    fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {
-        let (mut stored, key) = (self.stored.lock().unwrap(), &self.slots[slot as usize]);
-        let timer = |time: &[u8]| [time, key].concat();
-        match (table, change) {
-            (ACCUMULATORS, Change::Set(value)) => drop(stored.values.insert(key.clone(), value.to_vec())),
-            (ACCUMULATORS, Change::Clear) => drop(stored.values.remove(key).expect("what is cleared was there")),
-            (TIMERS, Change::Put { entry, .. }) => drop(stored.timers.insert(timer(entry), ())),
-            (TIMERS, Change::Delete(time)) => stored.timers.remove(&timer(time)).expect("a timer that was set"),
-            other => panic!("{other:?}"),
-        }
-        Ok(())
-    }
-    fn seal(&mut self, _: Epoch) -> Delta {
-        Delta::default()
-    }
-    fn commit(&mut self, _: Epoch) {}
-    fn bytes(&self) -> u64 {
-        0
-    }
-    fn is_full(&mut self) -> bool {
-        false
-    }
-}
 
 /// Counts; a window sends `START,COUNT`. Fails on records of the value `bad`, and on windows of the key `bad`.
 struct Counts;
@@ -130,30 +60,6 @@ impl Operator for Counts {
             other => panic!("{other:?}"),
         }
         Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Counters {
-    late: AtomicUsize,
-    skipped: AtomicUsize,
-}
-
-struct Alone(Arc<Counters>);
-
-impl Driver for Alone {
-    fn processed(&self, _: usize) {}
-    fn late(&self, records: usize) {
-        self.0.late.fetch_add(records, Ordering::Relaxed);
-    }
-    fn skipped(&self) {
-        self.0.skipped.fetch_add(1, Ordering::Relaxed);
-    }
-    fn now_ms(&self) -> i64 {
-        0
-    }
-    fn with_splits(&self, look: &mut dyn FnMut(&SplitTable)) {
-        look(&SplitTable::default());
     }
 }
 
@@ -211,9 +117,10 @@ impl Node {
             origin: false,
             windows: WindowOptions::new(&spec, ACCUMULATORS, TimerOptions { table: TIMERS, groups: 0..1024 })
                 .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows }),
+            timers: None,
             watermark,
         };
-        let state = Memory { stored: Arc::clone(&stored), slots: Vec::new() };
+        let state = Memory::new(&stored);
         let driver = Alone(Arc::clone(&counters));
         let runner = Runner::new(options, Box::new(Counts), Some(Box::new(state)), Box::new(driver));
         Self { runner, stored, counters, spec, on_error, sent: Vec::new(), late: Vec::new() }

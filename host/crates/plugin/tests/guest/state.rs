@@ -97,7 +97,7 @@ fn what_cannot_be_read_is_named() {
     let cases: [(u32, u32, Vec<u8>, TableKind, &str); 6] = [
         (SCAN, 2, vec![], TableKind::Map, "slot 2; the batch has 2 keys"),
         (SCAN, u32::MAX, vec![], TableKind::Map, "slot 4294967295"),
-        (SCAN, 0, vec![], TableKind::Value, "a scan of table 1, which holds values"),
+        (SCAN, 0, vec![], TableKind::Value, "a scan of table 1, which is a value"),
         (GET, 0, wanted(0, b"k"), TableKind::List, "get-many of table 1, which is a list"),
         (GET, 0, wanted(9, b"k"), TableKind::Map, "slot 9"),
         (GET, 0, cut, TableKind::Map, "cut"),

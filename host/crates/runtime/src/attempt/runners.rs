@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_checkpoint::Manifest;
 use weir_core::key_group::groups_of;
-use weir_core::ports::{Operator, RecordCheck, Table, WINDOW_TIMERS};
+use weir_core::ports::{Operator, RecordCheck, Table, TableKind, WINDOW_TIMERS};
 use weir_operator::{Runner, RunnerOptions, TimerOptions, WindowOptions};
 use weir_plan::{Graph, NodeId, Port};
 
@@ -69,16 +69,17 @@ impl<'a> Workshop<'a> {
         let tables: Vec<Table> = description.tables.iter().filter_map(|t| table(&t.name)).collect();
         let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(graph))));
         let operator = self.plugins.take(index, task).ok_or_else(missing)?;
+        let timers_in = |table| TimerOptions { table, groups: groups_of(task, operates.parallelism) };
         let windows = setup.windows.as_ref().map(|spec| {
             let (accumulators, timers) = (*tables.first()?, table(WINDOW_TIMERS)?);
-            let timers = TimerOptions { table: timers, groups: groups_of(task, operates.parallelism) };
-            let options = WindowOptions::new(spec, accumulators, timers)?;
+            let options = WindowOptions::new(spec, accumulators, timers_in(timers))?;
             // Behind the plugin's own, where somebody reads it.
             let late = description.output_count();
             let is_read = graph.edges_out_of(Port { node: id, port: late }).next().is_some();
             Some(WindowOptions { late: is_read.then(|| (late, self.checks_of(id, late))), ..options })
         });
         let windows = windows.map(|windows| windows.ok_or_else(missing)).transpose()?;
+        let timers = tables.iter().copied().find(|table| table.kind == TableKind::Timer).map(timers_in);
         let options = RunnerOptions {
             index,
             id: entry.id,
@@ -90,6 +91,7 @@ impl<'a> Workshop<'a> {
             on_error: setup.on_error,
             origin: description.origin,
             windows,
+            timers,
         };
         let driver = TaskDriver { metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
         Ok(Runner::new(options, operator, state, Box::new(driver)))

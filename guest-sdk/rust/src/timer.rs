@@ -1,0 +1,102 @@
+//! HOT PATH. Timers: an operator is called when event time has come to a moment that it named for a key.
+
+use std::ops::RangeInclusive;
+
+use crate::failure::Failure;
+use crate::record::Record;
+use crate::update::push_update;
+
+/// What a timer can be set for: the years 1970 to 9899, as timestamps.
+const LEGAL_MS: RangeInclusive<i64> = 0..=250_246_627_199_999;
+const OP_SET_TIMER: u8 = 8;
+const OP_CANCEL_TIMER: u8 = 9;
+
+/// A timer that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timer<'a> {
+    key: &'a [u8],
+    timestamp: i64,
+    time_ms: i64,
+}
+
+impl<'a> Timer<'a> {
+    /// Its key.
+    pub fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
+    /// What it was set for: milliseconds since 1970.
+    pub fn time_ms(&self) -> i64 {
+        self.time_ms
+    }
+
+    /// A record with its key and `value`, at its time: later operators find it there.
+    pub fn record<'b>(&self, value: &'b [u8]) -> Record<'b>
+    where
+        'a: 'b,
+    {
+        Record::new(Some(self.key), Some(value)).with_timestamp(Some(self.timestamp))
+    }
+
+    /// The timer of a record of a due list.
+    pub(crate) fn of(record: &Record<'a>) -> Option<Self> {
+        let time_ms = i64::from_le_bytes(record.value?.try_into().ok()?);
+        Some(Self { key: record.key?, timestamp: record.timestamp, time_ms })
+    }
+}
+
+/// What a batch has set and cancelled so far, as updates.
+#[derive(Debug, Default)]
+pub(crate) struct TimerChanges {
+    updates: Vec<u8>,
+    /// How many bytes of them are of records before the current one.
+    before: usize,
+}
+
+impl TimerChanges {
+    /// Begins a call.
+    pub(crate) fn clear(&mut self) {
+        self.updates.clear();
+        self.before = 0;
+    }
+
+    /// Goes on to the next record of the batch.
+    #[inline]
+    pub(crate) fn next_record(&mut self) {
+        self.before = self.updates.len();
+    }
+
+    /// Takes back what the current record has changed.
+    pub(crate) fn undo(&mut self) {
+        self.updates.truncate(self.before);
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, place: (u32, u32), at_ms: i64) -> Result<(), Failure> {
+        self.push(OP_SET_TIMER, place, at_ms)
+    }
+
+    #[inline]
+    pub(crate) fn cancel(&mut self, place: (u32, u32), at_ms: i64) -> Result<(), Failure> {
+        self.push(OP_CANCEL_TIMER, place, at_ms)
+    }
+
+    /// Appends the updates of the batch.
+    pub(crate) fn push_updates(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.updates);
+    }
+
+    #[inline]
+    fn push(&mut self, op: u8, (slot, table): (u32, u32), at_ms: i64) -> Result<(), Failure> {
+        if !LEGAL_MS.contains(&at_ms) {
+            return Err(no_time(at_ms));
+        }
+        push_update(&mut self.updates, op, table, slot, &at_ms.to_le_bytes());
+        Ok(())
+    }
+}
+
+#[cold]
+fn no_time(at_ms: i64) -> Failure {
+    Failure::new(format!("a timer at {at_ms} ms lies outside of the years 1970 to 9899"))
+}

@@ -1,0 +1,116 @@
+//! What the tests of nodes share: state in memory that outlives a node, and a driver that counts.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use weir_core::frame::NULL;
+use weir_core::ports::{Change, Delta, KeyRef, KeyedState, Table};
+use weir_core::{Epoch, PortError};
+
+use crate::driver::Driver;
+use crate::splits::SplitTable;
+
+/// What outlives a node: the values of its one table of values by their slots' keys, and its timers in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) values: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) timers: BTreeMap<Vec<u8>, ()>,
+}
+
+/// The state of a node, over what is stored.
+pub(crate) struct Memory {
+    stored: Arc<Mutex<Stored>>,
+    slots: Vec<Vec<u8>>,
+}
+
+impl Memory {
+    pub(crate) fn new(stored: &Arc<Mutex<Stored>>) -> Self {
+        Self { stored: Arc::clone(stored), slots: Vec::new() }
+    }
+}
+
+impl KeyedState for Memory {
+    fn enter(&mut self, keys: &[KeyRef<'_>]) {
+        self.slots = keys.iter().map(|key| key.bytes.to_vec()).collect();
+    }
+    fn prefetch(&mut self, tables: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError> {
+        assert_eq!(tables.len(), 1);
+        let stored = self.stored.lock().unwrap();
+        for slot in slots {
+            let value = stored.values.get(&self.slots[slot as usize]);
+            out.extend_from_slice(&value.map_or(NULL, |value| value.len() as u32).to_le_bytes());
+            out.extend(value.into_iter().flatten());
+        }
+        Ok(())
+    }
+    fn get_many(&mut self, _: Table, _: &[(u32, &[u8])], _: &mut Vec<u8>) -> Result<(), PortError> {
+        unreachable!("there are no maps")
+    }
+    fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
+        unreachable!("there are no lists")
+    }
+    fn timers(
+        &mut self,
+        table: Table,
+        groups: Range<u16>,
+        start: &[u8],
+        limit: usize,
+        out: &mut Vec<Vec<u8>>,
+    ) -> Result<(), PortError> {
+        assert!(table.kind.is_timer() && groups == (0..1024));
+        out.extend(
+            self.stored.lock().unwrap().timers.range(start.to_vec()..).take(limit).map(|(timer, ())| timer.clone()),
+        );
+        Ok(())
+    }
+    fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {
+        let (mut stored, key) = (self.stored.lock().unwrap(), &self.slots[slot as usize]);
+        let timer = |time: &[u8]| [time, key].concat();
+        match (table.kind.is_timer(), change) {
+            (false, Change::Set(value)) => drop(stored.values.insert(key.clone(), value.to_vec())),
+            (false, Change::Clear) => drop(stored.values.remove(key).expect("what is cleared was there")),
+            (true, Change::Put { entry, .. }) => drop(stored.timers.insert(timer(entry), ())),
+            (true, Change::Delete(time)) => drop(stored.timers.remove(&timer(time))),
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    }
+    fn seal(&mut self, _: Epoch) -> Delta {
+        Delta::default()
+    }
+    fn commit(&mut self, _: Epoch) {}
+    fn bytes(&self) -> u64 {
+        0
+    }
+    fn is_full(&mut self) -> bool {
+        false
+    }
+}
+
+/// What a node has told.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) late: AtomicUsize,
+    pub(crate) skipped: AtomicUsize,
+}
+
+/// A driver that counts and names nothing.
+pub(crate) struct Alone(pub(crate) Arc<Counters>);
+
+impl Driver for Alone {
+    fn processed(&self, _: usize) {}
+    fn late(&self, records: usize) {
+        self.0.late.fetch_add(records, Ordering::Relaxed);
+    }
+    fn skipped(&self) {
+        self.0.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+    fn now_ms(&self) -> i64 {
+        0
+    }
+    fn with_splits(&self, look: &mut dyn FnMut(&SplitTable)) {
+        look(&SplitTable::default());
+    }
+}
