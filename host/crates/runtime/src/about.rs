@@ -1,5 +1,6 @@
 //! What an instance of an operator is told of its task when it is opened.
 
+use weir_core::ports::Operator;
 use weir_core::{JobName, PortError, ShardId};
 
 use crate::job::OperatorSetup;
@@ -11,8 +12,13 @@ impl OperatorSetup {
         self.factory.check(&self.about(job, shard, (0, tasks)), &self.config)
     }
 
+    /// Opens the instance of a task: which one, and of how many.
+    pub fn open(&self, job: &JobName, shard: ShardId, task: (u16, u16)) -> Result<Box<dyn Operator>, PortError> {
+        self.factory.instantiate(&self.about(job, shard, task), &self.config)
+    }
+
     /// The task, of so many, as JSON.
-    pub(crate) fn about(&self, job: &JobName, shard: ShardId, (index, tasks): (u16, u16)) -> String {
+    fn about(&self, job: &JobName, shard: ShardId, (index, tasks): (u16, u16)) -> String {
         let operator = quoted(&self.name);
         format!(r#"{{"job":"{job}","shard":{shard},"operator":{operator},"index":{index},"parallelism":{tasks}}}"#)
     }

@@ -1,5 +1,6 @@
 //! A job: what runs, and the handle to watch and stop it.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,9 +9,13 @@ use std::time::{Duration, Instant};
 use weir_checkpoint::inherit::{Declared, DeclaredTable};
 use weir_checkpoint::{PluginEntry, Wanted};
 use weir_core::ports::{
-    EpochLog, OperatorFactory, SinkConnector, SourceConnector, StateStore, TableDescription, TableKind, WINDOW_TIMERS,
+    EpochLog, OperatorFactory, RecordCheck, SinkConnector, SourceConnector, StateStore, Table, TableDescription,
+    TableKind, WINDOW_TIMERS,
 };
-use weir_core::{Consent, Delivery, Epoch, JobName, KeySpec, OnError, Restart, ShardId, SourceName, Watermark};
+use weir_core::{
+    Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
+};
+use weir_operator::{RunnerOptions, TimerOptions, WindowOptions};
 use weir_plan::{Graph, Kind, Node};
 use weir_time::WindowSpec;
 
@@ -82,6 +87,21 @@ pub struct SourceSetup {
     pub time: Option<weir_time::Options>,
 }
 
+/// Where an operator runs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Index of the operator in the pipeline.
+    pub index: usize,
+    /// Its number in the job's records.
+    pub id: OperatorId,
+    /// How far its event time has come.
+    pub watermark: Watermark,
+    /// What it is keyed by.
+    pub key: KeySpec,
+    /// The key groups of the task.
+    pub groups: Range<u16>,
+}
+
 /// What runs an operator; how many tasks, what it is keyed by and what it reads is in the graph.
 pub struct OperatorSetup {
     /// Its name in the graph.
@@ -103,8 +123,39 @@ impl OperatorSetup {
         self.windows.is_some() || self.factory.description().tables.iter().any(sets_timers)
     }
 
+    /// How it is run at one place; `table` is what the table of a name is there, and `outputs` are what is asked of the records
+    /// of each output. `None` where a table is not there, or windows are of a kind that this host does not run.
+    pub fn options(
+        &self,
+        place: Place,
+        table: impl Fn(&str) -> Option<Table>,
+        outputs: Vec<Vec<RecordCheck>>,
+    ) -> Option<RunnerOptions> {
+        let description = self.factory.description();
+        let tables: Vec<Table> = description.tables.iter().map(|own| table(&own.name)).collect::<Option<_>>()?;
+        let timers_in = |table| TimerOptions { table, groups: place.groups.clone() };
+        let windows = match &self.windows {
+            Some(spec) => Some(WindowOptions::new(spec, *tables.first()?, timers_in(table(WINDOW_TIMERS)?))?),
+            None => None,
+        };
+        let timers = tables.iter().copied().find(|table| table.kind == TableKind::Timer).map(timers_in);
+        Some(RunnerOptions {
+            index: place.index,
+            id: place.id,
+            watermark: place.watermark,
+            name: self.name.clone(),
+            key: place.key,
+            tables,
+            outputs,
+            on_error: self.on_error,
+            origin: description.origin,
+            windows,
+            timers,
+        })
+    }
+
     /// Its tables: the plugin's in their order, and behind them the host's own. Those of other windows are not theirs.
-    pub(crate) fn tables(&self) -> Vec<TableDescription> {
+    pub fn tables(&self) -> Vec<TableDescription> {
         let timers = self.windows.as_ref().map(|windows| TableDescription {
             name: WINDOW_TIMERS.to_owned(),
             kind: TableKind::WindowTimer,

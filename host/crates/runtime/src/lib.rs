@@ -48,5 +48,5 @@ mod watch;
 
 pub use attempt::{MarkerPlace, check_store};
 pub use error::Error;
-pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, SinkSetup, SourceSetup, Summary};
+pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, Place, SinkSetup, SourceSetup, Summary};
 pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus, Waiting};

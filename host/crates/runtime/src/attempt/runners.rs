@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use weir_checkpoint::Manifest;
 use weir_core::key_group::groups_of;
-use weir_core::ports::{Operator, RecordCheck, Table, TableKind, WINDOW_TIMERS};
-use weir_operator::{Runner, RunnerOptions, TimerOptions, WindowOptions};
+use weir_core::ports::{Operator, RecordCheck, Table};
+use weir_operator::Runner;
 use weir_plan::{Graph, NodeId, Port};
 
 use crate::error::Error;
-use crate::job::{Job, OperatorSetup};
+use crate::job::{Job, OperatorSetup, Place};
 use crate::metrics::JobMetrics;
 use crate::signals::Signals;
 use crate::task::driver::TaskDriver;
@@ -33,8 +33,7 @@ impl Plugins {
 }
 
 fn open_plugin(job: &Job, setup: &OperatorSetup, task: (u16, u16)) -> Result<Box<dyn Operator>, Error> {
-    let about = setup.about(&job.options.name, job.options.shard, task);
-    setup.factory.instantiate(&about, &setup.config).map_err(Error::port("failed to open a plugin"))
+    setup.open(&job.options.name, job.options.shard, task).map_err(Error::port("failed to open a plugin"))
 }
 
 /// What every operator of an attempt is made from.
@@ -66,33 +65,23 @@ impl<'a> Workshop<'a> {
         let description = setup.factory.description();
         let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
         let table = |name: &str| known(name).map(|t| Table { id: t.id, kind: t.kind });
-        let tables: Vec<Table> = description.tables.iter().filter_map(|t| table(&t.name)).collect();
-        let state = (!tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(graph))));
-        let operator = self.plugins.take(index, task).ok_or_else(missing)?;
-        let timers_in = |table| TimerOptions { table, groups: groups_of(task, operates.parallelism) };
-        let windows = setup.windows.as_ref().map(|spec| {
-            let (accumulators, timers) = (*tables.first()?, table(WINDOW_TIMERS)?);
-            let options = WindowOptions::new(spec, accumulators, timers_in(timers))?;
-            // Behind the plugin's own, where somebody reads it.
-            let late = description.output_count();
-            let is_read = graph.edges_out_of(Port { node: id, port: late }).next().is_some();
-            Some(WindowOptions { late: is_read.then(|| (late, self.checks_of(id, late))), ..options })
-        });
-        let windows = windows.map(|windows| windows.ok_or_else(missing)).transpose()?;
-        let timers = tables.iter().copied().find(|table| table.kind == TableKind::Timer).map(timers_in);
-        let options = RunnerOptions {
+        let place = Place {
             index,
             id: entry.id,
             watermark: self.manifest.times.operator(entry.id),
-            name: name.clone(),
             key: operates.key.clone(),
-            tables,
-            outputs: (0..description.output_count()).map(|output| self.checks_of(id, output)).collect(),
-            on_error: setup.on_error,
-            origin: description.origin,
-            windows,
-            timers,
+            groups: groups_of(task, operates.parallelism),
         };
+        let outputs = (0..description.output_count()).map(|output| self.checks_of(id, output)).collect();
+        let mut options = setup.options(place, table, outputs).ok_or_else(missing)?;
+        if let Some(windows) = &mut options.windows {
+            // Behind the plugin's own, where somebody reads it.
+            let late = description.output_count();
+            let is_read = graph.edges_out_of(Port { node: id, port: late }).next().is_some();
+            windows.late = is_read.then(|| (late, self.checks_of(id, late)));
+        }
+        let state = (!options.tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(graph))));
+        let operator = self.plugins.take(index, task).ok_or_else(missing)?;
         let driver = TaskDriver { metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
         Ok(Runner::new(options, operator, state, Box::new(driver)))
     }
