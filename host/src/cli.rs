@@ -18,6 +18,8 @@ mod reset;
 mod run;
 /// `host savepoint`.
 mod savepoint;
+/// `host test`.
+mod test;
 /// `host txn`.
 mod txn;
 /// `host validate`.
@@ -48,6 +50,7 @@ Examples:
   host run orders.toml
   host validate orders.toml --dot | dot -Tsvg > orders.svg
   host inspect count.wasm
+  host test count.wasm golden/cases.json
   host inspect .weir/orders --brokers localhost:9092
   host savepoint .weir/orders orders.savepoint
   host txn abort --job orders --brokers localhost:9092
@@ -82,6 +85,13 @@ enum Verb {
     /// Kafka keeps, and whether a start would be refused, and why, by the very rules of a start. Nothing is written and
     /// nobody is fenced; the job may run meanwhile. Exit code 4: a start would be refused.
     Inspect(inspect::Args),
+    /// Play a plugin's golden cases on its wasm, without Kafka, and show what differs
+    ///
+    /// A case says what goes in and what must come out; the file is described in plugins/README.md. Each is played as one
+    /// batch, record by record, and with a new instance for each record, by the operator code of `host run`: where batches end
+    /// must not show, nor what a plugin keeps outside of its tables. At the end of a case time ends: windows and timers fire.
+    /// Log lines of the plugin are not shown. Exit code 1: a case differs.
+    Test(test::Args),
     /// Write all state of a stopped job to one directory, which can be moved and started from
     ///
     /// The job must not run: stop it with SIGTERM, after which it commits and leaves within 10 s. The savepoint holds log
@@ -108,6 +118,7 @@ impl Cli {
             Verb::Run(args) => run::execute(*args, loader),
             Verb::Validate(args) => validate::execute(*args, loader),
             Verb::Inspect(args) => inspect::execute(&args),
+            Verb::Test(args) => test::execute(&args, loader),
             Verb::Savepoint(args) => savepoint::execute(&args),
             Verb::Txn(args) => txn::execute(&args),
             Verb::Reset(args) => reset::execute(&args),

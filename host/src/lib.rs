@@ -15,6 +15,8 @@ pub mod compose;
 pub mod connectors;
 /// Exit codes, and which error has which.
 pub mod exit;
+/// Plugins against their golden cases.
+mod golden;
 /// Whether the files of a job are apart.
 mod places;
 /// The progress bar of bounded runs.

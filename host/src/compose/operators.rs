@@ -1,12 +1,13 @@
 //! A job's operators: loaded, described, opened once with their configuration, and joined by their outputs. All that a
 //! plugin can have against a pipeline comes out here, before a directory or a broker is touched.
 
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use weir_core::ports::OperatorFactory;
-use weir_core::{Fault, PortError};
+use weir_core::{Fault, KeySpec, OnError, PortError};
 use weir_pipeline::plan::{self, OperatorPlan, Plan};
 use weir_pipeline::{Error, Found, settle};
 use weir_plan::{Graph, Shown, layout};
@@ -115,9 +116,7 @@ fn set_up(
     factory: Arc<dyn OperatorFactory>,
     found: &mut Found,
 ) -> Result<Option<OperatorSetup>> {
-    let Some(windows) = found.keep(windows::of(operator, &*factory)) else { return Ok(None) };
-    let (name, config) = (operator.name.clone(), operator.config.to_string());
-    let setup = OperatorSetup { name, config, on_error: operator.on_error, factory, windows };
+    let Some(setup) = found.keep(setup(operator, factory)) else { return Ok(None) };
     let at = format!("operators.{}.config", operator.name);
     Ok(keep(check(&setup, operator, plan), &at, found)?.map(|()| setup))
 }
@@ -128,6 +127,28 @@ fn check(setup: &OperatorSetup, planned: &OperatorPlan, plan: &Plan) -> Result<(
     let Err(error) = setup.check(&plan.job, SHARD, planned.parallelism.get()) else { return Ok(()) };
     let fault = if error.fault() == Fault::User { Fault::Config } else { error.fault() };
     Err(PortError::new(fault, error)).context("the operator does not start with its configuration")
+}
+
+/// An operator that no pipeline describes, and that goes on without what fails.
+pub(crate) fn alone(plugin: &Path) -> OperatorPlan {
+    OperatorPlan {
+        name: "operator".to_owned(),
+        plugin: plugin.to_owned(),
+        inputs: Vec::new(),
+        key: KeySpec::Key,
+        parallelism: NonZeroU16::MIN,
+        config: serde_json::Value::Object(serde_json::Map::new()),
+        window: None,
+        on_error: OnError::Skip,
+        limits: plan::Limits::default(),
+    }
+}
+
+/// What runs the operator of `plan`: `factory` is its plugin.
+pub(crate) fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> Result<OperatorSetup, Error> {
+    let windows = windows::of(plan, &*factory)?;
+    let (name, config) = (plan.name.clone(), plan.config.to_string());
+    Ok(OperatorSetup { name, config, on_error: plan.on_error, factory, windows })
 }
 
 #[cfg(test)]

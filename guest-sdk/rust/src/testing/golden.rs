@@ -20,12 +20,60 @@ struct Case {
     #[serde(default = "empty_config")]
     config: serde_json::Value,
     #[serde(rename = "in")]
-    input: Vec<Message>,
+    input: Vec<Step>,
     #[serde(rename = "out")]
     output: Vec<Expected>,
     /// Indexes of the records of `in` that must fail.
     #[serde(default)]
     failures: Vec<usize>,
+}
+
+/// What happens: a record comes in, or event time comes to a moment.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+enum Step {
+    Time(i64),
+    Record(Message),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Time {
+    watermark: i64,
+}
+
+impl TryFrom<serde_json::Value> for Step {
+    type Error = serde_json::Error;
+
+    fn try_from(step: serde_json::Value) -> Result<Self, serde_json::Error> {
+        if step.get("watermark").is_some() {
+            return serde_json::from_value(step).map(|Time { watermark }| Self::Time(watermark));
+        }
+        serde_json::from_value(step).map(Self::Record)
+    }
+}
+
+/// What is done at once.
+enum Part {
+    /// Records, the first of which is this step.
+    Records(usize, Vec<Message>),
+    /// Event time has come so far.
+    Time(i64),
+}
+
+/// `steps` with at most `batch_len` records at once.
+fn parts(steps: &[Step], batch_len: usize) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        match (step, parts.last_mut()) {
+            (Step::Time(ms), _) => parts.push(Part::Time(*ms)),
+            (Step::Record(record), Some(Part::Records(_, batch))) if batch.len() < batch_len => {
+                batch.push(record.clone())
+            }
+            (Step::Record(record), _) => parts.push(Part::Records(at, vec![record.clone()])),
+        }
+    }
+    parts
 }
 
 /// A record that must come out.
@@ -48,6 +96,12 @@ struct Seen {
     failures: Vec<usize>,
 }
 
+impl Seen {
+    fn take(&mut self, outputs: Vec<Output>) {
+        self.output.extend(outputs.into_iter().map(|Output { output, message, .. }| (output, message)));
+    }
+}
+
 /// Checks every case of `dir/cases.json`, as one batch and record by record: where batches end must not show. Then time
 /// ends, and every timer fires.
 ///
@@ -57,7 +111,7 @@ pub fn check<Op: Operator>(dir: impl AsRef<Path>) -> Result<(), String> {
     cases(dir)?.iter().try_for_each(check_case::<Op>)
 }
 
-/// The same for an aggregate over tumbling windows of `size_ms`: all of `in` is folded, and then time ends.
+/// The same for an aggregate over tumbling windows of `size_ms`.
 ///
 /// # Errors
 /// Says which case differs, and how, or why the file cannot be read.
@@ -68,10 +122,14 @@ pub fn check_windows<Op: Aggregate>(dir: impl AsRef<Path>, size_ms: i64) -> Resu
         for (how, batch_len) in [("as one batch", case.input.len().max(1)), ("record by record", 1)] {
             let failed = |failure: Failure| format!("case `{}` {how}: {}", case.name, failure.message);
             let mut windows = Windows::<Op>::tumbling(size_ms, &case.config.to_string()).map_err(failed)?;
-            case.input.chunks(batch_len).try_for_each(|batch| windows.fold(batch)).map_err(failed)?;
-            let outputs = windows.advance(i64::MAX - 1).map_err(failed)?;
-            let output = outputs.into_iter().map(|Output { output, message, .. }| (output, message)).collect();
-            let seen = Seen { output, failures: vec![] };
+            let mut seen = Seen::default();
+            for part in parts(&case.input, batch_len) {
+                match part {
+                    Part::Records(_, batch) => windows.fold(&batch).map_err(failed)?,
+                    Part::Time(ms) => seen.take(windows.advance(ms).map_err(failed)?),
+                }
+            }
+            seen.take(windows.advance(i64::MAX - 1).map_err(failed)?);
             if seen != expected {
                 return Err(format!("case `{}` {how} {}", case.name, difference::difference(&expected, &seen)));
             }
@@ -95,18 +153,25 @@ fn check_case<Op: Operator>(case: &Case) -> Result<(), String> {
         let mut harness = Harness::<Op>::new(&case.config.to_string())
             .map_err(|failure| format!("case `{}` does not open with its config: {}", case.name, failure.message))?;
         let mut seen = Seen::default();
-        for (number, batch) in case.input.chunks(batch_len).enumerate() {
-            run(&mut harness, batch, number * batch_len, &mut seen)
-                .map_err(|reason| format!("case `{}` {how}: {reason}", case.name))?;
+        for part in parts(&case.input, batch_len).into_iter().chain([Part::Time(i64::MAX)]) {
+            let done = match part {
+                Part::Records(first, batch) => run(&mut harness, &batch, first, &mut seen),
+                Part::Time(ms) => fire(&mut harness, ms, &mut seen),
+            };
+            done.map_err(|reason| format!("case `{}` {how}: {reason}", case.name))?;
         }
-        let fired = harness.advance(i64::MAX);
-        let fired = fired.map_err(|failure| format!("case `{}` {how}: a timer failed: {}", case.name, failure.message))?;
-        seen.output.extend(fired.into_iter().map(|Output { output, message, .. }| (output, message)));
         seen.output.sort_by_key(|(output, _)| *output);
         if seen != expected {
             return Err(format!("case `{}` {how} {}", case.name, difference::difference(&expected, &seen)));
         }
     }
+    Ok(())
+}
+
+/// Event time has come to `ms`.
+fn fire<Op: Operator>(harness: &mut Harness<Op>, ms: i64, seen: &mut Seen) -> Result<(), String> {
+    let fired = harness.advance(ms).map_err(|failure| format!("a timer failed: {}", failure.message))?;
+    seen.take(fired);
     Ok(())
 }
 
@@ -120,7 +185,7 @@ fn run<Op: Operator>(
 ) -> Result<(), String> {
     let failure = match harness.process_skipping(batch) {
         Ok((outputs, failures)) => {
-            seen.output.extend(outputs.into_iter().map(|Output { output, message, .. }| (output, message)));
+            seen.take(outputs);
             seen.failures.extend(failures.iter().filter_map(|failure| Some(first + failure.index? as usize)));
             return Ok(());
         }

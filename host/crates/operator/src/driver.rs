@@ -1,6 +1,7 @@
 //! What a node asks of whoever drives it: counters, a clock that people read, and what splits are called.
 
 use weir_core::Origin;
+use weir_core::ports::CallError;
 
 use crate::splits::SplitTable;
 
@@ -12,8 +13,8 @@ pub trait Driver: Send {
     /// So many records came after their windows were gone.
     fn late(&self, records: usize);
 
-    /// A record was dropped by policy.
-    fn skipped(&self);
+    /// A record was dropped by policy, for this reason; or what was due, which has no origin of a source.
+    fn skipped(&self, origin: Option<Origin>, why: &CallError);
 
     /// Milliseconds since 1970, as the sinks' brokers compare timestamps with.
     fn now_ms(&self) -> i64;

@@ -304,11 +304,16 @@ impl Runner {
                 Err(NodeError::Record { operator: operator.clone(), record, source: why })
             }
             OnError::Skip => {
-                self.driver.skipped();
+                self.driver.skipped(origin, &why);
                 self.skips.skipped(operator, &*self.driver, origin, why);
                 Ok(())
             }
         }
+    }
+
+    /// Drops the instance, as after a failure: the next call has a new one. Whatever must last is in the state.
+    pub fn renew_instance(&mut self) {
+        self.operator.discard();
     }
 
     /// Between two elements: tells of skipped records what is due.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use weir_core::frame::NULL;
-use weir_core::ports::{Change, Delta, KeyRef, KeyedState, Table};
-use weir_core::{Epoch, PortError};
+use weir_core::ports::{CallError, Change, Delta, KeyRef, KeyedState, Table};
+use weir_core::{Epoch, Origin, PortError};
 
 use crate::driver::Driver;
 use crate::splits::SplitTable;
@@ -104,7 +104,7 @@ impl Driver for Alone {
     fn late(&self, records: usize) {
         self.0.late.fetch_add(records, Ordering::Relaxed);
     }
-    fn skipped(&self) {
+    fn skipped(&self, _: Option<Origin>, _: &CallError) {
         self.0.skipped.fetch_add(1, Ordering::Relaxed);
     }
     fn now_ms(&self) -> i64 {

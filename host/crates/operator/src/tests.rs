@@ -81,7 +81,7 @@ struct Alone;
 impl Driver for Alone {
     fn processed(&self, _: usize) {}
     fn late(&self, _: usize) {}
-    fn skipped(&self) {}
+    fn skipped(&self, _: Option<Origin>, _: &CallError) {}
     fn now_ms(&self) -> i64 {
         0
     }

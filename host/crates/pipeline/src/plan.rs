@@ -104,6 +104,12 @@ pub struct Limits {
     pub call_deadline: Duration,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1) }
+    }
+}
+
 /// One sink.
 #[derive(Debug, Clone)]
 pub struct SinkPlan {

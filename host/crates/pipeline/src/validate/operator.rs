@@ -1,7 +1,6 @@
 //! One operator: its plugin, and how it is run.
 
 use std::num::NonZeroU16;
-use std::time::Duration;
 
 use weir_connector::{Error, Found};
 use weir_core::key_group::KEY_GROUPS;
@@ -13,8 +12,6 @@ use super::{path, positive};
 use crate::plan::{Input, Limits, OperatorPlan};
 use crate::spec::{OnErrorSpec, OperatorSpec, WindowTable};
 
-const CALL_DEADLINE: Duration = Duration::from_secs(1);
-const PLUGIN_MEMORY_BYTES: u64 = 64 << 20;
 /// What the memories of a 32-bit module hold.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
@@ -70,13 +67,14 @@ fn parallelism(at: &str, spec: &OperatorSpec) -> Result<NonZeroU16, Error> {
 }
 
 fn limits(at: &str, spec: &OperatorSpec, found: &mut Found) -> Option<Limits> {
-    let memory_bytes = spec.limits.memory.map_or(PLUGIN_MEMORY_BYTES, |size| size.0);
+    let default = Limits::default();
+    let memory_bytes = spec.limits.memory.map_or(default.memory_bytes, |size| size.0);
     if !(1..=MEMORY_BYTES_MAX).contains(&memory_bytes) {
         let at = format!("{at}.limits.memory");
         let range = "a plugin needs some memory, and at most the 4GiB of a 32-bit module; 64MiB by default";
         found.add(Error::invalid(at, range));
     }
-    let call_deadline = spec.limits.call_deadline.map_or(CALL_DEADLINE, |span| span.0);
+    let call_deadline = spec.limits.call_deadline.map_or(default.call_deadline, |span| span.0);
     let call_deadline = positive(&format!("{at}.limits.call-deadline"), call_deadline);
     Some(Limits { memory_bytes, call_deadline: found.keep(call_deadline)? })
 }

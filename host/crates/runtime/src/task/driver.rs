@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use weir_core::Origin;
+use weir_core::ports::CallError;
 use weir_operator::{Driver, SplitTable};
 
 use crate::clock;
@@ -25,7 +27,7 @@ impl Driver for TaskDriver {
         self.metrics.late(records);
     }
 
-    fn skipped(&self) {
+    fn skipped(&self, _: Option<Origin>, _: &CallError) {
         self.metrics.skipped();
     }
 
