@@ -47,6 +47,8 @@ mod supervision;
 mod surprises;
 /// What a terminal shows.
 mod terminal;
+/// Timers of event time.
+mod timers;
 /// Bad arguments and bad pipeline files.
 mod usage;
 /// Windows of event time.
