@@ -119,7 +119,7 @@ pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) 
         SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked, time }
     };
     #[cfg(feature = "crash-points")]
-    let (sources, sink) = (sources.into_iter().map(sabotage::source), sabotage::sink(sink));
+    let (sources, sink, log) = (sources.into_iter().map(sabotage::source), sabotage::sink(sink), sabotage::log(log));
     let sources = plan.sources.iter().zip(sources).map(set_up).collect();
     let job = Job { options: options(plan, consent, drains), sources, sink, graph, operators, sinks, state };
     let handle = job.handle();

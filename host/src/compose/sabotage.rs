@@ -1,31 +1,51 @@
 //! Rules of exactly-once that a test breaks from outside: what it wraps behaves as if the engine had forgotten the rule.
-//! Only in `host-crash-points`. Rules within a transaction or a file (`unknown-is-success`, `no-rotation`,
-//! `no-durable-log`) have no port between them and what they bind: those are broken where they stand.
+//! Only in `host-crash-points`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use weir_connector::JobFacts;
 use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::ports::{
-    Commit, Committed, Committer, MarkerRead, Outputs, Poll, RecordCheck, Sink, SinkConnector, SourceConnector,
-    SourceReader, SplitProgress, Verified,
+    Bytes, Commit, Committed, Committer, Delta, EpochLog, MarkerRead, Outputs, Poll, RecordCheck, Sink, SinkConnector,
+    SourceConnector, SourceReader, SplitProgress, Verified,
 };
-use weir_core::{Batch, PortError, Reading, SplitId, SplitState};
+use weir_core::{Batch, Epoch, PortError, Reading, RecordId, SplitId, SplitState};
+use weir_kafka::Turn;
+use weir_pipeline::plan::Plan;
 
 /// `source`, or one whose readers confirm whatever they are asked.
 pub(super) fn source(source: Arc<dyn SourceConnector>) -> Arc<dyn SourceConnector> {
     if sabotaged(Sabotage::UnverifiedSource) { Arc::new(Unverified(source)) } else { source }
 }
 
-/// `sink`, or one that fences late, or keeps batches.
+/// `sink`, or one that fences late, takes every commit for one that holds, or keeps batches.
 pub(super) fn sink(sink: Arc<dyn SinkConnector>) -> Arc<dyn SinkConnector> {
     if sabotaged(Sabotage::MarkerBeforeFence) {
         Arc::new(FencedLate(sink))
+    } else if sabotaged(Sabotage::UnknownIsSuccess) {
+        Arc::new(Hopeful(sink))
     } else if sabotaged(Sabotage::KeepBatches) {
         Arc::new(Keeping { inner: sink, kept: Arc::default() })
     } else {
         sink
     }
+}
+
+/// What the cluster of `plan` opens, `usual`; or sinks of Kafka that never change their transactional id.
+pub(super) fn cluster(
+    plan: &Plan,
+    job: &JobFacts,
+    usual: Option<Arc<dyn SinkConnector>>,
+) -> Result<Option<Arc<dyn SinkConnector>>, PortError> {
+    let kafka = super::kafka(plan).filter(|_| sabotaged(Sabotage::NoRotation));
+    let Some(kafka) = kafka else { return Ok(usual) };
+    Ok(Some(Arc::new(kafka.kafka_sinks(job)?.rotating(|_, _| Turn::Same))))
+}
+
+/// `log`, or one whose records are not synced.
+pub(super) fn log(log: Box<dyn EpochLog>) -> Box<dyn EpochLog> {
+    if sabotaged(Sabotage::NoDurableLog) { Box::new(Unsynced(log)) } else { log }
 }
 
 struct Unverified(Arc<dyn SourceConnector>);
@@ -115,11 +135,123 @@ impl SinkConnector for FencedLate {
     }
 }
 
+/// A commit without a known outcome counts as a success: the next epoch goes on with new clients, as if nothing had been.
+struct Hopeful(Arc<dyn SinkConnector>);
+
+impl SinkConnector for Hopeful {
+    fn read_marker(&self, splits: &[SplitId], read: MarkerRead) -> Result<Vec<Committed>, PortError> {
+        self.0.read_marker(splits, read)
+    }
+    fn committed(&self) -> Result<Vec<Committed>, PortError> {
+        self.0.committed()
+    }
+    fn fence(&self) -> Result<(), PortError> {
+        self.0.fence()
+    }
+    fn stretch(&self, factor: u32) {
+        self.0.stretch(factor);
+    }
+    fn open(&self) -> Result<Outputs, PortError> {
+        let Outputs { sinks, committer } = self.0.open()?;
+        let renewed = Arc::new(Mutex::new(sinks));
+        let sink = |number| Box::new(Renewed { number, sinks: Arc::clone(&renewed) }) as Box<dyn Sink>;
+        let outside = (0..lock(&renewed).len()).map(sink).collect();
+        let connector = Arc::clone(&self.0);
+        Ok(Outputs { sinks: outside, committer: Box::new(Hoping { connector, committer, sinks: renewed }) })
+    }
+    fn marker_home(&self) -> Option<String> {
+        self.0.marker_home()
+    }
+}
+
+/// Sink number `number` of those that are open now.
+struct Renewed {
+    number: usize,
+    sinks: Arc<Mutex<Vec<Box<dyn Sink>>>>,
+}
+
+impl Renewed {
+    fn with<T>(&self, work: impl FnOnce(&mut dyn Sink) -> T) -> T {
+        let mut sinks = lock(&self.sinks);
+        work(sinks.get_mut(self.number).expect("as many are opened each time").as_mut())
+    }
+}
+
+impl Sink for Renewed {
+    fn write(&mut self, batch: &Batch) -> Result<(), PortError> {
+        self.with(|sink| sink.write(batch))
+    }
+    fn record_check(&self) -> Option<RecordCheck> {
+        self.with(|sink| sink.record_check())
+    }
+    fn flush(&mut self) -> Result<(), PortError> {
+        self.with(|sink| sink.flush())
+    }
+}
+
+struct Hoping {
+    connector: Arc<dyn SinkConnector>,
+    committer: Box<dyn Committer>,
+    sinks: Arc<Mutex<Vec<Box<dyn Sink>>>>,
+}
+
+impl Committer for Hoping {
+    fn commit(&mut self, commit: &Commit) -> Result<(), PortError> {
+        if self.committer.commit(commit).is_err() {
+            self.connector.fence()?;
+            let Outputs { sinks, committer } = self.connector.open()?;
+            (*lock(&self.sinks), self.committer) = (sinks, committer);
+        }
+        Ok(())
+    }
+}
+
+/// A commit does not wait for the log.
+struct Unsynced(Box<dyn EpochLog>);
+
+impl EpochLog for Unsynced {
+    fn records(&self) -> &[RecordId] {
+        self.0.records()
+    }
+    fn manifest(&self, index: usize) -> Result<Bytes, PortError> {
+        self.0.manifest(index)
+    }
+    fn plan(&self, index: usize) -> Result<Bytes, PortError> {
+        self.0.plan(index)
+    }
+    fn set_plan(&mut self, plan: &Bytes) {
+        self.0.set_plan(plan);
+    }
+    fn append(&mut self, epoch: Epoch, manifest: &[u8], deltas: &[Delta], _: bool) -> Result<(), PortError> {
+        self.0.append(epoch, manifest, deltas, false)
+    }
+    fn cut_after(&mut self, index: usize) -> Result<(), PortError> {
+        self.0.cut_after(index)
+    }
+    fn replace(&mut self, epoch: Epoch, manifest: &[u8]) -> Result<(), PortError> {
+        self.0.replace(epoch, manifest)
+    }
+    fn replay(
+        &self,
+        applied: Option<&RecordId>,
+        index: usize,
+        each: &mut dyn FnMut(&RecordId, Delta) -> Result<(), PortError>,
+    ) -> Result<(), PortError> {
+        self.0.replay(applied, index, each)
+    }
+    fn trim(&mut self, durable: Epoch) -> Result<(), PortError> {
+        self.0.trim(durable)
+    }
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+}
+
 /// What was written and not committed, with the number of its sink.
 type Kept = Arc<Mutex<Vec<(usize, Batch)>>>;
 
-fn lock(kept: &Kept) -> MutexGuard<'_, Vec<(usize, Batch)>> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Batches outlive their attempt: the next one writes them once more.

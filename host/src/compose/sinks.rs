@@ -19,6 +19,8 @@ impl Sinks {
     /// Touches nothing outside.
     pub(super) fn new(plan: &Plan, job: &JobFacts) -> Result<Self, PortError> {
         let cluster = plan.cluster.as_ref().map(|cluster| cluster.sinks(job)).transpose()?;
+        #[cfg(feature = "crash-points")]
+        let cluster = super::sabotage::cluster(plan, job, cluster)?;
         Ok(Self { cluster, sinks: plan.sinks.iter().map(|sink| Arc::clone(&sink.writes)).collect() })
     }
 }

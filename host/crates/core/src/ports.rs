@@ -20,6 +20,7 @@ pub mod source;
 /// Keyed state of one shard, and the log of its epochs.
 pub mod state;
 
+pub use bytes::Bytes;
 pub use call_state::CallState;
 pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{

@@ -28,7 +28,7 @@ mod unarmed;
 #[cfg(feature = "crash-points")]
 pub use armed::{ArmError, Injected, arm, reach, sabotaged, synced};
 #[cfg(not(feature = "crash-points"))]
-pub use unarmed::{Injected, reach, sabotaged, synced};
+pub use unarmed::{Injected, reach, synced};
 
 /// Every crash point, and when it is reached.
 pub const POINTS: [(&str, &str); 20] = [

@@ -40,7 +40,7 @@ pub mod source;
 pub use error::Error;
 pub use options::{ClientOptions, SourceOptions, Topics};
 pub use properties::Properties;
-pub use sink::{KafkaSink, SinkSideOptions, TopicOptions};
+pub use sink::{KafkaSink, Rotation, SinkSideOptions, TopicOptions, Turn};
 pub use source::KafkaSource;
 
 /// Every connector of this crate, a row each.

@@ -36,7 +36,8 @@ use self::marker::{Group, STABLE_BOUND};
 pub use self::options::{SinkSideOptions, TopicOptions};
 use self::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Unfinished};
 use self::producer::Producer;
-use self::resend::Ends;
+use self::resend::{Ends, rotate};
+pub use self::resend::{Rotation, Turn};
 use self::topics::{OutputTopics, Skew};
 use self::transactor::{Fenced, Transactor};
 use self::writer::{Outlet, PlainCommitter, RoutingSink, Shared, TopicSink, TransactionCommitter};
@@ -56,6 +57,7 @@ pub struct KafkaSink {
     transaction_timeout: Duration,
     state: Mutex<State>,
     skew: Skew,
+    rotation: Rotation,
     /// Ids being initialised in the background: fencing waits for them, or they would fence their own successors.
     initialising: Background,
     /// Producers being closed.
@@ -94,6 +96,7 @@ impl KafkaSink {
             transaction_timeout: options.transaction_timeout,
             state: Mutex::new(state),
             skew: Skew::default(),
+            rotation: rotate,
             initialising: Background::default(),
             closing: Background::default(),
         })
@@ -103,6 +106,13 @@ impl KafkaSink {
     #[must_use]
     pub fn creating(self, creation: Creation) -> Self {
         self.lock().creation = Some(creation);
+        self
+    }
+
+    /// Takes transactional ids in another order than is safe: for tests, which show what the usual one is for.
+    #[must_use]
+    pub fn rotating(mut self, rotation: Rotation) -> Self {
+        self.rotation = rotation;
         self
     }
 
@@ -183,7 +193,7 @@ impl KafkaSink {
         let metadata = group.metadata()?;
         self.closing.discard(group);
         let topics = Arc::clone(&pool.topics);
-        let transactor = Transactor::new(pool, self.initialising.clone(), fenced);
+        let transactor = Transactor::new(pool, self.initialising.clone(), fenced, self.rotation);
         let shared = Shared::new(Outlet::Transactional(Box::new(transactor)), self.closing.clone());
         let sinks = self.sinks(&shared, &topics)?;
         let committer: Box<dyn Committer> = Box::new(TransactionCommitter { shared, group: metadata });

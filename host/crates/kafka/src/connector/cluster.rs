@@ -45,6 +45,17 @@ impl Cluster {
         self.sinks.iter().flat_map(PlannedTopic::topics)
     }
 
+    /// What the job writes there and commits through, as it is.
+    pub fn kafka_sinks(&self, job: &JobFacts) -> Result<KafkaSink, PortError> {
+        let options = SinkSideOptions {
+            sinks: self.sinks.iter().map(|sink| sink.options.clone()).collect(),
+            delivery: job.delivery,
+            transaction_timeout: job.commit_within,
+        };
+        let sinks = KafkaSink::new(self.client(&job.name, job.shard)?, options)?;
+        Ok(if self.creates { sinks.creating(self.creation()) } else { sinks })
+    }
+
     /// What is written; what is read is misspelt, or not there yet, where it is missing.
     fn creation(&self) -> Creation {
         let wanted = self.sinks.iter().flat_map(|sink| sink.topics().map(|topic| (topic.to_owned(), sink.new_topic())));
@@ -70,15 +81,6 @@ impl weir_connector::Cluster for Cluster {
     }
 
     fn sinks(&self, job: &JobFacts) -> Result<Arc<dyn SinkConnector>, PortError> {
-        let options = SinkSideOptions {
-            sinks: self.sinks.iter().map(|sink| sink.options.clone()).collect(),
-            delivery: job.delivery,
-            transaction_timeout: job.commit_within,
-        };
-        let mut sinks = KafkaSink::new(self.client(&job.name, job.shard)?, options)?;
-        if self.creates {
-            sinks = sinks.creating(self.creation());
-        }
-        Ok(Arc::new(sinks))
+        Ok(Arc::new(self.kafka_sinks(job)?))
     }
 }

@@ -15,7 +15,7 @@ use weir_core::{Fault, FrameWriter, JobName, RecordView, ShardId};
 use super::marker::Group;
 use super::pool::{Background, INIT_BOUND, Pool, Slot, Tenure, Unfinished};
 use super::producer::Producer;
-use super::resend::Ends;
+use super::resend::{Ends, rotate};
 use super::topics::OutputTopics;
 use super::transactor::{Fenced, Transactor};
 use crate::Error;
@@ -62,7 +62,7 @@ fn transactor(options: &ClientOptions) -> Transactor {
     let pool = Arc::new(pool(options, INIT_BOUND, Unfinished::default()));
     let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
     let fenced = Fenced { first: initialise(Slot::First), second: initialise(Slot::Second) };
-    Transactor::new(Arc::clone(&pool), Background::default(), fenced)
+    Transactor::new(Arc::clone(&pool), Background::default(), fenced, rotate)
 }
 
 /// Writes a record and commits it, with a position.

@@ -94,6 +94,29 @@ pub(crate) fn doubt(sent: &Took, ended: &Took, backoff: Backoff) -> Option<&'sta
     }
 }
 
+/// Which id the next transaction uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The same as the last one.
+    Same,
+    /// The other one: the broker may still be at the end of the last transaction.
+    Other,
+    /// The other one, also if that has to be waited for; the one in use must not serve again as it is, for this reason.
+    Renew(&'static str),
+}
+
+/// Decides it: of `doubt` about the one in use, and whether the other `can_serve` without a wait.
+pub type Rotation = fn(doubt: Option<&'static str>, can_serve: bool) -> Turn;
+
+/// As it is right.
+pub(crate) fn rotate(doubt: Option<&'static str>, can_serve: bool) -> Turn {
+    match doubt {
+        Some(reason) => Turn::Renew(reason),
+        None if can_serve => Turn::Other,
+        None => Turn::Same,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +161,12 @@ mod tests {
         assert!(
             !is_outdated(after(&[250; 9]), after(&recovered[..13])) && is_outdated(after(&[250; 9]), after(&recovered))
         );
+    }
+
+    #[test]
+    fn an_id_in_doubt_never_serves_again_as_it_is() {
+        assert_eq!([true, false].map(|can_serve| rotate(Some("slow-end"), can_serve)), [Turn::Renew("slow-end"); 2]);
+        assert_eq!([true, false].map(|can_serve| rotate(None, can_serve)), [Turn::Other, Turn::Same]);
     }
 
     #[test]

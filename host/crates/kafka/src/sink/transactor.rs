@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::error::RDKafkaErrorCode;
-use weir_core::crash::{Sabotage, sabotaged};
 use weir_core::crash_point;
 use weir_machine::channel::{Receiver, bounded};
 
@@ -27,7 +26,7 @@ use crate::ffi::produce::NativeProducer;
 use crate::ffi::transaction::{GroupMetadata, Outcome};
 use crate::sink::pool::{Background, INIT_BOUND, Pool, Slot};
 use crate::sink::producer::Producer;
-use crate::sink::resend::{Took, doubt, is_outdated};
+use crate::sink::resend::{Rotation, Took, Turn, doubt, is_outdated};
 
 /// Before a call is repeated that the client says may be.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -60,10 +59,11 @@ pub(crate) struct Transactor {
     doubt: Option<&'static str>,
     /// False until the first transaction of the attempt: it needs no other id.
     used: bool,
+    rotation: Rotation,
 }
 
 impl Transactor {
-    pub(crate) fn new(pool: Arc<Pool>, initialising: Background, fenced: Fenced) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, initialising: Background, fenced: Fenced, rotation: Rotation) -> Self {
         Self {
             pool,
             initialising,
@@ -72,6 +72,7 @@ impl Transactor {
             standby: Some((Slot::Second, Standby::Ready(Box::new(fenced.second)))),
             doubt: None,
             used: false,
+            rotation,
         }
     }
 
@@ -107,11 +108,7 @@ impl Transactor {
     /// Adds `offsets` to the transaction (begun if need be: an epoch may have no output) and ends it.
     pub(crate) fn commit(&mut self, offsets: &TopicPartitionList, group: &GroupMetadata) -> Result<(), Error> {
         self.producer()?.drain()?;
-        let ended = self.end(offsets, group);
-        self.doubt = match ended {
-            Err(_) if sabotaged(Sabotage::UnknownIsSuccess) => None,
-            ended => ended?,
-        };
+        self.doubt = self.end(offsets, group)?;
         self.state = State::Idle;
         Ok(())
     }
@@ -169,15 +166,16 @@ impl Transactor {
     }
 
     fn choose_id(&mut self) -> Result<(), Error> {
-        if sabotaged(Sabotage::NoRotation) {
-            return Ok(());
-        }
-        if let Some(reason) = self.doubt.take() {
-            let doubted = self.swap()?;
-            self.renew(doubted, reason)?;
-        } else if self.used && self.is_standby_ready() {
-            let rested = self.swap()?;
-            self.rest(rested)?;
+        match (self.rotation)(self.doubt.take(), self.used && self.is_standby_ready()) {
+            Turn::Same => {}
+            Turn::Other => {
+                let rested = self.swap()?;
+                self.rest(rested)?;
+            }
+            Turn::Renew(reason) => {
+                let doubted = self.swap()?;
+                self.renew(doubted, reason)?;
+            }
         }
         self.used = true;
         Ok(())

@@ -13,7 +13,7 @@ use crate::options::ClientOptions;
 use crate::properties::Properties;
 use crate::sink::marker::{Group, STABLE_BOUND, offsets};
 use crate::sink::pool::{Tenure, Unfinished};
-use crate::sink::resend::Ends;
+use crate::sink::resend::{Ends, rotate};
 
 #[test]
 fn an_attempt_that_was_given_up_initialises_nothing() {
@@ -71,7 +71,7 @@ impl Bench {
         let initialise = |slot| pool.initialise(slot, None).map_err(|failed| failed.error).unwrap();
         let fenced = Fenced { first: initialise(Slot::First), second: initialise(Slot::Second) };
         let background = Background::default();
-        let transactor = Transactor::new(Arc::clone(&pool), background.clone(), fenced);
+        let transactor = Transactor::new(Arc::clone(&pool), background.clone(), fenced, rotate);
         Some(Self { pool, transactor, background, group, metadata, split: SplitId::new(topic.as_str(), 0) })
     }
 
