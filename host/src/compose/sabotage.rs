@@ -1,5 +1,9 @@
 //! Rules of exactly-once that a test breaks from outside: what it wraps behaves as if the engine had forgotten the rule.
 //! Only in `host-crash-points`.
+#![warn(
+    clippy::missing_trait_methods,
+    reason = "a port's default in the place of what is wrapped would break a second rule"
+)]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
 //! The sinks of a job: those that its cluster opens and those that open themselves, in one.
+#![warn(clippy::missing_trait_methods, reason = "a port's default is not what the cluster does")]
 
 use std::sync::Arc;
 
