@@ -10,8 +10,7 @@ use crate::frame::{Cursor, Frame, FrameWriter, NULL, malformed};
 use crate::instance::{HostRef, configuration, flush};
 use crate::record::Record;
 use crate::state::{Cells, Collections, StateValue};
-use crate::timer::TimerChanges;
-use crate::update::{OP_SET, push_update};
+use crate::update::{OP_SET, Queue, push_update};
 
 /// What folds the records of windows.
 ///
@@ -182,8 +181,7 @@ impl<Op: Aggregate> WindowInstance<Op> {
     /// and rejected, and the others go on.
     pub fn finish(&mut self, due: &[u8], slots: &[u32], values: &[u8], host: HostRef<'_>) -> Result<Vec<u8>, Failure> {
         self.outputs.iter_mut().for_each(FrameWriter::clear);
-        let (mut cells, mut collections, mut timers) =
-            (Cells::default(), Collections::default(), TimerChanges::default());
+        let (mut cells, mut collections, mut queue) = (Cells::default(), Collections::default(), Queue::default());
         let mut rejects = Vec::new();
         let accumulators = values_of(values)?;
         let mut frame = Frame::new(due)?;
@@ -194,7 +192,7 @@ impl<Op: Aggregate> WindowInstance<Op> {
             tables: &[],
             cells: &mut cells,
             collections: &mut collections,
-            timers: &mut timers,
+            queue: &mut queue,
             values: &[],
             outputs: &mut self.outputs,
             failure: None,

@@ -9,9 +9,11 @@ use crate::failure::{self, Failure};
 use crate::frame::{FrameWriter, NULL};
 use crate::instance::HostRef;
 use crate::record::Record;
-use crate::state::{Cells, Collection, Collections, List, ListTable, Map, MapTable, Value, ValueTable};
-use crate::timer::TimerChanges;
-use crate::update::push_reject;
+use crate::state::{
+    Cells, Collection, Collections, List, ListTable, Map, MapTable, Number, Reducing, ReducingTable, Value, ValueTable,
+};
+use crate::timer;
+use crate::update::{Queue, push_reject};
 
 /// How much a line of the log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +42,7 @@ pub struct Context<'a> {
     pub(crate) tables: &'a [Table],
     pub(crate) cells: &'a mut Cells,
     pub(crate) collections: &'a mut Collections,
-    pub(crate) timers: &'a mut TimerChanges,
+    pub(crate) queue: &'a mut Queue,
     pub(crate) values: &'a [u8],
     pub(crate) outputs: &'a mut [FrameWriter],
     /// The first thing that went wrong where nothing could be returned.
@@ -63,6 +65,15 @@ impl Context<'_> {
         self.cells.value(table, index, self.values)
     }
 
+    /// The number of the record's key in `table`: `ctx.reducing(TOTAL).merge(5)?`, `.clear()?`, and `.get()?` where it comes
+    /// with the batch.
+    #[inline]
+    pub fn reducing<T: Number>(&mut self, table: ReducingTable<T>) -> Reducing<'_, T> {
+        let place = self.place(table.name(), TableKind::Reducing);
+        let cell = if table.is_prefetched() { self.cell_index(table.name()).ok() } else { None };
+        Reducing { table, place, cell, cells: self.cells, loaded: self.values, queue: self.queue }
+    }
+
     /// The list of the record's key in `table`: `ctx.list(SEEN).push(&v)?`, `.all()?`, `.first(10)?`, `.clear()?`.
     pub fn list<T>(&mut self, table: ListTable<T>) -> List<'_, T> {
         List { list: self.collection(table.name(), TableKind::List), value: PhantomData }
@@ -81,14 +92,14 @@ impl Context<'_> {
     #[inline]
     pub fn set_timer(&mut self, at_ms: i64) -> Result<(), Failure> {
         let place = self.timer_place()?;
-        self.timers.set(place, at_ms)
+        timer::set(self.queue, place, at_ms)
     }
 
     /// Takes a timer of the record's key back; one that is not set is none. Fails as [`Context::set_timer`] does.
     #[inline]
     pub fn cancel_timer(&mut self, at_ms: i64) -> Result<(), Failure> {
         let place = self.timer_place()?;
-        self.timers.cancel(place, at_ms)
+        timer::cancel(self.queue, place, at_ms)
     }
 
     #[inline]
@@ -100,16 +111,22 @@ impl Context<'_> {
     /// The place of a value among those that were handed over: they are of the tables of values alone.
     #[inline]
     fn cell_index(&self, table: &str) -> Result<usize, Failure> {
-        let values = || self.tables.iter().filter(|t| t.kind == TableKind::Value);
+        let values = || self.tables.iter().filter(|t| t.is_handed_over());
         let index = values().position(|t| t.name == table).ok_or_else(|| no_table(table))?;
         let slot = self.slot()?;
         Ok((slot as usize).saturating_mul(values().count()).saturating_add(index))
     }
 
     fn collection(&mut self, name: &'static str, kind: TableKind) -> Result<Collection<'_>, Failure> {
-        let index = self.tables.iter().position(|t| t.name == name && t.kind == kind).ok_or_else(|| no_table(name))?;
-        let place = (self.slot()?, index as u32);
+        let place = self.place(name, kind)?;
         Ok(Collection { name, place, collections: self.collections, host: &mut *self.host })
+    }
+
+    /// Slot and table.
+    #[inline]
+    fn place(&self, name: &str, kind: TableKind) -> Result<(u32, u32), Failure> {
+        let index = self.tables.iter().position(|t| t.name == name && t.kind == kind).ok_or_else(|| no_table(name))?;
+        Ok((self.slot()?, index as u32))
     }
 
     #[inline]
@@ -166,9 +183,9 @@ impl Context<'_> {
     fn undo(&mut self) -> bool {
         let source = self.source;
         self.outputs.iter_mut().for_each(|writer| writer.undo(source));
-        self.cells.undo(self.slot, self.tables.iter().filter(|t| t.kind == TableKind::Value).count());
+        self.cells.undo(self.slot, self.tables.iter().filter(|t| t.is_handed_over()).count());
         self.collections.undo();
-        self.timers.undo();
+        self.queue.undo();
         self.spilled != source
     }
 

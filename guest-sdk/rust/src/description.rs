@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::state::{ListTable, MapKey, MapTable, StateValue, ValueTable};
+use crate::state::{CellTable, ListTable, MapKey, MapTable, Number, ReducingTable, StateValue, ValueTable};
 
 /// What a plugin says of itself; the host reads it before anything else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,6 +29,15 @@ pub(crate) struct Table {
     pub(crate) name: &'static str,
     pub(crate) kind: TableKind,
     pub(crate) schema: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) prefetch: bool,
+}
+
+impl Table {
+    /// Whether its values come with a batch.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.kind == TableKind::Value || self.prefetch
+    }
 }
 
 /// What a table holds for each key.
@@ -36,13 +45,14 @@ pub(crate) struct Table {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TableKind {
     Value,
+    Reducing,
     List,
     Map,
     Timer,
     Window,
 }
 
-/// What [`Description::table`] takes: [`ValueTable`], [`ListTable`] and [`MapTable`].
+/// What [`Description::table`] takes: [`ValueTable`], [`ReducingTable`], [`ListTable`] and [`MapTable`].
 pub trait Declare {
     /// Adds the table to `description`.
     fn declare(self, description: &mut Description);
@@ -51,6 +61,13 @@ pub trait Declare {
 impl<T: StateValue> Declare for ValueTable<T> {
     fn declare(self, description: &mut Description) {
         description.push(self.name(), TableKind::Value, self.schema());
+    }
+}
+
+impl<T: Number> Declare for ReducingTable<T> {
+    fn declare(self, description: &mut Description) {
+        let (name, schema, prefetch) = (self.name(), self.schema(), self.is_prefetched());
+        description.tables.push(Table { name, kind: TableKind::Reducing, schema, prefetch });
     }
 }
 
@@ -81,13 +98,13 @@ impl Description {
     }
 
     pub(crate) fn push(&mut self, name: &'static str, kind: TableKind, schema: String) {
-        self.tables.push(Table { name, kind, schema });
+        self.tables.push(Table { name, kind, schema, prefetch: false });
     }
 
-    /// The indexes of the tables whose values the host hands over with a batch.
-    pub(crate) fn value_tables(&self) -> Vec<u32> {
-        let tables = (0..).zip(&self.tables);
-        tables.filter(|(_, table)| table.kind == TableKind::Value).map(|(index, _)| index).collect()
+    /// The tables whose values the host hands over with a batch.
+    pub(crate) fn value_tables(&self) -> Vec<CellTable> {
+        let tables = (0..).zip(&self.tables).filter(|(_, table)| table.is_handed_over());
+        tables.map(|(index, table)| CellTable { index, is_set: table.kind == TableKind::Value }).collect()
     }
 
     /// Names the inputs, in the order of their indexes.

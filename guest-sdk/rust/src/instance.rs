@@ -10,8 +10,9 @@ use crate::description::Description;
 use crate::failure::{self, Failure};
 use crate::frame::{Frame, FrameWriter, NULL, malformed};
 use crate::record::Record;
-use crate::state::{Cells, Collections};
-use crate::timer::{Timer, TimerChanges};
+use crate::state::{CellTable, Cells, Collections};
+use crate::timer::Timer;
+use crate::update::Queue;
 
 /// What an instance asks of whoever runs it natively: the imports of the contract.
 #[cfg(not(target_arch = "wasm32"))]
@@ -40,13 +41,13 @@ pub type HostRef<'a> = &'a mut dyn Host;
 pub struct Instance<Op> {
     operator: Op,
     description: Description,
-    /// The indexes of the tables whose values come with a batch.
-    value_tables: Vec<u32>,
+    /// The tables whose values come with a batch.
+    value_tables: Vec<CellTable>,
     cells: Cells,
     collections: Collections,
-    timers: TimerChanges,
+    queue: Queue,
     outputs: Vec<FrameWriter>,
-    /// Updates that reject the records of this batch which failed; at its end, also those of lists, maps and timers.
+    /// Updates that reject the records of this batch which failed; at its end, also those of lists, maps, timers and merges.
     rejects: Vec<u8>,
 }
 
@@ -57,8 +58,8 @@ impl<Op: Operator> Instance<Op> {
         let description = Op::describe();
         let outputs = (0..description.output_count()).map(|_| FrameWriter::default()).collect();
         let (value_tables, cells, collections) = (description.value_tables(), Cells::default(), Collections::default());
-        let (timers, rejects) = (TimerChanges::default(), Vec::new());
-        Ok(Self { operator, description, value_tables, cells, collections, timers, outputs, rejects })
+        let (queue, rejects) = (Queue::default(), Vec::new());
+        Ok(Self { operator, description, value_tables, cells, collections, queue, outputs, rejects })
     }
 
     /// Processes one batch: the arguments and the result are those of `operator.process` in `wit/`. A record that fails
@@ -102,7 +103,7 @@ impl<Op: Operator> Instance<Op> {
         self.outputs.iter_mut().for_each(FrameWriter::clear);
         self.rejects.clear();
         self.collections.clear();
-        self.timers.clear();
+        self.queue.clear();
         self.cells.load(values, self.value_tables.len())?;
         let mut frame = Frame::new(batch)?;
         let keyed = !self.description.tables.is_empty();
@@ -116,7 +117,7 @@ impl<Op: Operator> Instance<Op> {
             tables: &self.description.tables,
             cells: &mut self.cells,
             collections: &mut self.collections,
-            timers: &mut self.timers,
+            queue: &mut self.queue,
             values,
             outputs: &mut self.outputs,
             failure: None,
@@ -130,11 +131,11 @@ impl<Op: Operator> Instance<Op> {
             ctx.source += 1;
             ctx.cells.next_record();
             ctx.collections.next_record();
-            ctx.timers.next_record();
+            ctx.queue.next_record();
         }
         flush(&mut self.outputs, host);
         self.collections.push_updates(&mut self.rejects);
-        self.timers.push_updates(&mut self.rejects);
+        self.queue.push_updates(&mut self.rejects);
         Ok(self.cells.updates(&self.value_tables, &self.rejects))
     }
 }

@@ -70,7 +70,7 @@ pub use failure::Failure;
 pub use instance::Host;
 pub use instance::{HostRef, Instance};
 pub use record::{HeaderList, Record};
-pub use state::{Json, ListTable, MapKey, MapTable, StateValue, ValueTable};
+pub use state::{Json, ListTable, MapKey, MapTable, Number, ReducingTable, StateValue, ValueTable};
 pub use timer::Timer;
 
 use serde::de::DeserializeOwned;
@@ -78,7 +78,7 @@ use serde::de::DeserializeOwned;
 /// A streaming operator.
 ///
 /// An instance may be replaced by a new one between any two batches: what must last belongs into a table ([`ValueTable`],
-/// [`ListTable`], [`MapTable`]), not into `self`. Use `self` for the configuration and for buffers that are worth keeping.
+/// [`ReducingTable`], [`ListTable`], [`MapTable`]), not into `self`. Use `self` for the configuration and for buffers that are worth keeping.
 pub trait Operator: Sized {
     /// What the user may configure, read from JSON. [`NoConfig`] where there is nothing.
     type Config: DeserializeOwned;

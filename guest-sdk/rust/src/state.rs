@@ -5,6 +5,8 @@
 
 /// Lists and maps.
 mod collections;
+/// Numbers that the host combines.
+mod reducing;
 
 use std::any::type_name;
 use std::marker::PhantomData;
@@ -18,6 +20,9 @@ use crate::update::{OP_SET, UPDATE_BYTES, push_update};
 
 pub(crate) use collections::{Collection, Collections};
 pub use collections::{List, ListTable, Map, MapKey, MapTable};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use reducing::merge_stored;
+pub use reducing::{Number, Reducing, ReducingTable};
 
 /// A table that holds one `T` for each key. A constant; `describe` must name it.
 #[derive(Debug)]
@@ -270,6 +275,15 @@ impl Cell {
     }
 }
 
+/// A table whose values come with a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CellTable {
+    /// Its index in the description.
+    pub(crate) index: u32,
+    /// Whether a value that has changed is sent. That of a reducing table is not: what was merged into it is.
+    pub(crate) is_set: bool,
+}
+
 /// The values of one batch, slot by slot, and their changes.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
@@ -334,12 +348,14 @@ impl Cells {
         Value { table, cell, loaded, record }
     }
 
-    /// One update for each changed value, for the host, and `more` updates behind them. `tables` are the indexes of the
-    /// tables that are handed over.
-    pub(crate) fn updates(&self, tables: &[u32], more: &[u8]) -> Vec<u8> {
+    /// One update for each changed value, for the host, and `more` updates behind them. `tables` are those that
+    /// are handed over.
+    pub(crate) fn updates(&self, tables: &[CellTable], more: &[u8]) -> Vec<u8> {
+        let table = |index: usize| tables.get(index % tables.len());
         let changed = || {
             let cells = self.cells.iter().take(self.used).enumerate();
-            cells.filter(|(_, cell)| cell.change != Change::Unchanged)
+            let cells = cells.filter(|(_, cell)| cell.change != Change::Unchanged);
+            cells.filter(|(index, _)| table(*index).is_none_or(|table| table.is_set))
         };
         // Exact, because the bindings give back what is too much, at the price of a copy.
         let len = |cell: &Cell| UPDATE_BYTES + if cell.change == Change::Set { cell.bytes.len() } else { 0 };
@@ -349,7 +365,7 @@ impl Cells {
                 Change::Set => (OP_SET, cell.bytes.as_slice()),
                 _ => (OP_CLEAR, &[][..]),
             };
-            let table = tables.get(index % tables.len()).copied().unwrap_or(NULL);
+            let table = table(index).map_or(NULL, |table| table.index);
             push_update(&mut out, op, table, (index / tables.len()) as u32, bytes);
         }
         out.extend_from_slice(more);

@@ -89,7 +89,7 @@ impl Host for Effects<'_> {
 
     fn scan(&mut self, table: u32, slot: u32, start: &[u8], limit: u32) -> Vec<u8> {
         let (table, key) = self.place(table, slot);
-        assert_ne!(table.kind, TableKind::Value, "a scan of table `{}`", table.name);
+        assert!(matches!(table.kind, TableKind::List | TableKind::Map), "a scan of table `{}`", table.name);
         // It has one or the other.
         let elements = (0u64..).zip(self.stored.list(table.name, key));
         let elements: Vec<_> = elements.map(|(index, value)| (index.to_be_bytes(), value)).collect();
@@ -199,7 +199,7 @@ impl<Op: Operator> Harness<Op> {
     /// One call; nothing of it has happened yet.
     fn call(&mut self, instance: &mut Instance<Op>, task: Task, batch: &[Message]) -> Result<Call, Failure> {
         let (slots, keys) = if self.tables.is_empty() { (Vec::new(), Vec::new()) } else { wire::slots(batch) };
-        let value_tables = self.tables.iter().filter(|table| table.kind == TableKind::Value);
+        let value_tables = self.tables.iter().filter(|table| table.is_handed_over());
         let value_tables: Vec<_> = value_tables.map(|table| table.name).collect();
         let values = wire::values(&value_tables, &keys, &self.stored);
         let (frames, log) = (Vec::new(), Vec::new());
@@ -216,7 +216,7 @@ impl<Op: Operator> Harness<Op> {
         for update in wire::updates(&updates)? {
             match update.op {
                 wire::Op::Reject => call.reject(&update, batch.len())?,
-                _ => call.changes.push(Change::new(&update, &self.tables, &keys)?),
+                _ => call.changes.push(Change::new(&update, (&self.tables, &keys), (&self.stored, &call.changes))?),
             }
         }
         Ok(call)

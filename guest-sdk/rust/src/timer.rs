@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::failure::Failure;
 use crate::record::Record;
-use crate::update::push_update;
+use crate::update::Queue;
 
 /// What a timer can be set for: the years 1970 to 9899, as timestamps.
 const LEGAL_MS: RangeInclusive<i64> = 0..=250_246_627_199_999;
@@ -45,55 +45,25 @@ impl<'a> Timer<'a> {
     }
 }
 
-/// What a batch has set and cancelled so far, as updates.
-#[derive(Debug, Default)]
-pub(crate) struct TimerChanges {
-    updates: Vec<u8>,
-    /// How many bytes of them are of records before the current one.
-    before: usize,
+/// Sets a timer of the slot, in the table.
+#[inline]
+pub(crate) fn set(queue: &mut Queue, place: (u32, u32), at_ms: i64) -> Result<(), Failure> {
+    push(queue, OP_SET_TIMER, place, at_ms)
 }
 
-impl TimerChanges {
-    /// Begins a call.
-    pub(crate) fn clear(&mut self) {
-        self.updates.clear();
-        self.before = 0;
-    }
+/// Takes it back.
+#[inline]
+pub(crate) fn cancel(queue: &mut Queue, place: (u32, u32), at_ms: i64) -> Result<(), Failure> {
+    push(queue, OP_CANCEL_TIMER, place, at_ms)
+}
 
-    /// Goes on to the next record of the batch.
-    #[inline]
-    pub(crate) fn next_record(&mut self) {
-        self.before = self.updates.len();
+#[inline]
+fn push(queue: &mut Queue, op: u8, place: (u32, u32), at_ms: i64) -> Result<(), Failure> {
+    if !LEGAL_MS.contains(&at_ms) {
+        return Err(no_time(at_ms));
     }
-
-    /// Takes back what the current record has changed.
-    pub(crate) fn undo(&mut self) {
-        self.updates.truncate(self.before);
-    }
-
-    #[inline]
-    pub(crate) fn set(&mut self, place: (u32, u32), at_ms: i64) -> Result<(), Failure> {
-        self.push(OP_SET_TIMER, place, at_ms)
-    }
-
-    #[inline]
-    pub(crate) fn cancel(&mut self, place: (u32, u32), at_ms: i64) -> Result<(), Failure> {
-        self.push(OP_CANCEL_TIMER, place, at_ms)
-    }
-
-    /// Appends the updates of the batch.
-    pub(crate) fn push_updates(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.updates);
-    }
-
-    #[inline]
-    fn push(&mut self, op: u8, (slot, table): (u32, u32), at_ms: i64) -> Result<(), Failure> {
-        if !LEGAL_MS.contains(&at_ms) {
-            return Err(no_time(at_ms));
-        }
-        push_update(&mut self.updates, op, table, slot, &at_ms.to_le_bytes());
-        Ok(())
-    }
+    queue.push(op, place, &at_ms.to_le_bytes());
+    Ok(())
 }
 
 #[cold]

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use super::*;
 use crate::testing::vectors::{Hex, read};
 use crate::testing::wire;
-use crate::timer::TimerChanges;
-use crate::update::push_reject;
+use crate::timer;
+use crate::update::{Queue, push_reject};
 
 #[derive(Deserialize)]
 struct Values {
@@ -29,6 +29,7 @@ struct InvalidValues {
 }
 
 const BYTES: ValueTable<Vec<u8>> = ValueTable::new("bytes");
+const BOTH: [CellTable; 2] = [CellTable { index: 0, is_set: true }, CellTable { index: 1, is_set: true }];
 
 #[test]
 fn values_are_read_as_the_vectors_say() {
@@ -90,6 +91,7 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 "append" => wire::Op::Append,
                 "put" => wire::Op::Put,
                 "delete" => wire::Op::Delete,
+                "merge" => wire::Op::Merge,
                 "set-timer" => wire::Op::SetTimer,
                 "cancel-timer" => wire::Op::CancelTimer,
                 other => panic!("{other}"),
@@ -121,12 +123,15 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 written += 1;
                 continue;
             }
-            if let "set-timer" | "cancel-timer" = update.op.as_str() {
+            if let "set-timer" | "cancel-timer" | "merge" = update.op.as_str() {
                 let at_ms = i64::from_le_bytes(update.value.as_deref().unwrap().try_into().unwrap());
-                let (mut timers, mut out, place) = (TimerChanges::default(), Vec::new(), (update.slot, update.table));
-                let change = if update.op == "set-timer" { TimerChanges::set } else { TimerChanges::cancel };
-                change(&mut timers, place, at_ms).unwrap();
-                timers.push_updates(&mut out);
+                let (mut queue, mut out, place) = (Queue::default(), Vec::new(), (update.slot, update.table));
+                match update.op.as_str() {
+                    "set-timer" => timer::set(&mut queue, place, at_ms).unwrap(),
+                    "cancel-timer" => timer::cancel(&mut queue, place, at_ms).unwrap(),
+                    _ => queue.push_value(7, place, &at_ms).unwrap(),
+                }
+                queue.push_updates(&mut out);
                 assert_eq!(out, *vector.hex, "{}", vector.name);
                 written += 1;
                 continue;
@@ -138,11 +143,11 @@ fn updates_are_read_and_written_as_the_vectors_say() {
                 Some(value) => cell.set(&value.to_vec()).unwrap(),
                 None => cell.clear().unwrap(),
             }
-            assert_eq!(cells.updates(&[0, 1], &[]), *vector.hex, "{}", vector.name);
+            assert_eq!(cells.updates(&BOTH, &[]), *vector.hex, "{}", vector.name);
             written += 1;
         }
     }
-    assert_eq!(written, 11);
+    assert_eq!(written, 12);
     for vector in read::<Updates>("updates.json").invalid {
         assert!(wire::updates(&vector.hex).is_err(), "{}", vector.name);
     }
@@ -153,11 +158,11 @@ fn a_batch_sees_its_own_changes_and_sends_the_last() {
     let values = [&3u32.to_le_bytes()[..], b"old"].concat();
     let mut cells = Cells::default();
     cells.load(&values, 1).unwrap();
-    assert_eq!(cells.updates(&[0], &[]), b"");
+    assert_eq!(cells.updates(&BOTH[..1], &[]), b"");
     let mut value = |change: &dyn Fn(Value<'_, Vec<u8>>)| {
         change(cells.value(BYTES, Ok(0), &values));
         let seen = cells.value(BYTES, Ok(0), &values).get().unwrap();
-        (seen, cells.updates(&[0], &[]))
+        (seen, cells.updates(&BOTH[..1], &[]))
     };
     let set = |bytes: &[u8]| [&[1, 0, 0, 0, 0, 0, 0, 0, 0][..], &(bytes.len() as u32).to_le_bytes(), bytes].concat();
     assert_eq!(value(&|v| v.set(&b"one".to_vec()).unwrap()), (Some(b"one".to_vec()), set(b"one")));
@@ -183,7 +188,7 @@ fn what_a_record_changed_is_taken_back_and_nothing_else() {
     cells.value(BYTES, Ok(1), &values).clear().unwrap();
     cells.undo(0, 2);
     assert_eq!((get(&mut cells, 0), get(&mut cells, 1)), (Some(b"old".to_vec()), None));
-    assert_eq!(cells.updates(&[0, 1], b""), b"");
+    assert_eq!(cells.updates(&BOTH, b""), b"");
     // What the second one sets stays when the third is undone, and when the fourth, which changed nothing, is.
     cells.next_record();
     set(&mut cells, 0, b"kept");

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::wire::{Op, Update};
 use crate::Failure;
 use crate::description::{Table, TableKind};
+use crate::state::merge_stored;
 
 /// A table, and a key.
 type Place = (&'static str, Vec<u8>);
@@ -34,8 +35,13 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// What `update` asks for, checked as the host does.
-    pub(crate) fn new(update: &Update<'_>, tables: &[Table], keys: &[Vec<u8>]) -> Result<Self, Failure> {
+    /// What `update` asks for, checked as the host does. A merge is a set, of what it makes of what `stored` and the changes
+    /// before it, of the same call, have left.
+    pub(crate) fn new(
+        update: &Update<'_>,
+        (tables, keys): (&[Table], &[Vec<u8>]),
+        (stored, before): (&Stored, &[Self]),
+    ) -> Result<Self, Failure> {
         let (Some(table), Some(key)) = (tables.get(update.table as usize), keys.get(update.slot as usize)) else {
             return Err(Failure::new(format!("update of table {}, slot {}", update.table, update.slot)));
         };
@@ -45,7 +51,20 @@ impl Change {
         let time_ms = || update.value.and_then(|time| time.try_into().ok()).map(i64::from_le_bytes).unwrap_or_default();
         match (update.op, table.kind) {
             (Op::Set, TableKind::Value) => Ok(Self::Set(place, value)),
-            (Op::Clear, TableKind::Value | TableKind::List | TableKind::Map) => Ok(Self::Clear(place)),
+            (Op::Clear, TableKind::Value | TableKind::Reducing | TableKind::List | TableKind::Map) => {
+                Ok(Self::Clear(place))
+            }
+            (Op::Merge, TableKind::Reducing) => {
+                let last = before.iter().rev().find_map(|change| match change {
+                    Self::Set(of, value) if *of == place => Some(Some(value.as_slice())),
+                    Self::Clear(of) if *of == place => Some(None),
+                    _ => None,
+                });
+                let has = last.unwrap_or_else(|| stored.value(table.name, key));
+                let merged = merge_stored(&table.schema, has, &value);
+                let merged = merged.map_err(|failure| failure.context(format_args!("table `{}`", table.name)))?;
+                Ok(Self::Set(place, merged))
+            }
             (Op::Append, TableKind::List) => Ok(Self::Append(place, value)),
             (Op::Put, TableKind::Map) => Ok(Self::Put(place, entry, value)),
             (Op::Delete, TableKind::Map) => Ok(Self::Delete(place, entry)),

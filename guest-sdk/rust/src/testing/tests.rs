@@ -1,6 +1,6 @@
 //! What the harness promises, and with it what an instance does.
 use super::*;
-use crate::{Context, Description, NoConfig, Record, Timer, ValueTable, failure};
+use crate::{Context, Description, NoConfig, Record, ReducingTable, Timer, ValueTable, failure};
 
 const SEEN: ValueTable<u64> = ValueTable::new("seen");
 const LAST: ValueTable<Vec<u8>> = ValueTable::new("last").with_schema("2");
@@ -262,5 +262,81 @@ impl Operator for Undescribed {
 
     fn process(&mut self, _: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         ctx.set_timer(1)
+    }
+}
+
+const TOTAL: ReducingTable<i64> = ReducingTable::sum("total");
+const LARGEST: ReducingTable<f64> = ReducingTable::max("largest").prefetched();
+
+/// Merges what values say; shows the largest so far.
+struct Sums;
+
+impl Operator for Sums {
+    type Config = NoConfig;
+
+    fn describe() -> Description {
+        Description::new("sums", "1").table(TOTAL).table(SEEN).table(LARGEST)
+    }
+
+    fn open(_: NoConfig) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        match record.value().unwrap_or_default() {
+            b"clear" => {
+                ctx.reducing(TOTAL).clear()?;
+                ctx.reducing(LARGEST).clear()
+            }
+            b"read" => ctx.reducing(TOTAL).get().map(drop),
+            number => {
+                let number: i64 = str::from_utf8(number)?.parse()?;
+                ctx.reducing(TOTAL).merge(number)?;
+                ctx.reducing(LARGEST).merge(number as f64)?;
+                let largest = ctx.reducing(LARGEST).get()?.unwrap_or_default();
+                ctx.emit(record.with_value(largest.to_string().as_bytes()));
+                if number == 13 { Err(Failure::new("unlucky")) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_merged_is_combined_wherever_batches_end() {
+    let inputs = ["3", "5", "13", "1", "clear", "4", "2"];
+    for size in 1..=inputs.len() {
+        let mut sums = Harness::<Sums>::new("{}").unwrap();
+        let mut shown = Vec::new();
+        for chunk in inputs.chunks(size) {
+            let batch: Vec<_> = chunk.iter().map(|value| Message::new("k", *value)).collect();
+            let (out, failures) = sums.process_skipping(&batch).unwrap();
+            assert_eq!(failures.len(), usize::from(chunk.contains(&"13")));
+            shown.extend(out.iter().map(|output| output.message.value.clone().unwrap()));
+        }
+        assert_eq!(shown, [&b"3"[..], b"5", b"5", b"4", b"4"], "batches of {size}");
+        assert_eq!(sums.state("total", b"k"), Some(&6i64.to_le_bytes()[..]));
+        assert_eq!(sums.state("largest", b"k"), Some(&4f64.to_le_bytes()[..]));
+    }
+}
+
+#[test]
+fn what_cannot_be_merged_or_read_is_said() {
+    let mut sums = Harness::<Sums>::new("{}").unwrap();
+    let unread = sums.process(&[Message::new("k", "read")]).unwrap_err();
+    assert!(unread.message.contains("lacks `.prefetched()`"), "{unread:?}");
+    let max = i64::MAX.to_string();
+    let over = sums.process(&[Message::new("k", &*max), Message::new("k", "1")]).unwrap_err();
+    assert!(over.message.contains("table `total`: the merge overflows"), "{over:?}");
+    assert_eq!(sums.state("total", b"k"), None, "nothing has happened");
+}
+
+#[test]
+fn a_reducing_table_says_what_it_does() {
+    let described = Sums::describe().to_json();
+    for words in [
+        r#"{"name":"total","kind":"reducing","schema":"i64 sum"}"#,
+        r#"{"name":"largest","kind":"reducing","schema":"f64 max","prefetch":true}"#,
+    ] {
+        assert!(described.contains(words), "{described}");
     }
 }

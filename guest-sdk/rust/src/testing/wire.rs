@@ -83,6 +83,7 @@ pub(crate) enum Op {
     Append,
     Put,
     Delete,
+    Merge,
     SetTimer,
     CancelTimer,
 }
@@ -124,6 +125,7 @@ fn update<'a>(cursor: &mut Cursor<'a>) -> Result<Update<'a>, Failure> {
             (Op::Put, Some(entry), bytes.get(put.at()..))
         }
         (6, entry) => (Op::Delete, Some(entry), None),
+        (7, addend) => (Op::Merge, None, Some(addend)),
         (8, time) if time.len() == 8 => (Op::SetTimer, None, Some(time)),
         (9, time) if time.len() == 8 => (Op::CancelTimer, None, Some(time)),
         (8 | 9, _) => return Err(Failure::new("a timer without a time of 8 bytes")),

@@ -11,6 +11,8 @@ pub mod call_state;
 pub mod limit;
 /// What runs a plugin (or native code) on a batch.
 pub mod operator;
+/// What a reducing table does with what is merged into it.
+pub mod reduce;
 /// Where a record asks to be written.
 pub mod route;
 /// Where records go, and where an epoch is committed.
@@ -27,6 +29,7 @@ pub use operator::{
     Call, CallError, CallTask, Effects, LATE, Operator, OperatorFactory, PluginDescription, Role, TableDescription,
     TableKind, WINDOW_TIMERS,
 };
+pub use reduce::{Reduce, Unreduced};
 pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};
 pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
 pub use source::{OWN_HEADERS, Poll, SourceConnector, SourceReader, SplitProgress, Unreadable, Verified};

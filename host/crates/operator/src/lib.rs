@@ -27,6 +27,8 @@ mod origin;
 mod pace;
 /// The parts of a batch.
 mod parts;
+/// What is merged into reducing tables.
+mod reduce;
 /// What is checked of records that the plugin rejects.
 mod rejected;
 /// One operator: slots, state, the call, its effects, and what happens to a bad record.
@@ -53,6 +55,7 @@ pub use advance::Advanced;
 pub use driver::Driver;
 pub use error::NodeError;
 pub use pace::{FIRST_RECORDS, Pace};
+pub use reduce::Reducing;
 pub use runner::{Runner, RunnerOptions};
 pub use slots::key_of;
 pub use splits::SplitTable;

@@ -51,6 +51,15 @@ pub(crate) fn fitting(frame: &Frame, slots: &[u32], values: &[u8], tables: usize
     (frame.len() / 2).max(1)
 }
 
+/// Takes the first of values off: `None` if it is absent.
+pub(crate) fn next_value<'a>(values: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let after = after_value(values)?;
+    let (value, _) = values.split_at_checked(values.len() - after.len())?;
+    let (len, value) = value.split_first_chunk::<4>()?;
+    *values = after;
+    (u32::from_le_bytes(*len) != NULL).then_some(value)
+}
+
 pub(crate) fn after_value(values: &[u8]) -> Option<&[u8]> {
     let (len, rest) = values.split_first_chunk::<4>()?;
     match u32::from_le_bytes(*len) {

@@ -18,6 +18,7 @@ use crate::load::{fitting, load};
 use crate::origin::with_origin;
 use crate::pace::Pace;
 use crate::parts::Parts;
+use crate::reduce::{Reduced, Reducing, reduced};
 use crate::rejected::check_rejected;
 use crate::skips::Skips;
 use crate::slots::Slots;
@@ -45,6 +46,10 @@ pub struct RunnerOptions {
     pub key: KeySpec,
     /// Its tables, in the plugin's order.
     pub tables: Vec<Table>,
+    /// Those of them whose values a call is given, in this order.
+    pub prefetched: Vec<Table>,
+    /// Those that numbers are merged into.
+    pub reducing: Vec<Reducing>,
     /// For each output the plugin declares: what its sinks take.
     pub outputs: Vec<Vec<RecordCheck>>,
     /// What becomes of a record it fails on.
@@ -63,8 +68,6 @@ pub struct Runner {
     pub options: RunnerOptions,
     operator: Box<dyn Operator>,
     pub(crate) state: Option<CallState>,
-    /// The tables whose values a call is given.
-    prefetched: Vec<Table>,
     slots: Slots,
     values: Vec<u8>,
     /// What the values of a key took when they were last loaded.
@@ -91,14 +94,12 @@ impl Runner {
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
         let (pace, call_time, skips) = (Pace::default(), CALL_TIME, Skips::default());
         let state = state.map(|state| CallState::new(state, options.tables.clone()));
-        let prefetched = options.tables.iter().copied().filter(|table| table.kind.is_prefetched()).collect();
         let windows = options.windows.clone().map(|windows| Windows::new(windows, options.watermark));
         let timers = options.timers.clone().map(NodeTimers::new);
         Self {
             options,
             operator,
             state,
-            prefetched,
             slots,
             values,
             value_bytes: 0,
@@ -175,12 +176,14 @@ impl Runner {
             keys = names.len() as u32;
             let room = CALL_BYTES_MAX.saturating_sub(batch.frame.as_bytes().len());
             let sizes = (room, self.value_bytes);
-            let loaded = load(state.as_mut(), &self.prefetched, keys, sizes, &mut self.values);
+            let loaded = load(state.as_mut(), &self.options.prefetched, keys, sizes, &mut self.values);
             self.value_bytes = loaded.map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
         }
         let slots = if self.state.is_some() { self.slots.of_record() } else { &[] };
         if batch.frame.len() > 1 && self.values.len() + batch.frame.as_bytes().len() > CALL_BYTES_MAX {
-            return Ok(Outcome::TooLarge { fit: fitting(&batch.frame, slots, &self.values, self.prefetched.len()) });
+            return Ok(Outcome::TooLarge {
+                fit: fitting(&batch.frame, slots, &self.values, self.options.prefetched.len()),
+            });
         }
         if let Some(state) = &mut self.state {
             state.begin(keys);
@@ -193,24 +196,17 @@ impl Runner {
             return host_error(failure, &self.options.name).map(Outcome::Failed);
         }
         self.pace.took(batch.frame.len(), weir_machine::since(began));
-        let tables = if step.changes_tables() { &self.options.tables[..] } else { &[] };
-        let within = Within { tables, keys: keys as usize, records: batch.frame.len() };
-        let checked = updates::check(&self.effects.updates, within).and_then(|rejected| {
-            check_rejected(&self.effects, rejected, self.options.on_error)?;
-            let now_ms = self.driver.now_ms();
-            let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs, now_ms)?;
-            Ok((rejected, outputs))
-        });
-        let (rejected, outputs) = match checked {
+        let (rejected, outputs, reduced) = match self.checked(step, batch, keys as usize) {
             Ok(checked) => checked,
             Err(failure) => {
                 self.operator.discard();
-                return Ok(Outcome::Failed(failure));
+                return host_error(failure, &self.options.name).map(Outcome::Failed);
             }
         };
         self.note_fired(step, batch)?;
         if let Some(state) = &mut self.state {
-            let changed = updates::apply(&self.effects.updates, state);
+            let changed =
+                updates::apply(&self.effects.updates, state).and_then(|()| reduced.apply(state.state.as_mut()));
             changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
         }
         self.note_set(step, batch)?;
@@ -222,6 +218,22 @@ impl Runner {
         }
         out.extend(outputs);
         Ok(Outcome::Done)
+    }
+
+    /// What the plugin hands over in a call with so many `keys`: how many records it rejects, its outputs, and what it makes of
+    /// its reducing tables.
+    fn checked(&mut self, step: Step, batch: &Batch, keys: usize) -> Result<Checked, CallError> {
+        let tables = if step.changes_tables() { &self.options.tables[..] } else { &[] };
+        let rejected = updates::check(&self.effects.updates, Within { tables, keys, records: batch.frame.len() })?;
+        check_rejected(&self.effects, rejected, self.options.on_error)?;
+        let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs, self.driver.now_ms())?;
+        let reduced = match &mut self.state {
+            Some(CallState { state, .. }) if !self.options.reducing.is_empty() => {
+                reduced(&self.effects.updates, &self.options.reducing, keys, state.as_mut())?
+            }
+            _ => Reduced::default(),
+        };
+        Ok((rejected, outputs, reduced))
     }
 
     /// A call that was cut off had too many records, unless it had one.
@@ -327,6 +339,9 @@ impl Drop for Runner {
         self.skips.end(&self.options.name, &*self.driver);
     }
 }
+
+/// See [`Runner::checked`].
+type Checked = (usize, Vec<(u32, Batch)>, Reduced);
 
 /// What a node does with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

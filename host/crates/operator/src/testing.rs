@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use weir_core::frame::NULL;
-use weir_core::ports::{CallError, Change, Delta, KeyRef, KeyedState, Table};
+use weir_core::ports::{CallError, Change, Delta, KeyRef, KeyedState, Table, TableKind};
 use weir_core::{Epoch, Origin, PortError};
 
 use crate::driver::Driver;
@@ -45,8 +45,8 @@ impl KeyedState for Memory {
         }
         Ok(())
     }
-    fn get_many(&mut self, _: Table, _: &[(u32, &[u8])], _: &mut Vec<u8>) -> Result<(), PortError> {
-        unreachable!("there are no maps")
+    fn get_many(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), PortError> {
+        wanted.iter().try_for_each(|(slot, _)| self.prefetch(&[table], *slot..slot + 1, out))
     }
     fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
         unreachable!("there are no lists")
@@ -70,6 +70,7 @@ impl KeyedState for Memory {
         let timer = |time: &[u8]| [time, key].concat();
         match (table.kind.is_timer(), change) {
             (false, Change::Set(value)) => drop(stored.values.insert(key.clone(), value.to_vec())),
+            (false, Change::Clear) if table.kind == TableKind::Reducing => drop(stored.values.remove(key)),
             (false, Change::Clear) => drop(stored.values.remove(key).expect("what is cleared was there")),
             (true, Change::Put { entry, .. }) => drop(stored.timers.insert(timer(entry), ())),
             (true, Change::Delete(time)) => drop(stored.timers.remove(&timer(time))),

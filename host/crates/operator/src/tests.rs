@@ -66,6 +66,8 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
         name: "o".into(),
         key,
         tables,
+        prefetched: Vec::new(),
+        reducing: Vec::new(),
         outputs: vec![Vec::new()],
         on_error,
         origin: false,

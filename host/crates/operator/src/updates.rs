@@ -12,6 +12,7 @@ const REJECT: u8 = 3;
 const APPEND: u8 = 4;
 const PUT: u8 = 5;
 const DELETE: u8 = 6;
+const MERGE: u8 = 7;
 const SET_TIMER: u8 = 8;
 const CANCEL_TIMER: u8 = 9;
 const HEAD_BYTES: usize = 13;
@@ -78,6 +79,7 @@ pub(crate) struct TimerChange {
 
 enum Update<'a> {
     Change { table: u32, slot: u32, change: Change<'a> },
+    Merge { table: u32, slot: u32, addend: &'a [u8] },
     Timer { table: u32, change: TimerChange },
     Reject(Reject<'a>),
 }
@@ -92,6 +94,10 @@ pub(crate) fn check(updates: &[u8], within: Within<'_>) -> Result<usize, CallErr
         let wrong = match update {
             Update::Change { table, slot, change } => {
                 let fits = |kind| if fits(change, kind) { Ok(()) } else { Err(name(change)) };
+                within.misplaced((table, slot), fits).map(|what| format!("{what} at byte {at}"))
+            }
+            Update::Merge { table, slot, .. } => {
+                let fits = |kind| if kind == TableKind::Reducing { Ok(()) } else { Err("a merge") };
                 within.misplaced((table, slot), fits).map(|what| format!("{what} at byte {at}"))
             }
             Update::Timer { change: TimerChange { at_ms, .. }, .. } if !LEGAL_MS.contains(&at_ms) => {
@@ -125,7 +131,7 @@ fn fits(change: Change<'_>, kind: TableKind) -> bool {
     match change {
         // The host alone says when a window is gone; timers are cancelled one by one.
         Change::Clear => !matches!(kind, TableKind::Window | TableKind::Timer),
-        Change::Set(_) => kind.is_prefetched(),
+        Change::Set(_) => matches!(kind, TableKind::Value | TableKind::Window),
         Change::Append(_) => kind == TableKind::List,
         Change::Put { .. } | Change::Delete(_) => kind == TableKind::Map,
     }
@@ -141,12 +147,14 @@ fn name(change: Change<'_>) -> &'static str {
     }
 }
 
-/// Applies the changes of `updates`, which [`check`] has passed, to the state that the call has entered.
+/// Applies the changes of `updates`, which [`check`] has passed, to the state that the call has entered: all but those of
+/// reducing tables, see [`merges`].
 pub(crate) fn apply(updates: &[u8], call: &mut CallState) -> Result<(), PortError> {
     let mut rest = updates;
     while let Ok((update, after)) = next(rest) {
         if let Update::Change { table, slot, change } = update
             && let Some(table) = call.tables().get(table as usize).copied()
+            && table.kind != TableKind::Reducing
         {
             call.state.change(slot, table, change)?;
         }
@@ -159,7 +167,17 @@ pub(crate) fn apply(updates: &[u8], call: &mut CallState) -> Result<(), PortErro
 pub(crate) fn slots_set(updates: &[u8]) -> impl Iterator<Item = u32> {
     all(updates).filter_map(|update| match update {
         Update::Change { slot, change: Change::Set(_), .. } => Some(slot),
-        Update::Change { .. } | Update::Timer { .. } | Update::Reject(_) => None,
+        Update::Change { .. } | Update::Merge { .. } | Update::Timer { .. } | Update::Reject(_) => None,
+    })
+}
+
+/// What `updates`, which [`check`] has passed, do to the reducing table of this index, in order: the slot, and what is merged
+/// into what it has, which goes where there is nothing to merge.
+pub(crate) fn merges(updates: &[u8], index: u32) -> impl Iterator<Item = (u32, Option<&[u8]>)> {
+    all(updates).filter_map(move |update| match update {
+        Update::Merge { table, slot, addend } if table == index => Some((slot, Some(addend))),
+        Update::Change { table, slot, change: Change::Clear } if table == index => Some((slot, None)),
+        Update::Change { .. } | Update::Merge { .. } | Update::Timer { .. } | Update::Reject(_) => None,
     })
 }
 
@@ -167,7 +185,7 @@ pub(crate) fn slots_set(updates: &[u8]) -> impl Iterator<Item = u32> {
 pub(crate) fn timer_changes(updates: &[u8]) -> impl Iterator<Item = TimerChange> {
     all(updates).filter_map(|update| match update {
         Update::Timer { change, .. } => Some(change),
-        Update::Change { .. } | Update::Reject(_) => None,
+        Update::Change { .. } | Update::Merge { .. } | Update::Reject(_) => None,
     })
 }
 
@@ -175,7 +193,7 @@ pub(crate) fn timer_changes(updates: &[u8]) -> impl Iterator<Item = TimerChange>
 pub(crate) fn rejects(updates: &[u8]) -> impl Iterator<Item = Reject<'_>> {
     all(updates).filter_map(|update| match update {
         Update::Reject(reject) => Some(reject),
-        Update::Change { .. } | Update::Timer { .. } => None,
+        Update::Change { .. } | Update::Merge { .. } | Update::Timer { .. } => None,
     })
 }
 
@@ -207,9 +225,12 @@ fn next(bytes: &[u8]) -> Result<(Update<'_>, &[u8]), String> {
             let message = str::from_utf8(message).map_err(|_| "a message that is not UTF-8".to_owned())?;
             Ok((Update::Reject(Reject { record: slot, code: table, message }), rest))
         }
-        APPEND | PUT | DELETE if len == NULL => Err("an update without bytes".to_owned()),
-        APPEND | PUT | DELETE => {
+        APPEND | PUT | DELETE | MERGE if len == NULL => Err("an update without bytes".to_owned()),
+        APPEND | PUT | DELETE | MERGE => {
             let (bytes, rest) = rest.split_at_checked(len as usize).ok_or_else(|| "an update is cut".to_owned())?;
+            if op == MERGE {
+                return Ok((Update::Merge { table, slot, addend: bytes }, rest));
+            }
             let change = match op {
                 APPEND => Change::Append(bytes),
                 DELETE => Change::Delete(bytes),
@@ -238,8 +259,13 @@ fn put(bytes: &[u8]) -> Option<Change<'_>> {
 mod tests {
     use super::*;
 
-    const TABLES: [Table; 4] =
-        [table(TableKind::Value), table(TableKind::List), table(TableKind::Map), table(TableKind::Timer)];
+    const TABLES: [Table; 5] = [
+        table(TableKind::Value),
+        table(TableKind::List),
+        table(TableKind::Map),
+        table(TableKind::Timer),
+        table(TableKind::Reducing),
+    ];
     const WITHIN: Within<'_> = Within { tables: &TABLES, keys: 2, records: 3 };
 
     const fn table(kind: TableKind) -> Table {
@@ -259,8 +285,12 @@ mod tests {
         let at = |ms: i64| ms.to_le_bytes();
         let cases = [
             (update(0, 0, 0, 0, b""), "unknown op 0"),
-            (update(7, 0, 0, 0, b""), "unknown op 7"),
-            (update(SET, 4, 0, 0, b""), "table 4, where the plugin declares 4, at byte 0"),
+            (update(10, 0, 0, 0, b""), "unknown op 10"),
+            (update(MERGE, 0, 0, 8, &at(1)), "a merge of table 0, which is a value, at byte 0"),
+            (update(MERGE, 4, 2, 8, &at(1)), "slot 2, where the batch has 2 keys, at byte 0"),
+            (update(MERGE, 4, 0, NULL, b""), "without bytes"),
+            (update(SET, 4, 0, 8, &at(1)), "a set of table 4, which is a reducing"),
+            (update(SET, 5, 0, 0, b""), "table 5, where the plugin declares 5, at byte 0"),
             (update(SET, 3, 0, 0, b""), "a set of table 3, which is a timer"),
             (update(CLEAR, 3, 0, 0, b""), "a clear of table 3, which is a timer"),
             (update(SET_TIMER, 0, 0, 8, &at(1)), "a timer of table 0, which is a value, at byte 0"),
@@ -301,7 +331,9 @@ mod tests {
         let timers = [update(SET_TIMER, 3, 1, 8, &at(7)), update(CANCEL_TIMER, 3, 0, 8, &at(0))].concat();
         let change = |slot, at_ms, is_set| TimerChange { slot, at_ms, is_set };
         assert_eq!(timer_changes(&timers).collect::<Vec<_>>(), [change(1, 7, true), change(0, 0, false)]);
-        assert_eq!(check(&[lists, maps, timers].concat(), WITHIN).unwrap(), 0);
+        let numbers = [update(MERGE, 4, 1, 1, b"7"), update(CLEAR, 4, 0, 0, b""), update(CLEAR, 2, 1, 0, b"")].concat();
+        assert_eq!(merges(&numbers, 4).collect::<Vec<_>>(), [(1, Some(&b"7"[..])), (0, None)]);
+        assert_eq!(check(&[lists, maps, timers, numbers].concat(), WITHIN).unwrap(), 0);
         let good = [update(SET, 0, 0, 1, b"x"), reject(0), update(CLEAR, 0, 1, 0, b""), reject(2)].concat();
         assert_eq!(check(&good, WITHIN).unwrap(), 2);
         let seen: Vec<_> = rejects(&good).map(|reject| (reject.record, reject.code, reject.message)).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weir_core::ports::{LATE, PluginDescription, Role, TableKind, WINDOW_TIMERS};
+use weir_core::ports::{LATE, PluginDescription, Reduce, Role, TableDescription, TableKind, WINDOW_TIMERS};
 
 /// The longest description.
 const BYTES_MAX: usize = 64 << 10;
@@ -27,6 +27,7 @@ pub(crate) fn parse(json: &str, role: Role, has_timers: bool) -> Result<PluginDe
     check_names("table", description.tables.iter().map(|table| &table.name))?;
     check_role(&description, role)?;
     check_timers(&description, has_timers)?;
+    description.tables.iter().try_for_each(check_reducing)?;
     Ok(description)
 }
 
@@ -65,6 +66,22 @@ fn check_timers(description: &PluginDescription, has_timers: bool) -> Result<(),
             one.name, other.name, one.kind
         )),
         (Some(_), None) | (None, _) => Ok(()),
+    }
+}
+
+/// A reducing table says how numbers are combined, and it alone says whether a call is given what its keys have.
+fn check_reducing(table: &TableDescription) -> Result<(), String> {
+    let TableDescription { name, kind, schema, prefetch } = table;
+    match kind {
+        TableKind::Reducing if Reduce::of_schema(schema).is_none() => Err(format!(
+            "table {name:?} is a {kind} with the schema {schema:?}, which begins with i64 or f64, and sum, min or max: \
+             \"i64 sum\""
+        )),
+        TableKind::Reducing => Ok(()),
+        _ if *prefetch => {
+            Err(format!("table {name:?} is a {kind} and says prefetch, which is for one of kind reducing"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -108,6 +125,14 @@ mod tests {
             (r#"{"name":"n","version":"1","outputs":["a","a"]}"#, "two outputs are named \"a\""),
             (r#"{"name":"n","version":"1","tables":[{"name":"","kind":"value"}]}"#, "one table has no name"),
             (r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"heap"}]}"#, "unknown variant `heap`"),
+            (
+                r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"reducing","schema":"u64 sum"}]}"#,
+                "table \"t\" is a reducing with the schema \"u64 sum\", which begins with i64 or f64",
+            ),
+            (
+                r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"map","prefetch":true}]}"#,
+                "table \"t\" is a map and says prefetch",
+            ),
             (r#"{"name":"n","version":"1","inputs":["\u001b[31m"]}"#, "input \"\\u{1b}[31m\" has control characters"),
         ] {
             let reason = parse(json, Role::Operator, false).unwrap_err();

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use weir_checkpoint::inherit::{Declared, DeclaredTable};
 use weir_checkpoint::{PluginEntry, Wanted};
 use weir_core::ports::{
-    EpochLog, OperatorFactory, RecordCheck, SinkConnector, SourceConnector, StateStore, Table, TableDescription,
-    TableKind, WINDOW_TIMERS,
+    EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
+    TableDescription, TableKind, WINDOW_TIMERS,
 };
 use weir_core::{
     Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
 };
-use weir_operator::{RunnerOptions, TimerOptions, WindowOptions};
+use weir_operator::{Reducing, RunnerOptions, TimerOptions, WindowOptions};
 use weir_plan::{Graph, Kind, Node};
 use weir_time::WindowSpec;
 
@@ -134,6 +134,13 @@ impl OperatorSetup {
         let description = self.factory.description();
         let tables: Vec<Table> = description.tables.iter().map(|own| table(&own.name)).collect::<Option<_>>()?;
         let timers_in = |table| TimerOptions { table, groups: place.groups.clone() };
+        let described = || tables.iter().zip(&description.tables);
+        let prefetched = described().filter(|(_, own)| own.is_prefetched()).map(|(table, _)| *table).collect();
+        let reducing = (0..).zip(described()).filter(|(_, (table, _))| table.kind == TableKind::Reducing);
+        let reducing = reducing.map(|(index, (table, own))| {
+            Some(Reducing { index, table: *table, reduce: Reduce::of_schema(&own.schema)? })
+        });
+        let reducing = reducing.collect::<Option<_>>()?;
         let windows = match &self.windows {
             Some(spec) => Some(WindowOptions::new(spec, *tables.first()?, timers_in(table(WINDOW_TIMERS)?))?),
             None => None,
@@ -146,6 +153,8 @@ impl OperatorSetup {
             name: self.name.clone(),
             key: place.key,
             tables,
+            prefetched,
+            reducing,
             outputs,
             on_error: self.on_error,
             origin: description.origin,
@@ -160,6 +169,7 @@ impl OperatorSetup {
             name: WINDOW_TIMERS.to_owned(),
             kind: TableKind::WindowTimer,
             schema: windows.to_string(),
+            prefetch: false,
         });
         self.factory.description().tables.iter().cloned().chain(timers).collect()
     }

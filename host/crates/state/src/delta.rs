@@ -39,7 +39,7 @@ pub(crate) fn push_key(out: &mut Vec<u8>, operator: OperatorId, table: Table, ke
     push_table(out, operator, table, KeyGroup::of_hash(key.hash));
     match table.kind {
         // That of a window is told from the rest by itself; before that of a timer comes its time.
-        TableKind::Value | TableKind::Timer | TableKind::Window | TableKind::WindowTimer => {}
+        TableKind::Value | TableKind::Reducing | TableKind::Timer | TableKind::Window | TableKind::WindowTimer => {}
         TableKind::List | TableKind::Map => out.extend_from_slice(&(key.bytes.len() as u32).to_be_bytes()),
     }
     out.extend_from_slice(key.bytes);
@@ -67,7 +67,7 @@ pub(crate) fn parse_key(key: &[u8]) -> Option<(OperatorId, TableId, &[u8])> {
 /// The user's key, and the entry where there are several under it: of the part that depends on the kind.
 pub(crate) fn parse_rest(kind: TableKind, rest: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     match kind {
-        TableKind::Value => Some((rest, None)),
+        TableKind::Value | TableKind::Reducing => Some((rest, None)),
         TableKind::Timer => rest.split_at_checked(TIME).map(|(time, key)| (key, Some(time))),
         TableKind::WindowTimer => {
             let (time, rest) = rest.split_at_checked(TIME)?;

@@ -57,10 +57,13 @@ pub(crate) struct TaskState {
     /// The tables that were fetched for this call, and the entry of each of their values, slot by slot.
     fetched: Vec<TableId>,
     found: Vec<u32>,
-    /// Scratch: places in `found` that are missing; state keys.
-    missing: Vec<usize>,
+    /// Scratch: values that are not in memory; state keys.
+    missing: Vec<Missing>,
     keys: Vec<u8>,
 }
+
+/// A value that is to be read: its place among those that are found, its table and its slot.
+type Missing = (usize, Table, usize);
 
 /// The keys of a call, one behind the other.
 #[derive(Default)]
@@ -113,23 +116,34 @@ impl TaskState {
         self.layers.bytes() + self.overlay.bytes()
     }
 
-    /// Reads what `prefetch` did not find in memory, its absence too.
-    fn read_missing(&mut self, tables: &[Table]) -> Result<(), Error> {
-        let Self { shared, operator, layers, slots, found, missing, keys, .. } = self;
-        let wanted = |at: usize| (tables[at % tables.len()], slots.key(at / tables.len()));
+    /// Appends the entry of each of these values to `found`: of those that are not in memory it is read, their absence too.
+    fn fetch(&mut self, wanted: impl Iterator<Item = (Table, usize)>, found: &mut Vec<u32>) -> Result<(), Error> {
+        self.missing.clear();
+        for (table, slot) in wanted {
+            let entry = self.layers.find(table.id, self.slots.key(slot));
+            if entry.is_none() {
+                self.missing.push((found.len(), table, slot));
+            }
+            found.push(entry.unwrap_or(MISSING));
+        }
+        if self.missing.is_empty() { Ok(()) } else { self.read_missing(found) }
+    }
+
+    fn read_missing(&mut self, found: &mut [u32]) -> Result<(), Error> {
+        let Self { shared, operator, layers, slots, missing, keys, .. } = self;
         for chunk in missing.chunks(READ_KEYS_MAX) {
             keys.clear();
-            for (table, key) in chunk.iter().map(|&at| wanted(at)) {
-                delta::push_key(keys, *operator, table, key);
+            for &(_, table, slot) in chunk {
+                delta::push_key(keys, *operator, table, slots.key(slot));
             }
             let mut rest = keys.as_slice();
             let state_keys: Vec<&[u8]> = chunk
                 .iter()
-                .map(|&at| rest.split_off(..delta::PREFIX + wanted(at).1.bytes.len()).unwrap_or_default())
+                .map(|&(.., slot)| rest.split_off(..delta::PREFIX + slots.key(slot).bytes.len()).unwrap_or_default())
                 .collect();
             let values = shared.read(state_keys.iter().copied())?;
-            for ((&at, state_key), value) in chunk.iter().zip(state_keys).zip(values) {
-                let (table, key) = wanted(at);
+            for ((&(at, table, slot), state_key), value) in chunk.iter().zip(state_keys).zip(values) {
+                let key = slots.key(slot);
                 // A key may be asked for twice.
                 let entry = layers.find(table.id, key);
                 found[at] = entry.unwrap_or_else(|| layers.insert(table.id, state_key, value.as_deref()));
@@ -218,7 +232,17 @@ impl TaskState {
         wrong.map_or(Ok(has_more), Err)
     }
 
+    fn get_values(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), Error> {
+        let mut found = Vec::with_capacity(wanted.len());
+        self.fetch(wanted.iter().map(|(slot, _)| (table, *slot as usize)), &mut found)?;
+        found.into_iter().for_each(|entry| delta::push_value(out, self.layers.value(entry)));
+        Ok(())
+    }
+
     fn try_get_many(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), Error> {
+        if table.kind.has_one_value() {
+            return self.get_values(table, wanted, out);
+        }
         self.overlay.release(self.shared.applied());
         for chunk in wanted.chunks(READ_KEYS_MAX) {
             let key = |(slot, entry): &(u32, &[u8])| {
@@ -244,7 +268,7 @@ impl TaskState {
     fn try_change(&mut self, slot: usize, table: Table, change: Change<'_>) -> Result<(), Error> {
         match change {
             Change::Set(value) => self.set(slot, table, Some(value)),
-            Change::Clear if table.kind.is_prefetched() => self.set(slot, table, None),
+            Change::Clear if table.kind.has_one_value() => self.set(slot, table, None),
             Change::Clear => {
                 let extent = self.extent(slot, table);
                 self.clear(&extent)?;
@@ -301,19 +325,11 @@ impl KeyedState for TaskState {
         debug_assert_eq!(begin, slots.start as usize * tables.len(), "slots are fetched in order");
         self.fetched.clear();
         self.fetched.extend(tables.iter().map(|table| table.id));
-        self.missing.clear();
-        for slot in slots {
-            for &table in tables {
-                let entry = self.layers.find(table.id, self.slots.key(slot as usize));
-                if entry.is_none() {
-                    self.missing.push(self.found.len());
-                }
-                self.found.push(entry.unwrap_or(MISSING));
-            }
-        }
-        if !self.missing.is_empty() {
-            self.read_missing(tables)?;
-        }
+        let mut found = std::mem::take(&mut self.found);
+        let wanted = slots.flat_map(|slot| tables.iter().map(move |table| (*table, slot as usize)));
+        let fetched = self.fetch(wanted, &mut found);
+        self.found = found;
+        fetched?;
         for &entry in self.found.get(begin..).unwrap_or_default() {
             delta::push_value(out, self.layers.value(entry));
         }

@@ -18,7 +18,7 @@ pub(super) fn entry(kind: TableKind, schema: &str, bytes: &[u8]) -> Option<(&'st
     let by = schema.split_whitespace().skip_while(|word| *word != "by").nth(1).unwrap_or_default();
     let number = |kind| number(kind, &bytes.iter().rev().copied().collect::<Vec<_>>());
     match kind {
-        TableKind::Value => None,
+        TableKind::Value | TableKind::Reducing => None,
         TableKind::List => Some(("index", number("u64").unwrap_or_else(|| any(bytes)))),
         TableKind::Map => Some(("entry", number(by).unwrap_or_else(|| any(bytes)))),
         TableKind::Window => Some(("window", span(bytes).unwrap_or_else(|| any(bytes)))),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::PortError;
 use crate::frame::Frame;
 use crate::ids::Digest;
-use crate::ports::{CallState, Unfit};
+use crate::ports::{CallState, Unfit, Unreduced};
 
 /// One call: a frame, and the state of its keys.
 #[derive(Debug)]
@@ -112,6 +112,14 @@ pub enum CallError {
     /// A record that no window holds.
     #[error("the record is in no window: {0}")]
     NoWindow(String),
+    /// What it merged into a reducing table.
+    #[error("the merge into table {table}: {why}")]
+    Unreduced {
+        /// Index of the table in the plugin's description.
+        table: u32,
+        /// Why.
+        why: Unreduced,
+    },
     /// What the plugin handed over is malformed.
     #[error("plugin handed over malformed {what}: {reason}")]
     Malformed {
@@ -135,6 +143,7 @@ impl CallError {
             | Self::Deadline { .. }
             | Self::Memory { .. }
             | Self::NoWindow(_)
+            | Self::Unreduced { .. }
             | Self::Malformed { .. }
             | Self::Host(_) => None,
         }
@@ -226,6 +235,16 @@ pub struct TableDescription {
     /// Version or schema of the values, in the plugin's own words; empty says nothing about them.
     #[serde(default)]
     pub schema: String,
+    /// Whether a call is given what its keys have in a table of kind `reducing`.
+    #[serde(default)]
+    pub prefetch: bool,
+}
+
+impl TableDescription {
+    /// Whether a call is given what its keys have.
+    pub fn is_prefetched(&self) -> bool {
+        self.prefetch || matches!(self.kind, TableKind::Value | TableKind::Window)
+    }
 }
 
 /// The name of the table of an aggregate that the host adds: when its windows are due.
@@ -240,6 +259,8 @@ pub const LATE: &str = "late";
 pub enum TableKind {
     /// One value per key, prefetched.
     Value,
+    /// One number per key, which the host combines with what is merged into it.
+    Reducing,
     /// Values in the order in which they were appended.
     List,
     /// Values under keys of their own, in the order of these.
@@ -253,10 +274,10 @@ pub enum TableKind {
 }
 
 impl TableKind {
-    /// Whether a call is given the values of its keys; other kinds are read during the call.
-    pub fn is_prefetched(self) -> bool {
+    /// Whether a key has one value at most.
+    pub fn has_one_value(self) -> bool {
         match self {
-            Self::Value | Self::Window => true,
+            Self::Value | Self::Reducing | Self::Window => true,
             Self::List | Self::Map | Self::Timer | Self::WindowTimer => false,
         }
     }
@@ -265,7 +286,7 @@ impl TableKind {
     pub fn is_timer(self) -> bool {
         match self {
             Self::Timer | Self::WindowTimer => true,
-            Self::Value | Self::List | Self::Map | Self::Window => false,
+            Self::Value | Self::Reducing | Self::List | Self::Map | Self::Window => false,
         }
     }
 }
@@ -274,6 +295,7 @@ impl fmt::Display for TableKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Value => "value",
+            Self::Reducing => "reducing",
             Self::List => "list",
             Self::Map => "map",
             Self::Timer => "timer",

@@ -73,8 +73,8 @@ pub trait KeyedState: Send {
     /// (0xFFFF_FFFF = absent). Slots are fetched in order, from where the fetch before ended, always of the same tables.
     fn prefetch(&mut self, tables: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError>;
 
-    /// Appends to `out`, for each of `wanted` (a slot, and the key of an entry of its map): `len:u32, bytes`
-    /// (0xFFFF_FFFF = absent).
+    /// Appends to `out`, for each of `wanted` (a slot, and the key of an entry of its map, empty where a key has one value):
+    /// `len:u32, bytes` (0xFFFF_FFFF = absent).
     fn get_many(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), PortError>;
 
     /// Appends to `out` at most `limit` entries of the list or map of `slot`, in the order of their keys, from the first

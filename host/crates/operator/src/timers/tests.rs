@@ -94,6 +94,8 @@ impl Node {
             name: "o".into(),
             key: KeySpec::Key,
             tables: vec![VALUES, TIMERS],
+            prefetched: vec![VALUES],
+            reducing: Vec::new(),
             outputs: vec![Vec::new()],
             on_error,
             origin: false,

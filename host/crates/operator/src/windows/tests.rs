@@ -112,6 +112,8 @@ impl Node {
             name: "o".into(),
             key: KeySpec::Key,
             tables: vec![ACCUMULATORS],
+            prefetched: vec![ACCUMULATORS],
+            reducing: Vec::new(),
             outputs: vec![Vec::new()],
             on_error,
             origin: false,

@@ -56,7 +56,8 @@ fn all(plan: &Plan, plugins: &[Option<&PluginDescription>]) -> Result<Graph, Mis
 
 /// A plugin that aggregates.
 fn aggregate(outputs: &[&str]) -> PluginDescription {
-    let table = TableDescription { name: "windows".into(), kind: TableKind::Window, schema: String::new() };
+    let table =
+        TableDescription { name: "windows".into(), kind: TableKind::Window, schema: String::new(), prefetch: false };
     PluginDescription { tables: vec![table], ..described(&[], outputs) }
 }
 

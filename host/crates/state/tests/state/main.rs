@@ -6,6 +6,7 @@ mod dir;
 mod log;
 mod model;
 mod ordered;
+mod reducing;
 mod savepoint;
 mod store;
 mod timers;
