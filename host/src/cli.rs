@@ -113,7 +113,7 @@ enum Verb {
 
 impl Cli {
     /// Does what was asked for. The loader is made only if operators are to run, or to be checked.
-    pub fn execute(self, loader: impl FnOnce(&CodeCache) -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
+    pub fn execute(self, loader: impl Fn(&CodeCache) -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
         match self.verb {
             Verb::Run(args) => run::execute(*args, loader),
             Verb::Validate(args) => validate::execute(*args, loader),

@@ -140,12 +140,6 @@ fn client(plan: &Plan) -> Result<Option<ClientOptions>> {
     Ok(kafka(plan).map(|kafka| kafka.client(&plan.job, SHARD)).transpose()?)
 }
 
-/// Checks what `plan` says to its connectors, without anything outside.
-pub fn check_connectors(plan: &Plan) -> Result<()> {
-    client(plan)?;
-    sources(plan, &job_facts(plan)).map(drop)
-}
-
 /// The consumer group of a job with Kafka.
 pub fn group(plan: &Plan) -> Option<String> {
     kafka(plan).map(|kafka| kafka.group(&plan.job, SHARD))

@@ -40,7 +40,7 @@ use compose::operators::{CodeCache, LoadOperator};
 /// [`exit`]. What is said on standard error is out by then, or nobody listens.
 pub fn run(
     first: impl FnOnce() -> Result<()>,
-    loader: impl FnOnce(&CodeCache) -> Result<Box<dyn LoadOperator>>,
+    loader: impl Fn(&CodeCache) -> Result<Box<dyn LoadOperator>>,
 ) -> ExitCode {
     allocator::give_back_soon();
     telemetry::watch_panics();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use weir_connector::Place as Planned;
 use weir_local::standard::Stream;
 use weir_pipeline::plan::{Plan, StateDir};
-use weir_pipeline::{Error, Found, Mistakes, settle};
+use weir_pipeline::{Error, Found};
 
 /// A regular file that is there, or where one would be made. Devices and pipes are none: nobody minds two lines in one
 /// terminal.
@@ -26,9 +26,9 @@ struct Used {
     place: Place,
 }
 
-/// Refuses a plan that writes where it reads, twice to one file, into its own state, or over what it is made of:
+/// Notes where a plan writes where it reads, twice to one file, into its own state, or over what it is made of:
 /// its plugins and `settings`, the files that describe it.
-pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
+pub(crate) fn check(plan: &Plan, settings: &[PathBuf], found: &mut Found) {
     let read = plan.sources.iter().filter_map(|source| {
         Some(Used { what: format!("sources.{}", source.name), place: source.reads.place().and_then(place)? })
     });
@@ -39,7 +39,6 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
     let parts = plugins.chain(settings).filter_map(|(what, path)| Some(Used { what, place: at(path)? }));
     let parts: Vec<Used> = parts.collect();
     let mut written: Vec<Used> = Vec::new();
-    let mut found = Found::default();
     for sink in &plan.sinks {
         let what = format!("sinks.{}", sink.name);
         let planned = sink.writes.place();
@@ -59,7 +58,6 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf]) -> Result<(), Mistakes> {
         }
         written.push(Used { what, place });
     }
-    settle(found, Some(()), &plan.places)
 }
 
 /// Refuses a plan that uses a standard stream which was closed when the process began, by whatever name. Only a job that is to
@@ -125,10 +123,16 @@ fn resolved(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use weir_connector::Side;
-    use weir_pipeline::{Overrides, To};
+    use weir_pipeline::{Overrides, To, settle};
 
     use super::*;
     use crate::connectors::CONNECTORS;
+
+    fn said(plan: &Plan, settings: &[PathBuf]) -> Option<String> {
+        let mut found = Found::default();
+        check(plan, settings, &mut found);
+        settle(found, Some(()), &plan.places).err().map(|mistakes| mistakes.to_string())
+    }
 
     fn plan(dir: &Path, from: &str, to: &[&str], state: Option<&str>) -> Plan {
         let flags = Overrides {
@@ -174,14 +178,14 @@ mod tests {
             (&["file:/dev/null", "late=file:/dev/../dev/null"], None),
         ] {
             let plan = plan(dir, "in", to, Some("state"));
-            let said = check(&plan, &settings).err().map(|error| error.to_string());
+            let said = said(&plan, &settings);
             match wanted {
                 None => assert_eq!(said, None, "{to:?}"),
                 Some(wanted) => assert!(said.as_ref().is_some_and(|said| said.contains(wanted)), "{to:?}: {said:?}"),
             }
         }
         let absent = plan(dir, "in", &["file:@new/x"], Some("door/../new"));
-        assert!(check(&absent, &[]).unwrap_err().to_string().contains("holds nothing but state"));
+        assert!(said(&absent, &[]).unwrap().contains("holds nothing but state"));
     }
 
     #[test]
@@ -198,7 +202,7 @@ mod tests {
         let mut spec = weir_pipeline::read(text, CONNECTORS).unwrap();
         spec.rebase(dir);
         let plan = weir_pipeline::validate(&spec, CONNECTORS).unwrap();
-        let said = check(&plan, &[]).unwrap_err().to_string();
+        let said = said(&plan, &[]).unwrap();
         let wanted = "3 mistakes\n\
             line 7: sinks.b conflicts with sources.s: the job would read its own output\n\
             line 10: sinks.c conflicts with operators.o.plugin: the output would be written into that file\n\

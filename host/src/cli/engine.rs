@@ -5,9 +5,9 @@ use anyhow::Result;
 use crate::compose::operators::{CodeCache, LoadOperator};
 
 /// Makes what loads operators, with a cache of compiled code.
-pub(super) trait Loader: FnOnce(&CodeCache) -> Result<Box<dyn LoadOperator>> {}
+pub(super) trait Loader: Fn(&CodeCache) -> Result<Box<dyn LoadOperator>> {}
 
-impl<F: FnOnce(&CodeCache) -> Result<Box<dyn LoadOperator>>> Loader for F {}
+impl<F: Fn(&CodeCache) -> Result<Box<dyn LoadOperator>>> Loader for F {}
 
 /// How plugins are compiled.
 #[derive(Debug, clap::Args)]

@@ -18,6 +18,7 @@ use weir_pipeline::units::{Size, Span};
 use weir_pipeline::{Error, Overrides, Plan, Spec, To};
 
 use super::kafka::{self, KafkaArg};
+use crate::compose::operators::{self, LoadOperator};
 use crate::connectors::CONNECTORS;
 use crate::places;
 
@@ -176,8 +177,8 @@ fn delivery() -> impl clap::builder::TypedValueParser<Value = Delivery> {
 }
 
 impl PipelineArgs {
-    /// The plan that file and flags make together.
-    pub(super) fn plan(self) -> Result<Plan> {
+    /// The plan that file and flags make together; or all that is wrong with it, which its plugins are loaded for.
+    pub(super) fn plan(self, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<Plan> {
         let file = self.file.clone();
         if file.as_ref().is_some_and(|file| file.as_os_str().as_encoded_bytes().contains(&b'=') && !file.exists()) {
             // Not shown: it may be what a --kafka was forgotten before.
@@ -192,14 +193,16 @@ impl PipelineArgs {
             Some(path) => overrides.lay_over(read(path)?, CONNECTORS),
             None => overrides.into_spec(CONNECTORS)?,
         };
-        let checked = || {
-            let plan = weir_pipeline::validate(&spec, CONNECTORS)?;
-            places::check(&plan, &described_by)?;
-            Ok(plan)
-        };
+        let mut draft = weir_pipeline::draft(&spec, CONNECTORS);
+        places::check(&draft.plan, &described_by, &mut draft.found);
+        if draft.found.count() > 0
+            && let Ok(loader) = loader()
+        {
+            operators::find_mistakes(&mut draft, loader.as_ref());
+        }
         match file {
-            Some(path) => checked().with_context(|| format!("{} cannot run", path.display())),
-            None => checked(),
+            Some(path) => draft.settle().with_context(|| format!("{} cannot run", path.display())),
+            None => Ok(draft.settle()?),
         }
     }
 

@@ -46,7 +46,8 @@ pub(super) struct Args {
 pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     // Before anything can be wrong, so that it is said in the format that was asked for.
     let screen = telemetry::start(args.log_format)?;
-    let plan = args.pipeline.plan()?;
+    let loader = || loader(&args.engine.cache());
+    let plan = args.pipeline.plan(loader)?;
     let signals = Signals::listen().context("failed to listen for signals")?;
     // The port is taken, and answers, before the job is touched: an address that cannot be had changes nothing, and
     // whoever asks meanwhile is told that the job is starting.
@@ -55,7 +56,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     signals.leave_until_there_is_a_job(plan.is_bounded());
     // Plugins may take long to compile, so only now; but what they refuse is refused before a directory or Kafka is
     // touched.
-    let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
+    let loaded = operators::load(&plan, loader()?.as_ref())?;
     let mut traces = Traces::before(&plan);
     let began = weir_machine::now();
     let wishes = Wishes { consent: args.consent.into(), drains: args.drain };

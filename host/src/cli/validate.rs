@@ -12,7 +12,7 @@ use weir_pipeline::{Plan, show};
 use super::engine::{EngineArgs, Loader};
 use super::pipeline::PipelineArgs;
 use crate::compose::operators::{self, Loaded};
-use crate::{compose, telemetry};
+use crate::telemetry;
 
 /// What `host validate` takes.
 #[derive(Debug, clap::Args)]
@@ -51,10 +51,10 @@ struct Plugin<'a> {
 
 /// Prints the plan. Plugins are loaded and opened with their configuration; neither Kafka nor a directory is touched.
 pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
-    let plan = args.pipeline.plan()?;
-    compose::check_connectors(&plan)?;
     telemetry::start(telemetry::Format::Text)?;
-    let loaded = operators::load(&plan, loader(&args.engine.cache())?.as_ref())?;
+    let loader = || loader(&args.engine.cache());
+    let plan = args.pipeline.plan(loader)?;
+    let loaded = operators::load(&plan, loader()?.as_ref())?;
     if args.json {
         super::print_json(&json(&plan, &loaded)?)?;
         return Ok(ExitCode::SUCCESS);

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use weir_core::ports::OperatorFactory;
 use weir_core::{Fault, KeySpec, OnError, PortError};
 use weir_pipeline::plan::{self, OperatorPlan, Plan};
-use weir_pipeline::{Error, Found, settle};
+use weir_pipeline::{Draft, Error, Found, settle};
 use weir_plan::{Graph, Shown, layout};
 pub use weir_plugin::CodeCache;
 use weir_plugin::{Inspection, Limits, Runtime};
@@ -81,22 +81,35 @@ impl Loaded {
 /// corrects a pipeline wants to do so once: a plugin that cannot be loaded hides nothing of the others.
 pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
     let mut found = Found::default();
-    let mut factories = Vec::new();
-    for operator in &plan.operators {
-        let at = format!("operators.{}.plugin", operator.name);
-        factories.push(keep(loader.load(operator), &at, &mut found)?);
-    }
-    let described = factories.iter().map(|factory| factory.as_ref().map(|factory| factory.description()));
-    let graph = weir_pipeline::graph(plan, &described.collect::<Vec<_>>(), &mut found);
-    let mut operators = Vec::new();
-    for (operator, factory) in plan.operators.iter().zip(factories) {
-        let Some(factory) = factory else { continue };
-        operators.extend(set_up(plan, operator, factory, &mut found)?);
-    }
+    let (graph, operators) = examine(plan, loader, &mut found)?;
     let graph = settle(found, graph, &plan.places)?;
     let sinks =
         plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), target: sink.writes.target() }).collect();
     Ok(Loaded { graph, operators, sinks })
+}
+
+/// Notes what the plugins of `draft` have against what is right of it.
+pub fn find_mistakes(draft: &mut Draft, loader: &dyn LoadOperator) {
+    // What is no mistake of the draft comes alone, another time.
+    drop(examine(&draft.plan, loader, &mut draft.found));
+}
+
+/// Loads what can be loaded and notes what is wrong.
+fn examine(plan: &Plan, loader: &dyn LoadOperator, found: &mut Found) -> Result<(Option<Graph>, Vec<OperatorSetup>)> {
+    let mut factories = Vec::new();
+    for operator in &plan.operators {
+        let at = format!("operators.{}.plugin", operator.name);
+        let is_named = !found.is_wrong(&at);
+        factories.push(if is_named { keep(loader.load(operator), &at, found)? } else { None });
+    }
+    let described = factories.iter().map(|factory| factory.as_ref().map(|factory| factory.description()));
+    let graph = weir_pipeline::graph(plan, &described.collect::<Vec<_>>(), found);
+    let mut operators = Vec::new();
+    for (operator, factory) in plan.operators.iter().zip(factories) {
+        let Some(factory) = factory else { continue };
+        operators.extend(set_up(plan, operator, factory, found)?);
+    }
+    Ok((graph, operators))
 }
 
 /// What went well. What did not is a mistake of the pipeline at `at`; or it is not, and comes alone.

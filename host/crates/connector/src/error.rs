@@ -37,6 +37,14 @@ pub enum Error {
         /// What to write.
         cure: String,
     },
+    /// A table that has none of the keys of which it needs one.
+    #[error("{at} is missing; give it one of {}", keys.join(", "))]
+    MissingOneOf {
+        /// Which.
+        at: String,
+        /// The keys.
+        keys: Vec<String>,
+    },
     /// A value that cannot be.
     #[error("{at}: {reason}")]
     Invalid {
@@ -85,6 +93,10 @@ impl Error {
                 let (line, at) = find(&at);
                 (line, Self::Missing { at, cure })
             }
+            Self::MissingOneOf { at, keys } => {
+                let (line, at) = find(&at);
+                (line, Self::MissingOneOf { at, keys })
+            }
             Self::Invalid { at, reason } => {
                 let (line, at) = find(&at);
                 (line, Self::Invalid { at, reason })
@@ -101,7 +113,28 @@ impl Error {
                 let (line, what) = find(&what);
                 (line, Self::NotYet { what, instead })
             }
-            other @ (Self::Syntax { .. } | Self::Version(_) | Self::Address { .. }) => (None, other),
+            Self::Syntax { line, .. } => (Some(line), self),
+            Self::Version(_) | Self::Address { .. } => (None, self),
+        }
+    }
+
+    /// Leaves out the line of the file itself, where it shows one.
+    pub fn hide_excerpt(&mut self) {
+        if let Self::Syntax { shown, .. } = self {
+            shown.clear();
+        }
+    }
+
+    /// The path that it is at, and what else is said of it; `None` where it knows only its line, or nothing.
+    pub fn at(&self) -> Option<&str> {
+        match self {
+            Self::Missing { at, .. }
+            | Self::MissingOneOf { at, .. }
+            | Self::Invalid { at, .. }
+            | Self::Conflict { one: at, .. }
+            | Self::Unknown { at, .. }
+            | Self::NotYet { what: at, .. } => Some(at),
+            Self::Syntax { .. } | Self::Version(_) | Self::Address { .. } => None,
         }
     }
 
@@ -147,13 +180,19 @@ pub fn exactly_one(at: &str, kinds: &[(&str, bool)]) -> Result<(), Error> {
     match given.as_slice() {
         [_] => Ok(()),
         [] => {
-            let known: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
-            Err(Error::missing(at, format!("give it one of {}", known.join(", "))))
+            let keys = kinds.iter().map(|(kind, _)| (*kind).to_owned()).collect();
+            Err(Error::MissingOneOf { at: at.to_owned(), keys })
         }
         [one, other, ..] => {
             Err(Error::conflict(format!("{at}.{one}"), format!("{at}.{other}"), "only one of them can be meant"))
         }
     }
+}
+
+/// What stands behind `path` in `at`, where that is the key at `path` or something below it.
+pub fn behind<'a>(at: &'a str, path: &str) -> Option<&'a str> {
+    let rest = at.trim_start_matches('[').strip_prefix(path)?;
+    (rest.is_empty() || rest.starts_with(['.', ' ', ':', ']'])).then_some(rest)
 }
 
 /// The known word that `word` most likely was meant to be.

@@ -24,7 +24,7 @@ mod row;
 /// What a user wrote of a node.
 mod settings;
 
-pub use error::{Error, closest, exactly_one};
+pub use error::{Error, behind, closest, exactly_one};
 pub use found::Found;
 pub use nodes::{Node, Nodes, Part};
 pub use planned::{Abilities, Cluster, Fixed, JobFacts, Place, PlannedSink, PlannedSource, Range};

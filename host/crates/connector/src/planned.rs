@@ -59,6 +59,8 @@ pub struct Abilities {
     pub times: bool,
     /// Its records have headers.
     pub headers: bool,
+    /// Why nobody can say an offset for each of its splits, where its start and its end may be chosen; `None`: that can be said.
+    pub no_offsets: Option<&'static str>,
     /// Why nobody can choose where its reading starts and ends, and how fast it is; `None`: that can be chosen.
     pub fixed: Option<Fixed>,
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use weir_core::ports::{SourceConnector, SourceReader};
-use weir_core::{PortError, SplitId, SplitState, Start, Until};
+use weir_core::{PortError, SplitId, SplitState};
 use weir_machine::channel::bounded;
 
 use crate::admin::{Admin, settled};
@@ -85,14 +85,7 @@ impl KafkaSource {
     pub fn new(client: ClientOptions, options: SourceOptions) -> Result<Self, Error> {
         client.check()?;
         let selection = select(&options.topics)?;
-        let one_topic = matches!(&options.topics, Topics::Named(names) if names.len() == 1);
         let refused = |option, reason: &str| Err(Error::Option { option, reason: reason.to_owned() });
-        if matches!(options.start, Start::Offsets(_)) && !one_topic {
-            return refused("--start", "offsets can be given for a single topic only");
-        }
-        if matches!(options.until, Some(Until::Offsets(_))) && !one_topic {
-            return refused("--until", "offsets can be given for a single topic only");
-        }
         if options.max_rate == Some(0) {
             return refused("--max-rate", "must be at least 1 record per second");
         }

@@ -51,7 +51,7 @@ impl WatermarkSpec {
     }
 
     /// What it means for `source`; every word that is wrong is told.
-    pub(crate) fn plan(&self, at: &str, source: Option<&dyn PlannedSource>, found: &mut Found) -> Option<Options> {
+    pub(crate) fn plan(&self, at: &str, source: &dyn PlannedSource, found: &mut Found) -> Option<Options> {
         let mut words = self.words();
         let before = found.count();
         for (word, text) in &words {
@@ -60,13 +60,11 @@ impl WatermarkSpec {
                 found.add(Error::invalid(format!("{at}.watermark"), why.to_string()));
             }
         }
-        if source.is_some_and(|source| !source.abilities().times) {
+        if !source.abilities().times {
             words.entry("timestamp".to_owned()).or_insert_with(|| TimestampSource::Ingestion.to_string());
         }
         let options = Options::from_table(&words).ok()?;
-        if let Some(source) = source {
-            check(at, &options, source, found);
-        }
+        check(at, &options, source, found);
         (found.count() == before).then_some(options)
     }
 }

@@ -11,10 +11,9 @@ use crate::inputs::Partition;
 use crate::plan::{Input, OperatorPlan, Plan, SinkPlan};
 
 /// The graph of `plan`: sources, operators and sinks, each in its order there. `plugins` are what the plugins of its
-/// operators say of themselves, in the order of the plan; where one says nothing, there is no graph, but what the others
-/// have against it is found all the same.
+/// operators say of themselves, in the order of the plan; where one says nothing, or something was found wrong before, there is
+/// no graph, but what the others have against it is found all the same.
 pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Found) -> Option<Graph> {
-    let before = found.count();
     let operators: Vec<Described<'_>> = plan.operators.iter().zip(plugins.iter().copied()).collect();
     let sources = plan.sources.iter().map(|source| Node::source(&source.name));
     let nodes = sources
@@ -25,7 +24,8 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
     let mut edges = Vec::new();
     for (operator, plugin) in &operators {
         let at = format!("operators.{}.inputs", operator.name);
-        let names = plugin.map(|plugin| plugin.inputs.as_slice());
+        // Where not all that is read is known, neither is what comes into which input.
+        let names = plugin.map(|plugin| plugin.inputs.as_slice()).filter(|_| !found.is_wrong(&at));
         let ports = Ports { names, ship: Ship::ByKey(operator.key.clone()) };
         if plugin.is_some_and(|plugin| !plugin.tables.is_empty()) {
             check_keyed(&at, &operator.inputs, found);
@@ -36,9 +36,11 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
         let at = format!("sinks.{}.inputs", sink.name);
         let ports = Ports { names: Some(&[]), ship: Ship::Forward };
         edges.extend(senders.edges_into(&sink.name, &at, &sink.inputs, &ports, found));
-        found.keep(check_routes(sink, &operators));
+        if !found.is_wrong(&at) {
+            found.keep(check_routes(sink, &operators));
+        }
     }
-    let is_whole = found.count() == before && plugins.iter().all(Option::is_some);
+    let is_whole = found.count() == 0 && plugins.iter().all(Option::is_some);
     if is_whole { found.keep(Graph::new(nodes, edges).map_err(no_graph)) } else { None }
 }
 

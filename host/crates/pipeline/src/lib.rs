@@ -55,13 +55,13 @@ mod validate;
 
 pub use address::To;
 pub use graph::graph;
-pub use mistakes::{Mistakes, settle};
+pub use mistakes::{Draft, Mistakes, settle};
 pub use overrides::Overrides;
 pub use places::Places;
 pub use plan::Plan;
 pub use read::read;
 pub use spec::Spec;
-pub use validate::validate;
+pub use validate::{draft, validate};
 pub use weir_connector::{Error, Found};
 
 /// What tests read and write.

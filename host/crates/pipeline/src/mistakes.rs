@@ -6,6 +6,7 @@ use weir_connector::{Error, Found};
 use weir_core::{Fault, PortError};
 
 use crate::places::Places;
+use crate::plan::Plan;
 
 /// At least one mistake, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,27 @@ struct Mistake {
     /// Where the file says it, or lacks it; `None` where a flag does.
     line: Option<usize>,
     error: Error,
+}
+
+/// A plan as far as it is right, and all that was found wrong with it so far.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What is right of it. It can be looked at, and does not run.
+    pub plan: Plan,
+    /// What is wrong.
+    pub found: Found,
+}
+
+impl Draft {
+    /// The plan, unless something was found wrong.
+    pub fn settle(self) -> Result<Plan, Mistakes> {
+        if self.found.count() == 0 { Ok(self.plan) } else { Err(self.into_mistakes()) }
+    }
+
+    /// All that was found wrong.
+    pub fn into_mistakes(self) -> Mistakes {
+        Mistakes::new(self.found.into_all(), &self.plan.places)
+    }
 }
 
 /// `value`, unless something was found wrong; `places` say where that is.
@@ -35,6 +57,10 @@ impl Mistakes {
         let mut all: Vec<Mistake> = errors.into_iter().map(placed).collect();
         all.sort_by_key(|mistake| mistake.line);
         all.dedup();
+        if let [_, _, ..] = all.as_slice() {
+            // A list has a line for each.
+            all.iter_mut().for_each(|mistake| mistake.error.hide_excerpt());
+        }
         Self(all)
     }
 
@@ -70,10 +96,10 @@ impl fmt::Display for Mistakes {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line {
-            write!(f, "line {line}: ")?;
+        match (&self.error, self.line) {
+            (Error::Syntax { .. }, _) | (_, None) => self.error.fmt(f),
+            (error, Some(line)) => write!(f, "line {line}: {error}"),
         }
-        self.error.fmt(f)
     }
 }
 

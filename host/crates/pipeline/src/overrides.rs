@@ -87,8 +87,10 @@ impl Overrides {
         spec.places.replace(&format!("sources.{source}"), "--from");
         spec.places.replace(&format!("operators.{operator}"), "--plugin");
         add_sinks(&mut spec, &operator, std::mem::take(&mut self.to), registry)?;
-        spec.operators
-            .insert(operator, OperatorSpec { inputs: InputsSpec::one(source.clone()), ..OperatorSpec::of(plugin) });
+        spec.operators.insert(
+            operator,
+            OperatorSpec { plugin, inputs: InputsSpec::one(source.clone()), ..OperatorSpec::default() },
+        );
         spec.sources.insert(source, from);
         Ok(self.lay_over(spec, registry))
     }
@@ -222,22 +224,6 @@ impl Over<'_> {
 
 fn given(flags: &[(&'static str, bool)]) -> Vec<&'static str> {
     flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect()
-}
-
-impl OperatorSpec {
-    /// A plugin with every default.
-    fn of(plugin: PathBuf) -> Self {
-        Self {
-            plugin,
-            inputs: InputsSpec::default(),
-            key: None,
-            parallelism: None,
-            config: Config::new(),
-            window: None,
-            on_error: None,
-            limits: crate::spec::LimitsSpec::default(),
-        }
-    }
 }
 
 /// A sink for each of `to`. Where none is named the first output goes to stdout; a plain address comes first in the order

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
+use weir_connector::behind;
 
 /// Where each key is said, by its path: `operators.count.inputs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,12 +19,10 @@ struct Place {
 }
 
 impl Places {
-    /// The places of a file; none where it is no TOML, which whoever reads it says.
-    pub(crate) fn of(text: &str) -> Self {
+    /// The places of the file with this text, as far as `table` has it: each thing is where `table` says that it was found.
+    pub(crate) fn of(text: &str, table: &DeTable<'_>) -> Self {
         let mut places = Self::default();
-        if let Ok(table) = DeTable::parse(text) {
-            places.read(text, "", table.get_ref());
-        }
+        places.read(text, "", table);
         places
     }
 
@@ -54,11 +53,10 @@ impl Places {
     /// The line of what `at` begins with, and `at` as whoever wrote it calls it: of the key itself, or of the table or the
     /// flag that lacks it. A name may have any characters; the longest that is known is meant.
     pub(crate) fn find(&self, at: &str) -> (Option<usize>, String) {
-        let begins = |path: &str| at.trim_start_matches('[').strip_prefix(path);
-        let is_end = |rest: &str| rest.is_empty() || rest.starts_with(['.', ' ', ':', ']']);
-        let known = self.0.iter().filter_map(|(path, place)| Some((path, begins(path)?, place)));
-        let known = known.filter(|(_, rest, _)| is_end(rest)).max_by_key(|(path, ..)| path.len());
-        let Some((path, rest, Place { line, flag })) = known else { return (None, at.to_owned()) };
+        let known = self.0.iter().filter_map(|(path, place)| Some((path, behind(at, path)?, place)));
+        let Some((path, rest, Place { line, flag })) = known.max_by_key(|(path, ..)| path.len()) else {
+            return (None, at.to_owned());
+        };
         let said = match (line, flag) {
             // What lies below is nothing that a flag could name.
             (None, Some(flag)) => {
@@ -77,6 +75,10 @@ mod tests {
 
     const TEXT: &str = "version = 1\n\n[operators.count]\nplugin = 'p'\nlimits = { memory = 1 }\n[sinks]\na.stdout = {}\n\
                         [sources.b]\n[sources.'b c']\n";
+
+    fn places() -> Places {
+        Places::of(TEXT, DeTable::parse(TEXT).unwrap().get_ref())
+    }
 
     fn check(places: &Places, cases: &[(&str, Option<usize>, &str)]) {
         for (at, line, said) in cases {
@@ -99,13 +101,12 @@ mod tests {
             ("[restart]", None),
             ("", None),
         ];
-        check(&Places::of(TEXT), &same.map(|(at, line)| (at, line, at)));
-        assert_eq!(Places::of("version ="), Places::default());
+        check(&places(), &same.map(|(at, line)| (at, line, at)));
     }
 
     #[test]
     fn what_a_flag_says_is_called_by_the_flag() {
-        let mut places = Places::of(TEXT);
+        let mut places = places();
         places.replace("operators.count.limits", "--memory-limit");
         places.add("sources.b", "--from");
         places.add("operators.count.config", "--config");

@@ -1,5 +1,8 @@
-//! From the text of a pipeline file to a [`Spec`]. An error names line and column, and a key that nothing reads comes
+//! From the text of a pipeline file to a [`Spec`]. A mistake names line and column, and a key that nothing reads comes
 //! with the closest one that something does. What belongs to a connector is read by the connector.
+//!
+//! What cannot be read is noted, mended and read again until nothing is left that cannot: so every key and every value that is
+//! wrong is told, and all else is looked at as if they were right.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,16 +13,42 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use weir_connector::{Error, Registry, Settings, Side, Written, closest};
 
+use self::mend::Mender;
 use crate::places::Places;
 use crate::spec::{SinkSpec, SourceSpec, Spec};
 
-/// Reads the text of a pipeline file.
+/// How what cannot be read is taken out of the way.
+mod mend;
+
+/// Reads the text of a pipeline file: what is wrong with it is told with whatever else is, once it is validated. Alone comes
+/// what leaves nothing to trust: text that is no TOML, and another version.
 pub fn read(text: &str, registry: Registry) -> Result<Spec, Error> {
-    let mut spec = parse(text, registry).map_err(|error| syntax(text, error))?;
-    spec.places = Places::of(text);
-    match spec.version {
-        1 => Ok(spec),
-        other => Err(Error::Version(other)),
+    let mut file = DeTable::parse(text).map_err(|error| syntax(text, &error.into()))?;
+    check_version(file.get_ref())?;
+    let mut mender = Mender::default();
+    let spec = loop {
+        let unread = match parse(file.clone(), registry) {
+            Ok(spec) => break spec,
+            Err(unread) => unread,
+        };
+        let error = syntax(text, &unread);
+        if !mender.mend(file.get_mut(), &unread, error.clone()) {
+            return Err(error);
+        }
+    };
+    let mut found = mender.found;
+    if spec.version.is_none() {
+        found.add(Error::missing("version", "write version = 1"));
+    }
+    Ok(Spec { places: Places::of(text, file.get_ref()), found, ..spec })
+}
+
+/// Of another version nothing is known, not even what is wrong with it.
+fn check_version(file: &DeTable<'_>) -> Result<(), Error> {
+    let Some(DeValue::Integer(version)) = file.get("version").map(Spanned::get_ref) else { return Ok(()) };
+    match u32::from_str_radix(version.as_str(), version.radix()) {
+        Ok(1) | Err(_) => Ok(()),
+        Ok(other) => Err(Error::Version(other)),
     }
 }
 
@@ -29,14 +58,37 @@ struct Unread {
     keys: Vec<&'static str>,
 }
 
+impl Unread {
+    /// Where it is, in bytes from the beginning.
+    fn at(&self) -> Option<usize> {
+        self.error.span().map(|span| span.start)
+    }
+
+    /// The word that nobody knows, where that is what is wrong, whether it is a key, and the one that it was most likely meant
+    /// to be. Serde says ``unknown field `x`, expected one of `a`, `b` ``: the words between back ticks are all that is needed.
+    fn unknown(&self) -> Option<Unknown<'_>> {
+        let message = self.error.message();
+        let is_key = !message.starts_with("unknown variant");
+        let mut quoted = message.split('`').skip(1).step_by(2);
+        let word = quoted.next().filter(|_| message.starts_with("unknown "))?;
+        let keys = if is_key { self.keys.as_slice() } else { &[] };
+        Some(Unknown { word, is_key, close: closest(word, keys.iter().copied().chain(quoted)) })
+    }
+}
+
+struct Unknown<'a> {
+    word: &'a str,
+    is_key: bool,
+    close: Option<String>,
+}
+
 impl From<toml::de::Error> for Unread {
     fn from(error: toml::de::Error) -> Self {
         Self { error, keys: Vec::new() }
     }
 }
 
-fn parse(text: &str, registry: Registry) -> Result<Spec, Unread> {
-    let mut file = DeTable::parse(text)?;
+fn parse(mut file: Spanned<DeTable<'_>>, registry: Registry) -> Result<Spec, Unread> {
     let shared = shared(file.get_mut(), registry)?;
     let sources = nodes(file.get_mut(), "sources", (registry, Side::Source), |spec: &mut SourceSpec| &mut spec.reads)?;
     let sinks = nodes(file.get_mut(), "sinks", (registry, Side::Sink), |spec: &mut SinkSpec| &mut spec.writes)?;
@@ -97,17 +149,19 @@ fn table(value: Spanned<DeValue<'_>>) -> Result<DeTable<'_>, toml::de::Error> {
     }
 }
 
-fn syntax(text: &str, Unread { mut error, keys }: Unread) -> Error {
+fn syntax(text: &str, unread: &Unread) -> Error {
+    let said = explained(unread);
+    let at = unread.at().unwrap_or_default();
+    let mut error = unread.error.clone();
     error.set_input(Some(text));
-    let at = error.span().map_or(0, |span| span.start);
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     if may_be_secret(text, before, line) {
-        let message = without_values(error.message(), &keys);
+        let message = without_values(said);
         return Error::Syntax { line, column, message, shown: "\nthe line is not shown: it may hold a secret".into() };
     }
-    Error::Syntax { line, column, message: explained(error.message(), &keys), shown: excerpt(&error) }
+    Error::Syntax { line, column, message: said, shown: excerpt(&error) }
 }
 
 /// The line with the place marked, as `toml` draws it between its own head and the message.
@@ -131,36 +185,32 @@ fn may_be_secret(text: &str, before: &str, line: usize) -> bool {
 }
 
 /// Serde says ``invalid type: integer `1234`, expected a string``: of a secret, what was expected is enough.
-fn without_values(message: &str, keys: &[&str]) -> String {
-    match message.rsplit_once(", expected ") {
+fn without_values(said: String) -> String {
+    match said.rsplit_once(", expected ") {
         Some((given, expected)) if given.starts_with("invalid ") => {
             format!("the value does not fit, expected {expected}")
         }
-        _ => explained(message, keys),
+        _ => said,
     }
 }
 
-/// `toml` takes a word that begins like `true` for a misspelt one.
-fn explained(message: &str, keys: &[&str]) -> String {
-    let message = with_suggestion(message, keys);
-    if message.starts_with("invalid boolean") { message + "; a text needs quotes" } else { message }
-}
-
-/// Serde says ``unknown field `x`, expected one of `a`, `b` ``: the words between back ticks are all that is needed. `keys`
-/// would be right there, too.
-fn with_suggestion(message: &str, keys: &[&str]) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let (true, Some(word)) = (message.starts_with("unknown "), quoted.next()) else {
-        return message.to_owned();
-    };
-    let (is_key, kind) = if message.starts_with("unknown variant") { (false, "value") } else { (true, "key") };
-    let keys = if is_key { keys } else { &[] };
-    match closest(word, keys.iter().copied().chain(quoted)) {
-        Some(close) => format!("unknown {kind} `{word}`; did you mean `{close}`?"),
-        None => {
-            let more = keys.iter().map(|key| format!(", `{key}`")).collect::<String>();
+/// What is wrong, in the words of this file. `toml` takes a word that begins like `true` for a misspelt one.
+fn explained(unread: &Unread) -> String {
+    let message = unread.error.message();
+    match unread.unknown() {
+        Some(Unknown { word, is_key, close: Some(close) }) => {
+            format!("unknown {} `{word}`; did you mean `{close}`?", if is_key { "key" } else { "value" })
+        }
+        Some(Unknown { is_key: true, .. }) => {
+            let more = unread.keys.iter().map(|key| format!(", `{key}`")).collect::<String>();
             message.replacen("unknown field", "unknown key", 1) + &more
         }
+        _ if message.starts_with("invalid boolean") => format!("{message}; a text needs quotes"),
+        // What a table is called in here, nobody else knows.
+        _ => match message.split_once(", expected struct ") {
+            Some((given, _)) => format!("{given}, expected a table"),
+            None => message.to_owned(),
+        },
     }
 }
 
@@ -169,8 +219,12 @@ mod tests {
     use super::*;
     use crate::samples::CONNECTORS;
 
+    /// What is wrong with a text; nothing but its form is looked at.
     fn refused(text: &str) -> String {
-        read(text, CONNECTORS).unwrap_err().to_string()
+        match read(text, CONNECTORS) {
+            Err(error) => error.to_string(),
+            Ok(spec) => crate::settle::<()>(spec.found, None, &spec.places).unwrap_err().to_string(),
+        }
     }
 
     #[test]
@@ -212,7 +266,7 @@ mod tests {
             ("invalid value: string \"a, expected b\", expected a size", "the value does not fit, expected a size"),
             ("duplicate key", "duplicate key"),
         ] {
-            assert_eq!(without_values(message, &[]), wanted);
+            assert_eq!(without_values(message.to_owned()), wanted);
         }
     }
 
@@ -222,7 +276,8 @@ mod tests {
             "" => "\"?\" = 1".to_owned(),
             table => format!("version = 1\n[{table}]\n\"?\" = 1"),
         };
-        let Err(Unread { error, keys }) = parse(&text, CONNECTORS) else { panic!("{table} has a key `?`") };
+        let file = DeTable::parse(&text).unwrap();
+        let Err(Unread { error, keys }) = parse(file, CONNECTORS) else { panic!("{table} has a key `?`") };
         let mut quoted = error.message().split('`').skip(1).step_by(2).map(str::to_owned);
         assert_eq!(quoted.next().as_deref(), Some("?"), "{table}: {error}");
         quoted.chain(keys.into_iter().map(str::to_owned)).collect()

@@ -24,8 +24,8 @@ use crate::units::{Size, Span, optional_text};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Spec {
-    /// Version of the file format: 1.
-    pub version: u32,
+    /// Version of the file format: 1. `None` is a mistake, which was told.
+    pub version: Option<u32>,
     /// Name of the job, `[a-z0-9._-]{1,64}`. Default: made from plugin, source and sink.
     pub job: Option<String>,
     /// What the job promises. Default: exactly-once where possible, else at-least-once.
@@ -83,10 +83,11 @@ pub struct SourceSpec {
 }
 
 /// One operator: a plugin and how to run it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OperatorSpec {
-    /// Path of the plugin.
+    /// Path of the plugin; empty is a mistake.
+    #[serde(default)]
     pub plugin: PathBuf,
     /// Names of what it reads: a source, an operator, or `operator.side-output`. A plugin with one input reads them all;
     /// one with several takes one for each, in its order, or a table: `inputs = { left = "a", right = ["b", "c"] }`.
@@ -191,7 +192,7 @@ impl Spec {
     /// An empty description, for flags to fill.
     pub fn empty() -> Self {
         Self {
-            version: 1,
+            version: Some(1),
             job: None,
             delivery: None,
             api: None,
@@ -210,7 +211,8 @@ impl Spec {
     /// Makes every relative path relative to `folder`: the one that the file lies in.
     pub fn rebase(&mut self, folder: &Path) {
         let plugins = self.operators.values_mut().map(|o| &mut o.plugin);
-        plugins.chain(self.state.dir.as_mut()).for_each(|path| *path = folder.join(&*path));
+        let paths = plugins.chain(self.state.dir.as_mut()).filter(|path| !path.as_os_str().is_empty());
+        paths.for_each(|path| *path = folder.join(&*path));
         for written in self.written() {
             if let Some(rebased) = written.settings.rebased(folder) {
                 written.settings = rebased;

@@ -47,6 +47,7 @@ impl<'a> Clusters<'a> {
                 self.agree_on_brokers(&at, brokers, found);
             }
             (None, Some(brokers)) => self.agree_on_brokers("kafka.brokers", brokers, found),
+            (None, None) if ["kafka.brokers", &format!("{at}.kafka.brokers")].iter().any(|at| found.is_wrong(at)) => {}
             (None, None) => {
                 let cure = "give --brokers HOST:PORT, or brokers = \"HOST:PORT\" under [kafka]";
                 found.add(Error::missing(format!("{at}: the address of the Kafka brokers"), cure));

@@ -72,6 +72,10 @@ impl PlannedTopics {
         }
     }
 
+    fn is_one_topic(&self) -> bool {
+        matches!(&self.topics, Topics::Named(names) if names.len() == 1)
+    }
+
     /// Whether a topic is among them.
     pub(super) fn select(&self, topic: &str) -> bool {
         match &self.topics {
@@ -126,6 +130,7 @@ impl PlannedSource for PlannedTopics {
             splits: true,
             times: true,
             headers: true,
+            no_offsets: (!self.is_one_topic()).then_some("offsets can be given for a single topic only"),
             fixed: None,
         }
     }

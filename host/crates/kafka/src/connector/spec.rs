@@ -9,7 +9,7 @@ use weir_connector::{Address, Error, Found, Settings};
 use weir_core::Secret;
 
 use super::Map;
-use crate::properties::canonical;
+use crate::properties::{Properties, canonical, is_name};
 
 /// Defaults for all Kafka sources and sinks: the table `[kafka]`, or the flags that stand for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -54,7 +54,8 @@ pub(super) struct SourceSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct SinkSpec {
-    /// Its name.
+    /// Its name; empty is a mistake.
+    #[serde(default)]
     pub(super) topic: String,
     /// Other topics that the header `weir.route.topic` of a record may name instead, for plugins that declare `routes`.
     #[serde(default)]
@@ -108,6 +109,9 @@ fn legal(topic: &str) -> Result<&str, String> {
 
 /// The name of a topic that stands at `at`.
 pub(super) fn topic_name(topic: &str, at: &str) -> Result<String, Error> {
+    if topic.is_empty() {
+        return Err(Error::missing(at, "write the name of a topic"));
+    }
     let wrong = |reason| Error::Address { address: topic.to_owned(), reason };
     let legal = legal(topic).map_err(|reason| Error::invalid(at, wrong(reason).to_string()))?;
     Ok(legal.to_owned())
@@ -172,8 +176,16 @@ impl Given {
         properties
     }
 
-    /// Notes what is set twice; `at` is the table that they stand in.
+    /// Notes what cannot be set, and what is set twice; `at` is the table that they stand in.
     pub(super) fn check(&self, at: &str, found: &mut Found) {
+        for (key, value) in &self.named {
+            let alone = Map::from([(key.clone(), value.clone())]);
+            if let Err(error) = Properties::new(&alone) {
+                // What is no name may be a secret.
+                let at = if is_name(key) { format!("{at}.properties.{key}") } else { format!("{at}.properties") };
+                found.add(Error::invalid(at, error.to_string()));
+            }
+        }
         for key in &self.twice {
             let reason = format!("{:?} is the same property by another name; leave one out", canonical(key));
             found.add(Error::invalid(format!("{at}.properties.{key}"), reason));

@@ -1,5 +1,4 @@
 //! The parts of a source that need no broker. `tests/` has those that do.
-use std::collections::BTreeMap;
 
 use weir_core::{Fault, JobName, ShardId};
 
@@ -30,8 +29,6 @@ fn options_that_cannot_work_are_refused() {
     assert!(refusal(named(&[])).contains("at least one topic"));
     assert!(refusal(named(&["a b"])).contains("a b"));
     assert!(refusal(SourceOptions::new(Topics::Pattern("(".to_owned()))).contains("regular expression"));
-    let offsets = Start::Offsets(BTreeMap::from([(0, 1)]));
-    assert!(refusal(SourceOptions { start: offsets, ..named(&["a", "b"]) }).contains("single topic"));
     assert!(refusal(SourceOptions { max_rate: Some(0), ..named(&["a"]) }).contains("at least 1"));
     assert!(refusal(SourceOptions { discovery_interval: Duration::ZERO, ..named(&["a"]) }).contains("longer"));
 }

@@ -30,7 +30,8 @@ pub(crate) static CONNECTOR: Connector = Connector {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct FileSpec {
-    /// Its path.
+    /// Its path; empty is a mistake.
+    #[serde(default)]
     path: PathBuf,
     /// What a line says of a record: value, key-value, json. Default: value.
     format: Option<FormatSpec>,
@@ -40,7 +41,8 @@ struct FileSpec {
 
 impl Settings for FileSpec {
     fn rebased(&self, folder: &Path) -> Option<Arc<dyn Settings>> {
-        Some(Arc::new(Self { path: folder.join(&self.path), ..self.clone() }))
+        let is_given = !self.path.as_os_str().is_empty();
+        is_given.then(|| Arc::new(Self { path: folder.join(&self.path), ..self.clone() }) as Arc<dyn Settings>)
     }
 }
 
@@ -137,6 +139,7 @@ impl PlannedSource for Planned {
             splits: false,
             times: self.format.is_whole(),
             headers: self.format.is_whole(),
+            no_offsets: None,
             fixed: Some(Fixed {
                 ends: "it is read to the end that it has at the first start",
                 ends_at_latest: true,

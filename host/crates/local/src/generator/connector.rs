@@ -39,7 +39,8 @@ const BYTES_TOO_MANY: &str = "bytes is at most 67108864 (64 MiB)";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct GenerateSpec {
-    /// What is generated: `sequence` or `clicks`.
+    /// What is generated: `sequence` or `clicks`; empty is a mistake.
+    #[serde(default)]
     name: String,
     /// Records per second. Default: unlimited.
     rate: Option<NonZeroU64>,
@@ -94,13 +95,16 @@ impl GenerateSpec {
                 Some(close) => format!("did you mean {close:?}?"),
                 None => format!("known are {}", known.join(", ")),
             };
-            found.add(Error::invalid(&at, format!("no generator is named {:?}; {cure}", self.name)));
+            found.add(Error::invalid(format!("{at}.name"), format!("no generator is named {:?}; {cure}", self.name)));
         }
         if self.bytes.is_some_and(|bytes| bytes > BYTES_MAX) {
-            found.add(Error::invalid(&at, BYTES_TOO_MANY));
+            found.add(Error::invalid(format!("{at}.bytes"), BYTES_TOO_MANY));
         }
         if self.count.is_some_and(|count| i64::try_from(count).is_err()) {
-            found.add(Error::invalid(&at, "count is at most 9223372036854775807, the last offset there is"));
+            found.add(Error::invalid(
+                format!("{at}.count"),
+                "count is at most 9223372036854775807, the last offset there is",
+            ));
         }
         let (_, generator) = named.filter(|_| found.count() == before)?;
         let default = NonZeroU64::new(KEYS).expect("the default is not zero");
@@ -137,6 +141,7 @@ impl PlannedSource for GenerateOptions {
             splits: false,
             times: false,
             headers: false,
+            no_offsets: None,
             fixed: Some(Fixed { ends: "give it count=N", ends_at_latest: false, pace: "give it rate=N" }),
         }
     }

@@ -73,6 +73,7 @@ impl PlannedSource for Stdin {
             splits: false,
             times: self.0.is_whole(),
             headers: self.0.is_whole(),
+            no_offsets: None,
             fixed: Some(Fixed { ends: "it is read to its end", ends_at_latest: true, pace: Fixed::NO_PACE }),
         }
     }

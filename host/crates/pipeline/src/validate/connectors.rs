@@ -7,6 +7,7 @@ use weir_connector::{
     Cluster, Connector, Error, Found, Node, Nodes, PlannedSink, PlannedSource, Registry, Side, Written, exactly_one,
 };
 
+use super::unplanned::Unplanned;
 use crate::spec::Spec;
 
 /// What connectors made of their nodes, by name; a node that is wrong is not among them.
@@ -51,6 +52,16 @@ pub(super) fn plan<'a>(spec: &'a Spec, registry: Registry, found: &mut Found) ->
 }
 
 impl Connected<'_> {
+    /// What its connector made of a source; where that is nothing, it was found wrong.
+    pub(super) fn source(&self, name: &str) -> Arc<dyn PlannedSource> {
+        self.sources.get(name).cloned().unwrap_or_else(|| Arc::new(Unplanned))
+    }
+
+    /// What its connector made of a sink; where that is nothing, it was found wrong.
+    pub(super) fn sink(&self, name: &str) -> Arc<dyn PlannedSink> {
+        self.sinks.get(name).cloned().unwrap_or_else(|| Arc::new(Unplanned))
+    }
+
     fn join(&mut self, cluster: Option<Arc<dyn Cluster>>, found: &mut Found) {
         if let (Some(one), Some(other)) = (&self.cluster, &cluster) {
             let reason = "a job commits its output and its positions in one place";

@@ -15,25 +15,19 @@ use crate::spec::{OnErrorSpec, OperatorSpec, WindowTable};
 /// What the memories of a 32-bit module hold.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
-/// `None` where something of it was found wrong.
-pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &mut Found) -> Option<OperatorPlan> {
+pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &mut Found) -> OperatorPlan {
     let at = format!("operators.{name}");
-    let on_error = found.keep(on_error(&at, spec));
-    let parallelism = found.keep(parallelism(&at, spec));
-    let limits = limits(&at, spec, found);
-    let window = found.keep(window(&at, spec));
-    let plugin = found.keep(path(&format!("{at}.plugin"), &spec.plugin));
-    Some(OperatorPlan {
+    OperatorPlan {
         name: name.to_owned(),
-        plugin: plugin?,
+        plugin: found.keep(path(&format!("{at}.plugin"), &spec.plugin)).unwrap_or_default(),
         inputs,
         key: spec.key.clone().map_or(KeySpec::Key, |key| key.0),
-        parallelism: parallelism?,
+        parallelism: found.keep(parallelism(&at, spec)).unwrap_or(NonZeroU16::MIN),
         config: spec.config.clone().into(),
-        window: window?,
-        on_error: on_error?,
-        limits: limits?,
-    })
+        window: found.keep(window(&at, spec)).flatten(),
+        on_error: found.keep(on_error(&at, spec)).unwrap_or(OnError::Fail),
+        limits: limits(&at, spec, found),
+    }
 }
 
 fn window(at: &str, spec: &OperatorSpec) -> Result<Option<WindowSpec>, Error> {
@@ -66,15 +60,18 @@ fn parallelism(at: &str, spec: &OperatorSpec) -> Result<NonZeroU16, Error> {
     Ok(parallelism)
 }
 
-fn limits(at: &str, spec: &OperatorSpec, found: &mut Found) -> Option<Limits> {
-    let default = Limits::default();
-    let memory_bytes = spec.limits.memory.map_or(default.memory_bytes, |size| size.0);
-    if !(1..=MEMORY_BYTES_MAX).contains(&memory_bytes) {
+fn limits(at: &str, spec: &OperatorSpec, found: &mut Found) -> Limits {
+    let mut limits = Limits::default();
+    let memory_bytes = spec.limits.memory.map_or(limits.memory_bytes, |size| size.0);
+    if (1..=MEMORY_BYTES_MAX).contains(&memory_bytes) {
+        limits.memory_bytes = memory_bytes;
+    } else {
         let at = format!("{at}.limits.memory");
         let range = "a plugin needs some memory, and at most the 4GiB of a 32-bit module; 64MiB by default";
         found.add(Error::invalid(at, range));
     }
-    let call_deadline = spec.limits.call_deadline.map_or(default.call_deadline, |span| span.0);
-    let call_deadline = positive(&format!("{at}.limits.call-deadline"), call_deadline);
-    Some(Limits { memory_bytes, call_deadline: found.keep(call_deadline)? })
+    let call_deadline = spec.limits.call_deadline.map_or(limits.call_deadline, |span| span.0);
+    let call_deadline = found.keep(positive(&format!("{at}.limits.call-deadline"), call_deadline));
+    limits.call_deadline = call_deadline.unwrap_or(limits.call_deadline);
+    limits
 }

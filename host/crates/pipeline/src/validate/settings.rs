@@ -6,8 +6,7 @@ use std::time::Duration;
 use weir_connector::{Error, Found};
 use weir_core::JobName;
 
-use super::Nodes;
-use crate::plan::{ApiPlan, EpochsPlan, StateDir};
+use crate::plan::{ApiPlan, EpochsPlan, SourcePlan, StateDir};
 use crate::spec::Spec;
 
 const API: (&str, u16) = ("127.0.0.1", 7070);
@@ -20,8 +19,7 @@ const STATE_ROOT: &str = ".weir";
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
-pub(super) fn epochs(spec: &Spec, found: &mut Found) -> Option<EpochsPlan> {
-    let before = found.count();
+pub(super) fn epochs(spec: &Spec, found: &mut Found) -> EpochsPlan {
     let interval = spec.epochs.interval.map_or(EPOCH_INTERVAL, |span| span.0);
     let timeout = spec.epochs.transaction_timeout.map_or(TRANSACTION_TIMEOUT, |span| span.0);
     if interval < EPOCH_INTERVAL_MIN {
@@ -38,23 +36,21 @@ pub(super) fn epochs(spec: &Spec, found: &mut Found) -> Option<EpochsPlan> {
         };
         found.add(Error::conflict(format!("epochs.interval = {interval}"), other, reason));
     }
-    (found.count() == before).then_some(EpochsPlan { interval, transaction_timeout: timeout })
+    EpochsPlan { interval, transaction_timeout: timeout }
 }
 
-pub(super) fn state_memory(spec: &Spec) -> Result<u64, Error> {
-    match spec.state.memory.map_or(STATE_MEMORY_BYTES, |size| size.0) {
-        ..STATE_MEMORY_BYTES_MIN => {
-            let reason = "caches and overlays need at least 8MiB, 128MiB by default";
-            Err(Error::invalid("state.memory", reason))
-        }
-        bytes => Ok(bytes),
+pub(super) fn state_memory(spec: &Spec, found: &mut Found) -> u64 {
+    let bytes = spec.state.memory.map_or(STATE_MEMORY_BYTES, |size| size.0);
+    if bytes < STATE_MEMORY_BYTES_MIN {
+        found.add(Error::invalid("state.memory", "caches and overlays need at least 8MiB, 128MiB by default"));
     }
+    bytes
 }
 
 /// `is_committed`: something outside remembers how far the job is.
-pub(super) fn state_dir(spec: &Spec, job: &JobName, nodes: &Nodes, is_committed: bool) -> StateDir {
+pub(super) fn state_dir(spec: &Spec, job: &JobName, sources: &[SourcePlan], is_committed: bool) -> StateDir {
     let given = spec.state.dir.clone();
-    let comes_once = nodes.sources.iter().any(|source| !source.reads.abilities().replays);
+    let comes_once = sources.iter().any(|source| !source.reads.abilities().replays);
     if comes_once || (given.is_none() && spec.job.is_none() && !is_committed) {
         // What comes once cannot come again: state that outlived the process would belong to nothing.
         StateDir::Temporary { under: given }

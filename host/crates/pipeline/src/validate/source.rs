@@ -12,33 +12,36 @@ use crate::spec::SourceSpec;
 
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// `None` where what it reads was found wrong.
-pub(super) fn plan(
-    name: &str,
-    spec: &SourceSpec,
-    reads: Option<Arc<dyn PlannedSource>>,
-    found: &mut Found,
-) -> Option<SourcePlan> {
+pub(super) fn plan(name: &str, spec: &SourceSpec, reads: Arc<dyn PlannedSource>, found: &mut Found) -> SourcePlan {
     let at = format!("sources.{name}");
-    if let Some(reads) = &reads
-        && let Some(fixed) = reads.abilities().fixed
-    {
+    if let Some(fixed) = reads.abilities().fixed {
         check_fixed(&at, spec, (reads.noun(), fixed), found);
     }
-    let watermark = spec.watermark.as_ref().map(|watermark| watermark.plan(&at, reads.as_deref(), found));
+    check_offsets(&at, spec, reads.abilities().no_offsets, found);
+    let watermark = spec.watermark.as_ref().and_then(|watermark| watermark.plan(&at, &*reads, found));
     let discovery_interval = found.keep(positive(
         &format!("{at}.discovery-interval"),
         spec.discovery_interval.map_or(DISCOVERY_INTERVAL, |s| s.0),
     ));
-    Some(SourcePlan {
+    SourcePlan {
         name: name.to_owned(),
-        reads: reads?,
+        reads,
         start: spec.start.clone().unwrap_or_default(),
         until: spec.until.clone(),
         max_rate: spec.max_rate,
-        discovery_interval: discovery_interval?,
-        watermark: watermark.flatten(),
-    })
+        discovery_interval: discovery_interval.unwrap_or(DISCOVERY_INTERVAL),
+        watermark,
+    }
+}
+
+fn check_offsets(at: &str, spec: &SourceSpec, no_offsets: Option<&str>, found: &mut Found) {
+    let Some(reason) = no_offsets else { return };
+    if matches!(spec.start, Some(Start::Offsets(_))) {
+        found.add(Error::invalid(format!("{at}.start"), reason));
+    }
+    if matches!(spec.until, Some(Until::Offsets(_))) {
+        found.add(Error::invalid(format!("{at}.until"), reason));
+    }
 }
 
 /// Settings of how a source is read, which one has that is read in one way only.

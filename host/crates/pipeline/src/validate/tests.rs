@@ -75,7 +75,7 @@ const WHOLE: &str = r#"
     [sources.clicks]
     kafka = { pattern = "^clicks-.*", brokers = "b:2,a:1", properties = { "fetch.min.bytes" = 7 } }
     start = "timestamp:2023-11-14T22:13:20Z"
-    until = "offsets:0=5"
+    until = "latest"
     max-rate = 100
     discovery-interval = "5s"
     [operators.b]
@@ -142,7 +142,7 @@ fn refused(cases: &[(String, &str)]) {
 fn what_is_wrong_with_a_source_is_said() {
     let kafka_in = "kafka = { topic = \"clicks\" }";
     refused(&[
-        (changed("version = 1", ""), "missing field `version`"),
+        (changed("version = 1", ""), "version is missing; write version = 1"),
         (changed("version = 1", "version = 2"), "version = 2 is not known"),
         (changed("brokers =", "brokerz ="), "line 5, column 1: unknown key `brokerz`; did you mean `brokers`?"),
         (changed("parallelism = 2", "paralelism = 2"), "did you mean `parallelism`?"),
@@ -164,6 +164,11 @@ fn what_is_wrong_with_a_source_is_said() {
         (changed(kafka_in, "kafka = { topics = [\"a\", \"a\"] }"), "\"a\" is named twice"),
         (changed(kafka_in, "kafka = { pattern = \"(\" }"), "not a regular expression"),
         (changed(kafka_in, "kafka = { topic = \"a b\" }"), "\"a b\" is not an address"),
+        (
+            changed(kafka_in, "kafka = { topics = [\"a\", \"b\"] }\nstart = \"offsets:0=5\""),
+            "line 8: sources.clicks.start: offsets can be given for a single topic only",
+        ),
+        (changed("brokers =", "properties.acks = 1\nbrokers ="), "line 5: kafka.properties.request.required.acks: the"),
         (changed(kafka_in, "kafka = { topic = \"counts\" }"), "the job would read its own output"),
         (changed(kafka_in, "kafka = { pattern = \"count.\" }"), "the job would read its own output"),
         (changed(kafka_in, "stdin = { fromat = \"json\" }"), "unknown key `fromat`; did you mean `format`?"),
@@ -401,7 +406,7 @@ memory = "1MiB"
         "line 6: sources.a: nothing reads it",
         "line 8: sources.b conflicts with sources.a: both read the topic \"t\"",
         "line 10: sources.idle: nothing reads it",
-        "line 11: sources.idle.generate: no generator is named \"click\"; did you mean \"clicks\"?",
+        "line 11: sources.idle.generate.name: no generator is named \"click\"; did you mean \"clicks\"?",
         "line 13: operators.one.plugin",
         "line 14: operators.one.inputs: there is no source or operator named \"clicks\"",
         "line 14: operators.one.inputs: records would go round in a circle: one -> two -> one",
@@ -425,4 +430,62 @@ memory = "1MiB"
         said.lines().filter_map(|l| l.strip_prefix("line ")?.split_once(':')?.0.parse().ok()).collect();
     assert!(lines.is_sorted(), "in the order of the file: {said}");
     assert_eq!(said.lines().count(), wanted.len(), "{said}");
+}
+
+/// Each of these files has as many mistakes as lines are wanted: nothing is told that only follows from another.
+#[test]
+fn what_cannot_be_read_hides_nothing_and_brings_nothing_along() {
+    for (text, wanted) in [
+        (
+            // Keys that nothing reads, values of the wrong kind, and what only the whole shows.
+            "version = 1\njobb = 5\ndelivery = 'once'\n[kafka]\nbrokerz = 'b:1'\nproperties.acks = 1\n\
+             [sources.a]\nkafak = { topic = 't', topc = 1 }\nmax-rate = 'fast'\n\
+             [operators.o]\nplugin = 'o.wasm'\ninputs = ['a', 7, 'b']\nparallelism = 2000\nlimits = { memory = -1, zzz = 1 }\n\
+             [sinks.s]\ninputs = ['o']\nkafka = {}\n",
+            &[
+                "line 2, column 1: unknown key `jobb`; did you mean `job`?",
+                "line 3, column 12: unknown variant `once`, expected one of `exactly-once`, `at-least-once`, `none`",
+                "line 5, column 1: unknown key `brokerz`; did you mean `brokers`?",
+                "line 6: kafka.properties.request.required.acks: the Kafka property",
+                "line 8, column 1: unknown key `kafak`; did you mean `kafka`?",
+                "line 8, column 24: unknown key `topc`; did you mean `topic`?",
+                "line 9, column 12: invalid type: string \"fast\", expected a nonzero u64",
+                "line 12, column 16: invalid type: integer `7`, expected a name, or {",
+                "line 12: operators.o.inputs: there is no source or operator named \"b\"",
+                "line 13: operators.o.parallelism: 2000 tasks",
+                "line 14, column 21: invalid value: integer `-1`, expected a size",
+                "line 14, column 25: unknown key `zzz`, expected `memory` or `call-deadline`",
+                "line 17: sinks.s.kafka.topic is missing",
+            ][..],
+        ),
+        (
+            // A section by another name, beside the right one and alone; nodes that are none; a list without one.
+            "[sources.a]\nstdin = {}\n[source.b]\ngenerate = { name = 'clicks' }\n[operator.o]\nplugin = 5\ninputs = ['a', 'b', 'c']\n\
+             [sinks]\ns = 5\n[sources.c]\nfile = 5\nwatermark = 7\n[sinks.t]\ninputs = [1]\nfile = { path = 'x' }\n\
+             [sinks.u]\ninputs = ['o']\nfile = { path = 'y' }\n",
+            &[
+                "version is missing; write version = 1",
+                "line 3, column 2: unknown key `source`; did you mean `sources`?",
+                "line 5, column 2: unknown key `operator`; did you mean `operators`?",
+                "line 6, column 10: invalid type: integer `5`, expected path string",
+                "line 9, column 5: invalid type: integer `5`, expected a table",
+                "line 11, column 8: invalid type: integer `5`, expected a table",
+                "line 12, column 13: invalid type: integer `7`, expected a table",
+                "line 14, column 11: invalid type: integer `1`, expected a string",
+            ],
+        ),
+        // Of another version nothing is known.
+        ("version = 2\nzzz = 1\njob = 5\n", &["version = 2 is not known; this host reads version = 1"]),
+        // Nothing behind what is no TOML can be trusted.
+        ("version = 1\nzzz = 1\njob = = 5\n", &["line 3, column 7: "]),
+    ] {
+        let said = plan(text).unwrap_err().to_string();
+        let told: Vec<&str> =
+            said.lines().filter(|line| !line.ends_with(" mistakes") && !line.contains(" | ")).collect();
+        for (told, wanted) in told.iter().zip(wanted) {
+            assert!(told.starts_with(wanted), "{told}\n should be\n{wanted}\n in\n{said}");
+        }
+        let more = |line: &&&str| line.starts_with("  ");
+        assert_eq!(told.iter().filter(|line| !more(line)).count(), wanted.len(), "{said}");
+    }
 }
