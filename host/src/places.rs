@@ -123,7 +123,7 @@ fn resolved(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use weir_connector::Side;
-    use weir_pipeline::{Overrides, To, settle};
+    use weir_pipeline::{Keys, Overrides, To, settle};
 
     use super::*;
     use crate::connectors::CONNECTORS;
@@ -135,14 +135,16 @@ mod tests {
     }
 
     fn plan(dir: &Path, from: &str, to: &[&str], state: Option<&str>) -> Plan {
+        let [plugin, state] = [Some("p.wasm"), state].map(|path| path.map(|path| dir.join(path).display().to_string()));
+        let keys = [("--plugin", plugin), ("--state-dir", state)];
+        let keys: Vec<String> = keys.into_iter().filter_map(|(flag, path)| Some(format!("{flag}={}", path?))).collect();
         let flags = Overrides {
-            plugin: Some(dir.join("p.wasm")),
+            keys: Keys::parse(&keys.iter().map(String::as_str).collect::<Vec<_>>()).unwrap(),
             from: Some(CONNECTORS.address(Side::Source, &format!("file:{}", dir.join(from).display())).unwrap()),
             to: to
                 .iter()
                 .map(|to| To::parse(&to.replace('@', &format!("{}/", dir.display())), CONNECTORS).unwrap())
                 .collect(),
-            state_dir: state.map(|state| dir.join(state)),
             ..Overrides::default()
         };
         weir_pipeline::validate(&flags.into_spec(CONNECTORS).unwrap(), CONNECTORS).unwrap()

@@ -37,7 +37,7 @@ const HEAVY: [(&str, &[&str]); 9] = [
     ("jiff", &["weir-time"]),
     ("crossbeam-channel", &["weir-machine"]),
     ("uuid", &["weir-machine"]),
-    ("clap", &["host", "weir-tests"]),
+    ("clap", &["host", "weir-pipeline", "weir-tests"]),
 ];
 
 /// The dependencies of each crate of this workspace, those of its tests left out.

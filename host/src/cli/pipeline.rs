@@ -1,21 +1,16 @@
 //! The flags that describe a pipeline, alone or over a file.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU16, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use weir_connector::{Settings, Side, Written};
-use weir_core::{Delivery, Fault, PortError, Start, Until};
+use weir_core::{Fault, PortError};
 use weir_kafka::connector::{ClusterSpec, Given};
-use weir_pipeline::event_time::WatermarkSpec;
-use weir_pipeline::restart::RestartSpec;
-use weir_pipeline::spec::{Config, Key, OnErrorSpec, WindowTable};
-use weir_pipeline::units::{Size, Span};
-use weir_pipeline::{Error, Overrides, Plan, Spec, To};
+use weir_pipeline::spec::Config;
+use weir_pipeline::{Error, Keys, Overrides, Plan, Spec, To};
 
 use super::kafka::{self, KafkaArg};
 use crate::compose::operators::{self, LoadOperator};
@@ -31,9 +26,6 @@ pub(super) struct PipelineArgs {
     /// Pipeline file; paths in it are relative to its own folder
     #[arg(value_name = "PIPELINE.toml")]
     file: Option<PathBuf>,
-    /// The plugin to run
-    #[arg(long, value_name = "FILE.wasm")]
-    plugin: Option<PathBuf>,
     #[arg(long, value_name = "ADDR", allow_hyphen_values = true, value_parser = from, help = from_help())]
     from: Option<Written>,
     #[arg(long, value_name = "[OUTPUT=]ADDR", allow_hyphen_values = true, value_parser = to, help = to_help())]
@@ -44,75 +36,15 @@ pub(super) struct PipelineArgs {
     /// A librdkafka property: TLS, SASL, tuning; repeat it for more
     #[arg(long, value_name = "KEY=VALUE")]
     kafka: Vec<KafkaArg>,
-    /// Name of the job, [a-z0-9._-]{1,64} [default: PLUGIN-FROM-TO]
-    #[arg(long, value_name = "NAME")]
-    job: Option<String>,
-    /// What the job promises [default: exactly-once where the source can be read again and either end is Kafka, else
-    /// at-least-once]
-    #[arg(long, value_name = "MODE", value_parser = delivery())]
-    delivery: Option<Delivery>,
-    /// Where state is kept [default: .weir/JOB; temporary without Kafka, unless --job is given]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// Memory for caches and overlays [default: 128MiB]
-    #[arg(long, value_name = "SIZE")]
-    state_memory: Option<Size>,
-    /// Time between two commits; at most a third of --transaction-timeout [default: 100ms]
-    #[arg(long, value_name = "TIME")]
-    epoch_interval: Option<Span>,
-    /// After how long the broker aborts a transaction [default: 15s]
-    #[arg(long, value_name = "TIME")]
-    transaction_timeout: Option<Span>,
-    /// Where the first start begins: earliest, latest, committed:GROUP, timestamp:TIME (RFC 3339 or ms),
-    /// offsets:PARTITION=OFFSET,.. A job that has state goes on from there instead [default: earliest]
-    #[arg(long, value_name = "WHERE")]
-    start: Option<Start>,
-    /// Where reading ends: latest, timestamp:TIME, offsets:PARTITION=OFFSET,.. Then commit and exit 0 [default: never]
-    #[arg(long, value_name = "WHERE")]
-    until: Option<Until>,
-    /// What state is keyed by: key, header:NAME [default: key]
-    #[arg(long, value_name = "WHAT")]
-    key: Option<Key>,
-    /// How many tasks run the operator [default: 1]
-    #[arg(long, value_name = "N")]
-    parallelism: Option<NonZeroU16>,
-    /// How often new partitions and topics are looked for [default: 30s]
-    #[arg(long, value_name = "TIME")]
-    discovery_interval: Option<Span>,
-    /// Records per second per partition, at most [default: unlimited]
-    #[arg(long, value_name = "N")]
-    max_rate: Option<NonZeroU64>,
-    /// Event time of the source: max-disorder=5s, idle-after=30s, max-drift=off, max-future=1h, on-future=keep|clamp|fail,
-    /// timestamp=record|ingestion|processing|header:NAME|json:/POINTER, timestamp-unit=ms [default: none, unless an operator
-    /// needs it]
-    #[arg(long, value_name = "WORD=TEXT,..")]
-    watermark: Option<WatermarkSpec>,
-    /// Configuration of the plugin: one value (JSON, or else text), or a file with a JSON object; repeat it for more
-    #[arg(long, value_name = "KEY=VALUE|@FILE.json")]
-    config: Vec<ConfigArg>,
-    /// The windows of an aggregate: tumbling:10s, or calendar days, weeks and months of a zone, as in
-    /// tumbling:1day@Europe/Berlin [default: those that the plugin names]
-    #[arg(long, value_name = "KIND:LENGTH")]
-    window: Option<WindowTable>,
-    /// What becomes of a record that the plugin fails on: fail, skip [default: fail]
-    #[arg(long, value_name = "POLICY")]
-    on_error: Option<OnErrorSpec>,
-    /// Memory of an instance of the plugin; each task has one [default: 64MiB]
-    #[arg(long, value_name = "SIZE")]
-    memory_limit: Option<Size>,
-    /// The longest that one call of the plugin may take [default: 1s]
-    #[arg(long, value_name = "TIME")]
-    call_deadline: Option<Span>,
     /// Create missing topics of sinks instead of refusing to start
     #[arg(long)]
     create_topics: bool,
-    /// When a failure that may pass is followed by another attempt: exponential, fixed, failure-rate, none; with settings,
-    /// as in fixed:attempts=3,delay=1s or failure-rate:failures=5,within=1min [default: exponential]
-    #[arg(long, value_name = "STRATEGY[:KEY=VALUE,..]")]
-    restart: Option<RestartSpec>,
-    /// Where the HTTP API listens, or off [default: 127.0.0.1:7070, or the next free port]
-    #[arg(long, value_name = "HOST:PORT|off")]
-    api: Option<String>,
+    /// Configuration of the plugin: one value (JSON, or else text), or a file with a JSON object; repeat it for more
+    #[arg(long, value_name = "KEY=VALUE|@FILE.json")]
+    config: Vec<ConfigArg>,
+    /// Those that are keys of the file are defined with them
+    #[command(flatten)]
+    keys: Keys,
 }
 
 #[derive(Debug, Clone)]
@@ -168,14 +100,6 @@ fn to(text: &str) -> Result<To, Error> {
     To::parse(text, CONNECTORS)
 }
 
-fn delivery() -> impl clap::builder::TypedValueParser<Value = Delivery> {
-    PossibleValuesParser::new(["exactly-once", "at-least-once", "none"]).map(|word| match word.as_str() {
-        "exactly-once" => Delivery::ExactlyOnce,
-        "at-least-once" => Delivery::AtLeastOnce,
-        _ => Delivery::None,
-    })
-}
-
 impl PipelineArgs {
     /// The plan that file and flags make together; or all that is wrong with it, which its plugins are loaded for.
     pub(super) fn plan(self, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<Plan> {
@@ -219,32 +143,8 @@ impl PipelineArgs {
             create_topics: self.create_topics.then_some(true),
             properties: Given::new(kafka::properties(self.kafka)?),
         };
-        Ok(Overrides {
-            plugin: self.plugin,
-            from: self.from,
-            to: self.to,
-            shared: BTreeMap::from([(ClusterSpec::KEY, Arc::new(cluster) as Arc<dyn Settings>)]),
-            job: self.job,
-            delivery: self.delivery,
-            state_dir: self.state_dir,
-            state_memory: self.state_memory,
-            epoch_interval: self.epoch_interval,
-            transaction_timeout: self.transaction_timeout,
-            start: self.start,
-            until: self.until,
-            key: self.key,
-            parallelism: self.parallelism,
-            discovery_interval: self.discovery_interval,
-            max_rate: self.max_rate,
-            watermark: self.watermark,
-            config,
-            window: self.window,
-            on_error: self.on_error,
-            memory_limit: self.memory_limit,
-            call_deadline: self.call_deadline,
-            api: self.api,
-            restart: self.restart,
-        })
+        let shared = BTreeMap::from([(ClusterSpec::KEY, Arc::new(cluster) as Arc<dyn Settings>)]);
+        Ok(Overrides { from: self.from, to: self.to, shared, config, keys: self.keys })
     }
 }
 

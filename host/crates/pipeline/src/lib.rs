@@ -56,7 +56,7 @@ mod validate;
 pub use address::To;
 pub use graph::graph;
 pub use mistakes::{Draft, Mistakes, settle};
-pub use overrides::Overrides;
+pub use overrides::{Keys, Overrides};
 pub use places::Places;
 pub use plan::Plan;
 pub use read::read;

@@ -1,21 +1,19 @@
 //! Flags, laid over a file or standing alone. Both ways build the same [`Spec`], so nothing can be said in one of them
-//! that means something else in the other.
+//! that means something else in the other. Most flags are keys of the file and are defined with them, in [`crate::spec`]: here
+//! it is only found out which were given, of which node they speak, and that they are what counts.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU16, NonZeroU64};
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use weir_connector::{Error, Found, Registry, Settings, Side, Written};
-use weir_core::{Delivery, Start, Until};
 
 use crate::address::To;
 use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::places::Places;
-use crate::restart::RestartSpec;
-use crate::spec::{Config, Key, OnErrorSpec, OperatorSpec, SinkSpec, SourceSpec, Spec, WindowTable};
-use crate::units::{Size, Span};
+use crate::spec::{Config, OperatorSpec, SinkSpec, SourceSpec, Spec};
 
 /// The operator's name where flags stand alone.
 const OPERATOR: &str = "operator";
@@ -25,61 +23,88 @@ const ADDRESS: &str = "-";
 /// What flags say; `None` (or empty) is a flag that was not given.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// `--plugin`
-    pub plugin: Option<PathBuf>,
     /// `--from`
     pub from: Option<Written>,
     /// `--to`, once for each output
     pub to: Vec<To>,
     /// The flags of connectors, by the key of the table that they stand for
     pub shared: BTreeMap<&'static str, Arc<dyn Settings>>,
-    /// `--job`
-    pub job: Option<String>,
-    /// `--delivery`
-    pub delivery: Option<Delivery>,
-    /// `--state-dir`
-    pub state_dir: Option<PathBuf>,
-    /// `--state-memory`
-    pub state_memory: Option<Size>,
-    /// `--epoch-interval`
-    pub epoch_interval: Option<Span>,
-    /// `--transaction-timeout`
-    pub transaction_timeout: Option<Span>,
-    /// `--start`
-    pub start: Option<Start>,
-    /// `--until`
-    pub until: Option<Until>,
-    /// `--key`
-    pub key: Option<Key>,
-    /// `--parallelism`
-    pub parallelism: Option<NonZeroU16>,
-    /// `--discovery-interval`
-    pub discovery_interval: Option<Span>,
-    /// `--max-rate`
-    pub max_rate: Option<NonZeroU64>,
-    /// `--watermark`: the whole of it; nothing of the file's is kept.
-    pub watermark: Option<WatermarkSpec>,
     /// `--config`
     pub config: Config,
-    /// `--window`
-    pub window: Option<WindowTable>,
-    /// `--on-error`
-    pub on_error: Option<OnErrorSpec>,
-    /// `--memory-limit`
-    pub memory_limit: Option<Size>,
-    /// `--call-deadline`
-    pub call_deadline: Option<Span>,
-    /// `--api`
-    pub api: Option<String>,
-    /// `--restart`: the whole strategy; nothing of the file's is kept.
-    pub restart: Option<RestartSpec>,
+    /// The flags that are keys of the file. Each says the whole of its key, of which nothing of the file's is kept.
+    pub keys: Keys,
+}
+
+/// The flags that are keys of the file, as they were given.
+#[derive(Debug, Clone)]
+pub struct Keys(ArgMatches);
+
+impl Args for Keys {
+    fn augment_args(command: Command) -> Command {
+        Spec::augment_args(OperatorSpec::augment_args(SourceSpec::augment_args(command)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Keys {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(matches.clone()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.clone_from(matches);
+        Ok(())
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::parse(&[]).expect("no flag is needed")
+    }
+}
+
+impl Keys {
+    /// Reads flags alone: `["--job", "orders"]`.
+    pub fn parse(words: &[&str]) -> Result<Self, clap::Error> {
+        let command = Self::augment_args(Command::new("flags").no_binary_name(true));
+        command.try_get_matches_from(words).map(Self)
+    }
+
+    /// The flags of `T` that were given: the key of each, and the flag.
+    fn given<T: Args>(&self) -> Vec<Given> {
+        let all = T::augment_args(Command::new("flags"));
+        let is_given = |id: &str| self.0.value_source(id) == Some(ValueSource::CommandLine);
+        let given = all.get_arguments().filter(|flag| is_given(flag.get_id().as_str())).filter_map(|flag| {
+            let key = flag.get_id().as_str().replace('_', "-");
+            Some(Given { key, flag: format!("--{}", flag.get_long()?) })
+        });
+        given.collect()
+    }
+
+    /// What was given is what counts in `spec`, and what says it.
+    fn lay_over<T: Args>(&self, at: &str, spec: &mut T, places: &mut Places) {
+        for Given { key, flag } in self.given::<T>() {
+            let path = if at.is_empty() { key } else { format!("{at}.{key}") };
+            places.replace(&path, &flag);
+        }
+        spec.update_from_arg_matches(&self.0).expect("a flag was read as what its key is");
+    }
+}
+
+struct Given {
+    key: String,
+    flag: String,
 }
 
 impl Overrides {
     /// The description that flags make alone: one source, one operator, a sink for each output that is named.
     pub fn into_spec(mut self, registry: Registry) -> Result<Spec, Error> {
-        let plugin = self.plugin.clone();
-        let plugin = plugin.ok_or_else(|| Error::missing("--plugin", "give --plugin FILE.wasm, or a pipeline file"))?;
+        if !self.keys.given::<OperatorSpec>().iter().any(|given| given.key == "plugin") {
+            return Err(Error::missing("--plugin", "give --plugin FILE.wasm, or a pipeline file"));
+        }
         // Its state is found again by this name, whatever the plugin's file is called.
         let [source, operator] = ["source", OPERATOR].map(str::to_owned);
         let mut spec = Spec::empty();
@@ -87,10 +112,8 @@ impl Overrides {
         spec.places.replace(&format!("sources.{source}"), "--from");
         spec.places.replace(&format!("operators.{operator}"), "--plugin");
         add_sinks(&mut spec, &operator, std::mem::take(&mut self.to), registry)?;
-        spec.operators.insert(
-            operator,
-            OperatorSpec { plugin, inputs: InputsSpec::one(source.clone()), ..OperatorSpec::default() },
-        );
+        let inputs = InputsSpec::one(source.clone());
+        spec.operators.insert(operator, OperatorSpec { inputs, ..OperatorSpec::default() });
         spec.sources.insert(source, from);
         Ok(self.lay_over(spec, registry))
     }
@@ -99,8 +122,9 @@ impl Overrides {
     /// does not fit is told with whatever else is wrong.
     pub fn lay_over(self, mut spec: Spec, registry: Registry) -> Spec {
         let Spec { sources, operators, sinks, places, found, .. } = &mut spec;
-        if let Some((name, source)) = only(sources, "source", &self.source_flags(), found) {
-            self.change_source(name, source, places);
+        let flags = self.given::<SourceSpec>("--from", self.from.is_some());
+        if let Some((name, source)) = only(sources, "source", &flags, found) {
+            self.change_source(&format!("sources.{name}"), source, places);
         }
         check_outputs_once(&self.to, found);
         for to in &self.to {
@@ -110,120 +134,44 @@ impl Overrides {
                 sink.writes = vec![to.address.clone()];
             }
         }
-        if let Some((name, operator)) = only(operators, "operator", &self.operator_flags(), found) {
-            self.change_operator(name, operator, places);
+        let flags = self.given::<OperatorSpec>("--config", !self.config.is_empty());
+        if let Some((name, operator)) = only(operators, "operator", &flags, found) {
+            self.change_operator(&format!("operators.{name}"), operator, places);
         }
         lay_over_shared(&mut spec, &self.shared, registry);
-        self.change_job(&mut spec);
+        let mut places = std::mem::take(&mut spec.places);
+        self.keys.lay_over("", &mut spec, &mut places);
+        spec.places = places;
         spec
     }
 
-    /// The flags that speak of a source and were given.
-    fn source_flags(&self) -> Vec<&'static str> {
-        given(&[
-            ("--from", self.from.is_some()),
-            ("--start", self.start.is_some()),
-            ("--until", self.until.is_some()),
-            ("--max-rate", self.max_rate.is_some()),
-            ("--discovery-interval", self.discovery_interval.is_some()),
-            ("--watermark", self.watermark.is_some()),
-        ])
+    /// The flags that speak of a `T` and were given, with one that is no key of it.
+    fn given<T: Args>(&self, other: &str, is_given: bool) -> Vec<String> {
+        let other = is_given.then(|| other.to_owned());
+        other.into_iter().chain(self.keys.given::<T>().into_iter().map(|given| given.flag)).collect()
     }
 
-    /// The flags that speak of an operator and were given.
-    fn operator_flags(&self) -> Vec<&'static str> {
-        given(&[
-            ("--plugin", self.plugin.is_some()),
-            ("--key", self.key.is_some()),
-            ("--parallelism", self.parallelism.is_some()),
-            ("--config", !self.config.is_empty()),
-            ("--window", self.window.is_some()),
-            ("--on-error", self.on_error.is_some()),
-            ("--memory-limit", self.memory_limit.is_some()),
-            ("--call-deadline", self.call_deadline.is_some()),
-        ])
-    }
-
-    fn change_source(&self, name: &str, source: &mut SourceSpec, places: &mut Places) {
-        let at = format!("sources.{name}");
+    fn change_source(&self, at: &str, source: &mut SourceSpec, places: &mut Places) {
         if let Some(from) = self.from.clone() {
-            places.add(&at, "--from");
+            places.add(at, "--from");
             places.replace(&format!("{at}.{}", from.key), "--from");
             source.reads = vec![from];
         }
-        let mut over = Over { at: &at, places };
-        over.set(("start", "--start"), &mut source.start, self.start.clone());
-        over.set(("until", "--until"), &mut source.until, self.until.clone());
-        over.set(("max-rate", "--max-rate"), &mut source.max_rate, self.max_rate);
-        let interval = ("discovery-interval", "--discovery-interval");
-        over.set(interval, &mut source.discovery_interval, self.discovery_interval);
-        over.set(("watermark", "--watermark"), &mut source.watermark, self.watermark.clone());
-        let words = self.watermark.iter().flat_map(WatermarkSpec::words);
-        words.for_each(|(word, _)| over.says(&format!("watermark.{word}"), &format!("--watermark {word}")));
+        let before = source.watermark.take();
+        self.keys.lay_over(at, source, places);
+        // A mistake of one of its words is told by the word.
+        let words = source.watermark.iter().flat_map(WatermarkSpec::words);
+        words.for_each(|(word, _)| places.replace(&format!("{at}.watermark.{word}"), &format!("--watermark {word}")));
+        source.watermark = source.watermark.take().or(before);
     }
 
-    fn change_operator(&self, name: &str, operator: &mut OperatorSpec, places: &mut Places) {
-        let at = format!("operators.{name}");
+    fn change_operator(&self, at: &str, operator: &mut OperatorSpec, places: &mut Places) {
         if !self.config.is_empty() {
             places.add(&format!("{at}.config"), "--config");
             operator.config.extend(self.config.clone());
         }
-        let mut over = Over { at: &at, places };
-        if let Some(plugin) = self.plugin.clone() {
-            over.says("plugin", "--plugin");
-            operator.plugin = plugin;
-        }
-        over.set(("key", "--key"), &mut operator.key, self.key.clone());
-        over.set(("parallelism", "--parallelism"), &mut operator.parallelism, self.parallelism);
-        over.set(("window", "--window"), &mut operator.window, self.window.clone());
-        over.set(("on-error", "--on-error"), &mut operator.on_error, self.on_error.clone());
-        over.set(("limits.memory", "--memory-limit"), &mut operator.limits.memory, self.memory_limit);
-        over.set(("limits.call-deadline", "--call-deadline"), &mut operator.limits.call_deadline, self.call_deadline);
+        self.keys.lay_over(at, operator, places);
     }
-
-    fn change_job(self, spec: &mut Spec) {
-        let mut over = Over { at: "", places: &mut spec.places };
-        over.set(("job", "--job"), &mut spec.job, self.job);
-        over.set(("delivery", "--delivery"), &mut spec.delivery, self.delivery);
-        over.set(("api", "--api"), &mut spec.api, self.api);
-        over.set(("state.dir", "--state-dir"), &mut spec.state.dir, self.state_dir);
-        over.set(("state.memory", "--state-memory"), &mut spec.state.memory, self.state_memory);
-        over.set(("epochs.interval", "--epoch-interval"), &mut spec.epochs.interval, self.epoch_interval);
-        let timeout = ("epochs.transaction-timeout", "--transaction-timeout");
-        over.set(timeout, &mut spec.epochs.transaction_timeout, self.transaction_timeout);
-        if let Some(restart) = self.restart {
-            over.says("restart", "--restart");
-            spec.restart = restart;
-        }
-    }
-}
-
-/// Flags over what is said at a place.
-struct Over<'a> {
-    /// Its path; empty is the whole description.
-    at: &'a str,
-    places: &'a mut Places,
-}
-
-impl Over<'_> {
-    /// Where `given`, it is what counts from now on, and `flag` says it.
-    fn set<T>(&mut self, (key, flag): (&str, &str), value: &mut Option<T>, given: Option<T>) {
-        if given.is_some() {
-            *value = given;
-            self.says(key, flag);
-        }
-    }
-
-    fn says(&mut self, key: &str, flag: &str) {
-        match self.at {
-            "" => self.places.replace(key, flag),
-            at => self.places.replace(&format!("{at}.{key}"), flag),
-        }
-    }
-}
-
-fn given(flags: &[(&'static str, bool)]) -> Vec<&'static str> {
-    flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect()
 }
 
 /// A sink for each of `to`. Where none is named the first output goes to stdout; a plain address comes first in the order
@@ -261,7 +209,7 @@ fn sink_of<'a>(
     output: Option<&str>,
     found: &mut Found,
 ) -> Option<(&'a str, &'a mut SinkSpec)> {
-    let Some(output) = output else { return only(sinks, "sink", &["--to"], found) };
+    let Some(output) = output else { return only(sinks, "sink", &["--to".to_owned()], found) };
     let reads = |sink: &SinkSpec| matches!(sink.inputs.as_slice(), [one] if one.split_once('.').is_some_and(|(_, named)| named == output));
     let mut readers = sinks.iter_mut().filter(|(_, sink)| reads(sink));
     match (readers.next(), readers.next()) {
@@ -279,7 +227,7 @@ fn sink_of<'a>(
 fn only<'a, T>(
     nodes: &'a mut BTreeMap<String, T>,
     kind: &str,
-    flags: &[&str],
+    flags: &[String],
     found: &mut Found,
 ) -> Option<(&'a str, &'a mut T)> {
     let count = nodes.len();
@@ -290,7 +238,7 @@ fn only<'a, T>(
             for flag in flags {
                 let reason =
                     format!("the file has {count} {kind}s, so the flag does not say which; set it in the file");
-                found.add(Error::conflict(*flag, "the pipeline file", reason));
+                found.add(Error::conflict(flag, "the pipeline file", reason));
             }
             None
         }

@@ -1,5 +1,9 @@
 //! What a user may write, key by key. The doc comments are the manual; `host/docs/reference.md` has the same keys, and
-//! a test compares them. Flags build the same type, see [`crate::overrides`].
+//! a test compares them.
+//!
+//! A key that a flag may say over the file is marked `arg(long)`: name, type and help of the flag are then the key's own. The flag's
+//! id is the path of the key below its node (or a field's name, with `_` for `-`), and by it mistakes are told; see
+//! [`crate::overrides`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::{Deserialize, Deserializer};
 use weir_connector::{Found, Settings, Written, closest};
 use weir_core::{Delivery, KeySpec, Start, Until};
@@ -21,92 +26,125 @@ use crate::restart::RestartSpec;
 use crate::units::{Size, Span, optional_text};
 
 /// A whole pipeline file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Spec {
     /// Version of the file format: 1. `None` is a mistake, which was told.
+    #[arg(skip)]
     pub version: Option<u32>,
-    /// Name of the job, `[a-z0-9._-]{1,64}`. Default: made from plugin, source and sink.
+    /// Name of the job, [a-z0-9._-]{1,64} [default: PLUGIN-FROM-TO]
+    #[arg(long, value_name = "NAME")]
     pub job: Option<String>,
-    /// What the job promises. Default: exactly-once where possible, else at-least-once.
+    /// What the job promises [default: exactly-once where the source can be read again and either end is Kafka, else
+    /// at-least-once]
+    #[arg(long, value_name = "MODE", value_parser = delivery())]
     pub delivery: Option<Delivery>,
-    /// Where the HTTP API listens, or `off`. Default: 127.0.0.1:7070, or the next free port.
+    /// Where the HTTP API listens, or off [default: 127.0.0.1:7070, or the next free port]
+    #[arg(long, value_name = "HOST:PORT|off")]
     pub api: Option<String>,
     /// What all nodes of a connector share, by the key of its table.
     #[serde(skip)]
+    #[arg(skip)]
     pub shared: BTreeMap<&'static str, Arc<dyn Settings>>,
     /// Where records come from, by name.
     #[serde(skip)]
+    #[arg(skip)]
     pub sources: BTreeMap<String, SourceSpec>,
     /// What happens to records, by name.
     #[serde(default)]
+    #[arg(skip)]
     pub operators: BTreeMap<String, OperatorSpec>,
     /// Where records go, by name.
     #[serde(skip)]
+    #[arg(skip)]
     pub sinks: BTreeMap<String, SinkSpec>,
     /// How the stream is cut into epochs.
     #[serde(default)]
+    #[command(flatten)]
     pub epochs: EpochsSpec,
     /// Where state is kept.
     #[serde(default)]
+    #[command(flatten)]
     pub state: StateSpec,
-    /// How the job recovers from failures that may pass.
+    /// When a failure that may pass is followed by another attempt: exponential, fixed, failure-rate, none; with settings,
+    /// as in fixed:attempts=3,delay=1s or failure-rate:failures=5,within=1min [default: exponential]
     #[serde(default)]
+    #[arg(long, value_name = "STRATEGY[:KEY=VALUE,..]", required = false)]
     pub restart: RestartSpec,
     /// Which line or flag says each key.
     #[serde(skip)]
+    #[arg(skip)]
     pub places: Places,
     /// What is known to be wrong before the whole is looked at.
     #[serde(skip)]
+    #[arg(skip)]
     pub(crate) found: Found,
 }
 
 /// One source: the table of exactly one connector, and how it is read.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SourceSpec {
     /// What is read: a table each. One is right.
     #[serde(skip)]
+    #[arg(skip)]
     pub reads: Vec<Written>,
-    /// Where the first start of the job begins. Default: earliest.
+    /// Where the first start begins: earliest, latest, committed:GROUP, timestamp:TIME (RFC 3339 or ms),
+    /// offsets:PARTITION=OFFSET,.. A job that has state goes on from there instead [default: earliest]
     #[serde(default, deserialize_with = "optional_text")]
+    #[arg(long, value_name = "WHERE")]
     pub start: Option<Start>,
-    /// Where reading ends. Default: never.
+    /// Where reading ends: latest, timestamp:TIME, offsets:PARTITION=OFFSET,.. Then commit and exit 0 [default: never]
     #[serde(default, deserialize_with = "optional_text")]
+    #[arg(long, value_name = "WHERE")]
     pub until: Option<Until>,
-    /// Records per second per partition, at most. Default: unlimited.
+    /// Records per second per partition, at most [default: unlimited]
+    #[arg(long, value_name = "N")]
     pub max_rate: Option<NonZeroU64>,
-    /// How often new partitions and topics are looked for. Default: 30s.
+    /// How often new partitions and topics are looked for [default: 30s]
+    #[arg(long, value_name = "TIME")]
     pub discovery_interval: Option<Span>,
-    /// Event time.
+    /// Event time of the source: max-disorder=5s, idle-after=30s, max-drift=off, max-future=1h, on-future=keep|clamp|fail,
+    /// timestamp=record|ingestion|processing|header:NAME|json:/POINTER, timestamp-unit=ms [default: none, unless an operator
+    /// needs it]
+    #[arg(long, value_name = "WORD=TEXT,..")]
     pub watermark: Option<WatermarkSpec>,
 }
 
 /// One operator: a plugin and how to run it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OperatorSpec {
-    /// Path of the plugin; empty is a mistake.
+    /// The plugin to run
     #[serde(default)]
+    #[arg(long, value_name = "FILE.wasm", required = false, display_order = 0)]
     pub plugin: PathBuf,
     /// Names of what it reads: a source, an operator, or `operator.side-output`. A plugin with one input reads them all;
     /// one with several takes one for each, in its order, or a table: `inputs = { left = "a", right = ["b", "c"] }`.
     #[serde(default)]
+    #[arg(skip)]
     pub inputs: InputsSpec,
-    /// What its state is keyed by: `key` or `header:NAME`. Default: key.
+    /// What state is keyed by: key, header:NAME [default: key]
     #[serde(default)]
+    #[arg(long, value_name = "WHAT")]
     pub key: Option<Key>,
-    /// How many tasks run it. Default: 1.
+    /// How many tasks run the operator [default: 1]
+    #[arg(long, value_name = "N")]
     pub parallelism: Option<NonZeroU16>,
     /// Anything the plugin reads.
     #[serde(default, deserialize_with = "json_object")]
+    #[arg(skip)]
     pub config: Config,
-    /// The windows of an aggregate. Default: those that its plugin names.
+    /// The windows of an aggregate: tumbling:10s, or calendar days, weeks and months of a zone, as in
+    /// tumbling:1day@Europe/Berlin [default: those that the plugin names]
+    #[arg(long, value_name = "KIND:LENGTH")]
     pub window: Option<WindowTable>,
-    /// What becomes of a record that it fails on: `fail`, `skip`, `{ dead-letter = "TOPIC" }`. Default: fail.
+    /// What becomes of a record that the plugin fails on: fail, skip [default: fail]
+    #[arg(long, value_name = "POLICY")]
     pub on_error: Option<OnErrorSpec>,
     /// Bounds of one call.
     #[serde(default)]
+    #[command(flatten)]
     pub limits: LimitsSpec,
 }
 
@@ -147,12 +185,14 @@ pub enum OnErrorSpec {
 }
 
 /// Bounds of one call of a plugin.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LimitsSpec {
-    /// Linear memory of an instance. Default: 64MiB.
+    /// Memory of an instance of the plugin; each task has one [default: 64MiB]
+    #[arg(id = "limits.memory", long = "memory-limit", value_name = "SIZE")]
     pub memory: Option<Size>,
-    /// Longest call. Default: 1s.
+    /// The longest that one call of the plugin may take [default: 1s]
+    #[arg(id = "limits.call-deadline", long = "call-deadline", value_name = "TIME")]
     pub call_deadline: Option<Span>,
 }
 
@@ -169,23 +209,35 @@ pub struct SinkSpec {
 }
 
 /// How the stream is cut into epochs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct EpochsSpec {
-    /// Time between two commits. Default: 100ms.
+    /// Time between two commits; at most a third of --transaction-timeout [default: 100ms]
+    #[arg(id = "epochs.interval", long = "epoch-interval", value_name = "TIME")]
     pub interval: Option<Span>,
-    /// After how long the broker aborts a transaction. Default: 15s.
+    /// After how long the broker aborts a transaction [default: 15s]
+    #[arg(id = "epochs.transaction-timeout", long = "transaction-timeout", value_name = "TIME")]
     pub transaction_timeout: Option<Span>,
 }
 
 /// Where state is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct StateSpec {
-    /// The state directory. Default: `.weir/JOB`; temporary for a job without a name that commits nothing outside.
+    /// Where state is kept [default: .weir/JOB; temporary without Kafka, unless --job is given]
+    #[arg(id = "state.dir", long = "state-dir", value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Memory for caches and overlays. Default: 128MiB.
+    /// Memory for caches and overlays [default: 128MiB]
+    #[arg(id = "state.memory", long = "state-memory", value_name = "SIZE")]
     pub memory: Option<Size>,
+}
+
+fn delivery() -> impl TypedValueParser<Value = Delivery> {
+    PossibleValuesParser::new(["exactly-once", "at-least-once", "none"]).map(|word| match word.as_str() {
+        "exactly-once" => Delivery::ExactlyOnce,
+        "at-least-once" => Delivery::AtLeastOnce,
+        _ => Delivery::None,
+    })
 }
 
 impl Spec {

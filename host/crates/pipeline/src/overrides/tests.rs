@@ -1,12 +1,10 @@
 //! Flags alone, and over a file: what counts, and how a mistake is told.
 
-use std::time::Duration;
-
 use super::*;
 use crate::plan::{Plan, SinkPlan};
 use crate::samples::CONNECTORS;
 use crate::{Mistakes, read, validate};
-use weir_core::Secret;
+use weir_core::{Secret, Until};
 use weir_kafka::connector::{ClusterSpec, Given};
 
 fn plan(flags: Overrides) -> Result<Plan, Mistakes> {
@@ -16,6 +14,12 @@ fn plan(flags: Overrides) -> Result<Plan, Mistakes> {
 /// The plan of a file under flags.
 fn plan_over(flags: Overrides, file: &str) -> Result<Plan, Mistakes> {
     validate(&flags.lay_over(read(file, CONNECTORS).unwrap(), CONNECTORS), CONNECTORS)
+}
+
+const PLUGIN: &[&str] = &["--plugin=p.wasm"];
+
+fn keys(flags: &[&str]) -> Keys {
+    Keys::parse(flags).unwrap()
 }
 
 fn from(address: &str) -> Option<Written> {
@@ -29,7 +33,7 @@ fn brokers(addresses: &str) -> BTreeMap<&'static str, Arc<dyn Settings>> {
 
 #[test]
 fn flags_alone_make_a_whole_pipeline() {
-    let flags = Overrides { plugin: Some("target/plugins/count.wasm".into()), ..Overrides::default() };
+    let flags = Overrides { keys: keys(&["--plugin", "target/plugins/count.wasm"]), ..Overrides::default() };
     let plan = plan(flags).unwrap();
     assert_eq!(plan.job.as_str(), "count-stdin-stdout");
     assert_eq!((plan.sources[0].reads.words().as_str(), plan.sinks[0].writes.words().as_str()), ("stdin", "stdout"));
@@ -44,7 +48,7 @@ fn the_default_name_says_what_runs() {
         ("file:.//a", "out", "count-a-out"),
     ] {
         let flags = Overrides {
-            plugin: Some("count.wasm".into()),
+            keys: keys(&["--plugin", "count.wasm"]),
             from: from(address),
             to: to(&[to_address]),
             shared: brokers("b:1"),
@@ -57,7 +61,7 @@ fn the_default_name_says_what_runs() {
 #[test]
 fn a_name_does_not_hang_on_the_plugins_file() {
     let named = |file: &str| {
-        let plan = plan(Overrides { plugin: Some(file.into()), ..Overrides::default() }).unwrap();
+        let plan = plan(Overrides { keys: keys(&["--plugin", file]), ..Overrides::default() }).unwrap();
         (plan.operators[0].name.clone(), plan.job.to_string())
     };
     for file in ["count.wasm", "old/count-1.0.1.wasm", "count_v2.wasm", "source.wasm", "sink.wasm"] {
@@ -68,10 +72,10 @@ fn a_name_does_not_hang_on_the_plugins_file() {
 
 #[test]
 fn a_topic_needs_brokers_and_a_pipeline_a_plugin() {
-    let flags = Overrides { plugin: Some("p.wasm".into()), from: from("in"), ..Overrides::default() };
+    let flags = Overrides { keys: keys(PLUGIN), from: from("in"), ..Overrides::default() };
     assert!(plan(flags).unwrap_err().to_string().contains("give --brokers HOST:PORT"));
     assert!(plan(Overrides::default()).unwrap_err().to_string().contains("--plugin is missing"));
-    let flags = Overrides { plugin: Some("p.wasm".into()), shared: brokers("b:1"), ..Overrides::default() };
+    let flags = Overrides { keys: keys(PLUGIN), shared: brokers("b:1"), ..Overrides::default() };
     assert!(plan(flags).unwrap_err().to_string().contains("neither source nor sink is a Kafka topic"));
 }
 
@@ -89,12 +93,9 @@ fn a_flag_overrides_the_file() {
         ..ClusterSpec::default()
     };
     let flags = Overrides {
-        job: Some("b".into()),
         shared: BTreeMap::from([(ClusterSpec::KEY, Arc::new(cluster) as Arc<dyn Settings>)]),
-        max_rate: NonZeroU64::new(9),
-        parallelism: NonZeroU16::new(4),
-        memory_limit: Some(Size(1 << 30)),
         config,
+        keys: keys(&["--job=b", "--max-rate=9", "--parallelism=4", "--memory-limit=1GiB"]),
         ..Overrides::default()
     };
     let plan = plan_over(flags, file).unwrap();
@@ -121,8 +122,7 @@ fn each_flag_that_could_mean_two_nodes_is_told_and_no_other() {
     let flags = Overrides {
         from: from("-"),
         to: to(&["-"]),
-        parallelism: NonZeroU16::new(3),
-        job: Some("!".into()),
+        keys: keys(&["--parallelism=3", "--job=!"]),
         ..Overrides::default()
     };
     let more = "[sources.extra]\nstdin = {}\n[sinks.spare]\ninputs = ['extra']\nfile.path = ''\n[operators.other]\n\
@@ -150,12 +150,13 @@ fn each_flag_that_could_mean_two_nodes_is_told_and_no_other() {
 fn a_mistake_of_a_flag_is_told_by_its_name_and_one_of_the_file_by_its_line() {
     let one = |flags: Overrides, file: &str, wanted: &str| assert_eq!(said(flags, file), [wanted]);
     let none = Overrides::default;
+    let of = |flags: &[&str]| Overrides { keys: keys(flags), ..none() };
     let too_many = |at: &str| format!("{at}: 2000 tasks are more than the 1024 key groups there are");
-    one(Overrides { parallelism: NonZeroU16::new(2000), ..none() }, FILE, &too_many("--parallelism"));
+    one(of(&["--parallelism=2000"]), FILE, &too_many("--parallelism"));
     let file = FILE.replace("parallelism = 2", "parallelism = 2000");
     one(none(), &file, &too_many("line 11: operators.o.parallelism"));
     // Over a file that is wrong, a flag that is right is all that counts.
-    assert!(plan_over(Overrides { parallelism: NonZeroU16::new(3), ..none() }, &file).is_ok());
+    assert!(plan_over(of(&["--parallelism=3"]), &file).is_ok());
 
     let conflict = |one: &str, other: &str| {
         format!(
@@ -163,9 +164,12 @@ fn a_mistake_of_a_flag_is_told_by_its_name_and_one_of_the_file_by_its_line() {
              at most"
         )
     };
-    let timeout = || Overrides { transaction_timeout: Some(Span(Duration::from_secs(3))), ..none() };
-    one(timeout(), FILE, &conflict("line 17: epochs.interval = 2s", "--transaction-timeout = 3s"));
-    let both = Overrides { epoch_interval: Some(Span(Duration::from_secs(2))), ..timeout() };
+    one(
+        of(&["--transaction-timeout=3s"]),
+        FILE,
+        &conflict("line 17: epochs.interval = 2s", "--transaction-timeout = 3s"),
+    );
+    let both = of(&["--epoch-interval=2s", "--transaction-timeout=3s"]);
     one(both, FILE, &conflict("--epoch-interval = 2s", "--transaction-timeout = 3s"));
 
     let start = "line 7: sources.s.start conflicts with stdin: it is always read from its beginning; leave it \
@@ -178,7 +182,7 @@ fn a_mistake_of_a_flag_is_told_by_its_name_and_one_of_the_file_by_its_line() {
         FILE,
         "line 13: sinks.k (--to) conflicts with sources.s: the job would read its own output, for ever",
     );
-    let timed = Overrides { watermark: Some("timestamp=record".parse().unwrap()), ..none() };
+    let timed = of(&["--watermark=timestamp=record"]);
     let piped = piped.replace("kafka = { topic = 't' }\nstart = 'latest'", "stdin = {}");
     let reason = "its records have no time of their own; use ingestion, or json:/POINTER into the value";
     one(timed, &piped, &format!("--watermark timestamp = record conflicts with stdin: {reason}"));
@@ -193,7 +197,7 @@ fn to(flags: &[&str]) -> Vec<To> {
 #[test]
 fn every_output_may_go_somewhere() {
     let sinks = |flags: &[&str]| {
-        let flags = Overrides { plugin: Some("p.wasm".into()), to: to(flags), ..Overrides::default() };
+        let flags = Overrides { keys: keys(PLUGIN), to: to(flags), ..Overrides::default() };
         let plan = plan(flags).unwrap();
         let words = |sink: &SinkPlan| (sink.inputs[0].output.clone(), sink.writes.words());
         plan.sinks.iter().map(words).collect::<Vec<_>>()
@@ -208,7 +212,7 @@ fn every_output_may_go_somewhere() {
     // Nobody asked for the first output: it goes nowhere, not somewhere.
     assert_eq!(sinks(&["late=file:l"]), [file(Some("late"), "l")]);
     for twice in [["-", "file:a"], ["late=-", "late=file:a"]] {
-        let flags = Overrides { plugin: Some("p.wasm".into()), to: to(&twice), ..Overrides::default() };
+        let flags = Overrides { keys: keys(PLUGIN), to: to(&twice), ..Overrides::default() };
         let error = plan(flags).unwrap_err().to_string();
         assert!(error.contains("flags write an output to one place"), "{error}");
     }
