@@ -40,7 +40,7 @@ impl<'a> Timer<'a> {
 
     /// The timer of a record of a due list.
     pub(crate) fn of(record: &Record<'a>) -> Option<Self> {
-        let time_ms = i64::from_le_bytes(record.value?.try_into().ok()?);
+        let time_ms = i64::from_le_bytes(*record.value?.first_chunk()?);
         Some(Self { key: record.key?, timestamp: record.timestamp, time_ms })
     }
 }

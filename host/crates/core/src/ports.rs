@@ -27,7 +27,7 @@ pub use call_state::CallState;
 pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
     Call, CallError, CallTask, Effects, LATE, Operator, OperatorFactory, PluginDescription, Role, TableDescription,
-    TableKind, WINDOW_TIMERS,
+    TableKind, TimeDomain, WINDOW_TIMERS,
 };
 pub use reduce::{Reduce, Unreduced};
 pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};

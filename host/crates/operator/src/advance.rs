@@ -1,13 +1,13 @@
 //! HOT PATH. Time goes on: what is due fires, in order of time, about a batch at once.
 
-use weir_core::ports::{CallError, CallState, Unfit};
+use weir_core::ports::{CallError, CallState, Table, TimeDomain, Unfit};
 use weir_core::{Batch, PortError, RecordView, WindowKey};
 use weir_time::Watermark;
 use weir_time::timers::{Due, Timer};
 
 use crate::error::NodeError;
 use crate::runner::{Runner, Step};
-use crate::timers::{self, NodeTimers};
+use crate::timers::{self, NodeTimers, PluginTimers};
 use crate::windows::{Windows, due_list};
 
 /// So many windows or timers fire at once.
@@ -26,46 +26,75 @@ pub enum Advanced {
 }
 
 impl Runner {
-    /// Event time has come to `to`, over all that the task reads; never less than before, and [`Watermark::END`] fires
-    /// everything. Fires what is due, in order of time, and appends what comes out as [`Runner::run`] does.
+    /// Event time has come to `to`, over all that the task reads; never less than before. Fires what is due, in order of time,
+    /// and appends what comes out as [`Runner::run`] does. [`Watermark::END`] fires everything, also what waits for processing
+    /// time: nothing comes that it could wait with; what is set in processing time by then is for another start.
     pub fn advance(&mut self, to: Watermark, out: &mut Vec<(u32, Batch)>) -> Result<Advanced, NodeError> {
-        let to_ms = match to.as_ms() {
-            Some(ms) => ms,
-            None if to == Watermark::END => i64::MAX,
-            None => return Ok(Advanced::Nothing),
-        };
+        self.now_ms = self.driver.now_ms();
+        self.reached = self.reached.max(to);
         if let Some(windows) = &mut self.windows {
             windows.reached = windows.reached.max(to);
         }
-        let due = self.due(to_ms).map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
+        if to != Watermark::END {
+            return to.as_ms().map_or(Ok(Advanced::Nothing), |to_ms| self.fire_due(TimeDomain::Event, to_ms, out));
+        }
+        let mut advanced = self.fire_due(TimeDomain::Event, i64::MAX, out)?;
+        if advanced == Advanced::Nothing
+            && let Some(timers) = timers_mut(&mut self.windows, &mut self.timers, TimeDomain::Processing)
+        {
+            timers.end();
+            advanced = self.fire_due(TimeDomain::Processing, i64::MAX, out)?;
+        }
+        // What has fired may have set what is due by now.
+        Ok(if advanced == Advanced::Nothing { Advanced::Nothing } else { Advanced::More })
+    }
+
+    /// Processing time has come to `now_ms`. As [`Runner::advance`] for what waits for it; records and barriers may come
+    /// before the rest of what is due.
+    pub fn wake(&mut self, now_ms: i64, out: &mut Vec<(u32, Batch)>) -> Result<Advanced, NodeError> {
+        self.now_ms = now_ms;
+        self.fire_due(TimeDomain::Processing, now_ms, out)
+    }
+
+    /// A moment of processing time before which [`Runner::wake`] has nothing to do; `None` where there is nothing at all.
+    pub fn wakes_at(&self) -> Option<i64> {
+        self.timers(TimeDomain::Processing)?.next_ms()
+    }
+
+    /// What is due next of one time.
+    fn fire_due(&mut self, domain: TimeDomain, to_ms: i64, out: &mut Vec<(u32, Batch)>) -> Result<Advanced, NodeError> {
+        let due = self.due(domain, to_ms).map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
         if due.is_empty() {
             return Ok(Advanced::Nothing);
         }
         match self.windows {
             Some(_) => self.fire_windows(due, out)?,
-            None => self.fire_timers(due, out)?,
+            None => self.fire_timers(domain, &due, out)?,
         }
-        let has_more = self.timers().is_some_and(|timers| timers.has_due(to_ms));
+        let has_more = self.timers(domain).is_some_and(|timers| timers.has_due(to_ms));
         Ok(if has_more { Advanced::More } else { Advanced::Changed })
     }
 
-    /// What is due next.
-    fn due(&mut self, to_ms: i64) -> Result<Vec<Due>, PortError> {
-        let timers = self.windows.as_mut().map(|windows| &mut windows.timers).or(self.timers.as_mut());
+    fn due(&mut self, domain: TimeDomain, to_ms: i64) -> Result<Vec<Due>, PortError> {
+        let timers = timers_mut(&mut self.windows, &mut self.timers, domain);
         let (Some(timers), Some(CallState { state, .. })) = (timers, &mut self.state) else { return Ok(Vec::new()) };
         timers.due(to_ms, DUE_MAX, state.as_mut())
     }
 
-    fn timers(&self) -> Option<&NodeTimers> {
-        self.windows.as_ref().map(|windows| &windows.timers).or(self.timers.as_ref())
+    fn timers(&self, domain: TimeDomain) -> Option<&NodeTimers> {
+        self.windows.as_ref().map_or_else(|| self.timers.of(domain), |windows| windows.timers(domain))
     }
 
     /// The plugin is told of these timers.
-    fn fire_timers(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
-        let list = timers::due_list(due.iter().map(|due| &due.timer));
-        self.timers.iter_mut().for_each(|timers| timers.is_firing(&due));
-        let fired = self.run_whole(Step::Timers, &list, out);
-        self.timers.iter_mut().for_each(NodeTimers::has_fired);
+    fn fire_timers(&mut self, domain: TimeDomain, due: &[Due], out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        // Those of event time fire before anybody hears how far it has come.
+        let reached_ms = if domain == TimeDomain::Processing { self.reached.as_ms() } else { None };
+        let is_theirs = |table: &Table| table.kind.timers_of() == Some(domain);
+        let table = self.options.tables.iter().position(is_theirs).unwrap_or_default();
+        let list = timers::due_list(due, table as u32, reached_ms.unwrap_or(i64::MIN));
+        self.timers.are_firing(due);
+        let fired = self.run_whole(Step::Timers(domain), &list, out);
+        self.timers.have_fired();
         fired
     }
 
@@ -90,8 +119,7 @@ impl Runner {
     fn put_out_late(&mut self, late: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         let readers = self.windows.as_ref().and_then(|windows| windows.options.late.as_ref());
         let Some((output, checks)) = readers else { return Ok(()) };
-        let now_ms = self.driver.now_ms();
-        let unfit = |record: RecordView<'_>| checks.iter().find_map(|check| check.check(&record, now_ms).err());
+        let unfit = |record: RecordView<'_>| checks.iter().find_map(|check| check.check(&record, self.now_ms).err());
         let unfit: Vec<Option<Unfit>> = late.frame.records().map(unfit).collect();
         let fit = late.only(unfit.iter().map(Option::is_none));
         if !fit.frame.is_empty() {
@@ -124,6 +152,18 @@ impl Runner {
             changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
         }
         self.fire(Step::Fire, ending.iter().map(|timer| &*timer.key), out)
+    }
+}
+
+/// The timers of one time: those of windows, or else those of the plugin.
+fn timers_mut<'a>(
+    windows: &'a mut Option<Windows>,
+    of_plugin: &'a mut PluginTimers,
+    domain: TimeDomain,
+) -> Option<&'a mut NodeTimers> {
+    match windows {
+        Some(windows) => windows.timers_mut(domain),
+        None => of_plugin.of_mut(domain),
     }
 }
 

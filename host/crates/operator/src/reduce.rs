@@ -137,7 +137,7 @@ mod tests {
             on_error: OnError::Skip,
             origin: false,
             windows: None,
-            timers: None,
+            timers: Vec::new(),
         };
         let adds = Box::new(Adds { shown: Arc::clone(&shown) });
         let mut runner =

@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use weir_core::frame::NO_SOURCE;
-use weir_core::ports::{Call, CallError, CallState, CallTask, Effects, KeyedState, Operator, RecordCheck, Table};
+use weir_core::ports::{
+    Call, CallError, CallState, CallTask, Effects, KeyedState, Operator, RecordCheck, Table, TimeDomain,
+};
 use weir_core::{Batch, KeySpec, OnError, OperatorId, Origin, Watermark};
 
 use crate::driver::{Driver, place};
@@ -22,7 +24,7 @@ use crate::reduce::{Reduced, Reducing, reduced};
 use crate::rejected::check_rejected;
 use crate::skips::Skips;
 use crate::slots::Slots;
-use crate::timers::{self, NodeTimers, TimerError, TimerOptions};
+use crate::timers::{self, PluginTimers, TimerError, TimerOptions};
 use crate::updates::{self, Within};
 use crate::windows::{self, WindowOptions, Windows};
 
@@ -58,8 +60,8 @@ pub struct RunnerOptions {
     pub origin: bool,
     /// Its windows, where its plugin is an aggregate.
     pub windows: Option<WindowOptions>,
-    /// Its timers, where its plugin sets any.
-    pub timers: Option<TimerOptions>,
+    /// The timers that its plugin sets, of each time at most once.
+    pub timers: Vec<TimerOptions>,
 }
 
 /// One operator of one task.
@@ -79,7 +81,11 @@ pub struct Runner {
     skips: Skips,
     pub(crate) driver: Box<dyn Driver>,
     pub(crate) windows: Option<Windows>,
-    pub(crate) timers: Option<NodeTimers>,
+    pub(crate) timers: PluginTimers,
+    /// How far event time has come for it.
+    pub(crate) reached: Watermark,
+    /// Processing time, of the batch or the timers under way.
+    pub(crate) now_ms: i64,
 }
 
 impl Runner {
@@ -95,7 +101,8 @@ impl Runner {
         let (pace, call_time, skips) = (Pace::default(), CALL_TIME, Skips::default());
         let state = state.map(|state| CallState::new(state, options.tables.clone()));
         let windows = options.windows.clone().map(|windows| Windows::new(windows, options.watermark));
-        let timers = options.timers.clone().map(NodeTimers::new);
+        let timers = PluginTimers::new(options.timers.iter().cloned());
+        let (reached, now_ms) = (options.watermark, i64::MIN);
         Self {
             options,
             operator,
@@ -110,6 +117,8 @@ impl Runner {
             driver,
             windows,
             timers,
+            reached,
+            now_ms,
         }
     }
 
@@ -121,6 +130,7 @@ impl Runner {
     /// Processes what came in by `input` and appends what comes out: (output, records), in order. What was out before a
     /// record failed stays.
     pub fn run(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        self.now_ms = self.driver.now_ms();
         match self.windows {
             Some(_) => self.fold(input, batch, out),
             None => self.run_whole(Step::Process(input), &self.stamped(batch), out),
@@ -226,7 +236,7 @@ impl Runner {
         let tables = if step.changes_tables() { &self.options.tables[..] } else { &[] };
         let rejected = updates::check(&self.effects.updates, Within { tables, keys, records: batch.frame.len() })?;
         check_rejected(&self.effects, rejected, self.options.on_error)?;
-        let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs, self.driver.now_ms())?;
+        let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs, self.now_ms)?;
         let reduced = match &mut self.state {
             Some(CallState { state, .. }) if !self.options.reducing.is_empty() => {
                 reduced(&self.effects.updates, &self.options.reducing, keys, state.as_mut())?
@@ -266,13 +276,12 @@ impl Runner {
     /// What the call was made for is over, if it was due: before its updates, which may set the same timer again.
     fn note_fired(&mut self, step: Step, batch: &Batch) -> Result<(), NodeError> {
         let Some(CallState { state, .. }) = &mut self.state else { return Ok(()) };
-        let noted = match (step, &mut self.windows, &self.timers) {
-            (Step::Fire, Some(windows), _) => windows.fired(state.as_mut()),
-            (Step::Timers, _, Some(timers)) => {
+        let noted = match (step, &mut self.windows) {
+            (Step::Fire, Some(windows)) => windows.fired(state.as_mut()),
+            (Step::Timers(domain), _) => {
                 let fired = batch.frame.records().zip(self.slots.of_record());
-                let mut fired = fired.map(|(timer, slot)| (*slot, timer.timestamp_ms));
-                let over = fired.try_for_each(|(slot, at_ms)| timers.is_over(slot, at_ms, state.as_mut()));
-                over.map_err(TimerError::from)
+                let fired = fired.filter_map(|(timer, slot)| Some((*slot, timers::time_ms(&timer)?)));
+                self.timers.are_over(domain, fired, state.as_mut()).map_err(TimerError::from)
             }
             _ => Ok(()),
         };
@@ -283,15 +292,15 @@ impl Runner {
     fn note_set(&mut self, step: Step, batch: &Batch) -> Result<(), NodeError> {
         let Some(CallState { state, .. }) = &mut self.state else { return Ok(()) };
         let updates = &self.effects.updates;
-        let noted = match (step, &mut self.windows, &mut self.timers) {
-            (Step::Fold(_), Some(windows), _) => windows.folded((updates, &self.values), state.as_mut()),
-            (Step::Process(_) | Step::Timers, _, Some(timers)) => {
+        let noted = match (step, &mut self.windows) {
+            (Step::Fold(_), Some(windows)) => windows.folded((updates, &self.values), state.as_mut()),
+            (Step::Process(_) | Step::Timers(_), _) => {
                 let mut changes = updates::timer_changes(updates).peekable();
                 if changes.peek().is_none() {
                     return Ok(());
                 }
                 let keys = self.slots.keys(&batch.frame, step.key(&self.options.key));
-                timers.change(changes, &keys, state.as_mut())
+                self.timers.change(changes, (&self.options.tables, &keys), state.as_mut())
             }
             _ => Ok(()),
         };
@@ -348,8 +357,8 @@ type Checked = (usize, Vec<(u32, Batch)>, Reduced);
 pub(crate) enum Step {
     /// Records become records.
     Process(u32),
-    /// Timers are due.
-    Timers,
+    /// Timers of this time are due.
+    Timers(TimeDomain),
     /// Records are folded into the accumulators of their windows.
     Fold(u32),
     /// Windows have come to their end.
@@ -363,7 +372,7 @@ impl Step {
     fn task(self) -> CallTask {
         match self {
             Self::Process(input) => CallTask::Process(input),
-            Self::Timers => CallTask::Timers,
+            Self::Timers(_) => CallTask::Timers,
             Self::Fold(input) => CallTask::Fold(input),
             Self::Fire | Self::FireAgain => CallTask::Finish,
         }
@@ -376,12 +385,12 @@ impl Step {
 
     /// Whether the plugin may change its tables. What is kept of windows that have fired is the host's to clear.
     fn changes_tables(self) -> bool {
-        self.has_records() || self == Self::Timers
+        matches!(self, Self::Process(_) | Self::Fold(_) | Self::Timers(_))
     }
 
     /// What the batch is keyed by, where records are keyed by `key`.
     fn key(self, key: &KeySpec) -> &KeySpec {
-        if self == Self::Timers { &KeySpec::Key } else { key }
+        if matches!(self, Self::Timers(_)) { &KeySpec::Key } else { key }
     }
 }
 

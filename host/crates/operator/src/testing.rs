@@ -12,7 +12,8 @@ use weir_core::{Epoch, Origin, PortError};
 use crate::driver::Driver;
 use crate::splits::SplitTable;
 
-/// What outlives a node: the values of its one table of values by their slots' keys, and its timers in order.
+/// What outlives a node: the values of its one table of values by their slots' keys, and its timers, table by
+/// table in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) values: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -61,13 +62,19 @@ impl KeyedState for Memory {
     ) -> Result<(), PortError> {
         assert!(table.kind.is_timer() && groups == (0..1024));
         out.extend(
-            self.stored.lock().unwrap().timers.range(start.to_vec()..).take(limit).map(|(timer, ())| timer.clone()),
+            self.stored
+                .lock()
+                .unwrap()
+                .timers
+                .range(in_table(table, start)..)
+                .map_while(|(timer, ())| timer.strip_prefix(in_table(table, &[]).as_slice()).map(<[u8]>::to_vec))
+                .take(limit),
         );
         Ok(())
     }
     fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {
         let (mut stored, key) = (self.stored.lock().unwrap(), &self.slots[slot as usize]);
-        let timer = |time: &[u8]| [time, key].concat();
+        let timer = |time: &[u8]| in_table(table, &[time, key].concat());
         match (table.kind.is_timer(), change) {
             (false, Change::Set(value)) => drop(stored.values.insert(key.clone(), value.to_vec())),
             (false, Change::Clear) if table.kind == TableKind::Reducing => drop(stored.values.remove(key)),
@@ -88,6 +95,11 @@ impl KeyedState for Memory {
     fn is_full(&mut self) -> bool {
         false
     }
+}
+
+/// The bytes of a timer, behind its table.
+fn in_table(table: Table, timer: &[u8]) -> Vec<u8> {
+    [&table.id.0.to_be_bytes(), timer].concat()
 }
 
 /// What a node has told.

@@ -72,7 +72,7 @@ fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
         on_error,
         origin: false,
         windows: None,
-        timers: None,
+        timers: Vec::new(),
     };
     Runner::new(options, Box::new(operator), None, Box::new(Alone))
 }

@@ -69,6 +69,8 @@ impl From<Reject<'_>> for CallError {
 /// A timer that is set or cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimerChange {
+    /// The table that it is in: its index in the plugin's description.
+    pub table: u32,
     /// Whose it is.
     pub slot: u32,
     /// When it is due.
@@ -80,7 +82,7 @@ pub(crate) struct TimerChange {
 enum Update<'a> {
     Change { table: u32, slot: u32, change: Change<'a> },
     Merge { table: u32, slot: u32, addend: &'a [u8] },
-    Timer { table: u32, change: TimerChange },
+    Timer(TimerChange),
     Reject(Reject<'a>),
 }
 
@@ -100,11 +102,11 @@ pub(crate) fn check(updates: &[u8], within: Within<'_>) -> Result<usize, CallErr
                 let fits = |kind| if kind == TableKind::Reducing { Ok(()) } else { Err("a merge") };
                 within.misplaced((table, slot), fits).map(|what| format!("{what} at byte {at}"))
             }
-            Update::Timer { change: TimerChange { at_ms, .. }, .. } if !LEGAL_MS.contains(&at_ms) => {
+            Update::Timer(TimerChange { at_ms, .. }) if !LEGAL_MS.contains(&at_ms) => {
                 Some(format!("a timer at {at_ms} ms, outside of the years 1970 to 9899, at byte {at}"))
             }
-            Update::Timer { table, change: TimerChange { slot, .. } } => {
-                let fits = |kind| if kind == TableKind::Timer { Ok(()) } else { Err("a timer") };
+            Update::Timer(TimerChange { table, slot, .. }) => {
+                let fits = |kind: TableKind| kind.timers_of().map(drop).ok_or("a timer");
                 within.misplaced((table, slot), fits).map(|what| format!("{what} at byte {at}"))
             }
             Update::Reject(Reject { record, .. }) if record as usize >= within.records => {
@@ -130,7 +132,7 @@ pub(crate) fn check(updates: &[u8], within: Within<'_>) -> Result<usize, CallErr
 fn fits(change: Change<'_>, kind: TableKind) -> bool {
     match change {
         // The host alone says when a window is gone; timers are cancelled one by one.
-        Change::Clear => !matches!(kind, TableKind::Window | TableKind::Timer),
+        Change::Clear => kind != TableKind::Window && !kind.is_timer(),
         Change::Set(_) => matches!(kind, TableKind::Value | TableKind::Window),
         Change::Append(_) => kind == TableKind::List,
         Change::Put { .. } | Change::Delete(_) => kind == TableKind::Map,
@@ -167,7 +169,7 @@ pub(crate) fn apply(updates: &[u8], call: &mut CallState) -> Result<(), PortErro
 pub(crate) fn slots_set(updates: &[u8]) -> impl Iterator<Item = u32> {
     all(updates).filter_map(|update| match update {
         Update::Change { slot, change: Change::Set(_), .. } => Some(slot),
-        Update::Change { .. } | Update::Merge { .. } | Update::Timer { .. } | Update::Reject(_) => None,
+        Update::Change { .. } | Update::Merge { .. } | Update::Timer(_) | Update::Reject(_) => None,
     })
 }
 
@@ -177,14 +179,14 @@ pub(crate) fn merges(updates: &[u8], index: u32) -> impl Iterator<Item = (u32, O
     all(updates).filter_map(move |update| match update {
         Update::Merge { table, slot, addend } if table == index => Some((slot, Some(addend))),
         Update::Change { table, slot, change: Change::Clear } if table == index => Some((slot, None)),
-        Update::Change { .. } | Update::Merge { .. } | Update::Timer { .. } | Update::Reject(_) => None,
+        Update::Change { .. } | Update::Merge { .. } | Update::Timer(_) | Update::Reject(_) => None,
     })
 }
 
 /// The timers that `updates` sets and cancels, which [`check`] has passed: in order.
 pub(crate) fn timer_changes(updates: &[u8]) -> impl Iterator<Item = TimerChange> {
     all(updates).filter_map(|update| match update {
-        Update::Timer { change, .. } => Some(change),
+        Update::Timer(change) => Some(change),
         Update::Change { .. } | Update::Merge { .. } | Update::Reject(_) => None,
     })
 }
@@ -193,7 +195,7 @@ pub(crate) fn timer_changes(updates: &[u8]) -> impl Iterator<Item = TimerChange>
 pub(crate) fn rejects(updates: &[u8]) -> impl Iterator<Item = Reject<'_>> {
     all(updates).filter_map(|update| match update {
         Update::Reject(reject) => Some(reject),
-        Update::Change { .. } | Update::Merge { .. } | Update::Timer { .. } => None,
+        Update::Change { .. } | Update::Merge { .. } | Update::Timer(_) => None,
     })
 }
 
@@ -241,8 +243,8 @@ fn next(bytes: &[u8]) -> Result<(Update<'_>, &[u8]), String> {
         SET_TIMER | CANCEL_TIMER if len != 8 => Err("a timer without a time of 8 bytes".to_owned()),
         SET_TIMER | CANCEL_TIMER => {
             let (time, rest) = rest.split_first_chunk::<8>().ok_or_else(|| "a timer is cut".to_owned())?;
-            let change = TimerChange { slot, at_ms: i64::from_le_bytes(*time), is_set: op == SET_TIMER };
-            Ok((Update::Timer { table, change }, rest))
+            let change = TimerChange { table, slot, at_ms: i64::from_le_bytes(*time), is_set: op == SET_TIMER };
+            Ok((Update::Timer(change), rest))
         }
         other => Err(format!("unknown op {other}")),
     }
@@ -329,7 +331,7 @@ mod tests {
         let maps = [update(PUT, 2, 1, 6, b"\x01\0\0\0kv"), update(DELETE, 2, 1, 1, b"k"), update(CLEAR, 2, 1, 0, b"")]
             .concat();
         let timers = [update(SET_TIMER, 3, 1, 8, &at(7)), update(CANCEL_TIMER, 3, 0, 8, &at(0))].concat();
-        let change = |slot, at_ms, is_set| TimerChange { slot, at_ms, is_set };
+        let change = |slot, at_ms, is_set| TimerChange { table: 3, slot, at_ms, is_set };
         assert_eq!(timer_changes(&timers).collect::<Vec<_>>(), [change(1, 7, true), change(0, 0, false)]);
         let numbers = [update(MERGE, 4, 1, 1, b"7"), update(CLEAR, 4, 0, 0, b""), update(CLEAR, 2, 1, 0, b"")].concat();
         assert_eq!(merges(&numbers, 4).collect::<Vec<_>>(), [(1, Some(&b"7"[..])), (0, None)]);

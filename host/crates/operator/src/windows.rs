@@ -10,7 +10,7 @@ mod names;
 use std::borrow::Cow;
 
 use weir_core::frame::NULL;
-use weir_core::ports::{CallError, Change, KeyRef, KeyedState, RecordCheck, Table};
+use weir_core::ports::{CallError, Change, KeyRef, KeyedState, RecordCheck, Table, TimeDomain};
 use weir_core::{Batch, FrameWriter, KeySpec, Origin, PortError, RecordView, WindowKey};
 use weir_time::timers::Timer;
 use weir_time::window::firing::{Arrival, Firing};
@@ -117,6 +117,16 @@ impl Windows {
             names: Names::default(),
             again: Vec::new(),
         }
+    }
+
+    /// Those of one time, where there are any.
+    pub(crate) fn timers(&self, domain: TimeDomain) -> Option<&NodeTimers> {
+        Some(&self.timers).filter(|timers| timers.domain() == domain)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn timers_mut(&mut self, domain: TimeDomain) -> Option<&mut NodeTimers> {
+        Some(&mut self.timers).filter(|timers| timers.domain() == domain)
     }
 
     /// Finds the window of each record, and sorts out what is late and what no window holds.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weir_core::ports::{LATE, PluginDescription, Reduce, Role, TableDescription, TableKind, WINDOW_TIMERS};
+use weir_core::ports::{LATE, PluginDescription, Reduce, Role, TableDescription, TableKind, TimeDomain, WINDOW_TIMERS};
 
 /// The longest description.
 const BYTES_MAX: usize = 64 << 10;
@@ -53,9 +53,14 @@ fn check_role(description: &PluginDescription, role: Role) -> Result<(), String>
     }
 }
 
-/// Who sets timers is called for them; and one table is enough for all timers of a plugin.
+/// Who sets timers is called for them; and one table is enough for all timers of a plugin that wait for the same time.
 fn check_timers(description: &PluginDescription, has_timers: bool) -> Result<(), String> {
-    let mut tables = description.tables.iter().filter(|table| table.kind == TableKind::Timer);
+    let check = |domain| check_timers_of(domain, description, has_timers);
+    [TimeDomain::Event, TimeDomain::Processing].into_iter().try_for_each(check)
+}
+
+fn check_timers_of(domain: TimeDomain, description: &PluginDescription, has_timers: bool) -> Result<(), String> {
+    let mut tables = description.tables.iter().filter(|table| table.kind.timers_of() == Some(domain));
     match (tables.next(), tables.next()) {
         (Some(table), None) if !has_timers => Err(format!(
             "table {:?} is a {}, and it does not export weir:operator/timers, which is called for timers that are due",
@@ -176,8 +181,11 @@ mod tests {
             let reason = parse(&described(tables), role, has_timers).unwrap_err();
             assert!(reason.contains(expected), "{tables}: {reason}");
         }
-        // It exports what it does not use.
-        for tables in [one, "", r#"{"name":"v","kind":"value"}"#] {
+        let clock = r#"{"name":"c","kind":"processing-timer"}"#;
+        let reason = parse(&described(clock), Role::Operator, false).unwrap_err();
+        assert!(reason.contains("table \"c\" is a processing-timer, and it does not export"), "{reason}");
+        // One of each time; and it exports what it does not use.
+        for tables in [format!("{one},{clock}").as_str(), one, "", r#"{"name":"v","kind":"value"}"#] {
             parse(&described(tables), Role::Operator, true).unwrap();
         }
     }

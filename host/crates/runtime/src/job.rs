@@ -10,7 +10,7 @@ use weir_checkpoint::inherit::{Declared, DeclaredTable};
 use weir_checkpoint::{PluginEntry, Wanted};
 use weir_core::ports::{
     EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
-    TableDescription, TableKind, WINDOW_TIMERS,
+    TableDescription, TableKind, TimeDomain, WINDOW_TIMERS,
 };
 use weir_core::{
     Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
@@ -133,7 +133,7 @@ impl OperatorSetup {
     ) -> Option<RunnerOptions> {
         let description = self.factory.description();
         let tables: Vec<Table> = description.tables.iter().map(|own| table(&own.name)).collect::<Option<_>>()?;
-        let timers_in = |table| TimerOptions { table, groups: place.groups.clone() };
+        let timers_in = |table, domain| TimerOptions { table, domain, groups: place.groups.clone() };
         let described = || tables.iter().zip(&description.tables);
         let prefetched = described().filter(|(_, own)| own.is_prefetched()).map(|(table, _)| *table).collect();
         let reducing = (0..).zip(described()).filter(|(_, (table, _))| table.kind == TableKind::Reducing);
@@ -142,10 +142,13 @@ impl OperatorSetup {
         });
         let reducing = reducing.collect::<Option<_>>()?;
         let windows = match &self.windows {
-            Some(spec) => Some(WindowOptions::new(spec, *tables.first()?, timers_in(table(WINDOW_TIMERS)?))?),
+            Some(spec) => {
+                let timers = timers_in(table(WINDOW_TIMERS)?, TimeDomain::Event);
+                Some(WindowOptions::new(spec, *tables.first()?, timers)?)
+            }
             None => None,
         };
-        let timers = tables.iter().copied().find(|table| table.kind == TableKind::Timer).map(timers_in);
+        let timers = tables.iter().filter_map(|table| Some(timers_in(*table, table.kind.timers_of()?))).collect();
         Some(RunnerOptions {
             index: place.index,
             id: place.id,

@@ -16,3 +16,5 @@ pub(crate) mod stamp;
 pub(crate) mod told;
 /// A record that the source cannot give.
 pub(crate) mod unreadable;
+/// What operators wait for in processing time.
+mod wake;

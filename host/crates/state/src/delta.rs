@@ -39,7 +39,8 @@ pub(crate) fn push_key(out: &mut Vec<u8>, operator: OperatorId, table: Table, ke
     push_table(out, operator, table, KeyGroup::of_hash(key.hash));
     match table.kind {
         // That of a window is told from the rest by itself; before that of a timer comes its time.
-        TableKind::Value | TableKind::Reducing | TableKind::Timer | TableKind::Window | TableKind::WindowTimer => {}
+        TableKind::Value | TableKind::Reducing | TableKind::Window => {}
+        TableKind::Timer | TableKind::ProcessingTimer | TableKind::WindowTimer => {}
         TableKind::List | TableKind::Map => out.extend_from_slice(&(key.bytes.len() as u32).to_be_bytes()),
     }
     out.extend_from_slice(key.bytes);
@@ -68,7 +69,9 @@ pub(crate) fn parse_key(key: &[u8]) -> Option<(OperatorId, TableId, &[u8])> {
 pub(crate) fn parse_rest(kind: TableKind, rest: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     match kind {
         TableKind::Value | TableKind::Reducing => Some((rest, None)),
-        TableKind::Timer => rest.split_at_checked(TIME).map(|(time, key)| (key, Some(time))),
+        TableKind::Timer | TableKind::ProcessingTimer => {
+            rest.split_at_checked(TIME).map(|(time, key)| (key, Some(time)))
+        }
         TableKind::WindowTimer => {
             let (time, rest) = rest.split_at_checked(TIME)?;
             parse_rest(TableKind::Window, rest).map(|(key, _)| (key, Some(time)))

@@ -108,6 +108,8 @@ pub struct Timers {
     key_bytes: usize,
     /// How far time has come, as far as [`Self::due`] was asked.
     reached_ms: i64,
+    /// What was set since the end of time ([`Self::end`]): it is for another start.
+    beyond_end: Option<HashSet<Timer>>,
     /// The deepest round since then: a timer that is loaded counts as that, for the table does not say who set it. So where
     /// more is due at once than memory holds, a load may count as a round, too.
     round: u32,
@@ -148,8 +150,15 @@ impl Timers {
             limits: Limits { near_max: limits.near_max.max(1), ..limits },
             key_bytes: 0,
             reached_ms: i64::MIN,
+            beyond_end: None,
             round: 0,
         }
+    }
+
+    /// The end of time: what is set by now may fire, whatever it was set for, and what is set from now on does not.
+    /// For time that goes on whether anything happens or not: who sets a timer again and again must come to an end.
+    pub fn end(&mut self) {
+        self.beyond_end.get_or_insert_default();
     }
 
     /// For a table that may hold timers: a later start.
@@ -159,12 +168,16 @@ impl Timers {
 
     /// Sets a timer, once however often it is set. `round`: 0 where a record sets it, [`Due::next_round`] where a timer does.
     pub fn set(&mut self, time_ms: i64, key: &[u8], round: u32) -> Result<(), Storm> {
+        let timer = Timer { time_ms, key: key.into() };
+        if let Some(beyond_end) = &mut self.beyond_end {
+            beyond_end.insert(timer);
+            return Ok(());
+        }
         let round = self.round_at(time_ms, round);
         if round > self.limits.rounds_max {
             return Err(Storm { rounds: round, time_ms });
         }
         self.round = self.round.max(round);
-        let timer = Timer { time_ms, key: key.into() };
         if self.horizon.is_beyond(&timer) {
             self.keep(timer, round);
             self.shed();
@@ -175,6 +188,9 @@ impl Timers {
     /// Takes back a timer; one that is not set is none.
     pub fn cancel(&mut self, time_ms: i64, key: &[u8]) {
         let timer = Timer { time_ms, key: key.into() };
+        if let Some(beyond_end) = &mut self.beyond_end {
+            beyond_end.remove(&timer);
+        }
         if self.near.remove(&timer).is_some() {
             self.key_bytes -= timer.key.len();
         }
@@ -214,6 +230,9 @@ impl Timers {
             count += 1;
             if count == asked.count {
                 last = Some(timer.clone());
+            }
+            if self.beyond_end.as_ref().is_some_and(|beyond_end| beyond_end.contains(&timer)) {
+                continue;
             }
             let round = self.round_at(timer.time_ms, self.round);
             self.keep(timer, round);

@@ -22,7 +22,7 @@ pub(super) fn entry(kind: TableKind, schema: &str, bytes: &[u8]) -> Option<(&'st
         TableKind::List => Some(("index", number("u64").unwrap_or_else(|| any(bytes)))),
         TableKind::Map => Some(("entry", number(by).unwrap_or_else(|| any(bytes)))),
         TableKind::Window => Some(("window", span(bytes).unwrap_or_else(|| any(bytes)))),
-        TableKind::Timer | TableKind::WindowTimer => {
+        TableKind::Timer | TableKind::ProcessingTimer | TableKind::WindowTimer => {
             Some(("time", bytes.try_into().map_or_else(|_| any(bytes), |at| time_of(at).into())))
         }
     }

@@ -40,6 +40,15 @@ pub enum CallTask {
     Finish,
 }
 
+/// Which time a timer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeDomain {
+    /// That of the records: a watermark says how far it has come.
+    Event,
+    /// That of the clock on the wall.
+    Processing,
+}
+
 /// Which interface a plugin exports, and so what a node may ask of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -265,8 +274,10 @@ pub enum TableKind {
     List,
     /// Values under keys of their own, in the order of these.
     Map,
-    /// When a key's timers are due. One table of a plugin that exports `timers`.
+    /// When a key's timers are due, in event time. One table of a plugin that exports `timers`.
     Timer,
+    /// The same in processing time. One more.
+    ProcessingTimer,
     /// The accumulator of a key's window, prefetched. A slot is a key and a window.
     Window,
     /// When a key's windows are due. The host's own.
@@ -278,15 +289,24 @@ impl TableKind {
     pub fn has_one_value(self) -> bool {
         match self {
             Self::Value | Self::Reducing | Self::Window => true,
-            Self::List | Self::Map | Self::Timer | Self::WindowTimer => false,
+            Self::List | Self::Map | Self::Timer | Self::ProcessingTimer | Self::WindowTimer => false,
         }
     }
 
     /// Whether its entries are times, in their order.
     pub fn is_timer(self) -> bool {
         match self {
-            Self::Timer | Self::WindowTimer => true,
+            Self::Timer | Self::ProcessingTimer | Self::WindowTimer => true,
             Self::Value | Self::Reducing | Self::List | Self::Map | Self::Window => false,
+        }
+    }
+
+    /// Of which time the timers are that a plugin sets in it; `None` for what is no table of such.
+    pub fn timers_of(self) -> Option<TimeDomain> {
+        match self {
+            Self::Timer => Some(TimeDomain::Event),
+            Self::ProcessingTimer => Some(TimeDomain::Processing),
+            Self::Value | Self::Reducing | Self::List | Self::Map | Self::Window | Self::WindowTimer => None,
         }
     }
 }
@@ -299,6 +319,7 @@ impl fmt::Display for TableKind {
             Self::List => "list",
             Self::Map => "map",
             Self::Timer => "timer",
+            Self::ProcessingTimer => "processing-timer",
             Self::Window => "window",
             Self::WindowTimer => "window-timer",
         })

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use weir_core::ports::{Call, CallError, CallTask, Effects, Operator, TableKind};
-use weir_core::{KeySpec, OnError, TableId, Watermark};
+use weir_core::{Batch, FrameWriter, KeySpec, OnError, Origin, RecordView, TableId, Watermark};
 
 use super::*;
 use crate::advance::Advanced;
@@ -17,9 +17,11 @@ use crate::testing::{Alone, Counters, Memory, Stored};
 
 const VALUES: Table = Table { id: TableId(0), kind: TableKind::Value };
 const TIMERS: Table = Table { id: TableId(1), kind: TableKind::Timer };
+const WAKES: Table = Table { id: TableId(2), kind: TableKind::ProcessingTimer };
 
-/// Does what values say: `set N`, `cancel N`, and `every N`, which its timers then do by themselves, N ms later each. A timer
-/// sends `due`. Fails on timers of the key `bad`, unless it names them: it rejects those of the key `worse`.
+/// Does what values say: `set N`, `cancel N`, and `every N`, which its timers then do by themselves, N ms later each. `wake N`
+/// and `sleep N` are set and cancel for timers of processing time. A timer sends `due`. Fails on timers of the key `bad`,
+/// unless it names them: it rejects those of the key `worse`.
 struct Alarm;
 
 fn number(text: &str) -> i64 {
@@ -47,6 +49,12 @@ impl Operator for Alarm {
                 (CallTask::Process(0), Some(("cancel", at))) => {
                     effects.updates.extend(update(9, 1, *slot, &number(at).to_le_bytes()));
                 }
+                (CallTask::Process(0), Some(("wake", at))) => {
+                    effects.updates.extend(update(8, 2, *slot, &number(at).to_le_bytes()));
+                }
+                (CallTask::Process(0), Some(("sleep", at))) => {
+                    effects.updates.extend(update(9, 2, *slot, &number(at).to_le_bytes()));
+                }
                 (CallTask::Process(0), Some(("every", by))) => {
                     effects.updates.extend(update(1, 0, *slot, &number(by).to_le_bytes()));
                 }
@@ -57,10 +65,11 @@ impl Operator for Alarm {
                     effects.updates.extend(update(3, 8, index, b"worse"));
                 }
                 (CallTask::Timers, _) => {
-                    assert_eq!(record.value, Some(&record.timestamp_ms.to_le_bytes()[..]));
+                    let (at, table) = record.value.unwrap().split_first_chunk().unwrap();
+                    let (at, table) = (i64::from_le_bytes(*at), u32::from_le_bytes(table.try_into().unwrap()));
                     if let Some(period) = &periods[*slot as usize] {
-                        let next = record.timestamp_ms + i64::from_le_bytes(period[..].try_into().unwrap());
-                        effects.updates.extend(update(8, 1, *slot, &next.to_le_bytes()));
+                        let next = at + i64::from_le_bytes(period[..].try_into().unwrap());
+                        effects.updates.extend(update(8, table, *slot, &next.to_le_bytes()));
                     }
                     writer.push(RecordView { value: Some(b"due"), ..record });
                 }
@@ -93,14 +102,16 @@ impl Node {
             id: weir_core::OperatorId(0),
             name: "o".into(),
             key: KeySpec::Key,
-            tables: vec![VALUES, TIMERS],
+            tables: vec![VALUES, TIMERS, WAKES],
             prefetched: vec![VALUES],
             reducing: Vec::new(),
             outputs: vec![Vec::new()],
             on_error,
             origin: false,
             windows: None,
-            timers: Some(TimerOptions { table: TIMERS, groups: 0..1024 }),
+            timers: [(TIMERS, TimeDomain::Event), (WAKES, TimeDomain::Processing)]
+                .map(|(table, domain)| TimerOptions { table, domain, groups: 0..1024 })
+                .to_vec(),
             watermark: Watermark::NONE,
         };
         let (state, driver) = (Memory::new(&stored), Alone(Arc::clone(&counters)));
@@ -132,9 +143,20 @@ impl Node {
     }
 
     fn advance(&mut self, to: Watermark) -> Result<(), NodeError> {
+        self.until_done(|runner, out| runner.advance(to, out))
+    }
+
+    fn wake(&mut self, now_ms: i64) -> Result<(), NodeError> {
+        self.until_done(|runner, out| runner.wake(now_ms, out))
+    }
+
+    fn until_done(
+        &mut self,
+        mut go_on: impl FnMut(&mut Runner, &mut Vec<(u32, Batch)>) -> Result<Advanced, NodeError>,
+    ) -> Result<(), NodeError> {
         loop {
             let mut out = Vec::new();
-            let advanced = self.runner.advance(to, &mut out);
+            let advanced = go_on(&mut self.runner, &mut out);
             for (_, batch) in out {
                 let key = |key: Option<&[u8]>| String::from_utf8(key.unwrap().to_vec()).unwrap();
                 self.sent.extend(batch.frame.records().map(|record| (key(record.key), record.timestamp_ms)));
@@ -249,6 +271,71 @@ fn a_mass_of_timers_fires_in_order_about_a_batch_at_once() {
     node.advance(Watermark::at(7)).unwrap();
     assert_eq!(first + node.sent.len(), 5_000);
     assert!(node.sent.is_sorted() && node.timers() == 0);
+}
+
+#[test]
+fn a_timer_of_processing_time_waits_for_the_clock_alone() {
+    let mut node = Node::new(OnError::Fail);
+    for (key, what) in [("a", "wake 20"), ("b", "wake 10"), ("a", "wake 30"), ("a", "sleep 30"), ("c", "set 15")] {
+        node.says(key, what);
+    }
+    assert_eq!(node.runner.wakes_at(), Some(i64::MIN), "what the table holds is not known yet");
+    node.wake(9).unwrap();
+    assert_eq!((node.sent(), node.runner.wakes_at()), (vec![], Some(10)));
+    node.advance(Watermark::at(1_000)).unwrap();
+    assert_eq!(node.sent(), [("c", 15)]);
+    node.wake(20).unwrap();
+    // What they send is not late where event time has gone on.
+    assert_eq!(node.sent()[1..], [("b", 1_000), ("a", 1_000)]);
+    assert_eq!((node.runner.wakes_at(), node.timers()), (None, 0));
+}
+
+#[test]
+fn timers_that_were_due_while_nobody_ran_fire_at_once() {
+    let mut node = Node::new(OnError::Fail);
+    for what in ["wake 10", "wake 500", "every 100"] {
+        node.says("a", what);
+    }
+    let mut node = node.again();
+    assert_eq!(node.runner.wakes_at(), Some(i64::MIN));
+    node.wake(400).unwrap();
+    assert_eq!(node.sent(), [("a", 10), ("a", 110), ("a", 210), ("a", 310)]);
+    assert_eq!((node.runner.wakes_at(), node.timers()), (Some(410), 2));
+}
+
+#[test]
+fn at_the_end_of_time_each_fires_once_and_what_it_sets_is_for_another_start() {
+    let mut node = Node::new(OnError::Fail);
+    let keys: Vec<String> = (0..5_000).map(|n| format!("{n:04}")).collect();
+    for what in ["every 10", "wake 70"] {
+        let records: Vec<(&str, String)> = keys.iter().map(|key| (key.as_str(), what.to_owned())).collect();
+        node.records(&records).unwrap();
+    }
+    // Most of it is in the table alone, behind what fires sets.
+    let mut node = node.again();
+    node.advance(Watermark::END).unwrap();
+    assert!(node.sent.iter().all(|(_, at)| *at == 70));
+    assert_eq!((node.sent.len(), node.timers()), (5_000, 5_000));
+    let mut node = node.again();
+    node.sent.clear();
+    node.wake(80).unwrap();
+    assert_eq!((node.sent.len(), node.timers()), (5_000, 5_000));
+}
+
+#[test]
+fn timers_of_processing_time_that_are_due_when_they_are_set_are_a_storm() {
+    let mut node = Node::new(OnError::Fail);
+    for what in ["every 0", "wake 1"] {
+        node.says("a", what);
+    }
+    // The clock goes on meanwhile: it is no excuse.
+    let mut now_ms = 1;
+    let storm = std::iter::repeat_with(|| {
+        now_ms += 1;
+        node.wake(now_ms)
+    });
+    let storm = storm.take(100).find_map(Result::err).expect("a storm");
+    assert!(std::error::Error::source(&storm).unwrap().to_string().contains("a timer storm"), "{storm}");
 }
 
 /// What happens to a node.

@@ -117,9 +117,13 @@ impl Node {
             outputs: vec![Vec::new()],
             on_error,
             origin: false,
-            windows: WindowOptions::new(&spec, ACCUMULATORS, TimerOptions { table: TIMERS, groups: 0..1024 })
-                .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows }),
-            timers: None,
+            windows: WindowOptions::new(
+                &spec,
+                ACCUMULATORS,
+                TimerOptions { table: TIMERS, domain: TimeDomain::Event, groups: 0..1024 },
+            )
+            .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows }),
+            timers: Vec::new(),
             watermark,
         };
         let state = Memory::new(&stored);

@@ -194,6 +194,34 @@ impl Flow {
         Ok(fired)
     }
 
+    /// Processing time has come to `now_ms`: fires what is due by it, about a batch in each operator, and what that leads to.
+    /// True where something fired.
+    pub(crate) fn wake(&mut self, now_ms: i64) -> Result<bool, Stopped> {
+        let mut fired = false;
+        for at in 0..self.operators.len() {
+            let Some(runner) = self.operators.get_mut(at) else { continue };
+            if runner.wakes_at().is_none_or(|at_ms| at_ms > now_ms) {
+                continue;
+            }
+            let woken = runner.wake(now_ms, &mut self.outputs);
+            self.hand_out(at)?;
+            self.work_off()?;
+            fired |= woken.map_err(Error::from)? != Advanced::Nothing;
+        }
+        self.has_changed |= fired;
+        Ok(fired)
+    }
+
+    /// A moment of processing time before which [`Flow::wake`] has nothing to do.
+    pub(crate) fn wakes_at(&self) -> Option<i64> {
+        self.operators.iter().filter_map(Runner::wakes_at).min()
+    }
+
+    /// The epoch that was sealed last.
+    pub(crate) fn last(&self) -> Epoch {
+        self.last
+    }
+
     /// How far the time of each operator has come, as an epoch keeps it: all have that of what comes in.
     pub(crate) fn floors(&self) -> Vec<(OperatorId, Watermark)> {
         let (floor, ids) = (self.time.floor(), self.operators.iter().map(|runner| runner.options.id));

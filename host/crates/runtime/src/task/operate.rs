@@ -10,6 +10,7 @@ use weir_operator::Pace;
 use weir_time::Merge;
 
 use super::flow::{Flow, Room, Stopped};
+use super::wake::wake;
 use crate::exchange::inbox::{Inbox, Received};
 use crate::signals::{Signals, TaskEvent};
 
@@ -62,7 +63,8 @@ impl OperatorTask {
                 weir_machine::sleep(FULL_WAIT);
                 continue;
             }
-            match self.inbox.receive(|input| aligner.is_blocked(input), IDLE_WAIT) {
+            let wait = wake(&mut self.flow, &self.signals, IDLE_WAIT)?;
+            match self.inbox.receive(|input| aligner.is_blocked(input), wait) {
                 Received::Element(_, Element::Batch { port, batch }) => {
                     let (records, began) = (batch.frame.len(), weir_machine::now());
                     self.flow.receive(port, batch)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use metrics::Counter;
 use weir_checkpoint::{SourceTimes, TaskTimes};
 use weir_core::ports::{Poll, RecordCheck, SourceReader, Unreadable, Verified};
-use weir_core::{Batch, Element, Epoch, Progress, SplitState, crash_point};
+use weir_core::{Batch, Element, Epoch, Progress, Reading, SplitState, Watermark, crash_point};
 use weir_machine::channel::Sender;
 use weir_operator::Pace;
 use weir_time::source::Noted;
@@ -20,6 +20,7 @@ use weir_time::source::Noted;
 use super::flow::{Flow, Room, Stopped};
 use super::stamp::{Stamped, Stamper};
 use super::unreadable::UnreadablePolicy;
+use super::wake::wake;
 use crate::clock;
 use crate::error::Error;
 use crate::signals::{Signals, TaskEvent};
@@ -78,21 +79,16 @@ impl SourceTask {
         let mut rest: Option<Batch> = None;
         self.name_splits();
         let (mut shown, mut noted) = (weir_machine::now(), weir_machine::now());
-        if let Some(time) = &self.time {
-            self.flow.tell_time(time.progress())?;
-        }
+        self.time.as_ref().map_or(Ok(()), |time| self.flow.tell_time(time.progress()))?;
         while !self.signals.is_cancelled() {
             let (asked, last) = self.signals.barrier();
             if asked > self.sealed {
                 if last && self.drains {
-                    let end = self.time.as_mut().and_then(Stamper::end);
-                    self.advance(end)?;
+                    self.end_time()?;
                 }
                 self.seal(asked, rest.as_ref())?;
                 if last {
-                    self.flow.broadcast(|| Element::End)?;
-                    self.stay(asked);
-                    return Ok(());
+                    return self.leave(asked);
                 }
             }
             self.flow.note_committed(self.signals.committed());
@@ -101,8 +97,13 @@ impl SourceTask {
             if let Room::None { tell: Some(sealed) } = room {
                 self.tell(TaskEvent::Full(sealed))?;
             }
-            if ended || room != Room::Enough {
-                weir_machine::sleep(if ended { POLL_WAIT } else { FULL_WAIT });
+            if room != Room::Enough {
+                weir_machine::sleep(FULL_WAIT);
+                continue;
+            }
+            let wait = wake(&mut self.flow, &self.signals, POLL_WAIT)?;
+            if ended {
+                weir_machine::sleep(wait);
                 continue;
             }
             if weir_machine::since(noted) >= NOTE_EVERY {
@@ -111,7 +112,7 @@ impl SourceTask {
             }
             match rest.take() {
                 Some(batch) => rest = self.process(batch, &mut pace)?,
-                None => match self.reader.poll(POLL_WAIT).map_err(Error::port("failed to read the source"))? {
+                None => match self.reader.poll(wait).map_err(Error::port("failed to read the source"))? {
                     Poll::Batch(batch) => {
                         let batch = self.receive(batch);
                         rest = self.process(batch, &mut pace)?;
@@ -120,8 +121,7 @@ impl SourceTask {
                     Poll::Pending => {}
                     Poll::Finished => {
                         ended = true;
-                        self.note_time()?;
-                        self.tell(TaskEvent::Ended)?;
+                        self.finish()?;
                     }
                 },
             }
@@ -133,6 +133,22 @@ impl SourceTask {
                 self.tell(TaskEvent::Progress { source, splits, progress, times, silent_since })?;
             }
         }
+        Ok(())
+    }
+
+    /// The source has nothing more; what ends for good ends all time.
+    fn finish(&mut self) -> Result<(), Stopped> {
+        self.note_time()?;
+        if self.time.is_none() && self.reader.readings().iter().all(|split| *split == Reading::Ended) {
+            self.end_time()?;
+        }
+        self.tell(TaskEvent::Ended)
+    }
+
+    /// Nothing comes after the last epoch.
+    fn leave(&self, last: Epoch) -> Result<(), Stopped> {
+        self.flow.broadcast(|| Element::End)?;
+        self.stay(last);
         Ok(())
     }
 
@@ -216,6 +232,15 @@ impl SourceTask {
             self.reader.hold(&held);
         }
         self.advance(progress)
+    }
+
+    /// Nothing will ever come. Operators that wait, if only for processing time, hear of it also where records have no time.
+    fn end_time(&mut self) -> Result<(), Stopped> {
+        let end = match &mut self.time {
+            Some(time) => time.end(),
+            None => Some(Progress { watermark: Watermark::END, idle: false }),
+        };
+        self.advance(end)
     }
 
     fn advance(&mut self, progress: Option<Progress>) -> Result<(), Stopped> {
