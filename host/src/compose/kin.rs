@@ -30,9 +30,10 @@ pub(super) fn warn_of(client: ClientOptions, sources: Vec<Arc<dyn SourceConnecto
     }
 }
 
-/// The job whose marker stands beside something that is read here.
+/// The job whose marker stands beside something that is read here. One that only writes there has its marker there, too.
 fn kin(group: &str, committed: &[Committed], is_read: impl Fn(&Committed) -> bool) -> Option<(JobName, Epoch)> {
-    let markers = committed.iter().filter(|c| is_read(c)).filter_map(|c| Marker::parse(&c.metadata).ok());
+    let marked = committed.iter().filter(|c| is_read(c)).filter_map(|c| Some((c, Marker::parse(&c.metadata).ok()?)));
+    let markers = marked.filter(|(c, marker)| !marker.is_apart(c.position)).map(|(_, marker)| marker);
     let own = markers.filter(|marker| group.strip_prefix("weir-") == Some(marker.job.as_str()));
     own.map(|marker| (marker.job, marker.epoch)).max_by_key(|(_, epoch)| *epoch)
 }
@@ -58,5 +59,7 @@ mod tests {
         assert_eq!(found(&[at("other", marker("count", 7))]), None, "it reads something else");
         assert_eq!(found(&[at("in", b"somebody's".to_vec())]), None, "it is not of Weir");
         assert_eq!(found(&[at("in", marker("sum", 7))]), None, "the marker is not its own");
+        let apart = Committed { position: 7, ..at("in", marker("count", 7)) };
+        assert_eq!(found(&[apart]), None, "it only writes there, and counts its epochs");
     }
 }

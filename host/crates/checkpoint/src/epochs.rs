@@ -351,7 +351,7 @@ impl Epochs {
                 let marked = self.sources.iter().filter(|source| source.marked).flat_map(|source| &source.splits);
                 marked.map(|s| (s.split.clone(), s.position)).collect()
             }
-            MarkerPlace::Fixed(split) => vec![(split.clone(), i64::try_from(manifest.epoch.0).unwrap_or(i64::MAX))],
+            MarkerPlace::Fixed(split) => vec![(split.clone(), Marker::position_apart(manifest.epoch))],
             MarkerPlace::Nowhere => Vec::new(),
         }
     }

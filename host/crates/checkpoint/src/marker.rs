@@ -52,6 +52,17 @@ impl Marker {
         text
     }
 
+    /// What is committed as the position where the marker has a place of its own, which nobody reads from: it counts epochs.
+    pub fn position_apart(epoch: Epoch) -> i64 {
+        i64::try_from(epoch.0).unwrap_or(i64::MAX)
+    }
+
+    /// Whether it stands in a place of its own, where `position` is committed, and not beside what its job reads. For the eye only:
+    /// a reader's position may be the number of its epoch, too.
+    pub fn is_apart(&self, position: i64) -> bool {
+        position == Self::position_apart(self.epoch)
+    }
+
     /// Reads what the group has beside an offset; anyone may have written it.
     ///
     /// ```
