@@ -48,6 +48,8 @@ mod outputs;
 /// The sinks of a job.
 mod sinks;
 /// Which windows an operator has.
+/// How long tables keep what is written.
+mod ttl;
 mod windows;
 
 /// Rules that a test breaks.

@@ -31,6 +31,19 @@ pub(crate) struct Table {
     pub(crate) schema: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) prefetch: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ttl: Option<Ttl>,
+}
+
+/// How long what is written in a table stays. Until then it is there, from then on it is not; when it leaves the disk is for
+/// the host to say. Writing a value anew, or an entry of a map, begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ttl {
+    /// Until event time has gone on by so many milliseconds; at least one.
+    Event(u64),
+    /// Until the clock on the wall has gone on by so many milliseconds; at least one.
+    Processing(u64),
 }
 
 impl Table {
@@ -67,7 +80,7 @@ impl<T: StateValue> Declare for ValueTable<T> {
 impl<T: Number> Declare for ReducingTable<T> {
     fn declare(self, description: &mut Description) {
         let (name, schema, prefetch) = (self.name(), self.schema(), self.is_prefetched());
-        description.tables.push(Table { name, kind: TableKind::Reducing, schema, prefetch });
+        description.tables.push(Table { name, kind: TableKind::Reducing, schema, prefetch, ttl: None });
     }
 }
 
@@ -97,8 +110,16 @@ impl Description {
         self
     }
 
+    /// Adds a table that keeps what is written for so long, unless the pipeline says how long.
+    pub fn expiring(mut self, table: impl Declare, ttl: Ttl) -> Self {
+        let others = self.tables.len();
+        table.declare(&mut self);
+        self.tables.iter_mut().skip(others).for_each(|table| table.ttl = Some(ttl));
+        self
+    }
+
     pub(crate) fn push(&mut self, name: &'static str, kind: TableKind, schema: String) {
-        self.tables.push(Table { name, kind, schema, prefetch: false });
+        self.tables.push(Table { name, kind, schema, prefetch: false, ttl: None });
     }
 
     /// The tables whose values the host hands over with a batch.

@@ -64,7 +64,7 @@ pub mod testing;
 
 pub use aggregate::{Aggregate, Window, WindowInstance};
 pub use context::{Context, Level, ValueWriter};
-pub use description::{Declare, Description};
+pub use description::{Declare, Description, Ttl};
 pub use failure::Failure;
 #[cfg(not(target_arch = "wasm32"))]
 pub use instance::Host;

@@ -137,7 +137,7 @@ impl<Op: Operator> Harness<Op> {
     pub fn new(config: &str) -> Result<Self, Failure> {
         let tables = Op::describe().tables;
         let instance = Some(Instance::open(config)?);
-        let (stored, log) = (Stored::default(), Vec::new());
+        let (stored, log) = (Stored::of(&tables), Vec::new());
         Ok(Self { config: config.to_owned(), instance, tables, stored, log, operator: PhantomData })
     }
 
@@ -172,6 +172,9 @@ impl<Op: Operator> Harness<Op> {
         for _ in 0..TIMER_CALLS_MAX {
             let due = self.stored.due(to_ms);
             if due.is_empty() {
+                if to_ms != i64::MAX {
+                    self.stored.has_come(to_ms);
+                }
                 return Ok(outputs);
             }
             let list = due.iter().map(|(at_ms, key)| Message::new(key, at_ms.to_le_bytes()).with_timestamp(*at_ms));
@@ -198,6 +201,7 @@ impl<Op: Operator> Harness<Op> {
 
     /// One call; nothing of it has happened yet.
     fn call(&mut self, instance: &mut Instance<Op>, task: Task, batch: &[Message]) -> Result<Call, Failure> {
+        self.stored.begin(batch.iter().filter_map(|message| message.timestamp).max());
         let (slots, keys) = if self.tables.is_empty() { (Vec::new(), Vec::new()) } else { wire::slots(batch) };
         let value_tables = self.tables.iter().filter(|table| table.is_handed_over());
         let value_tables: Vec<_> = value_tables.map(|table| table.name).collect();

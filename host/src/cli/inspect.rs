@@ -81,10 +81,14 @@ fn plugin(args: &Args) -> Result<ExitCode> {
 fn entries(args: &Args) -> Result<ExitCode> {
     let mut stdout = BufWriter::new(super::stdout()?);
     directory::entries(&args.what, args.cluster.brokers()?.as_ref(), |entry| {
-        let NamedEntry { operator, table, schema, kind, key, entry, value } = entry;
+        let NamedEntry { operator, table, schema, kind, key, entry, expires_ms, value } = entry;
         let facts = [("operator", operator.into()), ("table", table.into()), ("key", typed::any(key))];
         let which = entry.and_then(|entry| typed::entry(kind, schema, entry));
-        let facts = facts.into_iter().chain(which).chain([("value", typed::value(schema, value))]);
+        let facts = facts
+            .into_iter()
+            .chain(which)
+            .chain(expires_ms.map(|ms| ("expires", ms.into())))
+            .chain([("value", typed::value(schema, value))]);
         let line: Map<String, Value> = facts.map(|(name, fact)| (name.to_owned(), fact)).collect();
         let line = Value::from(line).to_string();
         Ok(writeln!(stdout, "{}", printable_json(&line)).map_err(super::stdout_failed)?)

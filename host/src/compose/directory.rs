@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use weir_checkpoint::inherit::Numbered;
 use weir_checkpoint::{Manifest, Marker, OperatorEntry, Start, TableEntry, manifest, survey};
-use weir_core::ports::{Committed, EpochLog, TableKind};
+use weir_core::ports::{Committed, EpochLog, TableKind, expires_and_value};
 use weir_core::{Digest, Fault, OperatorId, PortError, RecordId, TableId};
 use weir_state::{LogView, Snapshot, StateEntry, StateView, StoreView};
 
@@ -139,6 +139,8 @@ pub struct NamedEntry<'a> {
     pub key: &'a [u8],
     /// Which of the values under that key, in a list or a map.
     pub entry: Option<&'a [u8]>,
+    /// When it expires, where it does: milliseconds since 1970, by the time of its table.
+    pub expires_ms: Option<i64>,
     /// As the plugin wrote it.
     pub value: &'a [u8],
 }
@@ -153,10 +155,14 @@ pub fn entries(
     let view = StateView::open(path).map_err(PortError::from)?;
     let Some((snapshot, operators)) = view.settled(|| snapshot(path, brokers))? else { return Ok(()) };
     snapshot.each(|stored: StateEntry<'_>| match named(&operators, stored.operator, stored.table)? {
-        Some((operator, TableEntry { name: table, schema, kind, .. })) => {
+        Some((operator, TableEntry { name: table, schema, kind, expires, .. })) => {
             let (key, entry) = stored.key(*kind).map_err(PortError::from)?;
-            let (operator, kind, value) = (&operator.name, *kind, stored.value);
-            show(NamedEntry { operator, table, schema, kind, key, entry, value })
+            let (operator, kind) = (&operator.name, *kind);
+            let (expires_ms, value) = match expires.and_then(|_| expires_and_value(stored.value)) {
+                Some((expires_ms, value)) => (Some(expires_ms), value),
+                None => (None, stored.value),
+            };
+            show(NamedEntry { operator, table, schema, kind, key, entry, expires_ms, value })
         }
         None => Ok(()),
     })

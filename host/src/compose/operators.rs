@@ -1,6 +1,7 @@
 //! A job's operators: loaded, described, opened once with their configuration, and joined by their outputs. All that a
 //! plugin can have against a pipeline comes out here, before a directory or a broker is touched.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ pub use weir_plugin::CodeCache;
 use weir_plugin::{Inspection, Limits, Runtime};
 use weir_runtime::{OperatorSetup, SinkSetup};
 
-use super::{SHARD, keys, outputs, windows};
+use super::{SHARD, keys, outputs, ttl, windows};
 use crate::exit;
 
 /// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
@@ -152,6 +153,7 @@ pub(crate) fn alone(plugin: &Path) -> OperatorPlan {
         parallelism: NonZeroU16::MIN,
         config: serde_json::Value::Object(serde_json::Map::new()),
         window: None,
+        ttl: BTreeMap::new(),
         on_error: OnError::Skip,
         limits: plan::Limits::default(),
     }
@@ -160,8 +162,9 @@ pub(crate) fn alone(plugin: &Path) -> OperatorPlan {
 /// What runs the operator of `plan`: `factory` is its plugin.
 pub(crate) fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> Result<OperatorSetup, Error> {
     let windows = windows::of(plan, &*factory)?;
+    ttl::check(plan, &*factory)?;
     let (name, config) = (plan.name.clone(), plan.config.to_string());
-    Ok(OperatorSetup { name, config, on_error: plan.on_error, factory, windows })
+    Ok(OperatorSetup { name, config, on_error: plan.on_error, factory, windows, ttl: plan.ttl.clone() })
 }
 
 #[cfg(test)]
@@ -172,6 +175,10 @@ mod tests {
 
     use super::*;
     use crate::connectors::CONNECTORS;
+
+    const TABLES: &str = r#"{"name": "fake", "version": "1", "outputs": ["good", "bad"], "tables": [
+        {"name": "kept", "kind": "value"}, {"name": "short", "kind": "map", "ttl": {"event": 5}},
+        {"name": "timers", "kind": "timer"}]}"#;
 
     /// A plugin with these outputs, which opens where it is said to.
     struct Fake {
@@ -207,7 +214,7 @@ mod tests {
                 Some("large.wasm") => bail!(PortError::new(Fault::Transient, "no room")),
                 _ => {}
             }
-            let description = serde_json::from_str(r#"{"name": "fake", "version": "1", "outputs": ["good", "bad"]}"#)?;
+            let description = serde_json::from_str(TABLES)?;
             let opens = operator.plugin != Path::new("closed.wasm");
             Ok(Arc::new(Fake { description, digest: Digest("d".to_owned()), opens }))
         }
@@ -242,5 +249,28 @@ mod tests {
         // What is no mistake comes alone.
         let said = loaded(&text.replace("absent", "large")).err().unwrap();
         assert_eq!((said.to_string().as_str(), exit::fault(&said)), ("no room", Fault::Transient));
+    }
+
+    #[test]
+    fn a_pipeline_says_how_long_tables_keep_what_they_have_and_no_others() {
+        let with = |ttl: &str| TEXT.replacen("inputs = ['s']\n", &format!("inputs = ['s']\nttl = {{ {ttl} }}\n"), 1);
+        let said = |ttl: &str| {
+            let tables = loaded(&with(ttl)).unwrap().operators.first().unwrap().tables();
+            tables.into_iter().map(|table| table.ttl.map(|ttl| ttl.to_string())).collect::<Vec<_>>()
+        };
+        let ms = |words: &str| Some(words.to_owned());
+        assert_eq!(said(""), [None, ms("5 ms of event time"), None]);
+        let all = "kept = { processing = '1s' }, short = { event = '7s' }";
+        assert_eq!(said(all), [ms("1000 ms of processing time"), ms("7000 ms of event time"), None]);
+        for (ttl, expected) in [
+            (
+                "keep = { event = '1s' }",
+                "operators.a.ttl.keep: its plugin \"fake\" has the tables \"kept\", \"short\", \"timers\"",
+            ),
+            ("timers = { event = '1s' }", "operators.a.ttl.timers: what is in a table of kind timer goes by itself"),
+        ] {
+            let said = loaded(&with(ttl)).err().unwrap().to_string();
+            assert!(said.contains(expected), "{said}");
+        }
     }
 }

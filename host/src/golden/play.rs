@@ -154,7 +154,9 @@ impl Stage {
         let plan = OperatorPlan { config: case.config.clone().into(), window, ..self.plan.clone() };
         let setup = operators::setup(&plan, Arc::clone(&self.factory))?;
         setup.check(&self.job, SHARD, 1).context("it does not start with the configuration of the case")?;
-        let numbered = |(id, table): (u16, TableDescription)| (table.name, Table { id: TableId(id), kind: table.kind });
+        let numbered = |(id, table): (u16, TableDescription)| {
+            (table.name, Table { id: TableId(id), kind: table.kind, ttl: table.ttl })
+        };
         let tables = (0..).zip(setup.tables()).map(numbered).collect();
         self.plays += 1;
         let (id, key) = (OperatorId(self.plays), case.key.clone());

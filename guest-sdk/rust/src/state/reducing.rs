@@ -3,6 +3,7 @@
 use super::{Cells, StateValue, ValueTable, schema};
 use crate::failure::{self, Failure};
 use crate::update::Queue;
+use sealed::Fold;
 
 const OP_CLEAR: u8 = 2;
 const OP_MERGE: u8 = 7;
@@ -14,14 +15,6 @@ pub struct ReducingTable<T> {
     table: ValueTable<T>,
     fold: Fold,
     is_prefetched: bool,
-}
-
-/// What becomes of two numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fold {
-    Sum,
-    Min,
-    Max,
 }
 
 impl<T> Clone for ReducingTable<T> {
@@ -82,12 +75,22 @@ pub trait Number: StateValue + Copy + sealed::Number {}
 impl Number for i64 {}
 impl Number for f64 {}
 
-pub(crate) mod sealed {
-    use super::Fold;
+/// Nobody outside can name these, and so nobody can add a number that the host does not know.
+mod sealed {
+    /// What becomes of two numbers.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Fold {
+        /// They are added.
+        Sum,
+        /// The lesser stays.
+        Min,
+        /// The greater stays.
+        Max,
+    }
 
     /// As the host combines numbers; `None` where they cannot be.
     pub trait Number: Sized {
-        #[expect(private_interfaces, reason = "nobody outside can call what a sealed trait has")]
+        /// What `addend` makes of what there is.
         fn merge(has: Option<Self>, addend: Self, fold: Fold) -> Option<Self>;
     }
 }

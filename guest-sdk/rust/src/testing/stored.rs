@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::wire::{Op, Update};
 use crate::Failure;
-use crate::description::{Table, TableKind};
+use crate::description::{Table, TableKind, Ttl};
 use crate::state::merge_stored;
 
 /// A table, and a key.
@@ -20,6 +20,29 @@ pub(crate) struct Stored {
     lists: HashMap<Place, Vec<Vec<u8>>>,
     maps: HashMap<Place, BTreeMap<Vec<u8>, Vec<u8>>>,
     timers: BTreeSet<Timer>,
+    expiry: Expiry,
+}
+
+/// What expires by event time, as the host has it: what is past its time is taken away when time goes on.
+#[derive(Debug, Default)]
+struct Expiry {
+    /// How long what is written stays, by table.
+    ttl_ms: HashMap<&'static str, i64>,
+    /// How far event time has come, and what stands for it where it has not begun.
+    now_ms: Option<i64>,
+    latest_ms: Option<i64>,
+    /// Of values, and of entries of maps.
+    entries: HashMap<(Place, Option<Vec<u8>>), i64>,
+    /// Of the elements of lists, in their order.
+    elements: HashMap<Place, Vec<i64>>,
+}
+
+impl Expiry {
+    /// When what is written now in this table expires, if it does.
+    fn expires_ms(&self, table: &'static str) -> Option<i64> {
+        let ttl_ms = self.ttl_ms.get(table)?;
+        Some(self.now_ms.or(self.latest_ms).map_or(i64::MAX, |now_ms| now_ms.saturating_add(*ttl_ms)))
+    }
 }
 
 /// A change of what a key has in a table.
@@ -76,6 +99,40 @@ impl Change {
 }
 
 impl Stored {
+    /// Nothing, in these tables.
+    pub(crate) fn of(tables: &[Table]) -> Self {
+        let ttl_ms = tables.iter().filter_map(|table| match table.ttl? {
+            Ttl::Event(ms) => Some((table.name, i64::try_from(ms).unwrap_or(i64::MAX))),
+            Ttl::Processing(_) => None,
+        });
+        Self { expiry: Expiry { ttl_ms: ttl_ms.collect(), ..Expiry::default() }, ..Self::default() }
+    }
+
+    /// A call with records up to this timestamp.
+    pub(crate) fn begin(&mut self, latest_ms: Option<i64>) {
+        self.expiry.latest_ms = latest_ms;
+    }
+
+    /// Event time has come to `to_ms`, and what was due has fired.
+    pub(crate) fn has_come(&mut self, to_ms: i64) {
+        let Self { values, lists, maps, expiry, .. } = self;
+        expiry.now_ms = expiry.now_ms.max(Some(to_ms));
+        expiry.entries.retain(|(place, entry), expires_ms| {
+            if *expires_ms <= to_ms {
+                match entry {
+                    None => drop(values.remove(place)),
+                    Some(entry) => drop(maps.get_mut(place).and_then(|map| map.remove(entry))),
+                }
+            }
+            *expires_ms > to_ms
+        });
+        for (place, elements) in &mut expiry.elements {
+            let past = elements.iter().take_while(|expires_ms| **expires_ms <= to_ms).count();
+            elements.drain(..past);
+            lists.entry(place.clone()).or_default().drain(..past);
+        }
+    }
+
     pub(crate) fn value(&self, table: &'static str, key: &[u8]) -> Option<&[u8]> {
         self.values.get(&(table, key.to_vec())).map(Vec::as_slice)
     }
@@ -102,6 +159,7 @@ impl Stored {
     }
 
     pub(crate) fn change(&mut self, change: Change) {
+        self.note(&change);
         match change {
             Change::Set(place, value) => drop(self.values.insert(place, value)),
             Change::Clear(place) => {
@@ -114,6 +172,33 @@ impl Stored {
             Change::Delete(place, entry) => drop(self.maps.entry(place).or_default().remove(&entry)),
             Change::SetTimer(timer) => drop(self.timers.insert(timer)),
             Change::CancelTimer(timer) => drop(self.timers.remove(&timer)),
+        }
+    }
+
+    /// When what changes expires.
+    fn note(&mut self, change: &Change) {
+        let expiry = &mut self.expiry;
+        match change {
+            Change::Set(place, _) => {
+                let expires_ms = expiry.expires_ms(place.0);
+                expiry.entries.extend(expires_ms.map(|ms| ((place.clone(), None), ms)));
+            }
+            Change::Put(place, entry, _) => {
+                let expires_ms = expiry.expires_ms(place.0);
+                expiry.entries.extend(expires_ms.map(|ms| ((place.clone(), Some(entry.clone())), ms)));
+            }
+            Change::Append(place, _) => {
+                let Some(expires_ms) = expiry.expires_ms(place.0) else { return };
+                expiry.elements.entry(place.clone()).or_default().push(expires_ms);
+            }
+            Change::Clear(place) => {
+                expiry.entries.retain(|(of, _), _| of != place);
+                expiry.elements.remove(place);
+            }
+            Change::Delete(place, entry) => {
+                expiry.entries.remove(&(place.clone(), Some(entry.clone())));
+            }
+            Change::SetTimer(_) | Change::CancelTimer(_) => {}
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the harness promises, and with it what an instance does.
 use super::*;
-use crate::{Context, Description, NoConfig, Record, ReducingTable, Timer, ValueTable, failure};
+use crate::{
+    Context, Description, ListTable, MapTable, NoConfig, Record, ReducingTable, Timer, Ttl, ValueTable, failure,
+};
 
 const SEEN: ValueTable<u64> = ValueTable::new("seen");
 const LAST: ValueTable<Vec<u8>> = ValueTable::new("last").with_schema("2");
@@ -339,4 +341,51 @@ fn a_reducing_table_says_what_it_does() {
     ] {
         assert!(described.contains(words), "{described}");
     }
+}
+
+const RECENT: ListTable<String> = ListTable::new("recent");
+const COUNTS: MapTable<String, u64> = MapTable::new("counts");
+
+/// Keeps what it is told for ten milliseconds of event time, and says what it has.
+struct Forgets;
+
+impl Operator for Forgets {
+    type Config = NoConfig;
+
+    fn describe() -> Description {
+        let ttl = Ttl::Event(10);
+        Description::new("forgets", "1").expiring(SEEN, ttl).expiring(RECENT, ttl).expiring(COUNTS, ttl)
+    }
+
+    fn open(_: NoConfig) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let name = str::from_utf8(record.value().unwrap_or_default())?.to_owned();
+        let seen = ctx.value(SEEN).get()?.unwrap_or(0) + 1;
+        let (recent, counts) = (ctx.list(RECENT).all()?, ctx.map(COUNTS).all()?.len());
+        ctx.emit(record.with_value(format!("{seen} {} {counts}", recent.join(",")).as_bytes()));
+        ctx.value(SEEN).set(&seen)?;
+        ctx.map(COUNTS).put(&name, &1)?;
+        ctx.list(RECENT).push(&name)
+    }
+}
+
+#[test]
+fn what_expires_is_not_there_any_more() {
+    let described = Forgets::describe().to_json();
+    assert!(described.contains(r#""name":"seen","kind":"value","schema":"u64","ttl":{"event":10}"#), "{described}");
+    let mut forgets = Harness::<Forgets>::new("{}").unwrap();
+    let mut says = |at_ms: Option<i64>, name: &str| {
+        at_ms.map(|at_ms| forgets.advance(at_ms).unwrap());
+        let out = forgets.process(&[Message::new("k", name).with_timestamp(3)]).unwrap();
+        String::from_utf8(out[0].message.value.clone().unwrap()).unwrap()
+    };
+    assert_eq!(says(None, "a"), "1  0");
+    assert_eq!(says(Some(5), "b"), "2 a 1");
+    assert_eq!(says(Some(12), "c"), "3 a,b 2");
+    assert_eq!(says(Some(13), "c"), "4 b,c 2", "of the first the time is over");
+    assert_eq!(says(Some(22), "d"), "5 c 1", "what is written again begins anew");
+    assert_eq!(says(Some(99), "d"), "1  0");
 }

@@ -5,7 +5,7 @@
 //! Leave is given for what does not fit. A start that finds everything as it is recorded does nothing, whatever was
 //! said: a supervisor repeats the same command line.
 
-use weir_core::ports::TableKind;
+use weir_core::ports::{TableKind, TimeDomain};
 use weir_core::{Consent, KeySpec, OperatorId, StateName, TableId};
 
 use crate::manifest::{OperatorEntry, Plan, PluginEntry, TableEntry};
@@ -39,6 +39,8 @@ pub struct DeclaredTable {
     pub kind: TableKind,
     /// Version or schema of its values; empty says nothing.
     pub schema: String,
+    /// The time by which its values expire, if they do.
+    pub expires: Option<TimeDomain>,
 }
 
 /// Operators with their numbers, and the next number.
@@ -229,6 +231,10 @@ fn table_misfit(entry: &OperatorEntry, table: &TableEntry, now: &Declared) -> Op
     if declared.kind != table.kind {
         return Some(Misfit::Kind { operator, table: name, was: table.kind, now: declared.kind });
     }
+    if declared.expires != table.expires {
+        let (was, is) = (table.expires, declared.expires);
+        return Some(Misfit::Expires { operator, table: name, was, now: is });
+    }
     // A plugin that says nothing of its values is believed: nothing can be compared.
     let differs = !table.schema.is_empty() && !declared.schema.is_empty() && table.schema != declared.schema;
     let (was, is) = (table.schema.clone(), declared.schema.clone());
@@ -245,8 +251,8 @@ fn number_table(entry: &mut OperatorEntry, now: &DeclaredTable) -> Option<()> {
     }
     let id = TableId(entry.next_table);
     entry.next_table = entry.next_table.checked_add(1)?;
-    let DeclaredTable { name, kind, schema } = now.clone();
-    entry.tables.push(TableEntry { name, id, kind, schema });
+    let DeclaredTable { name, kind, schema, expires } = now.clone();
+    entry.tables.push(TableEntry { name, id, kind, schema, expires });
     Some(())
 }
 

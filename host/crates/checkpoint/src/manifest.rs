@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weir_core::ports::TableKind;
+use weir_core::ports::{TableKind, TimeDomain};
 use weir_core::{
     AttemptId, Delivery, Digest, Epoch, JobName, KeySpec, OperatorId, ShardId, SourceName, SplitId, SplitState, TableId,
 };
@@ -196,6 +196,9 @@ pub struct TableEntry {
     /// Version or schema of its values, in the plugin's own words; left out where no plugin ever said any.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub schema: String,
+    /// The time by which its values expire, which stands before each; left out where they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<TimeDomain>,
 }
 
 /// Why a record cannot be used.

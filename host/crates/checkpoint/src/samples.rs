@@ -58,7 +58,12 @@ pub(crate) fn wanted(parallelism: u16, tables: &[&str], marker: MarkerPlace) -> 
         Edge::new((NodeId(0), 0), (NodeId(1), 0), Ship::ByKey(KeySpec::Key)),
         Edge::new((NodeId(1), 0), (NodeId(2), 0), Ship::RoundRobin),
     ];
-    let table = |name: &&str| DeclaredTable { name: (*name).into(), kind: TableKind::Value, schema: String::new() };
+    let table = |name: &&str| DeclaredTable {
+        name: (*name).into(),
+        kind: TableKind::Value,
+        schema: String::new(),
+        expires: None,
+    };
     let plugin = PluginEntry { name: "count".into(), version: "1".into(), digest: Digest("00".repeat(32)) };
     let tables = tables.iter().map(table).collect();
     Wanted {

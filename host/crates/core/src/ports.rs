@@ -7,6 +7,8 @@
 
 /// The state as a call sees it.
 pub mod call_state;
+/// How long what is written in a table stays there.
+pub mod expiry;
 /// What a sink takes, record by record.
 pub mod limit;
 /// What runs a plugin (or native code) on a batch.
@@ -24,6 +26,7 @@ pub mod state;
 
 pub use bytes::Bytes;
 pub use call_state::CallState;
+pub use expiry::{EXPIRES_BYTES, Now, Ttl, expires_and_value};
 pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
     Call, CallError, CallTask, Effects, LATE, Operator, OperatorFactory, PluginDescription, Role, TableDescription,

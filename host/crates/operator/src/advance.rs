@@ -36,7 +36,12 @@ impl Runner {
             windows.reached = windows.reached.max(to);
         }
         if to != Watermark::END {
-            return to.as_ms().map_or(Ok(Advanced::Nothing), |to_ms| self.fire_due(TimeDomain::Event, to_ms, out));
+            let Some(to_ms) = to.as_ms() else { return Ok(Advanced::Nothing) };
+            let advanced = self.fire_due(TimeDomain::Event, to_ms, out)?;
+            if advanced != Advanced::More {
+                self.has_come(to);
+            }
+            return Ok(advanced);
         }
         let mut advanced = self.fire_due(TimeDomain::Event, i64::MAX, out)?;
         if advanced == Advanced::Nothing

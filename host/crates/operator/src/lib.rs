@@ -19,6 +19,8 @@ mod cuts;
 mod driver;
 /// Why a node cannot go on.
 mod error;
+/// What time it is for tables that expire.
+mod expiry;
 /// The state that a call is given, and how many records it leaves room for.
 mod load;
 /// The headers `weir.origin.*`.

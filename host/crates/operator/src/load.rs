@@ -72,12 +72,12 @@ pub(crate) fn after_value(values: &[u8]) -> Option<&[u8]> {
 mod tests {
     use std::ops::Range;
 
-    use weir_core::ports::{Change, Delta, KeyRef, TableKind};
+    use weir_core::ports::{Change, Delta, KeyRef, Now, TableKind};
     use weir_core::{Epoch, FrameWriter, RecordView, TableId};
 
     use super::*;
 
-    const TABLES: [Table; 1] = [Table { id: TableId(1), kind: TableKind::Value }];
+    const TABLES: [Table; 1] = [Table { id: TableId(1), kind: TableKind::Value, ttl: None }];
 
     /// Every key has one value, of as many KiB as the key says; counts what is asked for.
     #[derive(Default)]
@@ -88,6 +88,7 @@ mod tests {
     }
 
     impl KeyedState for Large {
+        fn set_time(&mut self, _: Now, _: &[Table]) {}
         fn enter(&mut self, keys: &[KeyRef<'_>]) {
             let len = |key: &KeyRef<'_>| std::str::from_utf8(key.bytes).unwrap().parse::<usize>().unwrap() << 10;
             self.lens = keys.iter().map(len).collect();

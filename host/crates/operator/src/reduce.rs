@@ -96,7 +96,7 @@ mod tests {
     use crate::testing::{Alone, Counters, Memory, Stored};
     use crate::{Runner, RunnerOptions};
 
-    const TOTAL: Table = Table { id: TableId(0), kind: TableKind::Reducing };
+    const TOTAL: Table = Table { id: TableId(0), kind: TableKind::Reducing, ttl: None };
 
     /// Merges the value of each record, and clears before one that is "clear"; says what it was shown.
     struct Adds {

@@ -16,6 +16,7 @@ use weir_core::{Batch, KeySpec, OnError, OperatorId, Origin, Watermark};
 
 use crate::driver::{Driver, place};
 use crate::error::NodeError;
+use crate::expiry::Expiry;
 use crate::load::{fitting, load};
 use crate::origin::with_origin;
 use crate::pace::Pace;
@@ -86,6 +87,7 @@ pub struct Runner {
     pub(crate) reached: Watermark,
     /// Processing time, of the batch or the timers under way.
     pub(crate) now_ms: i64,
+    expiry: Expiry,
 }
 
 impl Runner {
@@ -103,6 +105,7 @@ impl Runner {
         let windows = options.windows.clone().map(|windows| Windows::new(windows, options.watermark));
         let timers = PluginTimers::new(options.timers.iter().cloned());
         let (reached, now_ms) = (options.watermark, i64::MIN);
+        let expiry = Expiry::new(&options.tables, options.watermark);
         Self {
             options,
             operator,
@@ -119,6 +122,7 @@ impl Runner {
             timers,
             reached,
             now_ms,
+            expiry,
         }
     }
 
@@ -182,6 +186,7 @@ impl Runner {
                 None => self.slots.assign(&batch.frame, step.key(&self.options.key)),
                 Some(windows) => windows.names.assign(at..at + batch.frame.len(), &mut self.slots),
             };
+            self.expiry.tell(Some(&batch.frame), self.now_ms, state.as_mut());
             state.enter(&names);
             keys = names.len() as u32;
             let room = CALL_BYTES_MAX.saturating_sub(batch.frame.as_bytes().len());
@@ -329,6 +334,13 @@ impl Runner {
                 self.skips.skipped(operator, &*self.driver, origin, why);
                 Ok(())
             }
+        }
+    }
+
+    /// Event time has come to `to`, and what was due by then has fired.
+    pub(crate) fn has_come(&mut self, to: Watermark) {
+        if let Some(CallState { state, .. }) = &mut self.state {
+            self.expiry.has_come(to, self.now_ms, state.as_mut());
         }
     }
 

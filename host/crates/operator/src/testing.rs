@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use weir_core::frame::NULL;
-use weir_core::ports::{CallError, Change, Delta, KeyRef, KeyedState, Table, TableKind};
+use weir_core::ports::{CallError, Change, Delta, KeyRef, KeyedState, Now, Table, TableKind};
 use weir_core::{Epoch, Origin, PortError};
 
 use crate::driver::Driver;
@@ -18,6 +18,8 @@ use crate::splits::SplitTable;
 pub(crate) struct Stored {
     pub(crate) values: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) timers: BTreeMap<Vec<u8>, ()>,
+    /// What time it was told to be.
+    pub(crate) times: Vec<Now>,
 }
 
 /// The state of a node, over what is stored.
@@ -33,6 +35,10 @@ impl Memory {
 }
 
 impl KeyedState for Memory {
+    fn set_time(&mut self, now: Now, expiring: &[Table]) {
+        assert!(expiring.iter().all(|table| table.ttl.is_some()) && !expiring.is_empty());
+        self.stored.lock().unwrap().times.push(now);
+    }
     fn enter(&mut self, keys: &[KeyRef<'_>]) {
         self.slots = keys.iter().map(|key| key.bytes.to_vec()).collect();
     }

@@ -271,7 +271,7 @@ mod tests {
     const WITHIN: Within<'_> = Within { tables: &TABLES, keys: 2, records: 3 };
 
     const fn table(kind: TableKind) -> Table {
-        Table { id: weir_core::TableId(0), kind }
+        Table { id: weir_core::TableId(0), kind, ttl: None }
     }
 
     fn update(op: u8, table: u32, slot: u32, len: u32, value: &[u8]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! A plan that can run: everything checked, every default filled in, no choice left.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_connector::{Cluster, Place, PlannedSink, PlannedSource, Range};
+use weir_core::ports::Ttl;
 use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Start, Until};
 use weir_time::WindowSpec;
 
@@ -89,6 +91,8 @@ pub struct OperatorPlan {
     pub config: serde_json::Value,
     /// Its windows, where the pipeline names them.
     pub window: Option<WindowSpec>,
+    /// How long what is written in tables of these names stays, where the pipeline says so.
+    pub ttl: BTreeMap<String, Ttl>,
     /// What becomes of a record that it fails on.
     pub on_error: OnError,
     /// Bounds of one call.

@@ -130,6 +130,9 @@ fn write_operator(operator: &OperatorPlan, shown: &Shown, out: &mut String) -> s
     if let Some(window) = &operator.window {
         writeln!(out, "  window    {window}")?;
     }
+    for (table, ttl) in &operator.ttl {
+        writeln!(out, "  ttl       {table}: {ttl}")?;
+    }
     let limits = operator.limits;
     writeln!(out, "  limits    {}, {} a call", Size(limits.memory_bytes), Span(limits.call_deadline))?;
     if operator.config.as_object().is_some_and(|config| !config.is_empty()) {

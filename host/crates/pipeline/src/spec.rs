@@ -139,6 +139,11 @@ pub struct OperatorSpec {
     /// tumbling:1day@Europe/Berlin [default: those that the plugin names]
     #[arg(long, value_name = "KIND:LENGTH")]
     pub window: Option<WindowTable>,
+    /// How long what is written in a table stays: `{ TABLE = { event = "1h" } }`, or `processing`. Default: what its plugin
+    /// says, for ever where that says nothing.
+    #[serde(default)]
+    #[arg(skip)]
+    pub ttl: BTreeMap<String, TtlSpec>,
     /// What becomes of a record that the plugin fails on: fail, skip [default: fail]
     #[arg(long, value_name = "POLICY")]
     pub on_error: Option<OnErrorSpec>,
@@ -167,6 +172,16 @@ impl FromStr for WindowTable {
         let words = [Some((kind, length)), zone.map(|zone| ("zone", zone))].into_iter().flatten();
         Ok(Self(words.map(|(word, text)| (word.to_owned(), text.to_owned())).collect()))
     }
+}
+
+/// How long what is written in a table stays, as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TtlSpec {
+    /// By event time.
+    Event(Span),
+    /// By the clock on the wall.
+    Processing(Span),
 }
 
 /// What an operator's state is keyed by, as written.

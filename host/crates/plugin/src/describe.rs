@@ -28,6 +28,7 @@ pub(crate) fn parse(json: &str, role: Role, has_timers: bool) -> Result<PluginDe
     check_role(&description, role)?;
     check_timers(&description, has_timers)?;
     description.tables.iter().try_for_each(check_reducing)?;
+    description.tables.iter().try_for_each(check_ttl)?;
     Ok(description)
 }
 
@@ -76,7 +77,7 @@ fn check_timers_of(domain: TimeDomain, description: &PluginDescription, has_time
 
 /// A reducing table says how numbers are combined, and it alone says whether a call is given what its keys have.
 fn check_reducing(table: &TableDescription) -> Result<(), String> {
-    let TableDescription { name, kind, schema, prefetch } = table;
+    let TableDescription { name, kind, schema, prefetch, .. } = table;
     match kind {
         TableKind::Reducing if Reduce::of_schema(schema).is_none() => Err(format!(
             "table {name:?} is a {kind} with the schema {schema:?}, which begins with i64 or f64, and sum, min or max: \
@@ -85,6 +86,16 @@ fn check_reducing(table: &TableDescription) -> Result<(), String> {
         TableKind::Reducing => Ok(()),
         _ if *prefetch => {
             Err(format!("table {name:?} is a {kind} and says prefetch, which is for one of kind reducing"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the host itself keeps for windows and timers goes when they do.
+fn check_ttl(table: &TableDescription) -> Result<(), String> {
+    match table.ttl {
+        Some(_) if !table.kind.can_expire() => {
+            Err(format!("table {:?} is a {} and has a ttl: what is in it goes by itself", table.name, table.kind))
         }
         _ => Ok(()),
     }
@@ -137,6 +148,14 @@ mod tests {
             (
                 r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"map","prefetch":true}]}"#,
                 "table \"t\" is a map and says prefetch",
+            ),
+            (
+                r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"value","ttl":{"event":0}}]}"#,
+                "expected a nonzero u64",
+            ),
+            (
+                r#"{"name":"n","version":"1","tables":[{"name":"t","kind":"window-timer","ttl":{"event":1}}]}"#,
+                "table \"t\" is a window-timer",
             ),
             (r#"{"name":"n","version":"1","inputs":["\u001b[31m"]}"#, "input \"\\u{1b}[31m\" has control characters"),
         ] {

@@ -1,5 +1,6 @@
 //! A job: what runs, and the handle to watch and stop it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use weir_checkpoint::inherit::{Declared, DeclaredTable};
 use weir_checkpoint::{PluginEntry, Wanted};
 use weir_core::ports::{
     EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
-    TableDescription, TableKind, TimeDomain, WINDOW_TIMERS,
+    TableDescription, TableKind, TimeDomain, Ttl, WINDOW_TIMERS,
 };
 use weir_core::{
     Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
@@ -114,17 +115,22 @@ pub struct OperatorSetup {
     pub on_error: OnError,
     /// Its windows, where its plugin is an aggregate.
     pub windows: Option<WindowSpec>,
+    /// How long what is written in tables of these names stays, where that is not left to the plugin.
+    pub ttl: BTreeMap<String, Ttl>,
 }
 
 impl OperatorSetup {
-    /// Whether it waits for event time: for the end of windows, or for timers that its plugin sets.
+    /// Whether it goes by event time: waits for the end of windows, or for timers that its plugin sets, or forgets by it.
     pub fn needs_time(&self) -> bool {
-        let sets_timers = |table: &TableDescription| table.kind == TableKind::Timer;
-        self.windows.is_some() || self.factory.description().tables.iter().any(sets_timers)
+        let by_event_time = |table: &TableDescription| {
+            table.kind == TableKind::Timer || table.ttl.is_some_and(|ttl| ttl.domain() == TimeDomain::Event)
+        };
+        self.windows.is_some() || self.tables().iter().any(by_event_time)
     }
 
-    /// How it is run at one place; `table` is what the table of a name is there, and `outputs` are what is asked of the records
-    /// of each output. `None` where a table is not there, or windows are of a kind that this host does not run.
+    /// How it is run at one place; `table` is what the table of a name is there, but for how long it keeps what it has, and
+    /// `outputs` are what is asked of the records of each output. `None` where a table is not there, or windows are of a kind
+    /// that this host does not run.
     pub fn options(
         &self,
         place: Place,
@@ -132,7 +138,10 @@ impl OperatorSetup {
         outputs: Vec<Vec<RecordCheck>>,
     ) -> Option<RunnerOptions> {
         let description = self.factory.description();
-        let tables: Vec<Table> = description.tables.iter().map(|own| table(&own.name)).collect::<Option<_>>()?;
+        let all = self.tables();
+        let own = all.get(..description.tables.len())?;
+        let set = |own: &TableDescription| Some(Table { ttl: own.ttl, ..table(&own.name)? });
+        let tables: Vec<Table> = own.iter().map(set).collect::<Option<_>>()?;
         let timers_in = |table, domain| TimerOptions { table, domain, groups: place.groups.clone() };
         let described = || tables.iter().zip(&description.tables);
         let prefetched = described().filter(|(_, own)| own.is_prefetched()).map(|(table, _)| *table).collect();
@@ -173,8 +182,11 @@ impl OperatorSetup {
             kind: TableKind::WindowTimer,
             schema: windows.to_string(),
             prefetch: false,
+            ttl: None,
         });
-        self.factory.description().tables.iter().cloned().chain(timers).collect()
+        let own = self.factory.description().tables.iter().cloned();
+        let own = own.map(|table| TableDescription { ttl: self.ttl.get(&table.name).copied().or(table.ttl), ..table });
+        own.chain(timers).collect()
     }
 
     /// How many tasks run it in `graph`.
@@ -304,7 +316,11 @@ impl Job {
             let (name, version) = (description.name.clone(), description.version.clone());
             let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
             let tables = setup.tables().into_iter();
-            let tables = tables.map(|t| DeclaredTable { name: t.name, kind: t.kind, schema: t.schema }).collect();
+            let declared = |t: TableDescription| {
+                let expires = t.ttl.map(Ttl::domain);
+                DeclaredTable { name: t.name, kind: t.kind, schema: t.schema, expires }
+            };
+            let tables = tables.map(declared).collect();
             Declared { name: setup.name.clone(), key: self.key_of(setup), plugin, tables }
         };
         Wanted {

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn key(kind: TableKind, user: &[u8], entry: &[u8]) -> Vec<u8> {
-        let (mut out, table) = (Vec::new(), Table { id: TableId(0x0304), kind });
+        let (mut out, table) = (Vec::new(), Table { id: TableId(0x0304), kind, ttl: None });
         push_key(&mut out, OperatorId(0x0102), table, KeyRef { hash: key_hash(user), bytes: user });
         out.extend_from_slice(entry);
         out
@@ -181,7 +181,7 @@ mod tests {
             }
         }
         assert_eq!(parse_rest(TableKind::Map, b"\0\0\0\x02a"), None, "it says a longer key than it has");
-        let (mut timer, table) = (Vec::new(), Table { id: TableId(0x0304), kind: TableKind::Timer });
+        let (mut timer, table) = (Vec::new(), Table { id: TableId(0x0304), kind: TableKind::Timer, ttl: None });
         push_timer(&mut timer, OperatorId(0x0102), table, b"12345678", KeyRef { hash: 0, bytes: b"ab" });
         let (_, _, rest) = parse_key(&timer).unwrap();
         assert_eq!(rest, b"12345678ab");

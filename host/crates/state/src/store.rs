@@ -1,6 +1,7 @@
 //! The store of a shard: one RocksDB that is never ahead of an epoch that holds, and the thread that applies epochs.
 
 mod applier;
+mod expiry;
 mod merge;
 mod options;
 mod reader;
@@ -21,8 +22,10 @@ use crate::dir::Ownership;
 use crate::error::Error;
 use crate::task::TaskState;
 use applier::{APPLIED, Failure, Progress};
+use expiry::Expiry;
 use options::Budget;
 
+pub(crate) use expiry::TaskTime;
 pub(crate) use reader::{Entries, StoreReader};
 
 /// The file of RocksDB that names its manifest: where it is missing, there is no store yet, and RocksDB starts an empty
@@ -46,18 +49,20 @@ pub(crate) struct Shared {
     db: DB,
     path: PathBuf,
     progress: Progress,
+    expiry: Arc<Expiry>,
     _ownership: Arc<Ownership>,
 }
 
 impl RocksStore {
     pub(crate) fn open(path: &Path, memory_bytes: u64, ownership: Arc<Ownership>) -> Result<Self, Error> {
         let budget = Budget::of(memory_bytes);
-        let options = options::options(budget);
+        let expiry = Arc::default();
+        let options = options::expiring(options::options(budget), &expiry);
         let all = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
         let db = DB::open_cf_descriptors(&options, path, [all]).map_err(|error| Error::store("open", path, error))?;
         let applied = read_applied(&db, path)?;
         let progress = Progress::new(applied, budget.waiting);
-        let shared = Arc::new(Shared { db, path: path.to_owned(), progress, _ownership: ownership });
+        let shared = Arc::new(Shared { db, path: path.to_owned(), progress, expiry, _ownership: ownership });
         let applier = weir_machine::spawn("state-applier", {
             let shared = Arc::clone(&shared);
             move || applier::run(&shared.db, &shared.progress)
@@ -193,6 +198,11 @@ fn between(start: &[u8], end: &[u8]) -> ReadOptions {
 }
 
 impl Shared {
+    /// What expires, and by which time.
+    pub(crate) fn expiry(&self) -> &Expiry {
+        &self.expiry
+    }
+
     /// The last epoch that [`Self::read`] sees.
     pub(crate) fn applied(&self) -> u64 {
         self.progress.applied()

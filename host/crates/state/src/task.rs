@@ -17,17 +17,18 @@ mod pinned;
 /// Which timers come first.
 mod timers;
 
+use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use weir_core::ports::{Change, Delta, KeyRef, KeyedState, SCAN_BYTES_MAX, Table, TableKind};
+use weir_core::ports::{Change, Delta, KeyRef, KeyedState, Now, SCAN_BYTES_MAX, Table, TableKind};
 use weir_core::{Epoch, OperatorId, PortError, TableId};
 
 use crate::delta;
 use crate::error::Error;
-use crate::store::Shared;
+use crate::store::{Shared, TaskTime};
 use layers::Layers;
 use ordered::Extent;
 use overlay::Overlay;
@@ -47,8 +48,8 @@ pub(crate) struct TaskState {
     /// The entries of the active overlay of `layers`, each once.
     active: Vec<u32>,
     overlay: Overlay,
-    /// The epoch that is sealed and not committed.
-    sealed: Option<Epoch>,
+    /// The epoch that is sealed and not committed, and what time it was at its end.
+    sealed: Option<(Epoch, Now)>,
     /// The last epoch sealed.
     last: Epoch,
     /// What the store shows of this task's memory.
@@ -57,6 +58,10 @@ pub(crate) struct TaskState {
     /// The tables that were fetched for this call, and the entry of each of their values, slot by slot.
     fetched: Vec<TableId>,
     found: Vec<u32>,
+    /// What time it is, which tables expire by it, and how far it has come in an epoch that holds.
+    now: Now,
+    expiring: Vec<Table>,
+    time: Arc<TaskTime>,
     /// Scratch: values that are not in memory; state keys.
     missing: Vec<Missing>,
     keys: Vec<u8>,
@@ -93,6 +98,7 @@ impl Slots {
 
 impl TaskState {
     pub(crate) fn new(shared: Arc<Shared>, operator: OperatorId, budget: u64, used: Arc<AtomicU64>) -> Self {
+        let time = shared.expiry().task(operator);
         Self {
             shared,
             operator,
@@ -106,6 +112,9 @@ impl TaskState {
             slots: Slots::default(),
             fetched: Vec::new(),
             found: Vec::new(),
+            now: Now::UNKNOWN,
+            expiring: Vec::new(),
+            time,
             missing: Vec::new(),
             keys: Vec::new(),
         }
@@ -169,7 +178,8 @@ impl TaskState {
 
     fn set(&mut self, slot: usize, table: Table, value: Option<&[u8]>) {
         let entry = self.value_entry(slot, table);
-        if self.layers.change(entry, value) {
+        let stored = value.map(|value| stored(table, self.now, value));
+        if self.layers.change(entry, stored.as_deref()) {
             self.active.push(entry);
         }
     }
@@ -208,13 +218,16 @@ impl TaskState {
         let extent = self.extent(slot, table);
         let source = (&self.overlay, &*self.shared);
         // A list is numbered from its first element, whatever numbers were there before it was cleared.
-        let first = if table.kind == TableKind::List { ordered::first_index(source, &extent)? } else { 0 };
+        let now = self.now;
+        let is_live = |stored: &[u8]| table.live(now, stored).is_some();
+        let first = if table.kind == TableKind::List { ordered::first_index(source, &extent, is_live)? } else { 0 };
         let list_start = (table.kind == TableKind::List && !start.is_empty())
             .then(|| first.saturating_add(number_from(start)).to_be_bytes());
         let start = list_start.as_ref().map_or(start, |start| start);
         let (begin, mut left, mut has_more) = (out.len(), limit, false);
         let mut wrong = None;
-        ordered::scan(source, &extent, start, |entry, value| {
+        ordered::scan(source, &extent, start, |entry, stored| {
+            let Some(value) = table.live(now, stored) else { return ControlFlow::Continue(()) };
             has_more = left == 0 || out.len() - begin >= SCAN_BYTES_MAX;
             if has_more {
                 return ControlFlow::Break(());
@@ -235,7 +248,9 @@ impl TaskState {
     fn get_values(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), Error> {
         let mut found = Vec::with_capacity(wanted.len());
         self.fetch(wanted.iter().map(|(slot, _)| (table, *slot as usize)), &mut found)?;
-        found.into_iter().for_each(|entry| delta::push_value(out, self.layers.value(entry)));
+        for entry in found {
+            delta::push_value(out, self.layers.value(entry).and_then(|stored| table.live(self.now, stored)));
+        }
         Ok(())
     }
 
@@ -256,9 +271,10 @@ impl TaskState {
             let missing = keys.iter().zip(&changed).filter(|(_, changed)| changed.is_none());
             let mut stored = self.shared.read(missing.map(|(key, _)| key.as_slice()))?.into_iter();
             for changed in changed {
+                let live = |stored| table.live(self.now, stored);
                 match changed {
-                    Some(value) => delta::push_value(out, value),
-                    None => delta::push_value(out, stored.next().flatten().as_deref()),
+                    Some(value) => delta::push_value(out, value.and_then(live)),
+                    None => delta::push_value(out, stored.next().flatten().as_deref().and_then(live)),
                 }
             }
         }
@@ -276,7 +292,8 @@ impl TaskState {
             Change::Append(value) => {
                 let extent = self.extent(slot, table);
                 let index = ordered::next_index((&self.overlay, &self.shared), &extent)?;
-                self.overlay.change(&extent.key(&index.to_be_bytes()), Some(value));
+                let stored = stored(table, self.now, value);
+                self.overlay.change(&extent.key(&index.to_be_bytes()), Some(&stored));
             }
             Change::Put { entry: time, .. } if table.kind.is_timer() => {
                 let key = self.timer_key(slot, table, time);
@@ -288,7 +305,7 @@ impl TaskState {
             }
             Change::Put { entry, value } => {
                 let extent = self.extent(slot, table);
-                self.overlay.change(&extent.key(entry), Some(value));
+                self.overlay.change(&extent.key(entry), Some(&stored(table, self.now, value)));
             }
             Change::Delete(entry) => {
                 let extent = self.extent(slot, table);
@@ -296,6 +313,14 @@ impl TaskState {
             }
         }
         Ok(())
+    }
+}
+
+/// What is stored of a value: that of a table that expires has before it when it does.
+fn stored<'a>(table: Table, now: Now, value: &'a [u8]) -> Cow<'a, [u8]> {
+    match table.ttl {
+        None => Cow::Borrowed(value),
+        Some(ttl) => Cow::Owned([&ttl.expires_ms(now).to_le_bytes(), value].concat()),
     }
 }
 
@@ -309,6 +334,14 @@ fn number_from(start: &[u8]) -> u64 {
 }
 
 impl KeyedState for TaskState {
+    fn set_time(&mut self, now: Now, expiring: &[Table]) {
+        self.now = now;
+        if self.expiring != expiring {
+            self.expiring = expiring.to_vec();
+            self.shared.expiry().set_tables(self.operator, expiring);
+        }
+    }
+
     fn enter(&mut self, keys: &[KeyRef<'_>]) {
         // Here, because entries that were found stay where they are as long as their call lasts.
         let applied = self.shared.applied();
@@ -330,8 +363,8 @@ impl KeyedState for TaskState {
         let fetched = self.fetch(wanted, &mut found);
         self.found = found;
         fetched?;
-        for &entry in self.found.get(begin..).unwrap_or_default() {
-            delta::push_value(out, self.layers.value(entry));
+        for (&entry, table) in self.found.get(begin..).unwrap_or_default().iter().zip(tables.iter().cycle()) {
+            delta::push_value(out, self.layers.value(entry).and_then(|stored| table.live(self.now, stored)));
         }
         Ok(())
     }
@@ -371,7 +404,7 @@ impl KeyedState for TaskState {
     fn seal(&mut self, epoch: Epoch) -> Delta {
         assert!(self.sealed.is_none(), "epoch {epoch} is sealed while {:?} is not acknowledged (I2)", self.sealed);
         assert!(self.last < epoch, "epoch {epoch} is sealed after epoch {}", self.last);
-        (self.sealed, self.last) = (Some(epoch), epoch);
+        (self.sealed, self.last) = (Some((epoch, self.now)), epoch);
         let mut payload = Vec::with_capacity(self.layers.delta_bytes() + self.overlay.delta_bytes());
         self.layers.seal(epoch.0, &self.active, &mut payload);
         let entries = self.active.len() as u64 + self.overlay.seal(epoch.0, &mut payload);
@@ -382,7 +415,9 @@ impl KeyedState for TaskState {
 
     fn commit(&mut self, epoch: Epoch) {
         // Its entries stay as they are: they may be dropped once the store has applied the epoch.
-        assert_eq!(self.sealed.take(), Some(epoch), "only the sealed epoch can be committed");
+        let sealed = self.sealed.take();
+        assert_eq!(sealed.map(|(epoch, _)| epoch), Some(epoch), "only the sealed epoch can be committed");
+        self.time.holds(sealed.map_or(Now::UNKNOWN, |(_, now)| now));
     }
 
     fn bytes(&self) -> u64 {

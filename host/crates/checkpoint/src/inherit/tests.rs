@@ -11,7 +11,7 @@ fn plugin(name: &str) -> PluginEntry {
 fn declared(name: &str, tables: &[&str]) -> Declared {
     let table = |text: &&str| {
         let (name, schema) = text.split_once(':').unwrap_or((text, ""));
-        DeclaredTable { name: name.into(), kind: TableKind::Value, schema: schema.into() }
+        DeclaredTable { name: name.into(), kind: TableKind::Value, schema: schema.into(), expires: None }
     };
     let tables = tables.iter().map(table).collect();
     Declared { name: name.into(), key: KeySpec::Key, plugin: plugin(name), tables }
@@ -170,4 +170,22 @@ fn there_are_so_many_numbers() {
     let full = Numbered { operators: Vec::new(), next: u16::MAX };
     let mismatch = inherit(&full, &[declared("a", &[])], &Consent::default()).unwrap_err();
     assert_eq!(mismatch.0, [Misfit::TooMany]);
+}
+
+#[test]
+fn values_that_expire_are_not_read_as_others() {
+    let expiring = |expires| {
+        let mut declared = declared("count", &["n"]);
+        declared.tables.iter_mut().for_each(|table| table.expires = expires);
+        [declared]
+    };
+    let all = [None, Some(TimeDomain::Event), Some(TimeDomain::Processing)];
+    for (was, now) in all.into_iter().flat_map(|was| all.map(|now| (was, now))) {
+        let before = first(&expiring(was));
+        let kept = inherit(&before, &expiring(now), &consent(&["keep count.n"]));
+        assert_eq!(kept.is_ok(), was == now, "{was:?} {now:?}: keeping it does not make it readable");
+        inherit(&before, &expiring(now), &consent(&["drop count.n"])).unwrap();
+    }
+    let said = inherit(&first(&expiring(None)), &expiring(all[1]), &Consent::default()).unwrap_err().to_string();
+    assert!(said.contains("kept with values that stay, and now they expire by event time"), "{said}");
 }

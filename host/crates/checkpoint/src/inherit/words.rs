@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use weir_core::ports::TableKind;
+use weir_core::ports::{TableKind, TimeDomain};
 use weir_core::{Fault, KeySpec, Rename, StateName};
 
 /// What was done with the user's leave, or what was left alone in spite of it.
@@ -90,6 +90,22 @@ pub enum Misfit {
         /// As the plugin declares it.
         now: TableKind,
     },
+    /// The values of a table expire by another time, or do so at all only before or now.
+    #[error(
+        "table {table:?} of operator {operator:?} was kept with values that {}, and now they {}: each has its time before it \
+         where it expires, so that one kind cannot be read as the other; give it the ttl that it had (operators.{operator}.ttl; \
+         how long may change), or --drop-state {operator}.{table} to go on without it", expire(*.was), expire(*.now)
+    )]
+    Expires {
+        /// The operator.
+        operator: String,
+        /// The table.
+        table: String,
+        /// As the state has it.
+        was: Option<TimeDomain>,
+        /// As it is declared.
+        now: Option<TimeDomain>,
+    },
     /// The values of a table are of another schema.
     #[error(
         "table {table:?} of operator {operator:?} holds values of schema {was:?}, and the plugin now declares {now:?}; \
@@ -163,6 +179,14 @@ impl Misfit {
 
     fn is_usage(&self) -> bool {
         matches!(self, Self::NoSuchName(_) | Self::StillUsed(_))
+    }
+}
+
+fn expire(by: Option<TimeDomain>) -> &'static str {
+    match by {
+        Some(TimeDomain::Event) => "expire by event time",
+        Some(TimeDomain::Processing) => "expire by processing time",
+        None => "stay",
     }
 }
 

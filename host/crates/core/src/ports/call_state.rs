@@ -133,12 +133,13 @@ mod tests {
 
     use super::*;
     use crate::ids::{Epoch, TableId};
-    use crate::ports::{Change, Delta, KeyRef};
+    use crate::ports::{Change, Delta, KeyRef, Now};
 
     /// Every entry has so many bytes.
     struct Wide(usize);
 
     impl KeyedState for Wide {
+        fn set_time(&mut self, _: Now, _: &[Table]) {}
         fn enter(&mut self, _: &[KeyRef<'_>]) {}
         fn prefetch(&mut self, _: &[Table], _: Range<u32>, _: &mut Vec<u8>) -> Result<(), PortError> {
             Ok(())
@@ -180,7 +181,8 @@ mod tests {
         for (bytes, entries, is_refused) in
             [(100, 5_000, false), (1 << 20, 64, false), (1 << 20, 5_000, true), (20 << 20, 256, true)]
         {
-            let mut state = CallState::new(Box::new(Wide(bytes)), vec![Table { id: TableId(1), kind: TableKind::Map }]);
+            let mut state =
+                CallState::new(Box::new(Wide(bytes)), vec![Table { id: TableId(1), kind: TableKind::Map, ttl: None }]);
             state.begin(1);
             let wanted = [&0_u32.to_le_bytes()[..], &1_u32.to_le_bytes(), b"k"].concat().repeat(entries);
             let mut out = Vec::new();

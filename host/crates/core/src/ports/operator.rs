@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::PortError;
 use crate::frame::Frame;
 use crate::ids::Digest;
-use crate::ports::{CallState, Unfit, Unreduced};
+use crate::ports::{CallState, Ttl, Unfit, Unreduced};
 
 /// One call: a frame, and the state of its keys.
 #[derive(Debug)]
@@ -40,8 +40,9 @@ pub enum CallTask {
     Finish,
 }
 
-/// Which time a timer waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which time something goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TimeDomain {
     /// That of the records: a watermark says how far it has come.
     Event,
@@ -247,6 +248,9 @@ pub struct TableDescription {
     /// Whether a call is given what its keys have in a table of kind `reducing`.
     #[serde(default)]
     pub prefetch: bool,
+    /// How long what is written stays; for ever when left out.
+    #[serde(default)]
+    pub ttl: Option<Ttl>,
 }
 
 impl TableDescription {
@@ -290,6 +294,14 @@ impl TableKind {
         match self {
             Self::Value | Self::Reducing | Self::Window => true,
             Self::List | Self::Map | Self::Timer | Self::ProcessingTimer | Self::WindowTimer => false,
+        }
+    }
+
+    /// Whether what is written can be made to expire.
+    pub fn can_expire(self) -> bool {
+        match self {
+            Self::Value | Self::Reducing | Self::List | Self::Map => true,
+            Self::Timer | Self::ProcessingTimer | Self::Window | Self::WindowTimer => false,
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::fault::PortError;
 use crate::ids::{Epoch, OperatorId, RecordId, TableId};
-use crate::ports::TableKind;
+use crate::ports::{Now, TableKind, Ttl};
 
 /// A key and its hash (`key_group::key_hash`), computed once per batch.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,8 @@ pub struct Table {
     pub id: TableId,
     /// What it holds for each key.
     pub kind: TableKind,
+    /// How long what is written stays; for ever where it is `None`. What is stored says itself when it expires.
+    pub ttl: Option<Ttl>,
 }
 
 /// What happens to what a key has in a table.
@@ -66,6 +68,10 @@ pub struct Delta {
 /// Keys are named once for each call, and from then on by their slots. Values are fetched before a call; lists and maps
 /// are read while it runs, and changed when it has gone well.
 pub trait KeyedState: Send {
+    /// What time it is from here on: what is past its time in the tables that expire, which are these, is not there, and is not
+    /// kept for long.
+    fn set_time(&mut self, now: Now, expiring: &[Table]);
+
     /// Begins a call: `keys[n]` is slot `n`. The slots of the call before are gone.
     fn enter(&mut self, keys: &[KeyRef<'_>]);
 

@@ -2,11 +2,12 @@
 //! the batches are and wherever the node is stopped and begun anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use weir_core::ports::{Call, CallError, CallTask, Effects, Operator, TableKind};
+use weir_core::ports::{Call, CallError, CallTask, Effects, Operator, TableKind, Ttl};
 use weir_core::{Batch, FrameWriter, KeySpec, OnError, Origin, RecordView, TableId, Watermark};
 
 use super::*;
@@ -15,9 +16,9 @@ use crate::load::after_value;
 use crate::runner::{Runner, RunnerOptions};
 use crate::testing::{Alone, Counters, Memory, Stored};
 
-const VALUES: Table = Table { id: TableId(0), kind: TableKind::Value };
-const TIMERS: Table = Table { id: TableId(1), kind: TableKind::Timer };
-const WAKES: Table = Table { id: TableId(2), kind: TableKind::ProcessingTimer };
+const VALUES: Table = Table { id: TableId(0), kind: TableKind::Value, ttl: None };
+const TIMERS: Table = Table { id: TableId(1), kind: TableKind::Timer, ttl: None };
+const WAKES: Table = Table { id: TableId(2), kind: TableKind::ProcessingTimer, ttl: None };
 
 /// Does what values say: `set N`, `cancel N`, and `every N`, which its timers then do by themselves, N ms later each. `wake N`
 /// and `sleep N` are set and cancel for timers of processing time. A timer sends `due`. Fails on timers of the key `bad`,
@@ -96,14 +97,18 @@ impl Node {
     }
 
     fn from(on_error: OnError, stored: Stored) -> Self {
+        Self::with(VALUES, on_error, stored)
+    }
+
+    fn with(values: Table, on_error: OnError, stored: Stored) -> Self {
         let (stored, counters) = (Arc::new(Mutex::new(stored)), Arc::new(Counters::default()));
         let options = RunnerOptions {
             index: 0,
             id: weir_core::OperatorId(0),
             name: "o".into(),
             key: KeySpec::Key,
-            tables: vec![VALUES, TIMERS, WAKES],
-            prefetched: vec![VALUES],
+            tables: vec![values, TIMERS, WAKES],
+            prefetched: vec![values],
             reducing: Vec::new(),
             outputs: vec![Vec::new()],
             on_error,
@@ -417,4 +422,26 @@ proptest! {
         prop_assert_eq!(&run(&steps, batch, restart), &expected);
         prop_assert_eq!(&run(&steps, 1, usize::MAX), &expected);
     }
+}
+
+#[test]
+fn what_is_kept_for_a_timer_is_there_when_it_fires() {
+    let ttl = Some(Ttl::Event(NonZeroU64::new(10).unwrap()));
+    let mut node = Node::with(Table { ttl, ..VALUES }, OnError::Fail, Stored::default());
+    let times = |node: &Node| {
+        let mut stored = node.stored.lock().unwrap();
+        let times = std::mem::take(&mut stored.times);
+        times.iter().map(|now| (now.event_ms, now.written_ms)).collect::<Vec<_>>()
+    };
+    // Records of the tests have the timestamp 0, which stands for event time before it has begun.
+    node.says("a", "set 5");
+    assert_eq!(times(&node), [(None, Some(0))]);
+    node.advance(Watermark::at(3)).unwrap();
+    assert_eq!(times(&node), [(Some(3), Some(3))]);
+    node.advance(Watermark::at(90)).unwrap();
+    assert_eq!(times(&node), [(Some(3), Some(3)), (Some(90), Some(90))], "the timer first, then the time");
+    node.advance(Watermark::END).unwrap();
+    assert_eq!(times(&node), [], "nothing expires by the end of time");
+    node.says("a", "set 95");
+    assert_eq!(times(&node), [(Some(90), Some(90))]);
 }

@@ -16,8 +16,8 @@ use crate::error::NodeError;
 use crate::runner::{Runner, RunnerOptions};
 use crate::testing::{Alone, Counters, Memory, Stored};
 
-const ACCUMULATORS: Table = Table { id: TableId(0), kind: TableKind::Window };
-const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer };
+const ACCUMULATORS: Table = Table { id: TableId(0), kind: TableKind::Window, ttl: None };
+const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer, ttl: None };
 
 /// Counts; a window sends `START,COUNT`. Fails on records of the value `bad`, and on windows of the key `bad`.
 struct Counts;

@@ -56,8 +56,13 @@ fn all(plan: &Plan, plugins: &[Option<&PluginDescription>]) -> Result<Graph, Mis
 
 /// A plugin that aggregates.
 fn aggregate(outputs: &[&str]) -> PluginDescription {
-    let table =
-        TableDescription { name: "windows".into(), kind: TableKind::Window, schema: String::new(), prefetch: false };
+    let table = TableDescription {
+        name: "windows".into(),
+        kind: TableKind::Window,
+        schema: String::new(),
+        prefetch: false,
+        ttl: None,
+    };
     PluginDescription { tables: vec![table], ..described(&[], outputs) }
 }
 

@@ -1,6 +1,7 @@
 //! A plan for programs: durations in milliseconds, sizes in bytes. Properties of clients are left out, since they hold
 //! passwords.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -68,6 +69,9 @@ struct OperatorView<'a> {
     key_groups: Vec<(u16, u16)>,
     /// `None`: what its plugin names, if it has windows.
     window: Option<String>,
+    /// Tables that keep what is written for so long, and not as their plugin says.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    ttl: BTreeMap<&'a str, String>,
     on_error: &'static str,
     limits: LimitsView,
     config: &'a serde_json::Value,
@@ -153,6 +157,7 @@ fn operator(operator: &OperatorPlan) -> OperatorView<'_> {
         parallelism: operator.parallelism.get(),
         key_groups: key_groups(operator.parallelism.get()).collect(),
         window: operator.window.as_ref().map(ToString::to_string),
+        ttl: operator.ttl.iter().map(|(table, ttl)| (table.as_str(), ttl.to_string())).collect(),
         on_error: match operator.on_error {
             OnError::Fail => "fail",
             OnError::Skip => "skip",

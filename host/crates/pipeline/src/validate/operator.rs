@@ -1,16 +1,19 @@
 //! One operator: its plugin, and how it is run.
 
-use std::num::NonZeroU16;
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU64};
 
 use weir_connector::{Error, Found};
 use weir_core::key_group::KEY_GROUPS;
+use weir_core::ports::Ttl;
 use weir_core::{KeySpec, OnError};
 use weir_time::WindowSpec;
 use weir_time::window::Assign;
 
 use super::{path, positive};
 use crate::plan::{Input, Limits, OperatorPlan};
-use crate::spec::{OnErrorSpec, OperatorSpec, WindowTable};
+use crate::spec::{OnErrorSpec, OperatorSpec, TtlSpec, WindowTable};
+use crate::units::Span;
 
 /// What the memories of a 32-bit module hold.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
@@ -25,6 +28,7 @@ pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &
         parallelism: found.keep(parallelism(&at, spec)).unwrap_or(NonZeroU16::MIN),
         config: spec.config.clone().into(),
         window: found.keep(window(&at, spec)).flatten(),
+        ttl: ttl(&at, spec, found),
         on_error: found.keep(on_error(&at, spec)).unwrap_or(OnError::Fail),
         limits: limits(&at, spec, found),
     }
@@ -36,6 +40,18 @@ fn window(at: &str, spec: &OperatorSpec) -> Result<Option<WindowSpec>, Error> {
     let window = WindowSpec::from_table(words).map_err(|error| Error::invalid(&at, error.to_string()))?;
     Assign::of(&window).map_err(|what| Error::not_yet(format!("{at} = {what}"), ONLY_TUMBLING))?;
     Ok(Some(window))
+}
+
+fn ttl(at: &str, spec: &OperatorSpec, found: &mut Found) -> BTreeMap<String, Ttl> {
+    let ttl = spec.ttl.iter().filter_map(|(table, ttl)| {
+        let (TtlSpec::Event(Span(stays)) | TtlSpec::Processing(Span(stays))) = *ttl;
+        let at = format!("{at}.ttl.{table}");
+        let stays_ms = u64::try_from(stays.as_millis()).ok().and_then(NonZeroU64::new);
+        let stays_ms = stays_ms.ok_or_else(|| Error::invalid(at, "what is written stays for a millisecond at least"));
+        let of = if matches!(ttl, TtlSpec::Event(_)) { Ttl::Event } else { Ttl::Processing };
+        found.keep(stays_ms).map(|stays_ms| (table.clone(), of(stays_ms)))
+    });
+    ttl.collect()
 }
 
 /// What this host runs instead.

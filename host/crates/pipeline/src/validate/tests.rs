@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use weir_core::ports::PluginDescription;
+use weir_core::ports::{PluginDescription, Ttl};
 use weir_core::{Delivery, KeySpec, OnError, Start};
 
 use super::validate;
@@ -487,5 +487,23 @@ fn what_cannot_be_read_hides_nothing_and_brings_nothing_along() {
         }
         let more = |line: &&&str| line.starts_with("  ");
         assert_eq!(told.iter().filter(|line| !more(line)).count(), wanted.len(), "{said}");
+    }
+}
+
+#[test]
+fn a_pipeline_says_how_long_tables_keep_what_is_written() {
+    let with = |ttl: &str| changed("parallelism = 2", &format!("ttl = {{ {ttl} }}"));
+    let kept = plan(&with("count = { event = '1h' }, last = { processing = '2min' }")).unwrap();
+    let ms = |ms| std::num::NonZeroU64::new(ms).unwrap();
+    let ttl = [("count".to_owned(), Ttl::Event(ms(3_600_000))), ("last".to_owned(), Ttl::Processing(ms(120_000)))];
+    assert_eq!(kept.operators[0].ttl, ttl.into());
+    for (ttl, expected) in [
+        ("count = '1h'", "ttl"),
+        ("count = { ingestion = '1h' }", "ingestion"),
+        ("count = { event = '1 h 7' }", "is not a duration"),
+        ("count = { event = '0s' }", "operators.count.ttl.count: what is written stays for a millisecond at least"),
+    ] {
+        let said = plan(&with(ttl)).unwrap_err().to_string();
+        assert!(said.contains(expected), "{ttl}: {said}");
     }
 }

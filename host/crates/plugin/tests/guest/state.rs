@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use weir_core::ports::{
-    Call, CallError, CallState, CallTask, Change, Delta, Effects, KeyRef, KeyedState, Operator, Table, TableKind,
+    Call, CallError, CallState, CallTask, Change, Delta, Effects, KeyRef, KeyedState, Now, Operator, Table, TableKind,
 };
 use weir_core::{Epoch, Fault, PortError, TableId};
 
@@ -19,6 +19,7 @@ struct Echo {
 }
 
 impl KeyedState for Echo {
+    fn set_time(&mut self, _: Now, _: &[Table]) {}
     fn enter(&mut self, _: &[KeyRef<'_>]) {}
     fn prefetch(&mut self, _: &[Table], _: Range<u32>, _: &mut Vec<u8>) -> Result<(), PortError> {
         Ok(())
@@ -53,7 +54,7 @@ impl KeyedState for Echo {
 }
 
 fn state(kind: TableKind, fails: bool) -> Option<CallState> {
-    let table = |id, kind| Table { id: TableId(id), kind };
+    let table = |id, kind| Table { id: TableId(id), kind, ttl: None };
     let mut state = CallState::new(Box::new(Echo { fails }), vec![table(7, TableKind::Value), table(8, kind)]);
     state.begin(2);
     Some(state)
@@ -87,7 +88,7 @@ fn reads_reach_the_state_and_answers_the_guest() {
     assert_eq!(answer, b"\x01slot 1 from [107], 2", "the first byte says that there is more");
     let asked = [wanted(1, b"k"), wanted(0, b"")].concat();
     let answer = call(&mut *operator, GET, (0, &asked), &mut state(TableKind::Map, false)).unwrap();
-    let table = "Table { id: TableId(8), kind: Map }";
+    let table = "Table { id: TableId(8), kind: Map, ttl: None }";
     assert_eq!(String::from_utf8(answer).unwrap(), format!("{table} (1, [107]);{table} (0, []);"));
 }
 

@@ -64,7 +64,7 @@ impl<'a> Workshop<'a> {
         let entry = self.manifest.plan.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
         let description = setup.factory.description();
         let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
-        let table = |name: &str| known(name).map(|t| Table { id: t.id, kind: t.kind });
+        let table = |name: &str| known(name).map(|t| Table { id: t.id, kind: t.kind, ttl: None });
         let place = Place {
             index,
             id: entry.id,

@@ -24,6 +24,7 @@ mod supervision;
 mod time;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFacto
     let names = of_kind(|kind| matches!(kind, Kind::Operator(_)));
     let setup = |(name, factory)| {
         let (config, on_error) = ("{}".into(), OnError::Fail);
-        OperatorSetup { name, factory, config, on_error, windows: None }
+        OperatorSetup { name, factory, config, on_error, windows: None, ttl: BTreeMap::new() }
     };
     let sinks = of_kind(|kind| *kind == Kind::Sink);
     let sinks: Vec<_> = sinks.into_iter().map(|name| SinkSetup { target: name.clone(), name }).collect();

@@ -1,8 +1,12 @@
 //! How RocksDB is set up, and how the memory budget is split.
 
+use std::sync::Arc;
+
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, LogLevel, Options,
 };
+
+use super::expiry::{Expiry, Filters};
 
 /// The split of `--state-memory`. The parts add up to the whole:
 ///
@@ -41,6 +45,9 @@ impl Budget {
     }
 }
 
+/// What has expired is gone from the disk so long after, at the latest.
+const EXPIRED_WITHIN_SECONDS: u64 = 24 * 60 * 60;
+
 /// The options of the one database of a shard.
 pub(crate) fn options(budget: Budget) -> Options {
     let mut options = base();
@@ -64,6 +71,13 @@ pub(crate) fn options(budget: Budget) -> Options {
     options.set_log_level(LogLevel::Warn);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
+    options
+}
+
+/// The same for a store whose compactions drop what has expired, and come by all of it once a day.
+pub(super) fn expiring(mut options: Options, expiry: &Arc<Expiry>) -> Options {
+    options.set_compaction_filter_factory(Filters(Arc::clone(expiry)));
+    options.set_periodic_compaction_seconds(EXPIRED_WITHIN_SECONDS);
     options
 }
 

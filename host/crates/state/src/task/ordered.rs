@@ -84,10 +84,17 @@ pub(super) fn next_index((overlay, shared): (&Overlay, &Shared), extent: &Extent
     shared.last_key(&extent.prefix, &extent.end)?.map_or(Ok(0), |last| after(&last))
 }
 
-/// The number of the first element of a list that is there.
-pub(super) fn first_index(source: (&Overlay, &Shared), extent: &Extent) -> Result<u64, Error> {
+/// The number of the first element of a list that is there, which `is_live` says of what is stored.
+pub(super) fn first_index(
+    source: (&Overlay, &Shared),
+    extent: &Extent,
+    is_live: impl Fn(&[u8]) -> bool,
+) -> Result<u64, Error> {
     let mut first = Ok(0);
-    scan(source, extent, &[], |key, _| {
+    scan(source, extent, &[], |key, stored| {
+        if !is_live(stored) {
+            return ControlFlow::Continue(());
+        }
         first = index(key);
         ControlFlow::Break(())
     })?;

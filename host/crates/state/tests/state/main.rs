@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails here fails as it should")]
 
 mod dir;
+mod expiry;
 mod log;
 mod model;
 mod ordered;
@@ -35,7 +36,7 @@ fn key(bytes: &[u8]) -> KeyRef<'_> {
 
 /// A table of values.
 fn values(id: TableId) -> Table {
-    Table { id, kind: TableKind::Value }
+    Table { id, kind: TableKind::Value, ttl: None }
 }
 
 /// A call that changes a value.

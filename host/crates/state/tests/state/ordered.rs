@@ -13,8 +13,8 @@ use weir_state::{RocksStore, StateDir};
 
 use crate::{copy_dir, decode_values, key, open, record};
 
-const LIST: Table = Table { id: TableId(1), kind: TableKind::List };
-const MAP: Table = Table { id: TableId(2), kind: TableKind::Map };
+const LIST: Table = Table { id: TableId(1), kind: TableKind::List, ttl: None };
+const MAP: Table = Table { id: TableId(2), kind: TableKind::Map, ttl: None };
 /// Keys that begin like each other, and like the length that stands before a key.
 const KEYS: [&[u8]; 5] = [b"", b"a", b"ab", b"\0\0\0\x01a", b"a\xff"];
 const ENTRIES: [&[u8]; 6] = [b"", b"a", b"ab", b"b", b"\xff", b"\xff\xff"];

@@ -5,7 +5,7 @@ use weir_core::{Epoch, OperatorId, TableId};
 
 use crate::{decode_values, key, open, record};
 
-const TOTAL: Table = Table { id: TableId(3), kind: TableKind::Reducing };
+const TOTAL: Table = Table { id: TableId(3), kind: TableKind::Reducing, ttl: None };
 
 fn get(state: &mut dyn KeyedState, users: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
     let (keys, mut out): (Vec<_>, _) = (users.iter().map(|user| key(user)).collect(), Vec::new());

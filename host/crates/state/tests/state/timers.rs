@@ -7,8 +7,8 @@ use weir_core::{OperatorId, WindowKey};
 
 use super::*;
 
-const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer };
-const WINDOWS: Table = Table { id: TableId(0), kind: TableKind::Window };
+const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer, ttl: None };
+const WINDOWS: Table = Table { id: TableId(0), kind: TableKind::Window, ttl: None };
 
 /// The key of a window that ends at `end_ms`.
 fn window(user: &str, end_ms: i64) -> (Vec<u8>, u64) {
