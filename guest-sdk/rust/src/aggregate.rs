@@ -36,6 +36,11 @@ use crate::update::{OP_SET, Queue, push_update};
 ///         Ok(())
 ///     }
 ///
+///     fn merge(&mut self, count: &mut u64, later: u64) -> Result<(), Failure> {
+///         *count += later;
+///         Ok(())
+///     }
+///
 ///     fn finish(&mut self, window: &Window<'_>, count: u64, ctx: &mut Context<'_>) -> Result<(), Failure> {
 ///         ctx.emit(window.record(count.to_string().as_bytes()));
 ///         Ok(())
@@ -44,9 +49,9 @@ use crate::update::{OP_SET, Queue, push_update};
 ///
 /// weir_sdk::aggregate!(Count);
 ///
-/// use weir_sdk::testing::{Message, Windows};
+/// use weir_sdk::testing::{Message, WindowKind, Windows};
 ///
-/// let mut windows = Windows::<Count>::tumbling(10_000, "{}").unwrap();
+/// let mut windows = Windows::<Count>::new(WindowKind::Tumbling(10_000), "{}").unwrap();
 /// let records = [("x", 1_000), ("y", 2_000)].map(|(value, at)| Message::new("ada", value).with_timestamp(at));
 /// windows.fold(&records).unwrap();
 /// assert_eq!(windows.advance(10_000).unwrap(), [Message::new("ada", "2").with_timestamp(9_999).into_output(0)]);
@@ -69,6 +74,10 @@ pub trait Aggregate: Sized {
     /// Folds a record into the accumulator of its key and window. A failure costs a call, and drops this instance: the host
     /// finds its way around the record, or stops, as the pipeline says.
     fn fold(&mut self, accumulator: &mut Self::Accumulator, record: &Record<'_>) -> Result<(), Failure>;
+
+    /// Merges what came `later` into what came before: a sliding window is merged from its parts, a session from those that a
+    /// record has joined. It must not matter what is merged first: `(a b) c` is `a (b c)`.
+    fn merge(&mut self, accumulator: &mut Self::Accumulator, later: Self::Accumulator) -> Result<(), Failure>;
 
     /// What a window sends. It may fire again, after late records. State is the host's here: `ctx` emits and logs.
     fn finish(
@@ -149,6 +158,25 @@ impl<Op: Aggregate> WindowInstance<Op> {
 
     /// Folds one batch: arguments and result are those of `aggregate.fold` in `wit/`.
     pub fn fold(&mut self, batch: &[u8], slots: &[u32], values: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.change(batch, slots, values, Op::fold)
+    }
+
+    /// Merges accumulators: arguments and result are those of `aggregate.merge` in `wit/`.
+    pub fn merge(&mut self, parts: &[u8], slots: &[u32], values: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.change(parts, slots, values, |aggregate, accumulator, part| {
+            let later = part.value.ok_or_else(|| malformed("list of accumulators"))?;
+            aggregate.merge(accumulator, decode::<Op>(later)?)
+        })
+    }
+
+    /// Changes the accumulator of each record of `batch`, in order.
+    fn change(
+        &mut self,
+        batch: &[u8],
+        slots: &[u32],
+        values: &[u8],
+        change: impl Fn(&mut Op, &mut Op::Accumulator, &Record<'_>) -> Result<(), Failure>,
+    ) -> Result<Vec<u8>, Failure> {
         let values = values_of(values)?;
         self.accumulators.clear();
         self.accumulators.resize_with(values.len(), || None);
@@ -163,8 +191,8 @@ impl<Op: Aggregate> WindowInstance<Op> {
                 Some(accumulator) => accumulator,
                 None => accumulator.insert(stored.map_or_else(|| Ok(Default::default()), decode::<Op>)?),
             };
-            let folded = self.aggregate.fold(accumulator, &record);
-            folded.map_err(|failure| Failure { index: Some(index), ..failure })?;
+            let changed = change(&mut self.aggregate, accumulator, &record);
+            changed.map_err(|failure| Failure { index: Some(index), ..failure })?;
             index += 1;
         }
         let mut updates = Vec::new();

@@ -170,6 +170,17 @@ pub fn fold<Op: Aggregate>(
     instance.fold(batch, slots, values).map_err(to_wit)
 }
 
+/// `aggregate.merge`.
+pub fn merge<Op: Aggregate>(
+    instance: &mut Option<WindowInstance<Op>>,
+    parts: &[u8],
+    slots: &[u32],
+    values: &[u8],
+) -> Result<Vec<u8>, Failure> {
+    let instance = instance.as_mut().expect("the host calls open before merge");
+    instance.merge(parts, slots, values).map_err(to_wit)
+}
+
 /// `aggregate.finish`.
 pub fn finish<Op: Aggregate>(
     instance: &mut Option<WindowInstance<Op>>,

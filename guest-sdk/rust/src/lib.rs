@@ -201,6 +201,14 @@ macro_rules! aggregate {
                     INSTANCE.with_borrow_mut(|instance| bindings::fold(instance, &batch, &slots, &values))
                 }
 
+                fn merge(
+                    parts: ::std::vec::Vec<u8>,
+                    slots: ::std::vec::Vec<u32>,
+                    values: ::std::vec::Vec<u8>,
+                ) -> ::core::result::Result<::std::vec::Vec<u8>, bindings::Failure> {
+                    INSTANCE.with_borrow_mut(|instance| bindings::merge(instance, &parts, &slots, &values))
+                }
+
                 fn finish(
                     due: ::std::vec::Vec<u8>,
                     slots: ::std::vec::Vec<u32>,

@@ -33,7 +33,7 @@ mod windows;
 pub(crate) mod wire;
 
 pub use message::{Message, Output};
-pub use windows::Windows;
+pub use windows::{WindowKind, Windows};
 
 use std::marker::PhantomData;
 

@@ -25,6 +25,11 @@ impl Aggregate for WindowCount {
         Ok(())
     }
 
+    fn merge(&mut self, count: &mut u64, later: u64) -> Result<(), Failure> {
+        *count += later;
+        Ok(())
+    }
+
     fn finish(&mut self, window: &Window<'_>, count: u64, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let mut written = Ok(());
         ctx.emit_with(window.record(b""), |value| written = write!(value, "{},{count}", window.start_ms()));

@@ -1,7 +1,9 @@
 //! The golden cases, run natively. The host's tests run the same ones against the wasm.
 
+use weir_sdk::testing::{WindowKind, golden};
+
 #[test]
 fn golden() {
     let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
-    weir_sdk::testing::golden::check_windows::<window_count::WindowCount>(cases, 10_000).unwrap();
+    golden::check_windows::<window_count::WindowCount>(cases, WindowKind::Tumbling(10_000)).unwrap();
 }

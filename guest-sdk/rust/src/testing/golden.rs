@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Harness, Message, Output, Windows};
+use super::{Harness, Message, Output, WindowKind, Windows};
 use crate::{Aggregate, Failure, Operator};
 
 /// One case of `golden/cases.json`.
@@ -111,17 +111,17 @@ pub fn check<Op: Operator>(dir: impl AsRef<Path>) -> Result<(), String> {
     cases(dir)?.iter().try_for_each(check_case::<Op>)
 }
 
-/// The same for an aggregate over tumbling windows of `size_ms`.
+/// The same for an aggregate over windows of this `kind`; after all of `in` time ends.
 ///
 /// # Errors
 /// Says which case differs, and how, or why the file cannot be read.
-pub fn check_windows<Op: Aggregate>(dir: impl AsRef<Path>, size_ms: i64) -> Result<(), String> {
+pub fn check_windows<Op: Aggregate>(dir: impl AsRef<Path>, kind: WindowKind) -> Result<(), String> {
     for case in cases(dir)? {
         let expected =
             Seen { output: case.output.into_iter().map(|e| (e.output, e.record)).collect(), failures: vec![] };
         for (how, batch_len) in [("as one batch", case.input.len().max(1)), ("record by record", 1)] {
             let failed = |failure: Failure| format!("case `{}` {how}: {}", case.name, failure.message);
-            let mut windows = Windows::<Op>::tumbling(size_ms, &case.config.to_string()).map_err(failed)?;
+            let mut windows = Windows::<Op>::new(kind, &case.config.to_string()).map_err(failed)?;
             let mut seen = Seen::default();
             for part in parts(&case.input, batch_len) {
                 match part {

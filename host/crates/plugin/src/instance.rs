@@ -30,7 +30,7 @@ pub(crate) type Open = TypedFunc<(&'static str, &'static str), (Result<(), Failu
 /// `operator.process`. Its parameters may live shorter than this says: they are copied into the guest during the call.
 pub(crate) type Process = TypedFunc<(u32, &'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
 
-/// `timers.on-timers` and `aggregate.finish`. The same is true of their parameters.
+/// `timers.on-timers`, `aggregate.merge` and `aggregate.finish`. The same is true of their parameters.
 pub(crate) type Due = TypedFunc<(&'static [u8], &'static [u32], &'static [u8]), (Result<Vec<u8>, Failure>,)>;
 
 /// A live instance: opened, and never called again after an error ([`lives_on`] says after which it is).
@@ -126,14 +126,15 @@ impl Live {
         let (frame, store) = (call.frame.as_bytes(), &mut self.store);
         let outcome = match (&self.calls, call.task) {
             (Calls::Operator(function, _), CallTask::Process(input))
-            | (Calls::Aggregate(function, _), CallTask::Fold(input)) => {
+            | (Calls::Aggregate { fold: function, .. }, CallTask::Fold(input)) => {
                 function.call(store, (input, frame, call.slots, call.values))
             }
             (Calls::Operator(_, Some(function)), CallTask::Timers)
-            | (Calls::Aggregate(_, function), CallTask::Finish) => {
+            | (Calls::Aggregate { merge: function, .. }, CallTask::Merge)
+            | (Calls::Aggregate { finish: function, .. }, CallTask::Finish) => {
                 function.call(store, (frame, call.slots, call.values))
             }
-            (Calls::Operator(..) | Calls::Aggregate(..), _) => Ok((Err(not_its_role()),)),
+            (Calls::Operator(..) | Calls::Aggregate { .. }, _) => Ok((Err(not_its_role()),)),
         };
         self.store.data_mut().give_back(call.state);
         match outcome {

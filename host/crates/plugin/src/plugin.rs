@@ -119,10 +119,11 @@ impl Program {
                 let on_timers = on_timers.map(|on_timers| linked.get_typed_func(store, on_timers));
                 Calls::Operator(process, on_timers.transpose().map_err(called("function on-timers"))?)
             }
-            Calls::Aggregate(fold, finish) => {
-                let fold = linked.get_typed_func(&mut *store, fold).map_err(called("function fold"))?;
-                Calls::Aggregate(fold, linked.get_typed_func(store, finish).map_err(called("function finish"))?)
-            }
+            Calls::Aggregate { fold, merge, finish } => Calls::Aggregate {
+                fold: linked.get_typed_func(&mut *store, fold).map_err(called("function fold"))?,
+                merge: linked.get_typed_func(&mut *store, merge).map_err(called("function merge"))?,
+                finish: linked.get_typed_func(store, finish).map_err(called("function finish"))?,
+            },
         })
     }
 

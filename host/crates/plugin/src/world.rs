@@ -50,8 +50,15 @@ pub(crate) struct Exports {
 pub(crate) enum Calls<Batch, Due> {
     /// `operator.process`, and `timers.on-timers` where the plugin exports it.
     Operator(Batch, Option<Due>),
-    /// `aggregate.fold`, which is called as `process` is, and `aggregate.finish`.
-    Aggregate(Batch, Due),
+    /// The functions of `aggregate`: `fold` is called as `process` is, `merge` as `finish`.
+    Aggregate {
+        /// Records into accumulators.
+        fold: Batch,
+        /// Accumulators into accumulators.
+        merge: Due,
+        /// Accumulators into records.
+        finish: Due,
+    },
 }
 
 impl<Batch, Due> Calls<Batch, Due> {
@@ -59,7 +66,7 @@ impl<Batch, Due> Calls<Batch, Due> {
     pub(crate) fn role(&self) -> Role {
         match self {
             Self::Operator(..) => Role::Operator,
-            Self::Aggregate(..) => Role::Aggregate,
+            Self::Aggregate { .. } => Role::Aggregate,
         }
     }
 
@@ -83,7 +90,7 @@ pub(crate) fn check(artifact: &Artifact) -> Result<Exports, Error> {
     let find = |function_name| function(artifact, name, &role, function_name);
     let open = find("open")?;
     let calls = match name {
-        AGGREGATE => Calls::Aggregate(find("fold")?, find("finish")?),
+        AGGREGATE => Calls::Aggregate { fold: find("fold")?, merge: find("merge")?, finish: find("finish")? },
         _ => Calls::Operator(find("process")?, on_timers(artifact)?),
     };
     Ok(Exports { describe, open, calls })

@@ -15,7 +15,7 @@ pub struct Call<'a> {
     /// What the plugin is to do.
     pub task: CallTask,
     /// The records; `source` of each is its own index. For [`CallTask::Timers`] and [`CallTask::Finish`] a due list: a record
-    /// for each timer or window.
+    /// for each timer or window; for [`CallTask::Merge`] a record for each accumulator that is merged into another.
     pub frame: &'a Frame,
     /// Index of each record's distinct key in this batch, or of its key and window; [`crate::frame::NULL`] for a null
     /// key.
@@ -36,6 +36,8 @@ pub enum CallTask {
     Timers,
     /// `aggregate.fold`: the records, which came in by this input, into the accumulators of their windows.
     Fold(u32),
+    /// `aggregate.merge`: accumulators, which the records are, become part of others.
+    Merge,
     /// `aggregate.finish`: windows that fire become output.
     Finish,
 }
