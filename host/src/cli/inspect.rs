@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::{Map, Value};
+use weir_core::ports::{TableKind, WINDOW_LISTS};
 use weir_core::text::printable_json;
 use weir_core::{Fault, PortError};
 
@@ -84,11 +85,12 @@ fn entries(args: &Args) -> Result<ExitCode> {
         let NamedEntry { operator, table, schema, kind, key, entry, expires_ms, value } = entry;
         let facts = [("operator", operator.into()), ("table", table.into()), ("key", typed::any(key))];
         let which = entry.and_then(|entry| typed::entry(kind, schema, entry));
-        let facts = facts
-            .into_iter()
-            .chain(which)
-            .chain(expires_ms.map(|ms| ("expires", ms.into())))
-            .chain([("value", typed::value(schema, value))]);
+        let value = match kind {
+            TableKind::Window if table == WINDOW_LISTS => typed::list(value),
+            _ => typed::value(schema, value),
+        };
+        let expires = expires_ms.map(|ms| ("expires", ms.into()));
+        let facts = facts.into_iter().chain(which).chain(expires).chain([("value", value)]);
         let line: Map<String, Value> = facts.map(|(name, fact)| (name.to_owned(), fact)).collect();
         let line = Value::from(line).to_string();
         Ok(writeln!(stdout, "{}", printable_json(&line)).map_err(super::stdout_failed)?)

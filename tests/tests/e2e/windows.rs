@@ -20,6 +20,18 @@ fn a_plugin_that_aggregates_sends_its_windows_on_a_terminal() -> Result<()> {
     for (more, wanted) in [
         (&[][..], &[("a", "0,2", 9_999), ("a", "10000,1", 19_999), ("b", "10000,1", 19_999)][..]),
         (&["--window", "tumbling:1min"], &[("a", "0,3", 59_999), ("b", "0,1", 59_999)]),
+        (
+            &["--window", "sliding:10s/5s"],
+            &[
+                ("a", "-5000,1", 4_999),
+                ("a", "0,2", 9_999),
+                ("a", "5000,2", 14_999),
+                ("b", "5000,1", 14_999),
+                ("a", "10000,1", 19_999),
+                ("b", "10000,1", 19_999),
+            ],
+        ),
+        (&["--window", "session:5s"], &[("a", "1000,1", 5_999), ("a", "9999,2", 14_999), ("b", "12000,1", 16_999)]),
         // Berlin was an hour ahead.
         (
             &["--window", "tumbling:1day@Europe/Berlin"],
@@ -43,8 +55,9 @@ fn windows_and_plugins_that_do_not_fit_are_refused_before_anything_starts() -> R
     let (windows, counts) = (plugin("window-count")?, plugin("count")?);
     for (plugin, window, wanted) in [
         (&counts, "tumbling:10s", "its plugin \"count\" does not export the interface aggregate"),
-        (&windows, "sliding:1h/1min", "--window = sliding:1h/1m does not run yet"),
-        (&windows, "session:30s", "--window = session:30s does not run yet"),
+        (&windows, "count:100", "--window = count:100 does not run yet"),
+        (&windows, "global:every=10s", "--window = global:every=10s does not run yet"),
+        (&windows, "sliding:1s/2s", "leave records in no window"),
         (&windows, "tumbling:0s", "must be longer than nothing"),
         (&windows, "tumbling:100years", "longer than 90 years"),
         (&windows, "tumbling:1day@Europe/Berlni", "is no time zone"),

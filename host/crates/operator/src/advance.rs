@@ -8,6 +8,7 @@ use weir_time::timers::{Due, Timer};
 use crate::error::NodeError;
 use crate::runner::{Runner, Step};
 use crate::timers::{self, NodeTimers, PluginTimers};
+use crate::windows::names::Names;
 use crate::windows::{Windows, due_list};
 
 /// So many windows or timers fire at once.
@@ -105,8 +106,10 @@ impl Runner {
 
     /// Folds what came in by `input` into its windows, and fires those again that had fired without it.
     pub(crate) fn fold(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
-        let Some(windows) = &mut self.windows else { return Ok(()) };
-        let sorted = windows.sort(batch, &self.options.key);
+        let (Some(windows), Some(call)) = (&mut self.windows, &mut self.state) else { return Ok(()) };
+        let sorted = windows.sort(batch, &self.options.key, (&mut self.slots, call.state.as_mut()));
+        let mut sorted = sorted.map_err(|error| error.of(&self.options.name))?;
+        let names = std::mem::take(&mut windows.names);
         for (origin, why) in sorted.failed(batch) {
             self.leave_out(Some(origin), why)?;
         }
@@ -114,10 +117,14 @@ impl Runner {
             self.driver.late(sorted.late());
             self.put_out_late(&sorted.late_of(batch), out)?;
         }
-        let kept = sorted.kept(batch);
-        self.run_whole(Step::Fold(input), &self.stamped(&kept), out)?;
-        let again = self.windows.as_mut().map(Windows::take_again).unwrap_or_default();
-        self.fire(Step::FireAgain, again.iter().map(Vec::as_slice), out)
+        self.merge(std::mem::take(&mut sorted.merges), out)?;
+        self.run_named(Step::Fold(input), names, &self.stamped(&sorted.kept(batch)), out)?;
+        let Some(windows) = &mut self.windows else { return Ok(()) };
+        let again = windows.take_again();
+        match windows.listed() {
+            Some(listed) => self.fire_listed_again(listed, &again, out),
+            None => self.fire(Step::FireAgain, again.iter().map(Vec::as_slice).collect(), out),
+        }
     }
 
     /// Late records go on as they came, where somebody reads them. One that a sink does not take is left to the policy.
@@ -138,25 +145,35 @@ impl Runner {
     }
 
     /// The windows of these names fire.
-    fn fire<'a>(
+    pub(crate) fn fire(&mut self, step: Step, names: Names, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        let list = due_list(&names);
+        self.run_named(step, names, &list, out)
+    }
+
+    /// Takes `step` with a batch or a list whose keys and windows are these.
+    pub(crate) fn run_named(
         &mut self,
         step: Step,
-        names: impl Iterator<Item = &'a [u8]> + Clone,
+        names: Names,
+        batch: &Batch,
         out: &mut Vec<(u32, Batch)>,
     ) -> Result<(), NodeError> {
         let Some(windows) = &mut self.windows else { return Ok(()) };
-        windows.names = names.clone().collect();
-        self.run_whole(step, &due_list(names), out)
+        windows.names = names;
+        self.run_whole(step, batch, out)
     }
 
     /// These timers are due: at the end of a window it fires, later it is gone.
     fn fire_windows(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        if let Some(listed) = self.windows.as_ref().and_then(Windows::listed) {
+            return self.fire_listed(listed, due, out);
+        }
         let (ending, expired): (Vec<Timer>, Vec<Timer>) = due.into_iter().map(|due| due.timer).partition(is_end);
         if let (Some(windows), Some(CallState { state, .. })) = (&self.windows, &mut self.state) {
             let changed = windows.expire(expired.iter(), state.as_mut());
             changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
         }
-        self.fire(Step::Fire, ending.iter().map(|timer| &*timer.key), out)
+        self.fire(Step::Fire, ending.iter().map(|timer| &*timer.key).collect(), out)
     }
 }
 

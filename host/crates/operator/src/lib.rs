@@ -63,4 +63,4 @@ pub use slots::key_of;
 pub use splits::SplitTable;
 pub use throttle::{Tell, Throttle};
 pub use timers::TimerOptions;
-pub use windows::WindowOptions;
+pub use windows::{WindowOptions, WindowTables};

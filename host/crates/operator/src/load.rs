@@ -60,6 +60,15 @@ pub(crate) fn next_value<'a>(values: &mut &'a [u8]) -> Option<&'a [u8]> {
     (u32::from_le_bytes(*len) != NULL).then_some(value)
 }
 
+/// All of these values; `None`: absent.
+pub(crate) fn values(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        after_value(rest)?;
+        Some(next_value(&mut rest))
+    })
+}
+
 pub(crate) fn after_value(values: &[u8]) -> Option<&[u8]> {
     let (len, rest) = values.split_first_chunk::<4>()?;
     match u32::from_le_bytes(*len) {

@@ -156,7 +156,8 @@ mod tests {
 
     fn of(stored: &Arc<Mutex<Stored>>, key: &str) -> Option<i64> {
         let stored = stored.lock().unwrap();
-        stored.values.get(key.as_bytes()).map(|bytes| i64::from_le_bytes(bytes.as_slice().try_into().unwrap()))
+        let bytes = stored.values.get(&(TOTAL.id, key.as_bytes().to_vec()))?;
+        Some(i64::from_le_bytes(bytes.as_slice().try_into().unwrap()))
     }
 
     #[test]

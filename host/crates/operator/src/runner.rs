@@ -71,7 +71,7 @@ pub struct Runner {
     pub options: RunnerOptions,
     operator: Box<dyn Operator>,
     pub(crate) state: Option<CallState>,
-    slots: Slots,
+    pub(crate) slots: Slots,
     values: Vec<u8>,
     /// What the values of a key took when they were last loaded.
     value_bytes: usize,
@@ -298,7 +298,9 @@ impl Runner {
         let Some(CallState { state, .. }) = &mut self.state else { return Ok(()) };
         let updates = &self.effects.updates;
         let noted = match (step, &mut self.windows) {
-            (Step::Fold(_), Some(windows)) => windows.folded((updates, &self.values), state.as_mut()),
+            (Step::Fold(_), Some(windows)) if windows.listed().is_none() => {
+                windows.folded((updates, &self.values), state.as_mut())
+            }
             (Step::Process(_) | Step::Timers(_), _) => {
                 let mut changes = updates::timer_changes(updates).peekable();
                 if changes.peek().is_none() {
@@ -373,9 +375,11 @@ pub(crate) enum Step {
     Timers(TimeDomain),
     /// Records are folded into the accumulators of their windows.
     Fold(u32),
+    /// Accumulators become part of others.
+    Merge,
     /// Windows have come to their end.
     Fire,
-    /// Windows fire again, after late records.
+    /// Windows fire, and nothing follows for what is kept of them: again, after late records, or where lists say what does.
     FireAgain,
 }
 
@@ -386,6 +390,7 @@ impl Step {
             Self::Process(input) => CallTask::Process(input),
             Self::Timers(_) => CallTask::Timers,
             Self::Fold(input) => CallTask::Fold(input),
+            Self::Merge => CallTask::Merge,
             Self::Fire | Self::FireAgain => CallTask::Finish,
         }
     }
@@ -397,7 +402,7 @@ impl Step {
 
     /// Whether the plugin may change its tables. What is kept of windows that have fired is the host's to clear.
     fn changes_tables(self) -> bool {
-        matches!(self, Self::Process(_) | Self::Fold(_) | Self::Timers(_))
+        matches!(self, Self::Process(_) | Self::Fold(_) | Self::Timers(_) | Self::Merge)
     }
 
     /// What the batch is keyed by, where records are keyed by `key`.

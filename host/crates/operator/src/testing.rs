@@ -7,16 +7,15 @@ use std::sync::{Arc, Mutex};
 
 use weir_core::frame::NULL;
 use weir_core::ports::{CallError, Change, Delta, KeyRef, KeyedState, Now, Table, TableKind};
-use weir_core::{Epoch, Origin, PortError};
+use weir_core::{Epoch, Origin, PortError, TableId};
 
 use crate::driver::Driver;
 use crate::splits::SplitTable;
 
-/// What outlives a node: the values of its one table of values by their slots' keys, and its timers, table by
-/// table in order.
+/// What outlives a node: the values of its tables by their slots' keys, and its timers, table by table in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stored {
-    pub(crate) values: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) values: BTreeMap<(TableId, Vec<u8>), Vec<u8>>,
     pub(crate) timers: BTreeMap<Vec<u8>, ()>,
     /// What time it was told to be.
     pub(crate) times: Vec<Now>,
@@ -43,10 +42,10 @@ impl KeyedState for Memory {
         self.slots = keys.iter().map(|key| key.bytes.to_vec()).collect();
     }
     fn prefetch(&mut self, tables: &[Table], slots: Range<u32>, out: &mut Vec<u8>) -> Result<(), PortError> {
-        assert_eq!(tables.len(), 1);
+        let [table] = tables else { panic!("{tables:?}") };
         let stored = self.stored.lock().unwrap();
         for slot in slots {
-            let value = stored.values.get(&self.slots[slot as usize]);
+            let value = stored.values.get(&(table.id, self.slots[slot as usize].clone()));
             out.extend_from_slice(&value.map_or(NULL, |value| value.len() as u32).to_le_bytes());
             out.extend(value.into_iter().flatten());
         }
@@ -82,9 +81,11 @@ impl KeyedState for Memory {
         let (mut stored, key) = (self.stored.lock().unwrap(), &self.slots[slot as usize]);
         let timer = |time: &[u8]| in_table(table, &[time, key].concat());
         match (table.kind.is_timer(), change) {
-            (false, Change::Set(value)) => drop(stored.values.insert(key.clone(), value.to_vec())),
-            (false, Change::Clear) if table.kind == TableKind::Reducing => drop(stored.values.remove(key)),
-            (false, Change::Clear) => drop(stored.values.remove(key).expect("what is cleared was there")),
+            (false, Change::Set(value)) => drop(stored.values.insert((table.id, key.clone()), value.to_vec())),
+            (false, Change::Clear) => {
+                let before = stored.values.remove(&(table.id, key.clone()));
+                assert!(before.is_some() || table.kind == TableKind::Reducing, "what is cleared was there");
+            }
             (true, Change::Put { entry, .. }) => drop(stored.timers.insert(timer(entry), ())),
             (true, Change::Delete(time)) => drop(stored.timers.remove(&timer(time))),
             other => panic!("{other:?}"),

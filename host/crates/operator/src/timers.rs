@@ -29,8 +29,10 @@ pub struct TimerOptions {
     pub groups: Range<u16>,
 }
 
-/// Why timers cannot go on.
+/// Why timers, or windows, cannot go on.
 pub(crate) enum TimerError {
+    /// What is kept of them cannot be read.
+    Read(PortError),
     /// What is kept of them cannot be changed.
     State(PortError),
     /// They set each other without end.
@@ -41,6 +43,7 @@ impl TimerError {
     /// Of the operator of this name.
     pub(crate) fn of(self, operator: &str) -> NodeError {
         match self {
+            Self::Read(error) => NodeError::Read(operator.to_owned(), error),
             Self::State(error) => NodeError::Change(operator.to_owned(), error),
             Self::Storm(storm) => NodeError::Storm(operator.to_owned(), storm),
         }
@@ -93,6 +96,17 @@ impl NodeTimers {
         Ok(self.near.set(at_ms, key, round)?)
     }
 
+    /// Takes back the timer of a slot, which has this key.
+    pub(crate) fn cancel(
+        &mut self,
+        (slot, key): (u32, &[u8]),
+        at_ms: i64,
+        state: &mut dyn KeyedState,
+    ) -> Result<(), PortError> {
+        self.near.cancel(at_ms, key);
+        self.is_over(slot, at_ms, state)
+    }
+
     /// A timer that was given out, or is cancelled, is over.
     pub(crate) fn is_over(&self, slot: u32, at_ms: i64, state: &mut dyn KeyedState) -> Result<(), PortError> {
         state.change(slot, self.options.table, Change::Delete(&time_bytes(at_ms)))
@@ -112,6 +126,11 @@ impl NodeTimers {
     /// A moment before which none is due; `None` where none is set.
     pub(crate) fn next_ms(&self) -> Option<i64> {
         self.near.next_ms()
+    }
+
+    /// Takes back one that was due, but is not over yet.
+    pub(crate) fn give_back(&mut self, due: Due) {
+        self.near.give_back(due);
     }
 
     /// Whether more may be due when time has come to `to_ms`.

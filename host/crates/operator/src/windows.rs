@@ -1,47 +1,65 @@
 //! HOT PATH. The windows of a node: which one a record is in, when each is due, and what is kept of it.
 //!
-//! An accumulator is a value whose slot is a key and a window. The first record of a window sets its timer
-//! ([`crate::timers::NodeTimers`]); at its end it fires, and with the end of its allowed lateness it is gone. A record that
-//! comes between the two makes it fire again, once for all of its batch.
+//! An accumulator is a value whose slot is a key and a window. A timer ([`crate::timers::NodeTimers`]) says when something is
+//! due. At its end a window fires, and with the end of its allowed lateness it is gone. A record that comes between the two
+//! makes it fire again, once for all of its batch.
 
+/// Windows of which a key has a list.
+pub(crate) mod listed;
+/// The lists of keys.
+mod lists;
+/// Accumulators that become part of others.
+mod merges;
 /// The key and the window of each record.
-mod names;
+pub(crate) mod names;
+/// What fires at once where keys have lists.
+mod round;
+/// Windows that a timestamp tells.
+mod tumbling;
 
 use std::borrow::Cow;
 
-use weir_core::frame::NULL;
-use weir_core::ports::{CallError, Change, KeyRef, KeyedState, RecordCheck, Table, TimeDomain};
-use weir_core::{Batch, FrameWriter, KeySpec, Origin, PortError, RecordView, WindowKey};
-use weir_time::timers::Timer;
-use weir_time::window::firing::{Arrival, Firing};
-use weir_time::window::{Assign, OutOfRange};
+use weir_core::ports::{CallError, KeyRef, KeyedState, RecordCheck, Table, TimeDomain};
+use weir_core::{Batch, FrameWriter, KeySpec, Origin, RecordView, WindowKey};
+use weir_time::window::firing::Firing;
+use weir_time::window::{Assign, Listed, OutOfRange};
 use weir_time::{Watermark, Window, WindowSpec};
 
-use crate::load::after_value;
-use crate::slots::key_of;
+use crate::slots::Slots;
 use crate::timers::{NodeTimers, TimerError, TimerOptions};
-use crate::updates;
+use merges::Merges;
 use names::Names;
 
 /// How a node has windows.
 #[derive(Debug, Clone)]
 pub struct WindowOptions {
     /// Which window a record is in.
-    pub assign: Assign,
+    assign: Assign,
     /// When windows fire, and how long they stay.
-    pub firing: Firing,
-    /// Of the accumulators.
-    pub accumulators: Table,
-    /// When they are due.
-    pub timers: TimerOptions,
+    firing: Firing,
+    /// What is kept of them.
+    tables: WindowTables,
+    /// When something is due.
+    timers: TimerOptions,
     /// The output that late records go to, where somebody reads it, and what its sinks take.
     pub late: Option<(u32, Vec<RecordCheck>)>,
 }
 
+/// Where a node keeps its windows.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowTables {
+    /// The accumulators.
+    pub accumulators: Table,
+    /// What each key has, of windows that need such lists.
+    pub lists: Option<Table>,
+}
+
 impl WindowOptions {
-    /// Windows as `spec` has them; `None` for those that this host does not run.
-    pub fn new(spec: &WindowSpec, accumulators: Table, timers: TimerOptions) -> Option<Self> {
-        Some(Self { assign: Assign::of(spec).ok()?, firing: spec.firing, accumulators, timers, late: None })
+    /// Windows as `spec` has them. `None` for those that this host does not run, or that need a table which is not there.
+    pub fn new(spec: &WindowSpec, tables: WindowTables, timers: TimerOptions) -> Option<Self> {
+        let assign = Assign::of(spec).ok()?;
+        let has_tables = tables.lists.is_some() || matches!(assign, Assign::Tumbling(_));
+        has_tables.then_some(Self { assign, firing: spec.firing, tables, timers, late: None })
     }
 }
 
@@ -65,9 +83,16 @@ pub(crate) struct Sorted {
     placed: Vec<Placed>,
     /// How many of them are in one.
     kept: usize,
+    /// What is to be merged before the records are folded.
+    pub(crate) merges: Merges,
 }
 
 impl Sorted {
+    fn new(placed: Vec<Placed>, merges: Merges) -> Self {
+        let kept = placed.iter().filter(|placed| matches!(placed, Placed::In)).count();
+        Self { placed, kept, merges }
+    }
+
     /// The records of `batch` that are in a window.
     pub(crate) fn kept<'a>(&self, batch: &'a Batch) -> Cow<'a, Batch> {
         match self.kept == self.placed.len() {
@@ -107,6 +132,19 @@ enum Placed {
     Nowhere(String),
 }
 
+impl Placed {
+    fn without_key() -> Self {
+        Self::Nowhere("it has no key, and windows are kept by key".to_owned())
+    }
+
+    fn outside(why: OutOfRange) -> Self {
+        match why {
+            OutOfRange(i64::MIN) => Self::Nowhere("it has no timestamp".to_owned()),
+            outside => Self::Nowhere(format!("its timestamp is wrong: {outside}")),
+        }
+    }
+}
+
 impl Windows {
     pub(crate) fn new(options: WindowOptions, reached: Watermark) -> Self {
         Self {
@@ -130,92 +168,25 @@ impl Windows {
     }
 
     /// Finds the window of each record, and sorts out what is late and what no window holds.
-    pub(crate) fn sort(&mut self, batch: &Batch, key: &KeySpec) -> Sorted {
-        self.names.clear();
-        let placed: Vec<Placed> = batch.frame.records().map(|record| self.place(&record, key)).collect();
-        let kept = placed.iter().filter(|placed| matches!(placed, Placed::In)).count();
-        Sorted { placed, kept }
-    }
-
-    fn place(&mut self, record: &RecordView<'_>, key: &KeySpec) -> Placed {
-        let Some(key) = key_of(record, key) else {
-            return Placed::Nowhere("it has no key, and windows are kept by key".to_owned());
-        };
-        match self.window(record.timestamp_ms) {
-            Ok(window) if self.options.firing.arrival(window, self.reached) == Arrival::Late => Placed::Late,
-            Ok(window) => {
-                self.names.push(key, window);
-                Placed::In
-            }
-            Err(OutOfRange(i64::MIN)) => Placed::Nowhere("it has no timestamp".to_owned()),
-            Err(outside) => Placed::Nowhere(format!("its timestamp is wrong: {outside}")),
-        }
-    }
-
-    fn window(&mut self, at_ms: i64) -> Result<Window, OutOfRange> {
-        if at_ms < 0 || !self.last.contains(at_ms) {
-            self.last = self.options.assign.window(at_ms)?;
-        }
-        Ok(self.last)
-    }
-
-    /// Records were folded: windows that are new get their timer, and those that have fired already fire again.
-    pub(crate) fn folded(
+    pub(crate) fn sort(
         &mut self,
-        (updates, values): (&[u8], &[u8]),
-        state: &mut dyn KeyedState,
-    ) -> Result<(), TimerError> {
-        let mut was_absent = Vec::with_capacity(self.names.slots() as usize);
-        let mut rest = values;
-        while let Some(after) = after_value(rest) {
-            was_absent.push(rest.starts_with(&NULL.to_le_bytes()));
-            rest = after;
+        batch: &Batch,
+        key: &KeySpec,
+        (slots, state): (&mut Slots, &mut dyn KeyedState),
+    ) -> Result<Sorted, TimerError> {
+        self.names.clear();
+        match self.options.assign {
+            Assign::Tumbling(_) => Ok(self.sort_tumbling(batch, key)),
+            Assign::Listed(listed) => self.sort_listed(listed, batch, key, (slots, state)),
         }
-        for slot in updates::slots_set(updates) {
-            let Some((name, window)) = self.names.of_slot(slot) else { continue };
-            let has_fired = self.options.firing.arrival(window, self.reached) == Arrival::Again;
-            if has_fired {
-                self.again.push(name.to_vec());
-            }
-            if was_absent.get_mut(slot as usize).is_some_and(std::mem::take) {
-                let at = if has_fired { self.options.firing.expires_ms(window) } else { window.end_ms };
-                self.timers.set((slot, name), at, 0, state)?;
-            }
-        }
-        Ok(())
     }
 
-    /// The windows of the call have fired, at their end: they are gone, or stay for as long as they are allowed to.
-    pub(crate) fn fired(&mut self, state: &mut dyn KeyedState) -> Result<(), TimerError> {
-        for slot in 0..self.names.slots() {
-            let Some((name, window)) = self.names.of_slot(slot) else { continue };
-            let expires_ms = self.options.firing.expires_ms(window);
-            self.timers.is_over(slot, window.end_ms, state)?;
-            if self.reached.has_reached(expires_ms) {
-                state.change(slot, self.options.accumulators, Change::Clear)?;
-            } else {
-                self.timers.set((slot, name), expires_ms, 0, state)?;
-            }
+    /// The windows of which keys have lists, if these are such.
+    pub(crate) fn listed(&self) -> Option<Listed> {
+        match self.options.assign {
+            Assign::Tumbling(_) => None,
+            Assign::Listed(listed) => Some(listed),
         }
-        Ok(())
-    }
-
-    /// These timers say that the lateness of their windows is over: they are gone.
-    pub(crate) fn expire<'a>(
-        &self,
-        timers: impl Iterator<Item = &'a Timer>,
-        state: &mut dyn KeyedState,
-    ) -> Result<(), PortError> {
-        let windows =
-            timers.filter_map(|timer| Some((timer.time_ms, &*timer.key, WindowKey::parse(&timer.key)?.hash())));
-        let (times, names): (Vec<i64>, Vec<_>) =
-            windows.map(|(time_ms, bytes, hash)| (time_ms, KeyRef { hash, bytes })).unzip();
-        state.enter(&names);
-        for (slot, time_ms) in (0..).zip(times) {
-            self.timers.is_over(slot, time_ms, state)?;
-            state.change(slot, self.options.accumulators, Change::Clear)?;
-        }
-        Ok(())
     }
 
     /// The windows that fire again, in order of time, each once.
@@ -229,9 +200,9 @@ impl Windows {
 }
 
 /// The due list of these windows: a record for each, with its key, the timestamp of what it sends, and its span.
-pub(crate) fn due_list<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Batch {
+pub(crate) fn due_list(names: &Names) -> Batch {
     let mut writer = FrameWriter::new(Vec::new());
-    for key in keys.into_iter().filter_map(WindowKey::parse) {
+    for key in names.all().into_iter().filter_map(|name| WindowKey::parse(name.bytes)) {
         let span = [key.start_ms.to_le_bytes(), key.end_ms.to_le_bytes()].concat();
         writer.push(RecordView {
             timestamp_ms: Window::new(key.start_ms, key.end_ms).timestamp_ms(),

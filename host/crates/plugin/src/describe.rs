@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use weir_core::ports::{LATE, PluginDescription, Reduce, Role, TableDescription, TableKind, TimeDomain, WINDOW_TIMERS};
+use weir_core::ports::{
+    LATE, PluginDescription, Reduce, Role, TableDescription, TableKind, TimeDomain, WINDOW_LISTS, WINDOW_TIMERS,
+};
 
 /// The longest description.
 const BYTES_MAX: usize = 64 << 10;
@@ -39,10 +41,10 @@ fn check_role(description: &PluginDescription, role: Role) -> Result<(), String>
         return Err(format!("an output of an aggregate named {LATE:?} is the host's own"));
     }
     match (role, description.tables.as_slice()) {
-        (Role::Aggregate, [table]) if table.kind == TableKind::Window && table.name != WINDOW_TIMERS => Ok(()),
-        (Role::Aggregate, [table]) if table.kind == TableKind::Window => {
-            Err(format!("a table named {WINDOW_TIMERS:?} is the host's own"))
+        (Role::Aggregate, [table]) if [WINDOW_LISTS, WINDOW_TIMERS].contains(&table.name.as_str()) => {
+            Err(format!("a table named {:?} is the host's own", table.name))
         }
+        (Role::Aggregate, [table]) if table.kind == TableKind::Window => Ok(()),
         (Role::Aggregate, _) => Err("an aggregate has one table, of kind window: its accumulators".to_owned()),
         (Role::Operator, _) if !description.window.is_empty() => {
             Err("it has a window, and exports operator: an aggregate has windows".to_owned())

@@ -11,14 +11,15 @@ use weir_checkpoint::inherit::{Declared, DeclaredTable};
 use weir_checkpoint::{PluginEntry, Wanted};
 use weir_core::ports::{
     EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
-    TableDescription, TableKind, TimeDomain, Ttl, WINDOW_TIMERS,
+    TableDescription, TableKind, TimeDomain, Ttl, WINDOW_LISTS, WINDOW_TIMERS,
 };
 use weir_core::{
     Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
 };
-use weir_operator::{Reducing, RunnerOptions, TimerOptions, WindowOptions};
+use weir_operator::{Reducing, RunnerOptions, TimerOptions, WindowOptions, WindowTables};
 use weir_plan::{Graph, Kind, Node};
 use weir_time::WindowSpec;
+use weir_time::window::Assign;
 
 use crate::attempt::MarkerPlace;
 use crate::coordinate::Ending;
@@ -152,8 +153,9 @@ impl OperatorSetup {
         let reducing = reducing.collect::<Option<_>>()?;
         let windows = match &self.windows {
             Some(spec) => {
+                let kept = WindowTables { accumulators: *tables.first()?, lists: table(WINDOW_LISTS) };
                 let timers = timers_in(table(WINDOW_TIMERS)?, TimeDomain::Event);
-                Some(WindowOptions::new(spec, *tables.first()?, timers)?)
+                Some(WindowOptions::new(spec, kept, timers)?)
             }
             None => None,
         };
@@ -177,16 +179,16 @@ impl OperatorSetup {
 
     /// Its tables: the plugin's in their order, and behind them the host's own. Those of other windows are not theirs.
     pub fn tables(&self) -> Vec<TableDescription> {
-        let timers = self.windows.as_ref().map(|windows| TableDescription {
-            name: WINDOW_TIMERS.to_owned(),
-            kind: TableKind::WindowTimer,
-            schema: windows.to_string(),
-            prefetch: false,
-            ttl: None,
-        });
+        let hosts = |windows: &WindowSpec, name: &str, kind| {
+            let (name, schema) = (name.to_owned(), windows.to_string());
+            TableDescription { name, kind, schema, prefetch: false, ttl: None }
+        };
+        let timers = self.windows.as_ref().map(|windows| hosts(windows, WINDOW_TIMERS, TableKind::WindowTimer));
+        let listed = self.windows.as_ref().filter(|windows| matches!(Assign::of(windows), Ok(Assign::Listed(_))));
+        let lists = listed.map(|windows| hosts(windows, WINDOW_LISTS, TableKind::Window));
         let own = self.factory.description().tables.iter().cloned();
         let own = own.map(|table| TableDescription { ttl: self.ttl.get(&table.name).copied().or(table.ttl), ..table });
-        own.chain(timers).collect()
+        own.chain(timers).chain(lists).collect()
     }
 
     /// How many tasks run it in `graph`.

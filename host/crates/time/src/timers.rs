@@ -222,6 +222,11 @@ impl Timers {
         self.beyond(time_ms).map_or(Firing::Nothing, Firing::Load)
     }
 
+    /// Takes back one that [`Self::due`] has given out: it is due again.
+    pub fn give_back(&mut self, due: Due) {
+        self.keep(due.timer, due.next_round.saturating_sub(1));
+    }
+
     /// What the table holds from where [`Load::from`] said, in order: as many as were asked for, or fewer if that is all.
     pub fn load(&mut self, timers: impl IntoIterator<Item = Timer>, asked: &Load) {
         let mut count = 0;

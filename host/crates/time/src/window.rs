@@ -25,6 +25,10 @@ pub mod count;
 pub mod firing;
 /// Tumbling windows of a fixed length.
 pub mod fixed;
+/// What a key has where a timestamp alone does not tell its windows.
+pub mod list;
+/// Windows of which a key has a list.
+pub mod listed;
 /// Sliding windows out of panes.
 pub mod panes;
 /// Windows that end with silence.
@@ -32,9 +36,11 @@ pub mod session;
 /// Windows as users write them.
 pub mod spec;
 
-pub use assign::Assign;
+pub use assign::{Assign, Tumbling};
 pub use calendar::Calendar;
 pub use fixed::Fixed;
+pub use list::List;
+pub use listed::Listed;
 pub use panes::Panes;
 pub use session::Sessions;
 pub use spec::WindowSpec;

@@ -5,6 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Number, Value, json};
 use weir_core::ports::TableKind;
 use weir_core::window_key::time_of;
+use weir_time::Window;
+use weir_time::window::List;
 
 /// A stored value. Bytes that are not what the schema says are shown as any others.
 pub(super) fn value(schema: &str, bytes: &[u8]) -> Value {
@@ -21,6 +23,8 @@ pub(super) fn entry(kind: TableKind, schema: &str, bytes: &[u8]) -> Option<(&'st
         TableKind::Value | TableKind::Reducing => None,
         TableKind::List => Some(("index", number("u64").unwrap_or_else(|| any(bytes)))),
         TableKind::Map => Some(("entry", number(by).unwrap_or_else(|| any(bytes)))),
+        // A list is of all windows.
+        TableKind::Window if is_global(bytes) => None,
         TableKind::Window => Some(("window", span(bytes).unwrap_or_else(|| any(bytes)))),
         TableKind::Timer | TableKind::ProcessingTimer | TableKind::WindowTimer => {
             Some(("time", bytes.try_into().map_or_else(|_| any(bytes), |at| time_of(at).into())))
@@ -30,8 +34,23 @@ pub(super) fn entry(kind: TableKind, schema: &str, bytes: &[u8]) -> Option<(&'st
 
 /// First millisecond of a window, and the first after it.
 fn span(bytes: &[u8]) -> Option<Value> {
+    window(bytes).map(|window| json!([window.start_ms, window.end_ms]))
+}
+
+fn window(bytes: &[u8]) -> Option<Window> {
     let (start, end) = bytes.split_first_chunk::<8>()?;
-    Some(json!([time_of(*start), time_of(end.try_into().ok()?)]))
+    Some(Window::new(time_of(*start), time_of(end.try_into().ok()?)))
+}
+
+fn is_global(bytes: &[u8]) -> bool {
+    window(bytes) == Some(Window::GLOBAL)
+}
+
+/// The windows that a key has, and when something is due for it.
+pub(super) fn list(bytes: &[u8]) -> Value {
+    let Some(list) = List::decode(bytes) else { return any(bytes) };
+    let windows: Vec<Value> = list.windows.iter().map(|window| json!([window.start_ms, window.end_ms])).collect();
+    json!({ "due": list.due_ms, "windows": windows })
 }
 
 /// Text where it is UTF-8.
@@ -97,12 +116,20 @@ mod tests {
             (TableKind::Map, "u64 by text", b"ada", Some(("entry", json!("ada")))),
             (TableKind::Map, "json by u32 2", &7u32.to_be_bytes(), Some(("entry", json!(7)))),
             (TableKind::Window, "u64", &[time_bytes(-5), time_bytes(10)].concat(), Some(("window", json!([-5, 10])))),
+            (TableKind::Window, "session:30s", &[time_bytes(i64::MIN), time_bytes(i64::MAX)].concat(), None),
             (TableKind::WindowTimer, "tumbling:10s", &time_bytes(7), Some(("time", json!(7)))),
             (TableKind::Timer, "", &time_bytes(-7), Some(("time", json!(-7)))),
             (TableKind::Map, "json", &[0xff], Some(("entry", json!({"base64": "/w=="})))),
         ] {
             assert_eq!(entry(kind, schema, bytes), expected, "{kind} {schema}");
         }
+    }
+
+    #[test]
+    fn the_list_of_a_key_is_shown_as_its_windows() {
+        let kept = List { due_ms: Some(20), windows: vec![Window::new(-5, 20), Window::new(30, 40)] };
+        assert_eq!(list(&kept.encode()), json!({ "due": 20, "windows": [[-5, 20], [30, 40]] }));
+        assert_eq!(list(b"\xff"), json!({"base64": "/w=="}));
     }
 
     #[test]

@@ -265,6 +265,10 @@ impl TableDescription {
 /// The name of the table of an aggregate that the host adds: when its windows are due.
 pub const WINDOW_TIMERS: &str = "window-timers";
 
+/// The name of a table of an aggregate that the host adds, where a key has a list of its windows: these lists. Each is kept
+/// under its key and all of time.
+pub const WINDOW_LISTS: &str = "window-lists";
+
 /// The name of the output of an aggregate that the host adds, behind the plugin's own: records whose windows are gone.
 pub const LATE: &str = "late";
 

@@ -53,8 +53,7 @@ impl PluginTimers {
                 let round = self.rounds.get(key).copied().unwrap_or(0);
                 timers.set((slot, key), at_ms, round, state)?;
             } else {
-                timers.near.cancel(at_ms, key);
-                timers.is_over(slot, at_ms, state)?;
+                timers.cancel((slot, key), at_ms, state)?;
             }
         }
         Ok(())

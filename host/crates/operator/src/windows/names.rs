@@ -33,6 +33,21 @@ impl Names {
         self.ends.push((name.hash(), self.bytes.len()));
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// All of them, in order.
+    pub(crate) fn all(&self) -> Vec<KeyRef<'_>> {
+        (0..self.len()).filter_map(|at| self.get(at)).collect()
+    }
+
+    /// The key of the one of this number.
+    pub(crate) fn key(&self, at: usize) -> &[u8] {
+        self.get(at).and_then(|name| WindowKey::parse(name.bytes)).map_or(&[], |name| name.key)
+    }
+
     /// The one of this number.
     pub(crate) fn get(&self, at: usize) -> Option<KeyRef<'_>> {
         name(&self.bytes, &self.ends, at)
@@ -76,13 +91,19 @@ pub(crate) fn window_of(name: &[u8]) -> Option<Window> {
     WindowKey::parse(name).map(|key| Window::new(key.start_ms, key.end_ms))
 }
 
+/// Keys and their windows.
+impl<'a> FromIterator<(&'a [u8], Window)> for Names {
+    fn from_iter<T: IntoIterator<Item = (&'a [u8], Window)>>(names: T) -> Self {
+        let mut all = Self::default();
+        names.into_iter().for_each(|(key, window)| all.push(key, window));
+        all
+    }
+}
+
 /// Names as they are kept.
 impl<'a> FromIterator<&'a [u8]> for Names {
     fn from_iter<T: IntoIterator<Item = &'a [u8]>>(names: T) -> Self {
-        let mut all = Self::default();
-        for name in names.into_iter().filter_map(WindowKey::parse) {
-            all.push(name.key, Window::new(name.start_ms, name.end_ms));
-        }
-        all
+        let names = names.into_iter().filter_map(WindowKey::parse);
+        names.map(|name| (name.key, Window::new(name.start_ms, name.end_ms))).collect()
     }
 }

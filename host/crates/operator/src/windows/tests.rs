@@ -9,15 +9,19 @@ use proptest::prelude::*;
 use weir_core::frame::encode_headers;
 use weir_core::ports::{Call, CallTask, Effects, Operator, RecordForm, TableKind};
 use weir_core::{OnError, TableId};
+use weir_time::window::spec::Kind;
 
 use super::*;
 use crate::advance::Advanced;
 use crate::error::NodeError;
+use crate::load::after_value;
 use crate::runner::{Runner, RunnerOptions};
 use crate::testing::{Alone, Counters, Memory, Stored};
 
 const ACCUMULATORS: Table = Table { id: TableId(0), kind: TableKind::Window, ttl: None };
 const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer, ttl: None };
+const LISTS: Table = Table { id: TableId(2), kind: TableKind::Window, ttl: None };
+const TABLES: WindowTables = WindowTables { accumulators: ACCUMULATORS, lists: Some(LISTS) };
 
 /// Counts; a window sends `START,COUNT`. Fails on records of the value `bad`, and on windows of the key `bad`.
 struct Counts;
@@ -39,6 +43,19 @@ impl Operator for Counts {
                         return Err(bad(index));
                     }
                     *counts[*slot as usize].get_or_insert(0) += 1;
+                }
+                for (slot, count) in (0u32..).zip(counts) {
+                    let words = [0, slot, 8].map(u32::to_le_bytes).concat();
+                    effects.updates.extend([&[1][..], &words, &count.unwrap().to_le_bytes()].concat());
+                }
+            }
+            CallTask::Merge => {
+                for (index, (record, slot)) in call.frame.records().zip(call.slots).enumerate() {
+                    if record.key == Some(b"unmerged") {
+                        return Err(bad(index));
+                    }
+                    let part = u64::from_le_bytes(record.value.unwrap().try_into().unwrap());
+                    *counts[*slot as usize].as_mut().expect("the first is there already") += part;
                 }
                 for (slot, count) in (0u32..).zip(counts) {
                     let words = [0, slot, 8].map(u32::to_le_bytes).concat();
@@ -119,7 +136,7 @@ impl Node {
             origin: false,
             windows: WindowOptions::new(
                 &spec,
-                ACCUMULATORS,
+                TABLES,
                 TimerOptions { table: TIMERS, domain: TimeDomain::Event, groups: 0..1024 },
             )
             .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows }),
@@ -306,6 +323,136 @@ fn a_mass_of_windows_fires_in_order_about_a_batch_at_once() {
     assert_eq!(times, (0..5_000).map(|at| at * 10 + 9).collect::<Vec<_>>());
 }
 
+#[test]
+fn a_sliding_window_is_merged_from_its_panes_and_each_fires_once() {
+    let mut node = Node::new(&[("sliding", "30ms/10ms")], OnError::Fail);
+    node.records(&[("a", 1, ""), ("a", 12, ""), ("b", 25, ""), ("a", 3, "")]).unwrap();
+    node.advance(Watermark::at(29)).unwrap();
+    assert_eq!(node.sent(), [("a", "-20,2", 9), ("a", "-10,3", 19)]);
+    let mut node = node.again(Watermark::at(29));
+    node.records(&[("a", 9, ""), ("a", 41, "")]).unwrap();
+    assert_eq!(node.late(), 0, "one of its windows is still to come");
+    node.advance(Watermark::at(45)).unwrap();
+    assert_eq!(node.sent()[2..], [("a", "0,4", 29), ("b", "0,1", 29), ("a", "10,1", 39), ("b", "10,1", 39)]);
+    node.records(&[("a", 19, ""), ("a", 21, "")]).unwrap();
+    assert_eq!(node.late(), 1, "the last window of 19 has ended, one of 21 has not");
+    node.advance(Watermark::END).unwrap();
+    let rest = [("a", "20,2", 49), ("b", "20,1", 49), ("a", "30,1", 59), ("a", "40,1", 69)];
+    assert_eq!(node.sent()[6..], rest);
+    assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+}
+
+#[test]
+fn a_record_that_is_late_within_the_lateness_corrects_every_sliding_window_that_it_is_in() {
+    let mut node = Node::new(&[("sliding", "40ms/10ms"), ("allowed-lateness", "20ms")], OnError::Fail);
+    node.records(&[("a", 5, ""), ("a", 15, ""), ("a", 25, ""), ("a", 35, "")]).unwrap();
+    node.advance(Watermark::at(45)).unwrap();
+    assert_eq!(node.sent(), [("a", "-30,1", 9), ("a", "-20,2", 19), ("a", "-10,3", 29), ("a", "0,4", 39)]);
+    // Of the windows that have fired, those that end at 30 and 40 still take it: their blocks are merged anew.
+    node.records(&[("a", 16, ""), ("a", 6, "")]).unwrap();
+    assert_eq!(node.sent()[4..], [("a", "-10,5", 29), ("a", "0,6", 39)]);
+    node.advance(Watermark::END).unwrap();
+    assert_eq!(node.sent()[6..], [("a", "10,4", 49), ("a", "20,2", 59), ("a", "30,1", 69)]);
+    assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+}
+
+#[test]
+fn a_session_ends_with_silence_and_a_record_between_two_makes_one_of_them() {
+    let mut node = Node::new(&[("session", "10ms")], OnError::Fail);
+    node.records(&[("a", 5, ""), ("a", 20, ""), ("b", 6, "")]).unwrap();
+    let mut node = node.again(Watermark::NONE);
+    node.records(&[("a", 12, ""), ("b", 7, "")]).unwrap();
+    node.advance(Watermark::at(29)).unwrap();
+    assert_eq!(node.sent(), [("b", "6,2", 16)]);
+    node.records(&[("b", 19, ""), ("b", 20, "")]).unwrap();
+    assert_eq!(node.late(), 1, "what began at 19 is over at 29");
+    node.advance(Watermark::at(30)).unwrap();
+    assert_eq!(node.sent()[1..], [("a", "5,3", 29), ("b", "20,1", 29)]);
+    node.advance(Watermark::END).unwrap();
+    assert_eq!((node.sent().len(), node.stored.lock().unwrap().clone()), (3, Stored::default()));
+}
+
+#[test]
+fn a_late_record_joins_sessions_that_have_fired_and_they_fire_as_one() {
+    let mut node = Node::new(&[("session", "10ms"), ("allowed-lateness", "20ms")], OnError::Fail);
+    node.records(&[("a", 5, ""), ("a", 22, "")]).unwrap();
+    node.advance(Watermark::at(32)).unwrap();
+    assert_eq!(node.sent(), [("a", "5,1", 14), ("a", "22,1", 31)]);
+    // It is late by itself, and in a session that is not.
+    let mut node = node.again(Watermark::at(32));
+    node.records(&[("a", 14, "")]).unwrap();
+    assert_eq!(node.sent()[2..], [("a", "5,3", 31)]);
+    // And one makes it end later than it has.
+    node.records(&[("a", 31, "")]).unwrap();
+    node.advance(Watermark::at(41)).unwrap();
+    assert_eq!(node.sent()[3..], [("a", "5,4", 40)]);
+    node.advance(Watermark::at(61)).unwrap();
+    assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+    node.records(&[("a", 41, "")]).unwrap();
+    assert_eq!((&node.sent()[4..], node.late()), (&[("a", "41,1", 50)][..], 0), "it is a session of its own");
+    node.records(&[("a", 30, "")]).unwrap();
+    assert_eq!(node.late(), 1);
+}
+
+#[test]
+fn a_window_that_cannot_be_merged_is_named_or_lacks_what_was_not() {
+    for (window, named) in [
+        (("sliding", "20ms/10ms"), "the window of key \"unmerged\" from 0 ms to 20 ms"),
+        (("session", "10ms"), "the window of key \"unmerged\" from 5 ms to 28 ms"),
+    ] {
+        let first = [("unmerged", 5, ""), ("a", 5, ""), ("unmerged", 18, ""), ("a", 18, "")];
+        let then = [("unmerged", 11, ""), ("a", 11, "")];
+        let mut node = Node::new(&[window], OnError::Fail);
+        node.records(&first).unwrap();
+        let failed = node.records(&then).and_then(|()| node.advance(Watermark::END)).unwrap_err();
+        assert_eq!(failed.to_string(), format!("operator \"o\" failed on {named}"));
+        let mut node = Node::new(&[window], OnError::Skip);
+        node.records(&first).unwrap();
+        node.records(&then).unwrap();
+        node.advance(Watermark::END).unwrap();
+        assert_eq!(node.counters.skipped.load(Ordering::Relaxed), 1, "{window:?}");
+        assert!(node.sent().iter().any(|(key, value, _)| *key == "a" && value.ends_with(",3")), "{:?}", node.sent());
+        assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+    }
+}
+
+#[test]
+fn a_mass_of_keys_with_lists_fires_in_order_and_leaves_nothing() {
+    let keys: Vec<String> = (0..1_500).map(|key| format!("key-{key}")).collect();
+    for (window, each) in [(("sliding", "40ms/10ms"), 5), (("session", "10ms"), 1)] {
+        let mut node = Node::new(&[window], OnError::Fail);
+        for at in [5, 17, 8] {
+            let records: Vec<Given> = keys.iter().map(|key| (key.clone().leak() as &str, at, "")).collect();
+            records.chunks(400).for_each(|batch| node.records(batch).unwrap());
+        }
+        let mut node = node.again(Watermark::NONE);
+        node.advance(Watermark::END).unwrap();
+        assert_eq!(node.sent.len(), keys.len() * each, "{window:?}");
+        assert!(node.sent.is_sorted_by_key(|(_, _, at)| *at));
+        let whole = node.sent.iter().filter(|(_, value, _)| value.ends_with(",3")).count();
+        assert!(whole >= keys.len(), "{window:?}: {whole} windows have all three");
+        assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+    }
+}
+
+#[test]
+fn what_a_key_has_next_fires_before_what_others_have_later() {
+    let mut node = Node::new(&[("sliding", "10ms/5ms")], OnError::Fail);
+    let keys: Vec<String> = (0..700).map(|key| format!("key-{key:03}")).collect();
+    let ats = [12, 1].into_iter().cycle();
+    let records: Vec<Given> = keys.iter().zip(ats).map(|(key, at)| (key.clone().leak() as &str, at, "")).collect();
+    node.records(&records).unwrap();
+    let mut out = Vec::new();
+    assert_eq!(node.runner.advance(Watermark::END, &mut out).unwrap(), Advanced::More);
+    let at_once = out.iter().map(|(_, batch)| batch.frame.len()).sum::<usize>();
+    assert!((1_024..=1_024 + 700).contains(&at_once), "{at_once}");
+    node.take(out);
+    node.advance(Watermark::END).unwrap();
+    let sent: Vec<(i64, &str)> = node.sent.iter().map(|(key, _, at)| (*at, key.as_str())).collect();
+    assert!(sent.len() == 1_400 && sent.is_sorted(), "{sent:?}");
+    assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+}
+
 /// What happens to a node.
 #[derive(Debug, Clone)]
 enum Step {
@@ -319,10 +466,25 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(prop_oneof![8 => record, 1 => (1..40i64).prop_map(Step::Advance)], 0..120)
 }
 
+/// Windows of the tests: how they are written, and how long they last after their end.
+type Spec = (&'static [(&'static str, &'static str)], i64);
+
+const SPECS: [Spec; 6] = [
+    (&[("tumbling", "10ms")], 0),
+    (&[("tumbling", "10ms"), ("allowed-lateness", "15ms")], 15),
+    (&[("sliding", "35ms/10ms")], 0),
+    (&[("sliding", "64ms/4ms"), ("allowed-lateness", "15ms")], 15),
+    (&[("session", "10ms")], 0),
+    (&[("session", "10ms"), ("allowed-lateness", "15ms")], 15),
+];
+
+/// What each window of a key sent last, by its first and its last millisecond.
+type Last = BTreeMap<(String, i64, i64), u64>;
+
 /// Runs `steps` in batches of at most `batch` records, beginning anew after every `restart` steps. What each window sent
 /// last, and how many records were late.
-fn run(steps: &[Step], lateness: &str, batch: usize, restart: usize) -> (BTreeMap<(String, i64), String>, usize) {
-    let mut node = Node::new(&[("tumbling", "10ms"), ("allowed-lateness", lateness)], OnError::Fail);
+fn run(steps: &[Step], (window, lateness_ms): Spec, batch: usize, restart: usize) -> (Last, usize) {
+    let mut node = Node::new(window, OnError::Fail);
     let (mut now, mut waiting) = (Watermark::NONE, Vec::new());
     for (at, step) in steps.iter().enumerate() {
         match step {
@@ -344,38 +506,94 @@ fn run(steps: &[Step], lateness: &str, batch: usize, restart: usize) -> (BTreeMa
     node.advance(Watermark::END).unwrap();
     assert_eq!(*node.stored.lock().unwrap(), Stored::default(), "nothing is left");
     let late = node.late();
-    if lateness == "0ms" {
-        let windows: std::collections::BTreeSet<_> = node.sent.iter().map(|(key, _, at)| (key, at)).collect();
-        assert_eq!(windows.len(), node.sent.len(), "each fires once");
-    }
-    (node.sent.into_iter().map(|(key, value, at)| ((key, at), value)).collect(), late)
+    let sent = node.sent.into_iter().map(|(key, value, at)| {
+        let (start, count) = value.split_once(',').unwrap();
+        ((key, start.parse().unwrap(), at), count.parse().unwrap())
+    });
+    let sent: Vec<((String, i64, i64), u64)> = sent.collect();
+    let last: Last = sent.iter().cloned().collect();
+    assert!(lateness_ms > 0 || last.len() == sent.len(), "each fires once: {sent:?}");
+    (valid(last, window), late)
 }
 
-/// The same, computed from all at once.
-fn model(steps: &[Step], lateness_ms: i64) -> (BTreeMap<(String, i64), String>, usize) {
-    let (mut counts, mut late, mut now) = (BTreeMap::<(String, i64), u64>::new(), 0, i64::MIN);
+/// Without what was sent of sessions that became part of others: whether it was depends on where batches end.
+fn valid(last: Last, window: &[(&str, &str)]) -> Last {
+    let is_part = |(key, start, end): &(String, i64, i64)| {
+        let around = |other: &&(String, i64, i64)| other.0 == *key && other.1 <= *start && *end <= other.2;
+        window[0].0 == "session" && last.keys().filter(around).count() > 1
+    };
+    last.iter().filter(|(name, _)| !is_part(name)).map(|(name, count)| (name.clone(), *count)).collect()
+}
+
+/// The same, computed from all that came, one record after the other and each window by itself: no panes, no lists, no timers.
+fn model(steps: &[Step], (window, lateness_ms): Spec) -> (Last, usize) {
+    let spec =
+        WindowSpec::from_table(&window.iter().map(|(w, t)| ((*w).to_owned(), (*t).to_owned())).collect()).unwrap();
+    let (mut all, mut late, mut now): (BTreeMap<(&str, Window), u64>, _, _) = (BTreeMap::new(), 0, i64::MIN);
+    let mut sent = Last::new();
+    let name = |(key, window): (&str, Window)| (key.to_owned(), window.start_ms, window.end_ms - 1);
     for step in steps {
+        let is_kept = |window: Window, now: i64| now < window.end_ms + lateness_ms;
         match step {
-            Step::Record(_, at) if now >= at - at % 10 + 10 + lateness_ms => late += 1,
-            Step::Record(key, at) => *counts.entry(((*key).to_owned(), at - at % 10 + 9)).or_default() += 1,
-            Step::Advance(by) => now = now.max(0) + by,
+            Step::Record(key, at) => {
+                let mut windows = match &spec.kind {
+                    Kind::Tumbling(fixed) => vec![fixed.window(*at).unwrap()],
+                    Kind::Sliding(panes) => panes.windows(*at).unwrap().collect(),
+                    Kind::Session { gap_ms } => {
+                        let mut session = Window::new(*at, at + gap_ms);
+                        // What it overlaps has not expired, and becomes part of it.
+                        let touches = |(other, open): &(&str, Window)| {
+                            other == key && open.start_ms < at + gap_ms && *at < open.end_ms && is_kept(*open, now)
+                        };
+                        for (_, open) in all.keys().filter(|open| touches(open)) {
+                            session = Window::new(session.start_ms.min(open.start_ms), session.end_ms.max(open.end_ms));
+                        }
+                        vec![session]
+                    }
+                    other => panic!("{other:?}"),
+                };
+                windows.retain(|window| is_kept(*window, now));
+                late += usize::from(windows.is_empty());
+                for window in windows {
+                    let mut count = 1;
+                    if matches!(spec.kind, Kind::Session { .. }) {
+                        let inside = |other: &str, open: Window| {
+                            let is_within = window.start_ms <= open.start_ms && open.end_ms <= window.end_ms;
+                            other == *key && is_within && is_kept(open, now)
+                        };
+                        count +=
+                            all.iter().filter(|((other, open), _)| inside(other, *open)).map(|(_, n)| n).sum::<u64>();
+                        all.retain(|(other, open), _| !inside(other, *open));
+                    }
+                    *all.entry((key, window)).or_default() += count;
+                    if window.end_ms <= now {
+                        sent.insert(name((key, window)), all[&(*key, window)]);
+                    }
+                }
+            }
+            Step::Advance(by) => {
+                now = now.max(0) + by;
+                let fired = all.iter().filter(|((_, window), _)| window.end_ms <= now);
+                sent.extend(fired.map(|(window, count)| (name(*window), *count)));
+            }
         }
     }
-    let shown = counts.into_iter().map(|((key, at), count)| ((key, at), format!("{},{count}", at - 9)));
-    (shown.collect(), late)
+    sent.extend(all.iter().map(|(window, count)| (name(*window), *count)));
+    (valid(sent, window), late)
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
     #[test]
     fn the_same_is_sent_whatever_the_batches_and_wherever_it_begins_anew(
         steps in steps(),
         batch in 1..40usize,
         restart in 1..60usize,
-        is_lenient: bool,
+        spec in prop::sample::select(&SPECS),
     ) {
-        let (lateness, lateness_ms) = if is_lenient { ("15ms", 15) } else { ("0ms", 0) };
-        let expected = model(&steps, lateness_ms);
-        prop_assert_eq!(&run(&steps, lateness, batch, restart), &expected);
-        prop_assert_eq!(&run(&steps, lateness, 1, usize::MAX), &expected);
+        let expected = model(&steps, spec);
+        prop_assert_eq!(&run(&steps, spec, batch, restart), &expected);
+        prop_assert_eq!(&run(&steps, spec, 1, usize::MAX), &expected);
     }
 }

@@ -38,7 +38,7 @@ fn window(at: &str, spec: &OperatorSpec) -> Result<Option<WindowSpec>, Error> {
     let Some(WindowTable(words)) = &spec.window else { return Ok(None) };
     let at = format!("{at}.window");
     let window = WindowSpec::from_table(words).map_err(|error| Error::invalid(&at, error.to_string()))?;
-    Assign::of(&window).map_err(|what| Error::not_yet(format!("{at} = {what}"), ONLY_TUMBLING))?;
+    Assign::of(&window).map_err(|what| Error::not_yet(format!("{at} = {what}"), WHAT_RUNS))?;
     Ok(Some(window))
 }
 
@@ -55,7 +55,7 @@ fn ttl(at: &str, spec: &OperatorSpec, found: &mut Found) -> BTreeMap<String, Ttl
 }
 
 /// What this host runs instead.
-const ONLY_TUMBLING: &str = "use tumbling windows of event time, as in tumbling:10s";
+const WHAT_RUNS: &str = "use tumbling, sliding or session windows of event time, as in tumbling:10s";
 
 fn on_error(at: &str, spec: &OperatorSpec) -> Result<OnError, Error> {
     match &spec.on_error {

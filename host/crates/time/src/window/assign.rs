@@ -1,11 +1,20 @@
 //! HOT PATH. Which window a record is in, for the windows that this host runs.
 
 use super::spec::{Domain, Kind};
-use super::{Calendar, Fixed, OutOfRange, Window, WindowSpec};
+use super::{Calendar, Fixed, Listed, OutOfRange, Window, WindowSpec};
 
 /// Windows that this host runs.
 #[derive(Debug, Clone)]
 pub enum Assign {
+    /// A record is in one, which its timestamp tells.
+    Tumbling(Tumbling),
+    /// Of which a key has a list.
+    Listed(Listed),
+}
+
+/// Windows one behind the other.
+#[derive(Debug, Clone)]
+pub enum Tumbling {
     /// Of a fixed length.
     Fixed(Fixed),
     /// Of calendar days, weeks or months.
@@ -27,12 +36,16 @@ impl Assign {
             return Err(NotYet("early-every".to_owned()));
         }
         match &spec.kind {
-            Kind::Tumbling(fixed) => Ok(Self::Fixed(*fixed)),
-            Kind::Calendar(calendar) => Ok(Self::Calendar(calendar.clone())),
-            Kind::Sliding(_) | Kind::Session { .. } | Kind::Count(_) | Kind::Global(_) => Err(NotYet(spec.to_string())),
+            Kind::Tumbling(fixed) => Ok(Self::Tumbling(Tumbling::Fixed(*fixed))),
+            Kind::Calendar(calendar) => Ok(Self::Tumbling(Tumbling::Calendar(calendar.clone()))),
+            Kind::Sliding(panes) => Ok(Self::Listed(Listed::Sliding(*panes))),
+            Kind::Session { gap_ms } => Ok(Self::Listed(Listed::Session { gap_ms: *gap_ms })),
+            Kind::Count(_) | Kind::Global(_) => Err(NotYet(spec.to_string())),
         }
     }
+}
 
+impl Tumbling {
     /// The window of a record.
     pub fn window(&self, timestamp_ms: i64) -> Result<Window, OutOfRange> {
         match self {

@@ -11,8 +11,8 @@
 //!           [0 . . 3][4 . . 7][8 . . . 11]
 //!           window of panes 1 to 10:  1 [2 3] [4 . . 7] [8 9] 10
 //! ```
-//! A late record is folded into its pane and into each block above it that is kept already (`blocks_of`). A key needs one
-//! timer, for its next window that has a pane: `first_end_ms`, and after each firing `next_end_ms`.
+//! A record that comes when its pane has ended takes back the blocks above it: they are merged anew when a window needs them.
+//! A key needs one timer, for its next window that has a pane.
 
 use super::fixed::floor;
 use super::{OutOfRange, ShapeError, Window, legal, length, offset};
@@ -92,21 +92,36 @@ impl Panes {
     /// The end of the first window that holds a record and has not fired yet: it ends after `fired_ms`, the watermark (or the
     /// least number, where there is none).
     pub fn first_end_ms(&self, timestamp_ms: i64, fired_ms: i64) -> Result<i64, OutOfRange> {
-        let first = floor(legal(timestamp_ms)? - self.size_ms, self.slide_ms, self.offset_ms) + self.slide_ms;
+        Ok(self.first_end_of(legal(timestamp_ms)?, fired_ms))
+    }
+
+    /// The same for a pane that begins at `start_ms`.
+    pub(super) fn first_end_of(&self, start_ms: i64, fired_ms: i64) -> i64 {
+        let first = floor(start_ms - self.size_ms, self.slide_ms, self.offset_ms) + self.slide_ms;
         let end = first + self.size_ms;
-        Ok(if fired_ms < end { end } else { self.next_end_ms(fired_ms) })
+        if fired_ms < end { end } else { self.next_end_ms(fired_ms) }
+    }
+
+    /// The end of the last window that holds all of `span`, a pane or a block: then nothing needs it any more.
+    pub(super) fn gone_ms(&self, span: Window) -> i64 {
+        floor(span.start_ms, self.slide_ms, self.offset_ms) + self.size_ms
+    }
+
+    /// The window that ends at `end_ms`, if one does.
+    pub(super) fn ending_at(&self, end_ms: i64) -> Option<Window> {
+        let window = self.window_to(end_ms);
+        (floor(window.start_ms, self.slide_ms, self.offset_ms) == window.start_ms).then_some(window)
+    }
+
+    /// How long a pane is, in milliseconds.
+    pub(super) fn pane_ms(&self) -> i64 {
+        self.pane_ms
     }
 
     /// The end of the first window that ends after `end_ms`.
     pub fn next_end_ms(&self, end_ms: i64) -> i64 {
         let last_begin = floor(end_ms.saturating_sub(self.size_ms), self.slide_ms, self.offset_ms);
         last_begin.saturating_add(self.slide_ms + self.size_ms)
-    }
-
-    /// The end of the last window that needs `block`.
-    pub fn last_end_ms(&self, block: Block) -> i64 {
-        let last_pane_ms = self.span(block).end_ms - self.pane_ms;
-        floor(last_pane_ms, self.slide_ms, self.offset_ms) + self.size_ms
     }
 
     /// The window that ends at `end_ms`.
@@ -127,12 +142,6 @@ impl Panes {
             from += 1 << level;
         }
         blocks
-    }
-
-    /// A pane and the blocks above it, as far as windows need them: where a late record is folded, as far as they are kept.
-    pub fn blocks_of(&self, pane: Block) -> impl Iterator<Item = Block> + use<> {
-        let top = u8::try_from(self.level_max()).unwrap_or(0);
-        (pane.level..=top).map(move |level| Block { level, index: pane.index >> (level - pane.level) })
     }
 
     /// How long a window is, in milliseconds.
@@ -206,7 +215,11 @@ mod tests {
             let pane = panes.pane(at).unwrap();
             prop_assert!(panes.span(pane).contains(at));
             prop_assert_eq!(panes.first_end_ms(at, i64::MIN).ok(), windows.first().map(|window| window.end_ms));
-            prop_assert_eq!(Some(panes.last_end_ms(pane)), windows.last().map(|window| window.end_ms));
+            prop_assert_eq!(Some(panes.gone_ms(panes.span(pane))), windows.last().map(|window| window.end_ms));
+            for window in &windows {
+                prop_assert_eq!(panes.ending_at(window.end_ms), Some(*window));
+                prop_assert_eq!(panes.ending_at(window.end_ms + 1).is_some(), panes.slide_ms == 1);
+            }
             // From one end to the next, all are visited.
             for pair in windows.windows(2) {
                 prop_assert_eq!(panes.next_end_ms(pair[0].end_ms), pair[1].end_ms);
@@ -225,8 +238,7 @@ mod tests {
                 }
                 prop_assert_eq!(reached, window.end_ms);
                 let mine = cover.iter().filter(|block| panes.span(**block).contains(at)).collect::<Vec<_>>();
-                let above = panes.blocks_of(panes.pane(at).unwrap()).collect::<Vec<_>>();
-                prop_assert!(matches!(mine[..], [block] if above.contains(block)), "{:?} not in {:?}", mine, above);
+                prop_assert_eq!(mine.len(), 1, "{:?}", mine);
             }
         }
 

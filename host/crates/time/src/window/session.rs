@@ -4,15 +4,10 @@
 //! touch are two, so a record that is on time never belongs to a session that has fired already, whatever the order of
 //! arrival.
 
-use serde::{Deserialize, Serialize};
-
-use weir_core::Watermark;
-
 use super::{OutOfRange, Window, legal};
 
 /// The sessions of one key that have not expired: in order, apart from each other. They are few; this is what is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sessions {
     open: Vec<Window>,
 }
@@ -66,21 +61,9 @@ impl Sessions {
         Joined { session, absorbed }
     }
 
-    /// Takes out the sessions that are over: their end and `lateness_ms` after it have passed.
-    pub fn expire(&mut self, watermark: Watermark, lateness_ms: i64) -> Vec<Window> {
-        let is_over = |session: &Window| watermark.has_reached(session.end_ms.saturating_add(lateness_ms));
-        let over = self.open.partition_point(is_over);
-        self.open.drain(..over).collect()
-    }
-
     /// The sessions, in order.
     pub fn windows(&self) -> &[Window] {
         &self.open
-    }
-
-    /// Whether nothing has to be kept.
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
     }
 
     /// Where the sessions stand that have time in common with `window`.
@@ -88,6 +71,19 @@ impl Sessions {
         let first = self.open.partition_point(|session| session.end_ms <= window.start_ms);
         let last = self.open.partition_point(|session| session.start_ms < window.end_ms);
         first..last.max(first)
+    }
+}
+
+/// Sessions that were kept, as they were.
+impl From<Vec<Window>> for Sessions {
+    fn from(open: Vec<Window>) -> Self {
+        Self { open }
+    }
+}
+
+impl From<Sessions> for Vec<Window> {
+    fn from(sessions: Sessions) -> Self {
+        sessions.open
     }
 }
 
@@ -126,17 +122,6 @@ mod tests {
         assert_eq!(sessions.join(100, 10).unwrap().absorbed, []);
         assert_eq!(sessions.join(105, 10).unwrap().absorbed, [Window::new(100, 110)]);
         assert_eq!(sessions.join(102, 10).unwrap().absorbed, []);
-    }
-
-    #[test]
-    fn sessions_expire_with_their_lateness() {
-        let mut sessions = Sessions::default();
-        sessions.join(100, 10).unwrap();
-        sessions.join(200, 10).unwrap();
-        assert_eq!(sessions.expire(Watermark::at(114), 5), []);
-        assert_eq!(sessions.expire(Watermark::at(115), 5), [Window::new(100, 110)]);
-        assert_eq!(sessions.expire(Watermark::END, 5), [Window::new(200, 210)]);
-        assert!(sessions.is_empty());
     }
 
     /// The sessions of `records` as a batch computes them: sort, then cut at every gap.

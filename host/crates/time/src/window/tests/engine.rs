@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::timers::{Firing as DueTimers, Limits, Timers};
 use crate::window::firing::{Arrival, Firing};
-use crate::window::panes::Block;
 use crate::window::spec::Kind;
-use crate::window::{Sessions, Window};
+use crate::window::{Assign, List, Listed, Tumbling, Window};
 use crate::{Progress, SourceTime, Watermark, WindowSpec};
 
 /// A record: its split, timestamp, key and value.
@@ -25,14 +24,13 @@ pub(super) type Sent = BTreeMap<(u8, Window), Vec<u32>>;
 /// The state of one key.
 #[derive(Debug, Default)]
 struct Key {
-    windows: BTreeMap<Window, Vec<u32>>,
-    sessions: Sessions,
-    blocks: BTreeMap<Block, Vec<u32>>,
+    accumulators: BTreeMap<Window, Vec<u32>>,
+    list: List,
 }
 
 #[derive(Debug)]
 pub(super) struct Engine {
-    kind: Kind,
+    assign: Assign,
     firing: Firing,
     keys: BTreeMap<u8, Key>,
     timers: Timers,
@@ -41,12 +39,14 @@ pub(super) struct Engine {
     pub(super) late: Vec<Record>,
     /// How often a record was folded into an accumulator.
     pub(super) folds: usize,
+    /// How often an accumulator was merged into another.
+    pub(super) merges: usize,
 }
 
 impl Engine {
     pub(super) fn new(spec: &WindowSpec) -> Self {
         Self {
-            kind: spec.kind.clone(),
+            assign: Assign::of(spec).unwrap(),
             firing: spec.firing,
             keys: BTreeMap::new(),
             timers: Timers::new(Limits::default()),
@@ -54,6 +54,7 @@ impl Engine {
             sent: Sent::new(),
             late: Vec::new(),
             folds: 0,
+            merges: 0,
         }
     }
 
@@ -69,145 +70,118 @@ impl Engine {
         let Some(progress) = progress else { return };
         assert!(progress.watermark >= self.watermark, "time never goes back");
         self.watermark = progress.watermark;
-        let now = if progress.watermark == Watermark::END { i64::MAX } else { progress.watermark.as_ms().unwrap() };
-        while let DueTimers::Now(due) = self.timers.due(now, 3) {
+        while let DueTimers::Now(due) = self.timers.due(progress.watermark.number(), 3) {
             for due in due {
-                let key = due.timer.key[0];
-                match &self.kind {
-                    Kind::Sliding(panes) => {
-                        let end = due.timer.time_ms;
-                        let window = panes.window_to(end);
-                        self.fire_panes(key, window);
-                        self.set_next_pane_timer(key, end, due.next_round);
-                    }
-                    _ => self.fire(key, decoded(&due.timer.key)),
+                let (at_ms, key) = (due.timer.time_ms, due.timer.key[0]);
+                match self.assign {
+                    Assign::Tumbling(_) => self.fire(key, decoded(&due.timer.key)),
+                    Assign::Listed(listed) => self.due(listed, key, at_ms, due.next_round),
                 }
             }
         }
-        self.expire();
-    }
-
-    fn record(&mut self, record: Record) {
-        let at = record.timestamp_ms;
-        match self.kind.clone() {
-            Kind::Tumbling(fixed) => self.fold(record, fixed.window(at).unwrap()),
-            Kind::Calendar(calendar) => self.fold(record, calendar.window(at).unwrap()),
-            Kind::Session { gap_ms } => self.join(record, gap_ms),
-            Kind::Sliding(_) => self.fold_pane(record),
-            Kind::Count(_) | Kind::Global(_) => panic!("windows of time"),
+        let (firing, watermark) = (self.firing, self.watermark);
+        if let Assign::Tumbling(_) = self.assign {
+            let is_kept = |window: &Window| !watermark.has_reached(firing.expires_ms(*window));
+            self.keys.values_mut().for_each(|key| key.accumulators.retain(|window, _| is_kept(window)));
         }
     }
 
-    fn fold(&mut self, record: Record, window: Window) {
+    fn record(&mut self, record: Record) {
+        match self.assign.clone() {
+            Assign::Tumbling(tumbling) => self.tumble(record, &tumbling),
+            Assign::Listed(listed) => self.note(record, listed),
+        }
+    }
+
+    fn tumble(&mut self, record: Record, tumbling: &Tumbling) {
+        let window = tumbling.window(record.timestamp_ms).unwrap();
         let arrival = self.firing.arrival(window, self.watermark);
         if arrival == Arrival::Late {
             return self.late.push(record);
         }
         self.folds += 1;
-        self.keys.entry(record.key).or_default().windows.entry(window).or_default().push(record.value);
+        self.keys.entry(record.key).or_default().accumulators.entry(window).or_default().push(record.value);
         match arrival {
             Arrival::Again => self.fire(record.key, window),
             _ => self.timers.set(window.end_ms, &encoded(record.key, window), 0).unwrap(),
         }
     }
 
-    fn join(&mut self, record: Record, gap_ms: i64) {
+    fn note(&mut self, record: Record, listed: Listed) {
+        let (at, firing, watermark) = (record.timestamp_ms, self.firing, self.watermark);
         let key = self.keys.entry(record.key).or_default();
-        let preview = key.sessions.preview(record.timestamp_ms, gap_ms).unwrap();
-        if self.firing.arrival(preview, self.watermark) == Arrival::Late {
+        let before = key.list.windows.clone();
+        let Some(gone) = listed.note(&mut key.list, at, firing, watermark).unwrap() else {
+            assert_eq!(key.list.windows, before, "it leaves no trace");
             return self.late.push(record);
+        };
+        for gone in gone {
+            let values = key.accumulators.remove(&gone).expect("what is listed has an accumulator");
+            if let Some(heir) = listed.heir(&key.list, gone) {
+                key.accumulators.entry(heir).or_default().extend(values);
+                // What it has sent is void: it was part of a session.
+                self.sent.remove(&(record.key, gone));
+            }
         }
-        let joined = key.sessions.join(record.timestamp_ms, gap_ms).unwrap();
-        for gone in joined.absorbed {
-            let values = key.windows.remove(&gone).expect("an open session has an accumulator");
-            key.windows.entry(joined.session).or_default().extend(values);
-            self.timers.cancel(gone.end_ms, &encoded(record.key, gone));
-            // What it has sent is void: it was part of a session.
-            self.sent.remove(&(record.key, gone));
+        self.folds += 1;
+        key.accumulators.entry(listed.holder(&key.list, at).unwrap()).or_default().push(record.value);
+        let listed_now: BTreeSet<_> = key.list.windows.iter().copied().collect();
+        assert_eq!(key.accumulators.keys().copied().collect::<BTreeSet<_>>(), listed_now);
+        for window in listed.again(&key.list.clone(), at, firing, watermark) {
+            self.send(listed, record.key, window);
         }
-        self.fold(record, joined.session);
+        self.set_timer(listed, record.key, watermark.number(), 0);
     }
 
     fn fire(&mut self, key: u8, window: Window) {
-        let values = self.keys[&key].windows[&window].clone();
+        let values = self.keys[&key].accumulators[&window].clone();
         self.sent.insert((key, window), values);
     }
 
-    fn fold_pane(&mut self, record: Record) {
-        let Kind::Sliding(panes) = self.kind else { panic!("sliding windows") };
-        let windows: Vec<Window> = panes.windows(record.timestamp_ms).unwrap().collect();
-        let last = *windows.last().unwrap();
-        if self.firing.arrival(last, self.watermark) == Arrival::Late {
-            return self.late.push(record);
+    /// What is due for a key: windows fire, and what no window needs any more goes.
+    fn due(&mut self, listed: Listed, number: u8, at_ms: i64, round: u32) {
+        let list = self.keys[&number].list.clone();
+        if list.due_ms != Some(at_ms) {
+            return;
         }
-        let pane = panes.pane(record.timestamp_ms).unwrap();
-        let key = self.keys.entry(record.key).or_default();
-        for block in panes.blocks_of(pane) {
-            if block == pane || key.blocks.contains_key(&block) {
-                self.folds += 1;
-                key.blocks.entry(block).or_default().push(record.value);
-            }
+        listed.fires(&list, at_ms).into_iter().for_each(|window| self.send(listed, number, window));
+        let key = self.keys.get_mut(&number).unwrap();
+        for gone in listed.expire(&mut key.list, at_ms, self.firing) {
+            key.accumulators.remove(&gone).expect("what is listed has an accumulator");
         }
-        for window in windows {
-            if self.firing.arrival(window, self.watermark) == Arrival::Again {
-                self.fire_panes(record.key, window);
-            }
-        }
-        let fired = self.watermark.as_ms().unwrap_or(i64::MIN);
-        let end = panes.first_end_ms(record.timestamp_ms, fired).unwrap();
-        self.timers.set(end, &[record.key], 0).unwrap();
+        key.list.due_ms = None;
+        self.set_timer(listed, number, at_ms, round);
     }
 
-    fn fire_panes(&mut self, key: u8, window: Window) {
-        let Kind::Sliding(panes) = self.kind else { panic!("sliding windows") };
-        let Some(state) = self.keys.get_mut(&key) else { return };
-        let values: Vec<u32> =
-            panes.cover(window).into_iter().flat_map(|block| merged(&mut state.blocks, block)).collect();
-        if !values.is_empty() {
-            self.sent.insert((key, window), values);
-        }
+    fn send(&mut self, listed: Listed, number: u8, window: Window) {
+        let key = self.keys.get_mut(&number).unwrap();
+        let pieces = listed.pieces(&key.list, window);
+        pieces.blocks.iter().for_each(|(block, _)| listed.keep(&mut key.list, *block));
+        let values =
+            |range: &[Window]| range.iter().flat_map(|piece| key.accumulators[piece].clone()).collect::<Vec<_>>();
+        let sent = values(&pieces.all);
+        let blocks: Vec<_> =
+            pieces.blocks.iter().map(|(block, range)| (*block, values(&pieces.all[range.clone()]))).collect();
+        self.merges += pieces.all.len() + pieces.blocks.iter().map(|(_, range)| range.len()).sum::<usize>();
+        key.accumulators.extend(blocks);
+        assert!(!sent.is_empty(), "only windows with records fire");
+        self.sent.insert((number, window), sent);
     }
 
-    /// The next window of `key` that has something in it.
-    fn set_next_pane_timer(&mut self, key: u8, fired_ms: i64, round: u32) {
-        let Kind::Sliding(panes) = self.kind else { panic!("sliding windows") };
-        let live =
-            self.keys[&key].blocks.keys().filter(|block| block.level == 0 && panes.last_end_ms(**block) > fired_ms);
-        let next = live.map(|block| panes.first_end_ms(panes.span(*block).start_ms.max(0), fired_ms).unwrap()).min();
-        if let Some(next) = next {
-            self.timers.set(next, &[key], round).unwrap();
-        }
-    }
-
-    fn expire(&mut self) {
-        let (firing, watermark) = (self.firing, self.watermark);
-        for key in self.keys.values_mut() {
-            key.windows.retain(|window, _| !watermark.has_reached(firing.expires_ms(*window)));
-            key.sessions.expire(watermark, firing.lateness_ms);
-            if let Kind::Sliding(panes) = self.kind {
-                let last_end_ms = |block: &Block| panes.last_end_ms(*block).saturating_add(firing.lateness_ms);
-                key.blocks.retain(|block, _| !watermark.has_reached(last_end_ms(block)));
-            }
+    /// One timer for a key, at the first moment that something is due.
+    fn set_timer(&mut self, listed: Listed, number: u8, after_ms: i64, round: u32) {
+        let list = &mut self.keys.get_mut(&number).unwrap().list;
+        let next_ms = listed.next_ms(list, after_ms, self.firing);
+        if let Some(next_ms) = next_ms.filter(|next_ms| list.due_ms.is_none_or(|due_ms| *next_ms < due_ms)) {
+            list.due_ms = Some(next_ms);
+            self.timers.set(next_ms, &[number], round).unwrap();
         }
     }
 
     /// How many accumulators are kept.
     pub(super) fn kept(&self) -> usize {
-        self.keys.values().map(|key| key.windows.len() + key.blocks.len() + key.sessions.windows().len()).sum()
+        self.keys.values().map(|key| key.accumulators.len() + key.list.windows.len()).sum()
     }
-}
-
-/// What `block` holds, merged from its halves once.
-fn merged(blocks: &mut BTreeMap<Block, Vec<u32>>, block: Block) -> Vec<u32> {
-    if let Some(values) = blocks.get(&block) {
-        return values.clone();
-    }
-    let halves = block.halves().into_iter().flatten();
-    let values: Vec<u32> = halves.flat_map(|half| merged(blocks, half)).collect();
-    if !values.is_empty() {
-        blocks.insert(block, values.clone());
-    }
-    values
 }
 
 fn encoded(key: u8, window: Window) -> Vec<u8> {
