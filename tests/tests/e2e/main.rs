@@ -51,5 +51,7 @@ mod terminal;
 mod timers;
 /// Bad arguments and bad pipeline files.
 mod usage;
+/// Windows, killed amid the stream.
+mod window_kills;
 /// Windows of event time.
 mod windows;

@@ -1,0 +1,167 @@
+//! Windows on a real Kafka, killed amid the stream: four partitions with disorder, and an independent reader that finds what a
+//! batch computation of the same records makes of them, each window exactly once.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use rdkafka::producer::BaseRecord;
+use weir_tests::host;
+use weir_tests::random::Random;
+use weir_tests::reader::{Observer, read_all};
+use weir_tests::topics::Writer;
+
+use crate::scene::{PATIENCE, Scene};
+
+const RECORDS: i64 = 12_000;
+const KEYS: u64 = 50;
+/// From one record to the next, and how far one may be behind its place.
+const STEP_MS: i64 = 10;
+const DISORDER_MS: u64 = 1_000;
+const PARTITIONS: i32 = 4;
+const KILLS: usize = 3;
+
+/// What came in: a key, a timestamp, a number.
+type Came = (String, i64, i64);
+/// What comes out: a key, a timestamp, a value.
+type Out = (String, i64, String);
+
+#[test]
+fn tumbling_windows_are_exact_wherever_they_are_killed() -> Result<()> {
+    exact("window-count", "tumbling:10s", |records| {
+        counted(records.iter().map(|(key, at, _)| (key, at - at % 10_000, at - at % 10_000 + 10_000)))
+    })
+}
+
+#[test]
+fn sliding_windows_are_exact_wherever_they_are_killed() -> Result<()> {
+    exact("window-count", "sliding:20s/4s", |records| {
+        let windows = |(key, at, _): &'_ Came| {
+            let (key, at) = (key.clone(), *at);
+            (0..5).map(move |step| (key.clone(), at - at % 4_000 - step * 4_000))
+        };
+        let windows: Vec<(String, i64)> = records.iter().flat_map(windows).collect();
+        counted(windows.iter().map(|(key, start)| (key, *start, start + 20_000)))
+    })
+}
+
+#[test]
+fn sessions_are_exact_wherever_they_are_killed() -> Result<()> {
+    exact("sessionize", "session:2s", |records| {
+        let mut by_key: BTreeMap<&str, Vec<(i64, String)>> = BTreeMap::new();
+        for (key, at, number) in records {
+            by_key.entry(key).or_default().push((*at, number.to_string()));
+        }
+        let mut out = Vec::new();
+        for (key, mut pages) in by_key {
+            pages.sort();
+            for visit in pages.chunk_by(|one, next| next.0 - one.0 < 2_000) {
+                let [(start, entry), .., (last, exit)] = visit else {
+                    let (at, page) = &visit[0];
+                    out.push((key.to_owned(), at + 1_999, format!("{at},{at},1,{page},{page}")));
+                    continue;
+                };
+                let value = format!("{start},{last},{},{entry},{exit}", visit.len());
+                out.push((key.to_owned(), last + 1_999, value));
+            }
+        }
+        out
+    })
+}
+
+#[test]
+fn open_sessions_are_shown_and_gone_on_with() -> Result<()> {
+    let _machine = weir_tests::machine::shared();
+    let (scene, begin) = (Scene::new("visits")?, now_ms()? - 600_000);
+    let write = |at: i64, page: &str| -> Result<()> {
+        let writer = Writer::new(scene.broker)?;
+        let record = BaseRecord::<[u8], [u8]>::to(&scene.input).partition(0).timestamp(begin + at);
+        writer.send(record.key(b"ada").payload(page.as_bytes()))?;
+        writer.flush()
+    };
+    write(0, "/")?;
+    write(20_000, "/shoes")?;
+    scene.run("sessionize", &[])?.expect(0)?;
+    ensure!(read_all(scene.broker, &scene.output)?.is_empty(), "nobody knows that the visit is over");
+    let state = scene.state_dir().display().to_string();
+    let shown = host::run(&["inspect", &state, "--entries", "--brokers", scene.broker.bootstrap()], PATIENCE)?;
+    let shown = String::from_utf8(shown.expect(0)?.stdout)?;
+    let lines: Vec<serde_json::Value> = shown.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let of = |table: &str| lines.iter().filter(|line| line["table"] == table).collect::<Vec<_>>();
+    let (span, due) = (serde_json::json!([begin, begin + 50_000]), begin + 50_000);
+    let [list] = of("window-lists")[..] else { anyhow::bail!("{shown}") };
+    ensure!(list["key"] == "ada" && list["value"]["windows"] == serde_json::json!([span]), "{shown}");
+    let [visit] = of("windows")[..] else { anyhow::bail!("{shown}") };
+    ensure!(visit["key"] == "ada" && visit["window"] == span && visit["value"]["count"] == 2, "{shown}");
+    let [timer] = of("window-timers")[..] else { anyhow::bail!("{shown}") };
+    ensure!(timer["key"] == "ada" && timer["time"].as_i64() <= Some(due), "{shown}");
+    write(45_000, "/checkout")?;
+    scene.run("sessionize", &["--drain"])?.expect(0)?;
+    let values: Vec<_> = read_all(scene.broker, &scene.output)?.into_iter().filter_map(|record| record.value).collect();
+    let wanted = format!("{begin},{},3,/,/checkout", begin + 45_000);
+    ensure!(values == [wanted.as_bytes()], "{values:?}");
+    Ok(())
+}
+
+fn now_ms() -> Result<i64> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64)
+}
+
+/// What `window-count` sends of records in these windows: key, begin, end.
+fn counted<'a>(windows: impl Iterator<Item = (&'a String, i64, i64)>) -> Vec<Out> {
+    let mut counts: BTreeMap<(&str, i64, i64), u64> = BTreeMap::new();
+    windows.for_each(|(key, start, end)| *counts.entry((key, start, end)).or_default() += 1);
+    counts.into_iter().map(|((key, start, end), count)| (key.to_owned(), end - 1, format!("{start},{count}"))).collect()
+}
+
+/// Runs `plugin` with `window`, killed again and again, and compares what it writes with what `batch` computes.
+fn exact(plugin: &str, window: &str, batch: impl Fn(&[Came]) -> Vec<Out>) -> Result<()> {
+    let _machine = weir_tests::machine::shared();
+    let scene = Scene::new(&plugin.replace("window-", "windows-"))?;
+    let records = fill(&scene)?;
+    let more = ["--window", window, "--watermark", "max-disorder=1s", "--drain"];
+    let slow = [&more[..], &["--until", "latest", "--max-rate", "700", "--transaction-timeout", "6s"]].concat();
+    let (output, mut random) = (Observer::new(scene.broker, &scene.output)?, Random::new());
+    for _ in 0..KILLS {
+        let before = output.stable()?;
+        let mut host = scene.start(plugin, &slow)?;
+        host.wait_until("windows", PATIENCE, |_| Ok(output.stable()? > before))?;
+        std::thread::sleep(Duration::from_millis(random.below(300)));
+        ensure!(!host.is_over()?, "the run is too short to be killed: {}", host.log()?);
+        host.kill()?;
+    }
+    scene.run(plugin, &more)?.expect(0)?;
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap_or_default());
+    let found = read_all(scene.broker, &scene.output)?.into_iter().map(|record| {
+        Ok((text(record.key)?, record.timestamp.context("a window has a timestamp")?, text(record.value)?))
+    });
+    let mut found = found.collect::<Result<Vec<Out>>>()?;
+    let mut wanted = batch(&records);
+    found.sort();
+    wanted.sort();
+    let (missing, extra) = (not_in(&wanted, &found), not_in(&found, &wanted));
+    ensure!(found == wanted, "{} of {} windows; missing {missing:?}, more {extra:?}", found.len(), wanted.len());
+    Ok(())
+}
+
+/// The first few of `all` that are not in `others`.
+fn not_in<'a>(all: &'a [Out], others: &[Out]) -> Vec<&'a Out> {
+    all.iter().filter(|one| others.binary_search(one).is_err()).take(5).collect()
+}
+
+/// Records in time, but for the disorder within each partition.
+fn fill(scene: &Scene<'_>) -> Result<Vec<Came>> {
+    let (writer, mut random) = (Writer::new(scene.broker)?, Random::new());
+    let begin_ms = now_ms()? - 600_000;
+    let mut records = Vec::new();
+    for number in 0..RECORDS {
+        let key = format!("key-{}", random.below(KEYS));
+        let at = begin_ms + number * STEP_MS - random.below(DISORDER_MS) as i64;
+        let value = number.to_string();
+        let record = BaseRecord::<[u8], [u8]>::to(&scene.input).partition(number as i32 % PARTITIONS).timestamp(at);
+        writer.send(record.key(key.as_bytes()).payload(value.as_bytes()))?;
+        records.push((key, at, number));
+    }
+    writer.flush()?;
+    Ok(records)
+}
