@@ -21,6 +21,7 @@ pub mod operators {
         inline: "package weir:sdk; world operates {
             import weir:operator/output@0.1.0;
             import weir:operator/state@0.1.0;
+            import weir:operator/context@0.1.0;
             import weir:operator/log@0.1.0;
             export weir:operator/operator@0.1.0;
         }",
@@ -69,7 +70,7 @@ pub use operators::weir::operator::types::Failure;
 pub use plugins::exports::weir::operator::plugin;
 pub use timed::exports::weir::operator::timers;
 
-use operators::weir::operator::{log, output, state};
+use operators::weir::operator::{context, log, output, state};
 
 use crate::{Aggregate, Instance, Level, Operator, WindowInstance};
 
@@ -83,6 +84,14 @@ impl Imports {
 
     pub(crate) fn log(&mut self, level: Level, message: &str) {
         log::log(level as u32, message);
+    }
+
+    pub(crate) fn processing_time(&mut self) -> i64 {
+        context::processing_time()
+    }
+
+    pub(crate) fn watermark(&mut self) -> i64 {
+        context::watermark()
     }
 
     pub(crate) fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8> {

@@ -12,7 +12,7 @@ use crate::record::Record;
 use crate::state::{
     Cells, Collection, Collections, List, ListTable, Map, MapTable, Number, Reducing, ReducingTable, Value, ValueTable,
 };
-use crate::timer;
+use crate::timer::{self, TimeDomain, timers_in};
 use crate::update::{Queue, push_reject};
 
 /// How much a line of the log matters.
@@ -91,20 +91,50 @@ impl Context<'_> {
     /// without [`crate::Description::with_timers`], and for a time that no record can have.
     #[inline]
     pub fn set_timer(&mut self, at_ms: i64) -> Result<(), Failure> {
-        let place = self.timer_place()?;
+        let place = self.timer_place(TimeDomain::Event)?;
         timer::set(self.queue, place, at_ms)
     }
 
     /// Takes a timer of the record's key back; one that is not set is none. Fails as [`Context::set_timer`] does.
     #[inline]
     pub fn cancel_timer(&mut self, at_ms: i64) -> Result<(), Failure> {
-        let place = self.timer_place()?;
+        let place = self.timer_place(TimeDomain::Event)?;
         timer::cancel(self.queue, place, at_ms)
     }
 
+    /// Sets a timer of the record's key in processing time: [`crate::Operator::on_timer`] is called once the host's clock has
+    /// come to `at_ms`, at once where it has, as in `ctx.set_processing_timer(ctx.processing_time() + 1_000)?`. At the end of
+    /// event time it is called for each that is set by then, and what is set from then on waits for another start. Fails as
+    /// [`Context::set_timer`] does, for a plugin without [`crate::Description::with_processing_timers`].
     #[inline]
-    fn timer_place(&self) -> Result<(u32, u32), Failure> {
-        let table = self.tables.iter().position(|table| table.kind == TableKind::Timer).ok_or_else(no_timers)?;
+    pub fn set_processing_timer(&mut self, at_ms: i64) -> Result<(), Failure> {
+        let place = self.timer_place(TimeDomain::Processing)?;
+        timer::set(self.queue, place, at_ms)
+    }
+
+    /// Takes a timer of processing time back; one that is not set is none.
+    #[inline]
+    pub fn cancel_processing_timer(&mut self, at_ms: i64) -> Result<(), Failure> {
+        let place = self.timer_place(TimeDomain::Processing)?;
+        timer::cancel(self.queue, place, at_ms)
+    }
+
+    /// Processing time: milliseconds since 1970 by the host's clock, the same for all records of a call. What depends on it
+    /// differs from run to run.
+    pub fn processing_time(&mut self) -> i64 {
+        self.host.processing_time()
+    }
+
+    /// Event time: the watermark, before which every record has come. `None` where nothing is known; at the end of time
+    /// `i64::MAX`. How far it is when a record comes depends on batches.
+    pub fn watermark(&mut self) -> Option<i64> {
+        Some(self.host.watermark()).filter(|at_ms| *at_ms != i64::MIN)
+    }
+
+    #[inline]
+    fn timer_place(&self, domain: TimeDomain) -> Result<(u32, u32), Failure> {
+        let table = self.tables.iter().position(|table| timers_in(table) == Some(domain));
+        let table = table.ok_or_else(|| no_timers(domain))?;
         Ok((self.slot()?, table as u32))
     }
 
@@ -219,8 +249,12 @@ fn no_table(name: &str) -> Failure {
 }
 
 #[cold]
-fn no_timers() -> Failure {
-    undeclared(format_args!("timers are not in the plugin's description: it lacks `.with_timers()`"))
+fn no_timers(domain: TimeDomain) -> Failure {
+    let lacking = match domain {
+        TimeDomain::Event => "with_timers",
+        TimeDomain::Processing => "with_processing_timers",
+    };
+    undeclared(format_args!("timers are not in the plugin's description: it lacks `.{lacking}()`"))
 }
 
 #[cold]

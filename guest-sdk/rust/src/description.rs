@@ -62,6 +62,7 @@ pub(crate) enum TableKind {
     List,
     Map,
     Timer,
+    ProcessingTimer,
     Window,
 }
 
@@ -141,6 +142,13 @@ impl Description {
     /// Lets the operator set timers ([`crate::Context::set_timer`]). They are kept in a table of the name `timers`.
     pub fn with_timers(mut self) -> Self {
         self.push("timers", TableKind::Timer, String::new());
+        self
+    }
+
+    /// Lets the operator set timers of processing time ([`crate::Context::set_processing_timer`]). They are kept in a table of
+    /// the name `processing-timers`.
+    pub fn with_processing_timers(mut self) -> Self {
+        self.push("processing-timers", TableKind::ProcessingTimer, String::new());
         self
     }
 

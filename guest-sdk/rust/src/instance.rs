@@ -23,6 +23,12 @@ pub trait Host {
     /// Takes a line for the log.
     fn log(&mut self, level: Level, message: &str);
 
+    /// Processing time, as `context.processing-time` of `wit/` has it.
+    fn processing_time(&mut self) -> i64;
+
+    /// Event time, as `context.watermark` of `wit/` has it.
+    fn watermark(&mut self) -> i64;
+
     /// Entries of maps, as `state.get-many` of `wit/` has them.
     fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8>;
 
@@ -85,7 +91,7 @@ impl<Op: Operator> Instance<Op> {
         host: HostRef<'_>,
     ) -> Result<Vec<u8>, Failure> {
         self.each((0, due), slots, values, host, |operator, record, ctx| {
-            let timer = Timer::of(record).ok_or_else(|| malformed("list of timers"))?;
+            let timer = Timer::of(record, ctx.tables).ok_or_else(|| malformed("list of timers"))?;
             operator.on_timer(&timer, ctx)
         })
     }

@@ -47,7 +47,7 @@ pub mod json;
 pub mod record;
 /// Keyed state: tables, and handles to the value of the current record's key.
 pub mod state;
-/// Timers: moments of event time that an operator waits for.
+/// Timers: moments that an operator waits for.
 pub mod timer;
 
 mod context;
@@ -71,7 +71,7 @@ pub use instance::Host;
 pub use instance::{HostRef, Instance};
 pub use record::{HeaderList, Record};
 pub use state::{Json, ListTable, MapKey, MapTable, Number, ReducingTable, StateValue, ValueTable};
-pub use timer::Timer;
+pub use timer::{TimeDomain, Timer};
 
 use serde::de::DeserializeOwned;
 
@@ -93,7 +93,7 @@ pub trait Operator: Sized {
     /// host then goes on without it, or stops, as the pipeline says. What it did to `self` is not undone.
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure>;
 
-    /// Event time has come to a timer that [`Context::set_timer`] has set; it is over now. `ctx` is that of its key. A failure
+    /// Time has come to a timer that [`Context::set_timer`] or [`Context::set_processing_timer`] has set; it is over now. `ctx` is that of its key. A failure
     /// undoes what was done for this timer, as it does for a record. Timers of a key come in the order of their times, one
     /// after the other.
     fn on_timer(&mut self, timer: &Timer<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {

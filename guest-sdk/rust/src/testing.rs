@@ -38,7 +38,8 @@ pub use windows::{WindowKind, Windows};
 use std::marker::PhantomData;
 
 use crate::description::{Table, TableKind};
-use crate::{Failure, Host, Instance, Level, Operator};
+use crate::timer::timers_in;
+use crate::{Failure, Host, Instance, Level, Operator, TimeDomain};
 use stored::{Change, Stored};
 use wire::Update;
 
@@ -49,6 +50,10 @@ pub struct Harness<Op> {
     tables: Vec<Table>,
     stored: Stored,
     log: Vec<(Level, String)>,
+    /// Processing time.
+    now_ms: i64,
+    /// Event time.
+    watermark: i64,
     operator: PhantomData<Op>,
 }
 
@@ -59,6 +64,8 @@ struct Effects<'a> {
     tables: &'a [Table],
     keys: &'a [Vec<u8>],
     stored: &'a Stored,
+    /// Processing time and event time.
+    times: (i64, i64),
 }
 
 impl Effects<'_> {
@@ -76,6 +83,14 @@ impl Host for Effects<'_> {
 
     fn log(&mut self, level: Level, message: &str) {
         self.log.push((level, message.to_owned()));
+    }
+
+    fn processing_time(&mut self) -> i64 {
+        self.times.0
+    }
+
+    fn watermark(&mut self) -> i64 {
+        self.times.1
     }
 
     fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8> {
@@ -138,7 +153,8 @@ impl<Op: Operator> Harness<Op> {
         let tables = Op::describe().tables;
         let instance = Some(Instance::open(config)?);
         let (stored, log) = (Stored::of(&tables), Vec::new());
-        Ok(Self { config: config.to_owned(), instance, tables, stored, log, operator: PhantomData })
+        let (now_ms, watermark) = (0, i64::MIN);
+        Ok(Self { config: config.to_owned(), instance, tables, stored, log, now_ms, watermark, operator: PhantomData })
     }
 
     /// Hands `batch` to the operator in one call, keyed by the records' keys, and returns what it emitted, output by
@@ -168,16 +184,33 @@ impl<Op: Operator> Harness<Op> {
     /// Event time has come to `to_ms`: fires the timers that are due, in order, and returns what they emitted, call by call.
     /// Fails with the first that fails, or where they set each other without end.
     pub fn advance(&mut self, to_ms: i64) -> Result<Vec<Output>, Failure> {
-        let mut outputs = Vec::new();
+        self.watermark = self.watermark.max(to_ms);
+        let outputs = self.fire(TimeDomain::Event, to_ms)?;
+        if to_ms != i64::MAX {
+            self.stored.has_come(to_ms);
+        }
+        Ok(outputs)
+    }
+
+    /// Processing time has come to `now_ms`, which begins at 0: fires the timers that wait for it, as [`Harness::advance`] does.
+    pub fn wake(&mut self, now_ms: i64) -> Result<Vec<Output>, Failure> {
+        self.now_ms = now_ms;
+        self.fire(TimeDomain::Processing, now_ms)
+    }
+
+    /// The timers of one time that are due at `to_ms`.
+    fn fire(&mut self, domain: TimeDomain, to_ms: i64) -> Result<Vec<Output>, Failure> {
+        let (mut outputs, Some(table)) = (Vec::new(), self.timer_table(domain)) else { return Ok(Vec::new()) };
+        let reached_ms = if domain == TimeDomain::Processing { self.watermark } else { i64::MIN };
         for _ in 0..TIMER_CALLS_MAX {
-            let due = self.stored.due(to_ms);
+            let due = self.stored.due(table, to_ms);
             if due.is_empty() {
-                if to_ms != i64::MAX {
-                    self.stored.has_come(to_ms);
-                }
                 return Ok(outputs);
             }
-            let list = due.iter().map(|(at_ms, key)| Message::new(key, at_ms.to_le_bytes()).with_timestamp(*at_ms));
+            let list = due.iter().map(|(at_ms, key)| {
+                let value = [&at_ms.to_le_bytes()[..], &table.to_le_bytes()].concat();
+                Message::new(key, value).with_timestamp(reached_ms.max(*at_ms))
+            });
             let list: Vec<Message> = list.collect();
             let mut instance = self.instance()?;
             let call = self.call(&mut instance, Task::Timers, &list)?;
@@ -185,10 +218,16 @@ impl<Op: Operator> Harness<Op> {
                 return Err(failure);
             }
             // They are over before what they set themselves.
-            due.into_iter().for_each(|timer| self.stored.change(Change::CancelTimer(timer)));
+            due.into_iter().for_each(|timer| self.stored.change(Change::CancelTimer(table, timer)));
             outputs.append(&mut self.happen(instance, call.outputs, call.changes));
         }
         Err(Failure::new(format!("timers have set each other {TIMER_CALLS_MAX} times, all due by {to_ms} ms")))
+    }
+
+    /// The index of the table of timers of one time.
+    fn timer_table(&self, domain: TimeDomain) -> Option<u32> {
+        let table = self.tables.iter().position(|table| timers_in(table) == Some(domain))?;
+        u32::try_from(table).ok()
     }
 
     /// The instance that runs, or a new one. As in the host, one that failed is gone: it may be in any condition.
@@ -207,7 +246,8 @@ impl<Op: Operator> Harness<Op> {
         let value_tables: Vec<_> = value_tables.map(|table| table.name).collect();
         let values = wire::values(&value_tables, &keys, &self.stored);
         let (frames, log) = (Vec::new(), Vec::new());
-        let mut effects = Effects { frames, log, tables: &self.tables, keys: &keys, stored: &self.stored };
+        let times = (self.now_ms, self.watermark);
+        let mut effects = Effects { frames, log, tables: &self.tables, keys: &keys, stored: &self.stored, times };
         let frame = wire::frame(batch);
         let updates = match task {
             Task::Process(input) => instance.process(input, &frame, &slots, &values, &mut effects),
@@ -248,9 +288,18 @@ impl<Op: Operator> Harness<Op> {
         entries.map(|(entry, value)| (entry.as_slice(), value.as_slice())).collect()
     }
 
-    /// When the timers of a key are due, in order.
+    /// When the timers of a key are due in event time, in order.
     pub fn timers(&self, key: &[u8]) -> Vec<i64> {
-        self.stored.timers(key)
+        self.timers_of(TimeDomain::Event, key)
+    }
+
+    /// When the timers of a key are due in processing time, in order.
+    pub fn processing_timers(&self, key: &[u8]) -> Vec<i64> {
+        self.timers_of(TimeDomain::Processing, key)
+    }
+
+    fn timers_of(&self, domain: TimeDomain, key: &[u8]) -> Vec<i64> {
+        self.timer_table(domain).map(|table| self.stored.timers(table, key)).unwrap_or_default()
     }
 
     /// Puts bytes under a key, as an earlier version of the plugin may have left them.

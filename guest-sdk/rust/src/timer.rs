@@ -1,7 +1,8 @@
-//! HOT PATH. Timers: an operator is called when event time has come to a moment that it named for a key.
+//! HOT PATH. Timers: an operator is called when event time, or processing time, has come to a moment that it named for a key.
 
 use std::ops::RangeInclusive;
 
+use crate::description::{Table, TableKind};
 use crate::failure::Failure;
 use crate::record::Record;
 use crate::update::Queue;
@@ -11,12 +12,32 @@ const LEGAL_MS: RangeInclusive<i64> = 0..=250_246_627_199_999;
 const OP_SET_TIMER: u8 = 8;
 const OP_CANCEL_TIMER: u8 = 9;
 
+/// Which time a timer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeDomain {
+    /// That of the records.
+    Event,
+    /// That of the host's clock.
+    Processing,
+}
+
+/// Of which time the timers of a table are, if it has any.
+#[inline]
+pub(crate) fn timers_in(table: &Table) -> Option<TimeDomain> {
+    match table.kind {
+        TableKind::Timer => Some(TimeDomain::Event),
+        TableKind::ProcessingTimer => Some(TimeDomain::Processing),
+        _ => None,
+    }
+}
+
 /// A timer that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timer<'a> {
     key: &'a [u8],
     timestamp: i64,
     time_ms: i64,
+    domain: TimeDomain,
 }
 
 impl<'a> Timer<'a> {
@@ -30,7 +51,13 @@ impl<'a> Timer<'a> {
         self.time_ms
     }
 
-    /// A record with its key and `value`, at its time: later operators find it there.
+    /// Which time it waited for.
+    pub fn domain(&self) -> TimeDomain {
+        self.domain
+    }
+
+    /// A record with its key and `value`, at its time (of a timer of processing time at the watermark, where that is later):
+    /// later operators find it there.
     pub fn record<'b>(&self, value: &'b [u8]) -> Record<'b>
     where
         'a: 'b,
@@ -39,9 +66,11 @@ impl<'a> Timer<'a> {
     }
 
     /// The timer of a record of a due list.
-    pub(crate) fn of(record: &Record<'a>) -> Option<Self> {
-        let time_ms = i64::from_le_bytes(*record.value?.first_chunk()?);
-        Some(Self { key: record.key?, timestamp: record.timestamp, time_ms })
+    pub(crate) fn of(record: &Record<'a>, tables: &[Table]) -> Option<Self> {
+        let (time, table) = record.value?.split_first_chunk()?;
+        let table = tables.get(u32::from_le_bytes(table.try_into().ok()?) as usize)?;
+        let (time_ms, domain) = (i64::from_le_bytes(*time), timers_in(table)?);
+        Some(Self { key: record.key?, timestamp: record.timestamp, time_ms, domain })
     }
 }
 

@@ -1,7 +1,8 @@
-//! Timers of event time, as a user has them: fired once and in order, killed with -9 at random moments.
+//! Timers, as a user has them: fired once and in order, killed with -9 at random moments; and in processing time when it is
+//! time, whether records come or not.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::producer::BaseRecord;
@@ -60,6 +61,59 @@ fn a_timer_that_fails_is_named_and_a_storm_has_a_name_of_its_own() -> Result<()>
     let says = [line("a", 1_000, "every 1"), line("a", 1_000, "set 2000")];
     let (_, stderr) = made("alarm", &[], &says.concat(), 1)?;
     ensure!(stderr.contains("a timer storm"), "{stderr}");
+    Ok(())
+}
+
+/// The clock that timers of processing time wait for.
+fn now_ms() -> Result<i64> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?)
+}
+
+/// Tells `alarm` what to do with the key `a`.
+fn say(scene: &Scene<'_>, words: &str) -> Result<()> {
+    let writer = Writer::new(scene.broker)?;
+    writer.send(BaseRecord::to(&scene.input).key(&b"a"[..]).payload(words.as_bytes()).timestamp(BEGIN_MS))?;
+    writer.flush()
+}
+
+/// The times of what was sent.
+fn fired(scene: &Scene<'_>) -> Result<Vec<i64>> {
+    Ok(read_all(scene.broker, &scene.output)?.iter().filter_map(|record| record.timestamp).collect())
+}
+
+#[test]
+fn at_the_end_of_the_input_timers_of_processing_time_fire_once() -> Result<()> {
+    let _machine = machine::shared();
+    let far_ms = now_ms()? + 3_600_000;
+    let says = [line("a", 5, "every 1000"), line("a", 5, &format!("wake {far_ms}")), line("b", 5, "later 3600000")];
+    let (seen, _) = made("alarm", &[], &says.concat(), 0)?;
+    ensure!(seen.lines().count() == 2 && seen.contains(line("a", far_ms, "due").trim_end()), "{seen}");
+    Ok(())
+}
+
+#[test]
+fn timers_of_processing_time_need_no_record_and_those_that_were_due_meanwhile_fire_at_once() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("alarm-clock")?;
+    let observer = Observer::new(scene.broker, &scene.output)?;
+    let (mut host, began_ms) = (scene.start("alarm", &[])?, now_ms()?);
+    say(&scene, "later 1500")?;
+    host.wait_until("a timer", PATIENCE, |_| Ok(observer.high()? > 0))?;
+    ensure!(now_ms()? - began_ms >= 1_500, "it came too early");
+    // Now one that is due while nobody runs.
+    let due_ms = now_ms()? + 4_000;
+    say(&scene, &format!("wake {due_ms}"))?;
+    host.wait_until("the record", PATIENCE, |host| Ok(host.log()?.contains("first start")))?;
+    host.kill()?;
+    scene.run("alarm", &[])?.expect(0)?;
+    while now_ms()? <= due_ms {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut host = scene.start("alarm", &[])?;
+    host.wait_until("the other timer", PATIENCE, |_| Ok(fired(&scene)?.contains(&due_ms)))?;
+    host.kill()?;
+    scene.run("alarm", &[])?.expect(0)?;
+    ensure!(fired(&scene)?.len() == 2, "{:?}, due at {due_ms}", fired(&scene)?);
     Ok(())
 }
 

@@ -13,13 +13,16 @@ type Place = (&'static str, Vec<u8>);
 /// When a timer is due, and its key: in this order they fire.
 pub(crate) type Timer = (i64, Vec<u8>);
 
+/// The index of a table.
+type Index = u32;
+
 /// What each key has in each table.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     values: HashMap<Place, Vec<u8>>,
     lists: HashMap<Place, Vec<Vec<u8>>>,
     maps: HashMap<Place, BTreeMap<Vec<u8>, Vec<u8>>>,
-    timers: BTreeSet<Timer>,
+    timers: BTreeMap<Index, BTreeSet<Timer>>,
     expiry: Expiry,
 }
 
@@ -53,8 +56,8 @@ pub(crate) enum Change {
     Append(Place, Vec<u8>),
     Put(Place, Vec<u8>, Vec<u8>),
     Delete(Place, Vec<u8>),
-    SetTimer(Timer),
-    CancelTimer(Timer),
+    SetTimer(Index, Timer),
+    CancelTimer(Index, Timer),
 }
 
 impl Change {
@@ -91,8 +94,12 @@ impl Change {
             (Op::Append, TableKind::List) => Ok(Self::Append(place, value)),
             (Op::Put, TableKind::Map) => Ok(Self::Put(place, entry, value)),
             (Op::Delete, TableKind::Map) => Ok(Self::Delete(place, entry)),
-            (Op::SetTimer, TableKind::Timer) => Ok(Self::SetTimer((time_ms(), key.clone()))),
-            (Op::CancelTimer, TableKind::Timer) => Ok(Self::CancelTimer((time_ms(), key.clone()))),
+            (Op::SetTimer, TableKind::Timer | TableKind::ProcessingTimer) => {
+                Ok(Self::SetTimer(update.table, (time_ms(), key.clone())))
+            }
+            (Op::CancelTimer, TableKind::Timer | TableKind::ProcessingTimer) => {
+                Ok(Self::CancelTimer(update.table, (time_ms(), key.clone())))
+            }
             (op, kind) => Err(Failure::new(format!("{op:?} of table `{}`, whose kind is {kind:?}", table.name))),
         }
     }
@@ -145,17 +152,18 @@ impl Stored {
         self.maps.get(&(table, key.to_vec()))
     }
 
-    /// The timers that are due at `to_ms`, in order, up to the first whose key is among them already: what the one before it
+    /// The timers of a table that are due at `to_ms`, in order, up to the first whose key is among them already: what the one before it
     /// does may change it.
-    pub(crate) fn due(&self, to_ms: i64) -> Vec<Timer> {
+    pub(crate) fn due(&self, table: Index, to_ms: i64) -> Vec<Timer> {
         let mut keys = HashSet::new();
-        let due = self.timers.iter().take_while(|(time_ms, key)| *time_ms <= to_ms && keys.insert(key.as_slice()));
+        let timers = self.timers.get(&table).into_iter().flatten();
+        let due = timers.take_while(|(time_ms, key)| *time_ms <= to_ms && keys.insert(key.as_slice()));
         due.cloned().collect()
     }
 
-    /// When the timers of `key` are due, in order.
-    pub(crate) fn timers(&self, key: &[u8]) -> Vec<i64> {
-        self.timers.iter().filter(|(_, of)| of == key).map(|(time_ms, _)| *time_ms).collect()
+    /// When the timers of `key` in a table are due, in order.
+    pub(crate) fn timers(&self, table: Index, key: &[u8]) -> Vec<i64> {
+        self.timers.get(&table).into_iter().flatten().filter(|(_, of)| of == key).map(|(time_ms, _)| *time_ms).collect()
     }
 
     pub(crate) fn change(&mut self, change: Change) {
@@ -170,8 +178,8 @@ impl Stored {
             Change::Append(place, value) => self.lists.entry(place).or_default().push(value),
             Change::Put(place, entry, value) => drop(self.maps.entry(place).or_default().insert(entry, value)),
             Change::Delete(place, entry) => drop(self.maps.entry(place).or_default().remove(&entry)),
-            Change::SetTimer(timer) => drop(self.timers.insert(timer)),
-            Change::CancelTimer(timer) => drop(self.timers.remove(&timer)),
+            Change::SetTimer(table, timer) => drop(self.timers.entry(table).or_default().insert(timer)),
+            Change::CancelTimer(table, timer) => drop(self.timers.entry(table).or_default().remove(&timer)),
         }
     }
 
@@ -198,7 +206,7 @@ impl Stored {
             Change::Delete(place, entry) => {
                 expiry.entries.remove(&(place.clone(), Some(entry.clone())));
             }
-            Change::SetTimer(_) | Change::CancelTimer(_) => {}
+            Change::SetTimer(..) | Change::CancelTimer(..) => {}
         }
     }
 }

@@ -170,6 +170,57 @@ fn input_log_configuration_and_description() {
 
 const EVERY: ValueTable<u64> = ValueTable::new("every");
 
+/// Due lists as they are in the vectors, read by a plugin's side.
+#[derive(serde::Deserialize)]
+struct DueLists {
+    timers: Vec<DueTimers>,
+}
+
+#[derive(serde::Deserialize)]
+struct DueTimers {
+    name: String,
+    table: u32,
+    timers: Vec<DueTimer>,
+    hex: super::vectors::Hex,
+}
+
+#[derive(serde::Deserialize)]
+struct DueTimer {
+    key: super::vectors::Hex,
+    time: i64,
+    timestamp: i64,
+}
+
+#[test]
+fn due_lists_are_read_as_the_vectors_say() {
+    let tables = Description::new("clock", "1").table(EVERY).with_timers().with_processing_timers().tables;
+    let domains = [None, Some(TimeDomain::Event), Some(TimeDomain::Processing)];
+    for list in super::vectors::read::<DueLists>("due.json").timers {
+        let mut frame = crate::frame::Frame::new(&list.hex).unwrap();
+        assert_eq!(frame.len(), list.timers.len(), "{}", list.name);
+        for expected in list.timers {
+            let record = frame.next().unwrap().unwrap();
+            let timer = Timer::of(&record, &tables).unwrap();
+            assert_eq!((timer.key(), timer.time_ms()), (&expected.key[..], expected.time), "{}", list.name);
+            assert_eq!(Some(timer.domain()), domains[list.table as usize], "{}", list.name);
+            assert_eq!(timer.record(b"").timestamp(), Some(expected.timestamp), "{}", list.name);
+            assert_eq!(Timer::of(&record, &tables[..1]), None, "it is of no table");
+        }
+    }
+}
+
+#[test]
+fn timers_of_processing_time_wait_for_the_clock_alone() {
+    let mut alarm = alarm(&[("a", "wake 30"), ("a", "every 15"), ("a", "set 10")]);
+    assert_eq!(times(&alarm.advance(20).unwrap()), [10]);
+    assert_eq!((alarm.timers(b"a"), alarm.processing_timers(b"a")), (vec![25], vec![30]));
+    // What they send is not late where event time has gone on.
+    assert_eq!(times(&alarm.advance(39).unwrap()), [25]);
+    assert_eq!(times(&alarm.wake(45).unwrap()), [39, 45]);
+    assert_eq!((alarm.timers(b"a"), alarm.processing_timers(b"a")), (vec![40], vec![60]));
+    assert_eq!(alarm.process(&[Message::new("a", "now")]).unwrap()[0].message.value.as_deref(), Some(&b"45 39"[..]));
+}
+
 /// Sets the timers that values name, and each again after what its key has in `every`.
 struct Alarm;
 
@@ -177,7 +228,7 @@ impl Operator for Alarm {
     type Config = NoConfig;
 
     fn describe() -> Description {
-        Description::new("alarm", "1").table(EVERY).with_timers()
+        Description::new("alarm", "1").table(EVERY).with_timers().with_processing_timers()
     }
 
     fn open(_: NoConfig) -> Result<Self, Failure> {
@@ -187,6 +238,12 @@ impl Operator for Alarm {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let text = str::from_utf8(record.value().unwrap_or_default())?;
         match text.split_once(' ') {
+            None if text == "now" => {
+                let times = format!("{} {}", ctx.processing_time(), ctx.watermark().unwrap_or_default());
+                ctx.emit(record.with_value(times.as_bytes()));
+                Ok(())
+            }
+            Some(("wake", at)) => ctx.set_processing_timer(at.parse()?),
             Some(("set", at)) => ctx.set_timer(at.parse()?),
             Some(("cancel", at)) => ctx.cancel_timer(at.parse()?),
             Some(("every", by)) => ctx.value(EVERY).set(&by.parse()?),
@@ -200,7 +257,11 @@ impl Operator for Alarm {
             return Err(Failure::new("bad"));
         }
         if let Some(by) = ctx.value(EVERY).get()? {
-            ctx.set_timer(timer.time_ms() + i64::try_from(by)?)?;
+            let next_ms = timer.time_ms() + i64::try_from(by)?;
+            match timer.domain() {
+                TimeDomain::Event => ctx.set_timer(next_ms)?,
+                TimeDomain::Processing => ctx.set_processing_timer(next_ms)?,
+            }
         }
         ctx.emit(timer.record(b"due"));
         Ok(())

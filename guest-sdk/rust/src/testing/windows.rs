@@ -169,6 +169,14 @@ impl Host for Collects<'_> {
         self.log.push((level, message.to_owned()));
     }
 
+    fn processing_time(&mut self) -> i64 {
+        i64::MIN
+    }
+
+    fn watermark(&mut self) -> i64 {
+        i64::MIN
+    }
+
     fn get_many(&mut self, _: u32, _: &[u8]) -> Vec<u8> {
         // An aggregate has no tables that could be read.
         Vec::new()

@@ -203,7 +203,9 @@ impl Runner {
         if let Some(state) = &mut self.state {
             state.begin(keys);
         }
-        let call = Call { task: step.task(), frame: &batch.frame, slots, values: &self.values, state: &mut self.state };
+        let (task, frame, values) = (step.task(), &batch.frame, self.values.as_slice());
+        let (now_ms, watermark, state) = (self.now_ms, self.reached, &mut self.state);
+        let call = Call { task, frame, slots, values, now_ms, watermark, state };
         self.effects.clear();
         let began = weir_machine::now();
         if let Err(failure) = self.operator.process(call, &mut self.effects) {

@@ -25,6 +25,8 @@ pub(crate) struct Host {
     outputs_open: u32,
     /// The state of the operator, for the time of a call.
     state: Option<CallState>,
+    /// Processing time and event time, as the call under way or the last one began.
+    times: (i64, i64),
     /// Why something was refused: the trap that follows is this error.
     refusal: Option<CallError>,
 }
@@ -38,13 +40,21 @@ impl Host {
             effect_bytes: 0,
             outputs_open: 0,
             state: None,
+            times: (i64::MIN, i64::MIN),
             refusal: None,
         }
     }
 
     /// Begins a call of a plugin with `outputs_open` outputs; borrows the room of `outputs`, and `state`, until it ends.
+    /// `times`: processing time and event time.
     #[inline]
-    pub(crate) fn begin(&mut self, outputs_open: u32, outputs: &mut Vec<(u32, Frame)>, state: &mut Option<CallState>) {
+    pub(crate) fn begin(
+        &mut self,
+        (outputs_open, outputs): (u32, &mut Vec<(u32, Frame)>),
+        state: &mut Option<CallState>,
+        times: (i64, i64),
+    ) {
+        self.times = times;
         std::mem::swap(&mut self.outputs, outputs);
         std::mem::swap(&mut self.state, state);
         self.outputs_open = outputs_open;
@@ -109,6 +119,9 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<Host>> {
     let mut state = linker.instance(world::STATE)?;
     state.func_wrap("get-many", get_many)?;
     state.func_wrap("scan", scan)?;
+    let mut context = linker.instance(world::CONTEXT)?;
+    context.func_wrap("processing-time", |store: StoreContextMut<'_, Host>, (): ()| Ok((store.data().times.0,)))?;
+    context.func_wrap("watermark", |store: StoreContextMut<'_, Host>, (): ()| Ok((store.data().times.1,)))?;
     Ok(linker)
 }
 

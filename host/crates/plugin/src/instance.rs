@@ -122,7 +122,8 @@ impl Live {
     #[inline]
     fn call(&mut self, program: &Program, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
         self.store.set_epoch_deadline(program.ticks());
-        self.store.data_mut().begin(program.outputs(), &mut effects.outputs, call.state);
+        let times = (call.now_ms, call.watermark.number());
+        self.store.data_mut().begin((program.outputs(), &mut effects.outputs), call.state, times);
         let (frame, store) = (call.frame.as_bytes(), &mut self.store);
         let outcome = match (&self.calls, call.task) {
             (Calls::Operator(function, _), CallTask::Process(input))

@@ -19,6 +19,8 @@ pub(crate) const OUTPUT: &str = "weir:operator/output@0.1.0";
 pub(crate) const LOG: &str = "weir:operator/log@0.1.0";
 /// Imported: lists and maps.
 pub(crate) const STATE: &str = "weir:operator/state@0.1.0";
+/// Imported: what time it is.
+pub(crate) const CONTEXT: &str = "weir:operator/context@0.1.0";
 /// Imported, types only.
 const TYPES: &str = "weir:operator/types@0.1.0";
 /// Exported: what the plugin says of itself.
@@ -33,9 +35,10 @@ const AGGREGATE: &str = "weir:operator/aggregate@0.1.0";
 /// What to do about a plugin that wants WASI.
 pub(crate) const WASI_CURE: &str = "this host grants nothing of WASI; build for wasm32-unknown-unknown, or stub WASI \
                                     out (option --stub-wasi of componentize-py and componentize-qjs, or an adapter)";
-const OTHER_CURE: &str = "this host grants output, state and log of weir:operator; remove the import from the plugin";
+const OTHER_CURE: &str =
+    "this host grants output, state, context and log of weir:operator; remove the import from the plugin";
 /// All that is granted.
-const GRANTED: [&str; 4] = [OUTPUT, STATE, LOG, TYPES];
+const GRANTED: [&str; 5] = [OUTPUT, STATE, CONTEXT, LOG, TYPES];
 
 /// The functions that the host calls.
 #[derive(Clone, Copy)]

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `set MS` | a timer at MS |
 //! | `cancel MS` | none at MS |
+//! | `wake MS`, `sleep MS` | the same in processing time |
+//! | `later MS` | a timer of processing time MS from now |
 //! | `every MS` | its timers set the next, MS after their own time |
 //! | `then WORDS` | its timers send WORDS; `fail` is a failure of the timer, `boom` a panic |
 //!
-//! A timer that fires sends a record with its key and time: `due`, or what was said. Records send nothing.
+//! A timer that fires sends a record with its key and time (one of processing time: the watermark, where that is later): `due`, or what was said. Records send nothing.
 
-use weir_sdk::{Context, Description, Failure, NoConfig, Operator, Record, Timer, ValueTable};
+use weir_sdk::{Context, Description, Failure, NoConfig, Operator, Record, TimeDomain, Timer, ValueTable};
 
 const EVERY: ValueTable<i64> = ValueTable::new("every");
 const THEN: ValueTable<String> = ValueTable::new("then");
@@ -21,7 +23,8 @@ impl Operator for Alarm {
     type Config = NoConfig;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).table(EVERY).table(THEN).with_timers()
+        let description = Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).table(EVERY).table(THEN);
+        description.with_timers().with_processing_timers()
     }
 
     fn open(_: NoConfig) -> Result<Self, Failure> {
@@ -34,6 +37,12 @@ impl Operator for Alarm {
         match what {
             "set" => ctx.set_timer(rest.parse()?),
             "cancel" => ctx.cancel_timer(rest.parse()?),
+            "wake" => ctx.set_processing_timer(rest.parse()?),
+            "sleep" => ctx.cancel_processing_timer(rest.parse()?),
+            "later" => {
+                let at_ms = ctx.processing_time() + rest.parse::<i64>()?;
+                ctx.set_processing_timer(at_ms)
+            }
             "every" => ctx.value(EVERY).set(&rest.parse()?),
             "then" => ctx.value(THEN).set(&rest.to_owned()),
             other => Err(Failure::new(format!("what is {other}?"))),
@@ -42,7 +51,11 @@ impl Operator for Alarm {
 
     fn on_timer(&mut self, timer: &Timer<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         if let Some(every) = ctx.value(EVERY).get()? {
-            ctx.set_timer(timer.time_ms() + every)?;
+            let next_ms = timer.time_ms() + every;
+            match timer.domain() {
+                TimeDomain::Event => ctx.set_timer(next_ms)?,
+                TimeDomain::Processing => ctx.set_processing_timer(next_ms)?,
+            }
         }
         let then = ctx.value(THEN).get()?;
         let words = then.as_deref().unwrap_or("due");

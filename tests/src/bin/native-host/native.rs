@@ -47,6 +47,7 @@ struct Running<Op> {
 struct Imports<'a> {
     outputs: Vec<(u32, Frame)>,
     state: &'a mut Option<CallState>,
+    times: (i64, i64),
     /// The first thing that a guest would have been stopped for.
     refusal: Option<CallError>,
 }
@@ -74,6 +75,14 @@ impl Host for Imports<'_> {
 
     fn log(&mut self, _: Level, _: &str) {}
 
+    fn processing_time(&mut self) -> i64 {
+        self.times.0
+    }
+
+    fn watermark(&mut self) -> i64 {
+        self.times.1
+    }
+
     fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8> {
         self.read(|state, out| state.get_many(table, wanted, out))
     }
@@ -85,7 +94,12 @@ impl Host for Imports<'_> {
 
 impl<Op: weir_sdk::Operator + Send> Operator for Running<Op> {
     fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
-        let mut host = Imports { outputs: Vec::new(), state: call.state, refusal: None };
+        let mut host = Imports {
+            outputs: Vec::new(),
+            state: call.state,
+            times: (call.now_ms, call.watermark.number()),
+            refusal: None,
+        };
         let CallTask::Process(input) = call.task else {
             return Err(CallError::Failed { index: None, code: 0, message: "native code has no windows".to_owned() });
         };

@@ -8,6 +8,7 @@ use crate::fault::PortError;
 use crate::frame::Frame;
 use crate::ids::Digest;
 use crate::ports::{CallState, Ttl, Unfit, Unreduced};
+use crate::watermark::Watermark;
 
 /// One call: a frame, and the state of its keys.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub struct Call<'a> {
     pub slots: &'a [u32],
     /// For each slot, for each prefetched table in order: `len:u32, bytes`; [`crate::frame::NULL`] = absent.
     pub values: &'a [u8],
+    /// Processing time as the call begins, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// How far event time has come.
+    pub watermark: Watermark,
     /// The other tables, to be read while the call runs; `None` for an operator without tables. Whoever takes it for the
     /// time of the call puts it back.
     pub state: &'a mut Option<CallState>,

@@ -343,6 +343,76 @@ fn timers_of_processing_time_that_are_due_when_they_are_set_are_a_storm() {
     assert!(std::error::Error::source(&storm).unwrap().to_string().contains("a timer storm"), "{storm}");
 }
 
+/// The due lists of `wit/golden/due.json`.
+#[derive(serde::Deserialize)]
+struct DueLists {
+    timers: Vec<DueTimers>,
+    windows: Vec<DueWindows>,
+}
+
+#[derive(serde::Deserialize)]
+struct DueTimers {
+    name: String,
+    table: u32,
+    reached: Option<i64>,
+    timers: Vec<DueTimer>,
+    hex: String,
+}
+
+#[derive(serde::Deserialize)]
+struct DueTimer {
+    key: String,
+    time: i64,
+    timestamp: i64,
+}
+
+#[derive(serde::Deserialize)]
+struct DueWindows {
+    name: String,
+    windows: Vec<DueWindow>,
+    hex: String,
+}
+
+#[derive(serde::Deserialize)]
+struct DueWindow {
+    key: String,
+    start: i64,
+    end: i64,
+    timestamp: i64,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn due_lists_are_written_as_the_vectors_say() {
+    let lists = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../wit/golden/due.json")).unwrap();
+    let lists: DueLists = serde_json::from_slice(&lists).unwrap();
+    for DueTimers { name, table, reached, timers, hex: wanted } in lists.timers {
+        let due = timers.iter().map(|timer| Timer { time_ms: timer.time, key: bytes(&timer.key).into() });
+        let due: Vec<Due> = due.map(|timer| Due { timer, next_round: 1 }).collect();
+        let list = due_list(&due, table, reached.unwrap_or(i64::MIN));
+        assert_eq!(hex(list.frame.as_bytes()), wanted, "{name}");
+        let timestamps: Vec<i64> = list.frame.records().map(|record| record.timestamp_ms).collect();
+        assert_eq!(timestamps, timers.iter().map(|timer| timer.timestamp).collect::<Vec<_>>(), "{name}");
+    }
+    for DueWindows { name, windows, hex: wanted } in lists.windows {
+        let mut names = crate::windows::names::Names::default();
+        for window in &windows {
+            names.push(&bytes(&window.key), weir_time::Window::new(window.start, window.end));
+        }
+        let list = crate::windows::due_list(&names);
+        assert_eq!(hex(list.frame.as_bytes()), wanted, "{name}");
+        let timestamps: Vec<i64> = list.frame.records().map(|record| record.timestamp_ms).collect();
+        assert_eq!(timestamps, windows.iter().map(|window| window.timestamp).collect::<Vec<_>>(), "{name}");
+    }
+}
+
 /// What happens to a node.
 #[derive(Debug, Clone)]
 enum Step {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use weir_core::frame::{NO_TIMESTAMP, NULL};
 use weir_core::ports::{Call, CallError, CallTask, Effects, Operator, OperatorFactory};
-use weir_core::{Fault, Frame, FrameWriter, RecordView};
+use weir_core::{Fault, Frame, FrameWriter, RecordView, Watermark};
 use weir_plugin::{Limits, Plugin};
 
 use crate::module::{self, Shelf};
@@ -45,7 +45,15 @@ fn call(operator: &mut dyn Operator, input: u32) -> Result<Effects, CallError> {
 fn call_with(operator: &mut dyn Operator, input: u32, frame: &Frame) -> Result<Effects, CallError> {
     let mut effects = Effects::default();
     operator.process(
-        Call { task: CallTask::Process(input), frame, slots: &[], values: &[], state: &mut None },
+        Call {
+            task: CallTask::Process(input),
+            frame,
+            slots: &[],
+            values: &[],
+            now_ms: 5,
+            watermark: Watermark::NONE,
+            state: &mut None,
+        },
         &mut effects,
     )?;
     Ok(effects)
@@ -63,7 +71,15 @@ fn frames_come_back_byte_for_byte() {
         let (frame, mut effects) = (frame(values), Effects::default());
         operator
             .process(
-                Call { task: CallTask::Process(ECHO), frame: &frame, slots: &[], values: &[], state: &mut None },
+                Call {
+                    task: CallTask::Process(ECHO),
+                    frame: &frame,
+                    slots: &[],
+                    values: &[],
+                    now_ms: 5,
+                    watermark: Watermark::NONE,
+                    state: &mut None,
+                },
                 &mut effects,
             )
             .unwrap();
@@ -80,6 +96,8 @@ fn slots_and_values_arrive() {
         frame: &frame,
         slots: &[0, NULL],
         values: &[3, 0, 0, 0, 7, 8, 9],
+        now_ms: 5,
+        watermark: Watermark::NONE,
         state: &mut None,
     };
     operator().process(call, &mut effects).unwrap();
@@ -137,7 +155,15 @@ fn nothing_of_a_failed_call_remains() {
         let (frame, mut effects) = (frame(&[b"lost"]), Effects::default());
         operator
             .process(
-                Call { task: CallTask::Process(input), frame: &frame, slots: &[], values: &[], state: &mut None },
+                Call {
+                    task: CallTask::Process(input),
+                    frame: &frame,
+                    slots: &[],
+                    values: &[],
+                    now_ms: 5,
+                    watermark: Watermark::NONE,
+                    state: &mut None,
+                },
                 &mut effects,
             )
             .unwrap_err();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use weir_core::ports::{
     Call, CallError, CallState, CallTask, Change, Delta, Effects, KeyRef, KeyedState, Now, Operator, Table, TableKind,
 };
-use weir_core::{Epoch, Fault, PortError, TableId};
+use weir_core::{Epoch, Fault, PortError, TableId, Watermark};
 
 use crate::calls::{frame, operator};
 
@@ -69,8 +69,18 @@ fn call(
 ) -> Result<Vec<u8>, CallError> {
     let (frame, mut effects) = (frame(&[b"a"]), Effects::default());
     let had = state.is_some();
-    let outcome = operator
-        .process(Call { task: CallTask::Process(input), frame: &frame, slots: &[slot], values, state }, &mut effects);
+    let outcome = operator.process(
+        Call {
+            task: CallTask::Process(input),
+            frame: &frame,
+            slots: &[slot],
+            values,
+            now_ms: 5,
+            watermark: Watermark::NONE,
+            state,
+        },
+        &mut effects,
+    );
     assert_eq!(state.is_some(), had, "it comes back");
     outcome.map(|()| effects.updates)
 }
