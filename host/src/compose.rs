@@ -22,10 +22,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use weir_connector::JobFacts;
 use weir_core::ports::{EpochLog, SinkConnector, SourceConnector, StateStore};
-use weir_core::{Consent, Delivery, Fault, PortError, ShardId, SourceName};
-use weir_kafka::ClientOptions;
-use weir_kafka::advice::Needs;
-use weir_kafka::connector::Cluster as KafkaCluster;
+use weir_core::{Consent, Fault, PortError, ShardId, SourceName};
 use weir_pipeline::plan::{self, Plan, SourcePlan};
 use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SourceSetup, Summary};
 use weir_state::StateDir;
@@ -97,8 +94,8 @@ pub struct Wishes {
 /// Makes a job of `plan` and its loaded operators. Takes the state directory; no topic is created yet.
 pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) -> Result<Composed> {
     let Loaded { graph, operators, sinks } = loaded;
-    let client = client(plan)?;
     let job_facts = job_facts(plan);
+    let lookout = plan.cluster.as_ref().map(|cluster| cluster.lookout(&job_facts)).transpose()?;
     for unread in outputs::unread(&graph) {
         tracing::warn!(operator = %unread.operator, output = %unread.output, "{unread}");
     }
@@ -110,8 +107,8 @@ pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) 
     let (dir, temporary) = state_dir(plan)?;
     let log = dir.log().map_err(PortError::from)?;
     let state: Arc<dyn StateStore> = dir.store(plan.state.memory_bytes).map_err(PortError::from)?;
-    if let (true, Some(client)) = (dir.is_empty() && commits_positions(plan), &client) {
-        kin::warn_of(client.clone(), sources.clone());
+    if let (true, Some(lookout)) = (dir.is_empty() && commits_positions(plan), &lookout) {
+        kin::warn_of(Arc::clone(lookout), plan.job.clone(), sources.clone());
     }
     let says_time = plan.sources.iter().any(|source| source.watermark.is_some());
     let has_time = says_time || operators.iter().any(OperatorSetup::needs_time);
@@ -125,26 +122,15 @@ pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) 
     let sources = plan.sources.iter().zip(sources).map(set_up).collect();
     let job = Job { options: options(plan, consent, drains), sources, sink, graph, operators, sinks, state };
     let handle = job.handle();
-    if let (Some(client), Some(kafka)) = (client, kafka(plan)) {
-        let outputs = kafka.outputs().map(str::to_owned).collect();
-        let needs = Needs { outputs, transactions: plan.delivery == Delivery::ExactlyOnce };
-        advice::give_when_it_runs(client, needs, handle.clone());
+    if let (Some(lookout), Some(cluster)) = (lookout, &plan.cluster) {
+        advice::give_when_it_runs(lookout, cluster.title(), handle.clone());
     }
     Ok(Composed { job, log, handle, temporary })
 }
 
-/// The job's Kafka, if it has one: what is done there beside the job is done for no other cluster.
-fn kafka(plan: &Plan) -> Option<&KafkaCluster> {
-    plan.cluster.as_ref()?.of()
-}
-
-fn client(plan: &Plan) -> Result<Option<ClientOptions>> {
-    Ok(kafka(plan).map(|kafka| kafka.client(&plan.job, SHARD)).transpose()?)
-}
-
-/// The consumer group of a job with Kafka.
+/// The name under which the job's cluster keeps what it commits.
 pub fn group(plan: &Plan) -> Option<String> {
-    kafka(plan).map(|kafka| kafka.group(&plan.job, SHARD))
+    plan.cluster.as_ref().map(|cluster| cluster.group(&job_facts(plan)))
 }
 
 fn job_facts(plan: &Plan) -> JobFacts {

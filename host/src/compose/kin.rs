@@ -5,21 +5,20 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 use weir_checkpoint::Marker;
+use weir_connector::Lookout;
 use weir_core::ports::{Committed, SourceConnector};
 use weir_core::{Epoch, JobName};
-use weir_kafka::{ClientOptions, group};
 
 /// On a thread that nobody waits for: what cannot be found out is not told.
-pub(super) fn warn_of(client: ClientOptions, sources: Vec<Arc<dyn SourceConnector>>) {
-    let look = move || match group::others(&client) {
+pub(super) fn warn_of(lookout: Arc<dyn Lookout>, job: JobName, sources: Vec<Arc<dyn SourceConnector>>) {
+    let look = move || match lookout.others() {
         Ok(others) => {
             let is_read = |c: &Committed| sources.iter().any(|source| source.recognise(&c.split).is_some());
             for (kin, epoch) in others.iter().filter_map(|(name, committed)| kin(name, committed, is_read)) {
                 warn!(
-                    "job {kin} reads the same (group weir-{kin}, epoch {epoch}), and job {job} starts from nothing: it writes \
-                     again whatever that one has written; if it is meant to go on where that one is, stop it and give --job \
-                     {kin} and the --state-dir of that job",
-                    job = client.job
+                    "job {kin} reads the same (epoch {epoch}), and job {job} starts from nothing: it writes again whatever \
+                     that one has written; if it is meant to go on where that one is, stop it and give --job {kin} and the \
+                     --state-dir of that job"
                 );
             }
         }
@@ -31,10 +30,10 @@ pub(super) fn warn_of(client: ClientOptions, sources: Vec<Arc<dyn SourceConnecto
 }
 
 /// The job whose marker stands beside something that is read here. One that only writes there has its marker there, too.
-fn kin(group: &str, committed: &[Committed], is_read: impl Fn(&Committed) -> bool) -> Option<(JobName, Epoch)> {
+fn kin(name: &str, committed: &[Committed], is_read: impl Fn(&Committed) -> bool) -> Option<(JobName, Epoch)> {
     let marked = committed.iter().filter(|c| is_read(c)).filter_map(|c| Some((c, Marker::parse(&c.metadata).ok()?)));
     let markers = marked.filter(|(c, marker)| !marker.is_apart(c.position)).map(|(_, marker)| marker);
-    let own = markers.filter(|marker| group.strip_prefix("weir-") == Some(marker.job.as_str()));
+    let own = markers.filter(|marker| marker.job.as_str() == name);
     own.map(|marker| (marker.job, marker.epoch)).max_by_key(|(_, epoch)| *epoch)
 }
 
@@ -53,7 +52,7 @@ mod tests {
         };
         let at = |topic: &str, metadata| Committed { split: SplitId::new(topic, 0), position: 1, metadata };
         let found = |committed: &[Committed]| {
-            kin("weir-count", committed, |c| &*c.split.stream == "in").map(|(job, epoch)| (job.to_string(), epoch.0))
+            kin("count", committed, |c| &*c.split.stream == "in").map(|(job, epoch)| (job.to_string(), epoch.0))
         };
         assert_eq!(found(&[at("in", marker("count", 7)), at("other", marker("count", 9))]), Some(("count".into(), 7)));
         assert_eq!(found(&[at("other", marker("count", 7))]), None, "it reads something else");

@@ -16,6 +16,7 @@ use weir_core::ports::{
 };
 use weir_core::{Batch, Epoch, PortError, Reading, RecordId, SplitId, SplitState};
 use weir_kafka::Turn;
+use weir_kafka::connector::Cluster as KafkaCluster;
 use weir_pipeline::plan::Plan;
 
 /// `source`, or one whose readers confirm whatever they are asked.
@@ -42,8 +43,8 @@ pub(super) fn cluster(
     job: &JobFacts,
     usual: Option<Arc<dyn SinkConnector>>,
 ) -> Result<Option<Arc<dyn SinkConnector>>, PortError> {
-    let kafka = super::kafka(plan).filter(|_| sabotaged(Sabotage::NoRotation));
-    let Some(kafka) = kafka else { return Ok(usual) };
+    let kafka = plan.cluster.as_ref().and_then(|cluster| cluster.of::<KafkaCluster>());
+    let Some(kafka) = kafka.filter(|_| sabotaged(Sabotage::NoRotation)) else { return Ok(usual) };
     Ok(Some(Arc::new(kafka.kafka_sinks(job)?.rotating(|_, _| Turn::Same))))
 }
 

@@ -27,7 +27,7 @@ mod settings;
 pub use error::{Error, behind, closest, exactly_one};
 pub use found::Found;
 pub use nodes::{Node, Nodes, Part};
-pub use planned::{Abilities, Cluster, Fixed, JobFacts, Place, PlannedSink, PlannedSource, Range};
+pub use planned::{Abilities, Cluster, Findings, Fixed, JobFacts, Lookout, Place, PlannedSink, PlannedSource, Range};
 pub use registry::Registry;
 pub use row::{Address, Connector, Kind, LayOver, Scheme, Shared, Side};
 pub use settings::{Settings, Written, table};

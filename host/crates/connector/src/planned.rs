@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_core::ports::{Sink, SinkConnector, SourceConnector};
+use weir_core::ports::{Committed, Sink, SinkConnector, SourceConnector};
 use weir_core::{Delivery, JobName, KeySpec, PortError, ShardId, SplitId, Start, Until};
 
 /// A source, checked.
@@ -156,6 +156,9 @@ pub trait Cluster: Any + Debug + Send + Sync {
     /// What it is called in a plan.
     fn key(&self) -> &'static str;
 
+    /// What it is called in sentences.
+    fn title(&self) -> &'static str;
+
     /// Where it is, as the user says it.
     fn address(&self) -> &str;
 
@@ -165,12 +168,42 @@ pub trait Cluster: Any + Debug + Send + Sync {
     /// Where the marker stands if no source has its positions committed; `None`: nowhere.
     fn home(&self) -> Option<SplitId>;
 
+    /// The name under which it keeps what the job commits: what rights are given to.
+    fn group(&self, job: &JobFacts) -> String;
+
+    /// Makes what looks around there beside the job. Touches nothing outside.
+    fn lookout(&self, job: &JobFacts) -> Result<Arc<dyn Lookout>, PortError>;
+
     /// Makes what opens its sinks, in the order of the pipeline, reads the marker and commits. Touches nothing outside.
     fn sinks(&self, job: &JobFacts) -> Result<Arc<dyn SinkConnector>, PortError>;
 }
 
+/// Looks around in a cluster beside a job. For the eye only: the job needs nothing of what is found. Every call may block, on a
+/// thread that nobody waits for.
+pub trait Lookout: Send + Sync {
+    /// What other jobs have committed there, by name; of so many as can be asked in a moment.
+    fn others(&self) -> Result<Vec<(String, Vec<Committed>)>, PortError>;
+
+    /// Settings that work against what the job promises.
+    fn examine(&self) -> Result<Findings, PortError>;
+
+    /// The targets of the job that are others than at the last look, under the same names; none at the first.
+    fn replaced(&self) -> Result<Vec<String>, PortError>;
+}
+
+/// What was found out about a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    /// Each setting that should be another: what it is, what it does to the job, what it should be.
+    pub advice: Vec<String>,
+    /// What may not be seen.
+    pub unseen: Vec<String>,
+    /// It is a single machine, which nobody takes for one that lasts.
+    pub is_alone: bool,
+}
+
 impl dyn Cluster {
-    /// The cluster as what it is; `None` where it is another's.
+    /// The cluster as what it is; `None` where it is another's. For tests, which break rules inside of it.
     pub fn of<T: Cluster>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref()
     }

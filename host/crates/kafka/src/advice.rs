@@ -2,9 +2,9 @@
 //! error: what may not be seen (it takes the right DescribeConfigs) is left out.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use rdkafka::admin::{AdminClient, ResourceSpecifier};
+use weir_connector::Findings;
 
 use crate::admin::{CALL_TIMEOUT, admin_client, admin_options, block_on};
 use crate::client::Context;
@@ -25,32 +25,11 @@ const METADATA_BYTES: u64 = 512;
 
 /// What a job needs of its cluster.
 #[derive(Debug, Clone)]
-pub struct Needs {
+pub(crate) struct Needs {
     /// The topics that it writes.
     pub outputs: Vec<String>,
     /// True where it writes in transactions.
     pub transactions: bool,
-}
-
-/// A setting that should be another: what it is, what it does to the job, what it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advice(String);
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What was found out about the cluster.
-#[derive(Debug, Clone, Default)]
-pub struct Findings {
-    /// What should be another way.
-    pub advice: Vec<Advice>,
-    /// What could not be seen.
-    pub unseen: Vec<String>,
-    /// The cluster has no second broker.
-    pub is_alone: bool,
 }
 
 /// The configuration of one topic or broker; what is not allowed to be seen is not there.
@@ -66,7 +45,7 @@ struct Replication {
 }
 
 /// Looks at the cluster.
-pub fn examine(options: &ClientOptions, needs: &Needs) -> Result<Findings, Error> {
+pub(crate) fn examine(options: &ClientOptions, needs: &Needs) -> Result<Findings, Error> {
     let admin = admin_client(options)?;
     let mut findings = Findings::default();
     let internal = needs.transactions.then_some(TRANSACTIONS).into_iter().chain([OFFSETS]);
@@ -125,7 +104,7 @@ fn number(settings: &Settings, key: &str) -> Option<u64> {
     settings.get(key)?.parse().ok()
 }
 
-fn advise_topic(found: &Replication) -> Option<Advice> {
+fn advise_topic(found: &Replication) -> Option<String> {
     let Replication { topic, replicas, min_insync } = found;
     let what = match topic.as_str() {
         OFFSETS => "the job's offsets and marker",
@@ -134,21 +113,21 @@ fn advise_topic(found: &Replication) -> Option<Advice> {
     };
     let few = *replicas < REPLICAS;
     match min_insync {
-        Some(min) if few || *min < MIN_INSYNC => Some(Advice(format!(
+        Some(min) if few || *min < MIN_INSYNC => Some(format!(
             "topic {topic:?} has {replicas} replicas and min.insync.replicas = {min}: brokers that are lost can take {what} \
              along; have {REPLICAS} and {MIN_INSYNC}"
-        ))),
-        None if few => Some(Advice(format!(
+        )),
+        None if few => Some(format!(
             "topic {topic:?} has {replicas} replicas: brokers that are lost can take {what} along; have {REPLICAS}"
-        ))),
+        )),
         _ => None,
     }
 }
 
-fn advise_broker(settings: &Settings, needs: &Needs) -> Vec<Advice> {
+fn advise_broker(settings: &Settings, needs: &Needs) -> Vec<String> {
     let below = |key: &str, least: u64, so: &str| {
         let value = number(settings, key).filter(|value| *value < least)?;
-        Some(Advice(format!("{key} = {value}: {so}; have at least {least}")))
+        Some(format!("{key} = {value}: {so}; have at least {least}"))
     };
     let retention = below(
         "offsets.retention.minutes",
@@ -171,7 +150,7 @@ mod tests {
     use super::*;
 
     fn advised(topic: &str, replicas: usize, min_insync: Option<u64>) -> Option<String> {
-        advise_topic(&Replication { topic: topic.to_owned(), replicas, min_insync }).map(|advice| advice.to_string())
+        advise_topic(&Replication { topic: topic.to_owned(), replicas, min_insync })
     }
 
     #[test]
@@ -191,7 +170,7 @@ mod tests {
         let lines = |settings: &[(&str, &str)], transactions| -> Vec<String> {
             let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             let needs = Needs { outputs: Vec::new(), transactions };
-            advise_broker(&settings, &needs).iter().map(Advice::to_string).collect()
+            advise_broker(&settings, &needs)
         };
         let defaults = [
             ("offsets.retention.minutes", "10080"),

@@ -4,6 +4,8 @@
 mod cluster;
 /// What its nodes say of it.
 mod clusters;
+/// What is found out about it beside a job.
+mod lookout;
 /// A sink.
 mod sink;
 /// A source.

@@ -49,9 +49,8 @@ pub fn committed(options: &ClientOptions) -> Result<Vec<Committed>, Error> {
     Ok(committed)
 }
 
-/// What other groups of Weir's jobs have committed, by name of the group. For the eye only: of so many as can be asked in
-/// a moment.
-pub fn others(options: &ClientOptions) -> Result<Vec<(String, Vec<Committed>)>, Error> {
+/// What other jobs of Weir have committed, by name of the job. For the eye only: of so many as can be asked in a moment.
+pub(crate) fn others(options: &ClientOptions) -> Result<Vec<(String, Vec<Committed>)>, Error> {
     let admin = admin(options)?;
     let listed = admin.consumer().fetch_group_list(None, CALL_TIMEOUT);
     ffi::serve_events(admin.consumer());
@@ -66,7 +65,7 @@ pub fn others(options: &ClientOptions) -> Result<Vec<(String, Vec<Committed>)>, 
         // A group that goes away meanwhile, or that this user may not see, is none of those that can be named.
         let committed = answer.unwrap_or_default().into_iter();
         let committed = committed.filter(|(_, code)| *code == RDKafkaErrorCode::NoError).map(|(one, _)| one).collect();
-        others.push((name, committed));
+        others.extend(name.strip_prefix(GROUP_PREFIX).map(|job| (job.to_owned(), committed)));
     }
     Ok(others)
 }

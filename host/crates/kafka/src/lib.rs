@@ -10,7 +10,7 @@
 /// Topics: what exists, its limits, creation.
 pub mod admin;
 /// Settings of the cluster that work against a job's promise.
-pub mod advice;
+pub(crate) mod advice;
 /// How clients are set up.
 pub mod client;
 /// Its row of the registry.
@@ -27,7 +27,7 @@ pub mod limits;
 /// What a user chooses.
 pub mod options;
 /// Whether what is written is still what it was.
-pub mod outputs;
+pub(crate) mod outputs;
 /// What a user may set of the client, and what not.
 pub mod properties;
 /// What was said lately.

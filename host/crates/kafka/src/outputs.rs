@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::options::ClientOptions;
 
 /// Topics with their ids, as they were when they were looked at last.
-pub struct OutputIds {
+pub(crate) struct OutputIds {
     admin: Admin,
     names: Vec<String>,
     ids: BTreeMap<String, String>,
@@ -15,14 +15,14 @@ pub struct OutputIds {
 
 impl OutputIds {
     /// Asks for the ids of `names`, on a client of its own.
-    pub fn look(options: &ClientOptions, names: Vec<String>) -> Result<Self, Error> {
+    pub(crate) fn look(options: &ClientOptions, names: Vec<String>) -> Result<Self, Error> {
         let mut found = Self { admin: Admin::open(options)?, names, ids: BTreeMap::new() };
         found.replaced()?;
         Ok(found)
     }
 
     /// Asks again: the topics that have another id than they had. One that is not there has none, and may come back.
-    pub fn replaced(&mut self) -> Result<Vec<String>, Error> {
+    pub(crate) fn replaced(&mut self) -> Result<Vec<String>, Error> {
         let found = self.admin.topics(&self.names)?;
         let now: BTreeMap<String, String> =
             found.into_iter().filter_map(|topic| Some((topic.name, topic.id?))).collect();

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use weir_connector::JobFacts;
 use weir_core::ports::SinkConnector;
-use weir_core::{JobName, PortError, ShardId, SplitId};
+use weir_core::{Delivery, PortError, SplitId};
 
 use super::Map;
+use super::lookout::Lookout;
 use super::sink::PlannedTopic;
 use super::spec::ClusterSpec;
 use crate::admin::Creation;
+use crate::advice::Needs;
 use crate::{ClientOptions, KafkaSink, Properties, SinkSideOptions};
 
 /// Where a job's Kafka is, and what the job does there.
@@ -27,21 +29,20 @@ pub struct Cluster {
 
 impl Cluster {
     /// How every client of the job is set up but the one that reads. Checks the properties.
-    pub fn client(&self, job: &JobName, shard: ShardId) -> Result<ClientOptions, PortError> {
-        let properties = Properties::new(&self.properties)?;
-        let client = ClientOptions { brokers: self.brokers.clone(), properties, job: job.clone(), shard };
+    fn client(&self, job: &JobFacts) -> Result<ClientOptions, PortError> {
+        let client = ClientOptions { properties: Properties::new(&self.properties)?, ..self.named(job) };
         client.check()?;
         Ok(client)
     }
 
-    /// The consumer group of the job.
-    pub fn group(&self, job: &JobName, shard: ShardId) -> String {
+    /// The names of the job there.
+    fn named(&self, job: &JobFacts) -> ClientOptions {
         let properties = Properties::default();
-        ClientOptions { brokers: self.brokers.clone(), properties, job: job.clone(), shard }.group()
+        ClientOptions { brokers: self.brokers.clone(), properties, job: job.name.clone(), shard: job.shard }
     }
 
     /// Every topic that may be written.
-    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+    fn outputs(&self) -> impl Iterator<Item = &str> {
         self.sinks.iter().flat_map(PlannedTopic::topics)
     }
 
@@ -52,7 +53,7 @@ impl Cluster {
             delivery: job.delivery,
             transaction_timeout: job.commit_within,
         };
-        let sinks = KafkaSink::new(self.client(&job.name, job.shard)?, options)?;
+        let sinks = KafkaSink::new(self.client(job)?, options)?;
         Ok(if self.creates { sinks.creating(self.creation()) } else { sinks })
     }
 
@@ -68,6 +69,10 @@ impl weir_connector::Cluster for Cluster {
         ClusterSpec::KEY
     }
 
+    fn title(&self) -> &'static str {
+        super::CONNECTOR.title
+    }
+
     fn address(&self) -> &str {
         &self.brokers
     }
@@ -78,6 +83,16 @@ impl weir_connector::Cluster for Cluster {
 
     fn home(&self) -> Option<SplitId> {
         self.outputs().next().map(|topic| SplitId::new(topic, 0))
+    }
+
+    fn group(&self, job: &JobFacts) -> String {
+        self.named(job).group()
+    }
+
+    fn lookout(&self, job: &JobFacts) -> Result<Arc<dyn weir_connector::Lookout>, PortError> {
+        let outputs = self.outputs().map(str::to_owned).collect();
+        let needs = Needs { outputs, transactions: job.delivery == Delivery::ExactlyOnce };
+        Ok(Arc::new(Lookout::new(self.client(job)?, needs)))
     }
 
     fn sinks(&self, job: &JobFacts) -> Result<Arc<dyn SinkConnector>, PortError> {
