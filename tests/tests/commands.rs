@@ -175,6 +175,19 @@ fn the_example_with_two_sources_is_exact() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_example_with_a_join_finds_the_prices_of_the_time() -> Result<()> {
+    let home = with_examples()?;
+    let script = format!("cd {} && target/release/host run examples/join.toml --api off", home.path().display());
+    let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?.expect(0)?;
+    let text = String::from_utf8(ended.stdout)?;
+    let mut seen: Vec<&str> = text.lines().collect();
+    seen.sort_unstable();
+    let wanted = ["cup\t2\t7.00", "cup\t3\t7.00", "cup\t5\t7.50", "hat\t1\t21.50", "pen\t9\t"];
+    ensure!(seen == wanted, "{seen:?}");
+    Ok(())
+}
+
 /// The pipeline of the example without an end, with a second operator that shares the threads of the first.
 fn endless(home: &Path) -> Result<PathBuf> {
     let text = std::fs::read_to_string(home.join("examples/two-sources.toml"))?;

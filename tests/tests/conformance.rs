@@ -59,6 +59,8 @@ struct Message {
     value: Option<Bytes>,
     headers: Option<Vec<(String, Option<Bytes>)>>,
     timestamp: Option<i64>,
+    /// The input that it comes in by.
+    input: u32,
 }
 
 /// Text, or `{"hex": ..}`.
@@ -110,9 +112,10 @@ fn golden_cases_hold_for_the_wasm_in_the_host() -> Result<()> {
         let cases: Vec<Case> = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
         ensure!(!cases.is_empty(), "{} has no cases", file.display());
         for case in &cases {
+            // In Kafka there is one topic, and time goes on by what is read: of others `host test` has the say.
             let records = case.input.iter().map(|step| match step {
-                Step::Record(record) => Some(record),
-                Step::Time { .. } => None,
+                Step::Record(record) if record.input == 0 => Some(record),
+                Step::Record(_) | Step::Time { .. } => None,
             });
             let Some(records) = records.collect::<Option<Vec<_>>>() else { continue };
             check(&name, case, &records).with_context(|| format!("{name}: {}", case.name))?;

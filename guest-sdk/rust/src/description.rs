@@ -66,7 +66,8 @@ pub(crate) enum TableKind {
     Window,
 }
 
-/// What [`Description::table`] takes: [`ValueTable`], [`ReducingTable`], [`ListTable`] and [`MapTable`].
+/// What [`Description::table`] takes: [`ValueTable`], [`ReducingTable`], [`ListTable`], [`MapTable`], and what is built of them
+/// ([`crate::join`]).
 pub trait Declare {
     /// Adds the table to `description`.
     fn declare(self, description: &mut Description);
@@ -141,7 +142,7 @@ impl Description {
 
     /// Lets the operator set timers ([`crate::Context::set_timer`]). They are kept in a table of the name `timers`.
     pub fn with_timers(mut self) -> Self {
-        self.push("timers", TableKind::Timer, String::new());
+        self.needs_timers();
         self
     }
 
@@ -150,6 +151,13 @@ impl Description {
     pub fn with_processing_timers(mut self) -> Self {
         self.push("processing-timers", TableKind::ProcessingTimer, String::new());
         self
+    }
+
+    /// Adds their table, unless it is there: blocks need it, and so may the operator itself.
+    pub(crate) fn needs_timers(&mut self) {
+        if self.tables.iter().all(|table| table.kind != TableKind::Timer) {
+            self.push("timers", TableKind::Timer, String::new());
+        }
     }
 
     /// The windows of an [`crate::Aggregate`] where the pipeline names none, as in `tumbling:10s`.

@@ -41,6 +41,8 @@ pub mod aggregate;
 pub mod description;
 /// Why a call did not succeed.
 pub mod failure;
+/// Joins, and what is built like them.
+pub mod join;
 /// A few fields of a JSON object, fast.
 pub mod json;
 /// Typed records over the bytes of a frame.

@@ -176,8 +176,17 @@ impl<Op: Operator> Harness<Op> {
     /// Hands `batch` to the operator in one call, as a job does that skips the records that fail: returns what the others
     /// made, and every failure. Fails itself where a failure cannot be undone alone; then nothing has happened.
     pub fn process_skipping(&mut self, batch: &[Message]) -> Result<(Vec<Output>, Vec<Failure>), Failure> {
+        self.process_input_skipping(0, batch)
+    }
+
+    /// The same for one of several inputs.
+    pub fn process_input_skipping(
+        &mut self,
+        input: u32,
+        batch: &[Message],
+    ) -> Result<(Vec<Output>, Vec<Failure>), Failure> {
         let mut instance = self.instance()?;
-        let call = self.call(&mut instance, Task::Process(0), batch)?;
+        let call = self.call(&mut instance, Task::Process(input), batch)?;
         Ok((self.happen(instance, call.outputs, call.changes), call.failures))
     }
 

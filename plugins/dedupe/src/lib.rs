@@ -3,12 +3,13 @@
 //! with the keys of all days.
 
 use serde::Deserialize;
-use weir_sdk::{Context, Description, Failure, Operator, Record, Timer, ValueTable};
+use weir_sdk::join::First;
+use weir_sdk::{Context, Description, Failure, Operator, Record, Timer};
 
 const HOUR_MS: u32 = 3_600_000;
 
-/// When the record came that was let through, in event time.
-const FIRST: ValueTable<i64> = ValueTable::new("first");
+/// The records that were let through.
+const FIRST: First = First::new("first");
 
 /// What the user may configure.
 #[derive(Deserialize)]
@@ -33,7 +34,7 @@ impl Operator for Dedupe {
     type Config = Config;
 
     fn describe() -> Description {
-        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).table(FIRST).with_timers()
+        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).table(FIRST)
     }
 
     fn open(config: Config) -> Result<Self, Failure> {
@@ -41,22 +42,14 @@ impl Operator for Dedupe {
     }
 
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
-        let at = record.timestamp().ok_or_else(|| Failure::new("the record has no timestamp"))?;
-        // Its timer may not have fired yet: what decides is the time of the records alone.
-        if let Some(first) = ctx.value(FIRST).get()? {
-            if at - first < self.within_ms {
-                return Ok(());
-            }
-            ctx.cancel_timer(first + self.within_ms)?;
+        if FIRST.is_first(record, self.within_ms, ctx)? {
+            ctx.emit(*record);
         }
-        ctx.value(FIRST).set(&at)?;
-        ctx.set_timer(at + self.within_ms)?;
-        ctx.emit(*record);
         Ok(())
     }
 
-    fn on_timer(&mut self, _: &Timer<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
-        ctx.value(FIRST).clear()
+    fn on_timer(&mut self, timer: &Timer<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        FIRST.on_timer(timer, self.within_ms, ctx)
     }
 }
 

@@ -19,6 +19,8 @@ mod faults;
 mod guests;
 /// Pipelines that have changed since the state was written.
 mod identity;
+/// Joins.
+mod joins;
 /// Lists and maps.
 mod journey;
 /// What a line says of a record.

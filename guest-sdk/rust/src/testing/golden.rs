@@ -33,7 +33,8 @@ struct Case {
 #[serde(try_from = "serde_json::Value")]
 enum Step {
     Time(i64),
-    Record(Message),
+    /// The input that the record comes in by.
+    Record(u32, Message),
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,28 +50,33 @@ impl TryFrom<serde_json::Value> for Step {
         if step.get("watermark").is_some() {
             return serde_json::from_value(step).map(|Time { watermark }| Self::Time(watermark));
         }
-        serde_json::from_value(step).map(Self::Record)
+        let mut record = step;
+        let input = record.as_object_mut().and_then(|record| record.remove("input"));
+        let input = input.map_or(Ok(0), serde_json::from_value)?;
+        Ok(Self::Record(input, serde_json::from_value(record)?))
     }
 }
 
 /// What is done at once.
 enum Part {
-    /// Records, the first of which is this step.
-    Records(usize, Vec<Message>),
+    /// Records, the first of which is this step, and the input that they come in by.
+    Records(usize, u32, Vec<Message>),
     /// Event time has come so far.
     Time(i64),
 }
 
-/// `steps` with at most `batch_len` records at once.
+/// `steps` with at most `batch_len` records at once, all of one input.
 fn parts(steps: &[Step], batch_len: usize) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         match (step, parts.last_mut()) {
             (Step::Time(ms), _) => parts.push(Part::Time(*ms)),
-            (Step::Record(record), Some(Part::Records(_, batch))) if batch.len() < batch_len => {
+            (Step::Record(input, record), Some(Part::Records(_, of, batch)))
+                if of == input && batch.len() < batch_len =>
+            {
                 batch.push(record.clone())
             }
-            (Step::Record(record), _) => parts.push(Part::Records(at, vec![record.clone()])),
+            (Step::Record(input, record), _) => parts.push(Part::Records(at, *input, vec![record.clone()])),
         }
     }
     parts
@@ -125,7 +131,7 @@ pub fn check_windows<Op: Aggregate>(dir: impl AsRef<Path>, kind: WindowKind) -> 
             let mut seen = Seen::default();
             for part in parts(&case.input, batch_len) {
                 match part {
-                    Part::Records(_, batch) => windows.fold(&batch).map_err(failed)?,
+                    Part::Records(_, _, batch) => windows.fold(&batch).map_err(failed)?,
                     Part::Time(ms) => seen.take(windows.advance(ms).map_err(failed)?),
                 }
             }
@@ -155,7 +161,7 @@ fn check_case<Op: Operator>(case: &Case) -> Result<(), String> {
         let mut seen = Seen::default();
         for part in parts(&case.input, batch_len).into_iter().chain([Part::Time(i64::MAX)]) {
             let done = match part {
-                Part::Records(first, batch) => run(&mut harness, &batch, first, &mut seen),
+                Part::Records(first, input, batch) => run(&mut harness, (input, &batch), first, &mut seen),
                 Part::Time(ms) => fire(&mut harness, ms, &mut seen),
             };
             done.map_err(|reason| format!("case `{}` {how}: {reason}", case.name))?;
@@ -179,11 +185,11 @@ fn fire<Op: Operator>(harness: &mut Harness<Op>, ms: i64, seen: &mut Seen) -> Re
 /// fault, then everything after it.
 fn run<Op: Operator>(
     harness: &mut Harness<Op>,
-    batch: &[Message],
+    (input, batch): (u32, &[Message]),
     first: usize,
     seen: &mut Seen,
 ) -> Result<(), String> {
-    let failure = match harness.process_skipping(batch) {
+    let failure = match harness.process_input_skipping(input, batch) {
         Ok((outputs, failures)) => {
             seen.take(outputs);
             seen.failures.extend(failures.iter().filter_map(|failure| Some(first + failure.index? as usize)));
@@ -194,9 +200,9 @@ fn run<Op: Operator>(
     let at = failure.index.map_or(usize::MAX, |index| index as usize);
     let (before, rest) = batch.split_at_checked(at).ok_or_else(|| nameless(&failure))?;
     let after = rest.get(1..).ok_or_else(|| nameless(&failure))?;
-    run(harness, before, first, seen)?;
+    run(harness, (input, before), first, seen)?;
     seen.failures.push(first + at);
-    run(harness, after, first + at + 1, seen)
+    run(harness, (input, after), first + at + 1, seen)
 }
 
 fn nameless(failure: &Failure) -> String {
