@@ -1,5 +1,6 @@
 //! The state directory: the one way to the log and the store of a shard.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,9 +10,10 @@ use weir_core::{JobName, ShardId};
 
 use crate::error::Error;
 use crate::files;
-use crate::format::{self, Identity, RESTORING};
+use crate::format::{self, ADDRESS, Identity, RESTORING};
 use crate::lock::Lock;
 use crate::log::{self, SegmentLog};
+use crate::plugins::PluginFiles;
 use crate::store::{CURRENT, RocksStore};
 
 /// A locked state directory of one shard of a job. Log and store keep the lock alive, whoever is dropped first.
@@ -81,6 +83,20 @@ impl StateDir {
         self.empty
     }
 
+    /// Writes down where the job's API is, or that it has none any more. No part of the state: nobody waits for the disk.
+    pub fn tell_address(&self, address: Option<&str>) -> Result<(), Error> {
+        let path = self.path.join(ADDRESS);
+        match address {
+            Some(address) => fs::write(&path, format!("{address}\n")).map_err(Error::io("write", &path)),
+            None => files::remove_file(&path),
+        }
+    }
+
+    /// The plugins beside the state.
+    pub fn plugins(&self) -> PluginFiles {
+        PluginFiles::of(&self.path)
+    }
+
     /// Opens the epoch log. One at a time: drop the log of an attempt before the next attempt opens it.
     pub fn log(&self) -> Result<Box<dyn EpochLog>, Error> {
         Ok(Box::new(SegmentLog::open(&self.path.join("log"), Arc::clone(&self.ownership))?))
@@ -107,6 +123,13 @@ impl StateDir {
             None => refuse_lost(&self.path, trimmed).map(|()| Arc::new(store)),
         }
     }
+}
+
+/// Where the API of the job is whose state directory this is, as it said when it started.
+pub fn address_of(path: &Path) -> Result<String, Error> {
+    let file = path.join(ADDRESS);
+    let text = fs::read_to_string(&file).map_err(Error::io("read", &file))?;
+    Ok(text.trim_end().to_owned())
 }
 
 /// An empty store is made whole again by the log alone, unless the log lacks the beginning: it was trimmed, or began with

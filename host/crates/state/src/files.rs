@@ -3,13 +3,13 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use weir_core::crash_point;
 
 use crate::error::Error;
 
-/// What [`replace`] writes before it renames.
+/// What is written before it is renamed.
 pub(crate) const REPLACE_TEMP: &str = "replace.tmp";
 
 /// Makes the names in `dir` durable.
@@ -38,17 +38,32 @@ pub(crate) fn create_dirs(dir: &Path) -> Result<(), Error> {
 }
 
 /// Puts `bytes` at `dir/name` as a whole or not at all: temp file, sync, rename, sync of the directory.
+pub(crate) fn put(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    name_written(dir, name, &written(dir, bytes)?)?;
+    sync_dir(dir)
+}
+
+/// The same for what a start needs to be whole; crash points tell its steps.
 pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
-    let path = dir.join(name);
-    let temp = dir.join(REPLACE_TEMP);
-    File::create(&temp)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| crash_point!("manifest-temp").map_err(io::Error::other))
-        .map_err(Error::io("write", &temp))?;
-    fs::rename(&temp, &path)
-        .and_then(|()| crash_point!("manifest-renamed").map_err(io::Error::other))
+    let (path, temp) = (dir.join(name), written(dir, bytes)?);
+    crash_point!("manifest-temp").map_err(io::Error::other).map_err(Error::io("write", &temp))?;
+    name_written(dir, name, &temp)?;
+    crash_point!("manifest-renamed")
+        .map_err(io::Error::other)
         .map_err(Error::io("rename a temporary file to", &path))?;
     sync_dir(dir)
+}
+
+/// Writes `bytes` under a temporary name.
+fn written(dir: &Path, bytes: &[u8]) -> Result<PathBuf, Error> {
+    let temp = dir.join(REPLACE_TEMP);
+    let written = File::create(&temp).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(Error::io("write", &temp)).map(|()| temp)
+}
+
+fn name_written(dir: &Path, name: &str, temp: &Path) -> Result<(), Error> {
+    let path = dir.join(name);
+    fs::rename(temp, &path).map_err(Error::io("rename a temporary file to", &path))
 }
 
 /// The names in `dir`, in order; none where there is no such directory. A name that is no text is not Weir's.

@@ -27,6 +27,15 @@ pub(crate) const VERSION: &str = "4";
 /// system's own.
 const HARMLESS: [&str; 4] = [LOCK, files::REPLACE_TEMP, RESTORING, "lost+found"];
 
+/// The folder of the plugins that run, or have run.
+pub(crate) const PLUGINS: &str = "plugins";
+
+/// The folders of a state directory: all that a job leaves.
+pub(crate) const FOLDERS: [&str; 3] = ["log", PLUGINS, "store"];
+
+/// Says where the API of the running job is.
+pub(crate) const ADDRESS: &str = "API";
+
 /// Lies in a directory while `host reset` is at work: whatever else is there is no longer to be trusted.
 pub(crate) const RESETTING: &str = "RESETTING";
 /// Holds what is being restored from a savepoint; the directory is none before it is complete.

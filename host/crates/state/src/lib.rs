@@ -8,6 +8,7 @@
 //! DIR/LOCK            flock, holds the owner's pid
 //! DIR/FORMAT          what this directory is: magic, format version, job, shard
 //! DIR/log/N.log       the epoch log, redo only
+//! DIR/plugins/        what operators run, by digest, and the history of it
 //! DIR/store/          RocksDB: the state as of `applied_epoch`, never ahead of an epoch that holds
 //! DIR/RESTORED        the savepoint that the directory was restored from, if it was
 //! DIR/restoring/      a restore is under way      DIR/RESETTING   a reset is under way
@@ -35,6 +36,8 @@ mod format;
 mod lock;
 /// The epoch log.
 mod log;
+/// The plugins beside the state.
+mod plugins;
 /// Making a directory forget.
 mod reset;
 /// From a savepoint to a directory.
@@ -48,8 +51,9 @@ mod task;
 /// Looking at a directory without touching it.
 mod view;
 
-pub use dir::StateDir;
+pub use dir::{StateDir, address_of};
 pub use error::Error;
+pub use plugins::PluginFiles;
 pub use reset::Reset;
 pub use restore::Restoring;
 pub use savepoint::{Held, Progress, Savepoint};

@@ -8,7 +8,7 @@ use weir_core::{JobName, ShardId};
 
 use crate::error::Error;
 use crate::files;
-use crate::format::{self, FORMAT, Identity, RESETTING, RESTORED, RESTORING};
+use crate::format::{self, ADDRESS, FOLDERS, FORMAT, Identity, RESETTING, RESTORED, RESTORING};
 use crate::lock::{LOCK, Lock};
 use crate::view::LogView;
 
@@ -80,10 +80,12 @@ impl Reset {
         // First, and for good: without it nobody looks at the rest.
         files::remove_file(&self.path.join(FORMAT))?;
         files::sync_dir(&self.path)?;
-        for dir in ["log", "store", RESTORING] {
+        for dir in FOLDERS.into_iter().chain([RESTORING]) {
             files::remove_dir(&self.path.join(dir))?;
         }
-        files::remove_file(&self.path.join(RESTORED))?;
+        for file in [RESTORED, ADDRESS] {
+            files::remove_file(&self.path.join(file))?;
+        }
         files::sync_dir(&self.path)?;
         files::remove_file(&self.path.join(RESETTING))?;
         files::sync_dir(&self.path)

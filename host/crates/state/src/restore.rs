@@ -18,7 +18,7 @@ use weir_core::{Digest, Epoch, JobName, PortError, ShardId};
 use crate::dir::Ownership;
 use crate::error::Error;
 use crate::files;
-use crate::format::{self, FORMAT, Identity, RESETTING, RESTORED, RESTORING};
+use crate::format::{self, FOLDERS, FORMAT, Identity, RESETTING, RESTORED, RESTORING};
 use crate::lock::Lock;
 use crate::log::{self, SegmentLog};
 use crate::savepoint::{Progress, Savepoint};
@@ -59,7 +59,7 @@ impl Savepoint {
         if let Err(error) = self.copy_to(&restoring, progress) {
             // Nothing of it can be used: the directory is as empty as it was. The error that counts is the first. Last
             // goes what says for whom it was: cut short, it can be done again.
-            let parts = ["log", "store"].map(|part| files::remove_dir(&restoring.join(part)));
+            let parts = FOLDERS.map(|part| files::remove_dir(&restoring.join(part)));
             if parts.iter().all(Result::is_ok) {
                 drop(fs::remove_dir_all(&restoring));
             }
@@ -105,7 +105,7 @@ fn clear(path: &Path, identity: &Identity) -> Result<(), Error> {
     files::remove_file(&path.join(FORMAT))?;
     files::sync_dir(path)?;
     files::remove_file(&path.join(RESTORED))?;
-    for dir in ["log", "store"] {
+    for dir in FOLDERS {
         files::remove_dir(&path.join(dir))?;
         files::remove_dir(&restoring.join(dir))?;
     }
@@ -141,7 +141,7 @@ impl Restoring {
             return Err(Error::Invariant("a restore is finished while its log or store is open".to_owned()));
         }
         let restoring = self.path.join(RESTORING);
-        for dir in ["log", "store"] {
+        for dir in FOLDERS {
             let target = self.path.join(dir);
             fs::rename(restoring.join(dir), &target).map_err(Error::io("move what was restored to", &target))?;
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/SAVEPOINT   what it is; size and BLAKE3 of every file; last, the digest of the lines before
-//! DIR/state/      FORMAT, log and store, byte for byte as they were
+//! DIR/state/      FORMAT, log, plugins and store, byte for byte as they were
 //! ```
 //! ```text
 //! weir-savepoint
@@ -26,8 +26,9 @@ use weir_core::{Digest, JobName, ShardId};
 use crate::dir::StateDir;
 use crate::error::Error;
 use crate::files;
-use crate::format::{self, FORMAT, Identity};
+use crate::format::{self, FOLDERS, FORMAT, Identity, PLUGINS};
 use crate::log;
+use crate::plugins;
 use contents::{Contents, Entry};
 
 pub use contents::Held;
@@ -78,7 +79,12 @@ impl Savepoint {
     fn write_into(dir: &StateDir, temp: &Path, holds: Option<Held>, progress: Progress<'_>) -> Result<Contents, Error> {
         let state = temp.join(STATE);
         let mut paths = vec![FORMAT.to_owned()];
-        for (folder, is_part) in [("log", log::is_segment as fn(&str) -> bool), ("store", is_of_store)] {
+        for folder in FOLDERS {
+            let is_part = |name: &str| match folder {
+                "log" => log::is_segment(name),
+                PLUGINS => plugins::is_part(name),
+                _ => is_of_store(name),
+            };
             files::create_dirs(&state.join(folder))?;
             paths.extend(
                 files::names(&dir.path().join(folder))?
@@ -97,7 +103,7 @@ impl Savepoint {
         }
         let identity = Identity { job: dir.job().clone(), shard: dir.shard() };
         let contents = Contents { identity, holds, files: entries };
-        for folder in ["log", "store"] {
+        for folder in FOLDERS {
             files::sync_dir(&state.join(folder))?;
         }
         files::sync_dir(&state)?;
@@ -149,7 +155,7 @@ impl Savepoint {
     /// Copies log and store to `target`, each file checked, all of it durable.
     pub(crate) fn copy_to(&self, target: &Path, progress: Progress<'_>) -> Result<(), Error> {
         let mut copy = Copy { done: 0, total: self.bytes(), progress };
-        for folder in ["log", "store"] {
+        for folder in FOLDERS {
             files::create_dirs(&target.join(folder))?;
         }
         for entry in &self.contents.files {
@@ -166,7 +172,7 @@ impl Savepoint {
         // They become a directory of this format, so that is what they must be. It says itself whose it is.
         format::read(target)?;
         drop(fs::remove_file(target.join(FORMAT)));
-        for folder in ["log", "store"] {
+        for folder in FOLDERS {
             files::sync_dir(&target.join(folder))?;
         }
         files::sync_dir(target)
