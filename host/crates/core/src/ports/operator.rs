@@ -253,10 +253,10 @@ pub struct TableDescription {
     #[serde(default)]
     pub schema: String,
     /// Whether a call is given what its keys have in a table of kind `reducing`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prefetch: bool,
     /// How long what is written stays; for ever when left out.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
 }
 
