@@ -18,6 +18,8 @@ mod reset;
 mod run;
 /// `host savepoint`.
 mod savepoint;
+/// `host swap`.
+mod swap;
 /// `host test`.
 mod test;
 /// `host txn`.
@@ -30,6 +32,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::builder::StyledStr;
@@ -52,6 +55,7 @@ Examples:
   host inspect count.wasm
   host test count.wasm golden/cases.json
   host inspect .weir/orders --brokers localhost:9092
+  host swap count count-1.1.wasm --job orders
   host savepoint .weir/orders orders.savepoint
   host txn abort --job orders --brokers localhost:9092
   host reset --job orders --brokers localhost:9092
@@ -92,6 +96,13 @@ enum Verb {
     /// must not show, nor what a plugin keeps outside of its tables. At the end of a case time ends: windows and timers fire.
     /// Log lines of the plugin are not shown. Exit code 1: a case differs.
     Test(test::Args),
+    /// Have another version of a plugin take over in a running job, without a stop
+    ///
+    /// The file is sent to the job's API, compiled and opened beside the job, and checked against its state. It takes over
+    /// between two batches, in all tasks of the operator with one epoch; nothing is read or written twice. The job's next
+    /// start goes on with it, whatever the file that its command line names holds by then; a start with a file of another
+    /// content is asked for that. Exit code 4: state would be lost or misread, and the version before goes on.
+    Swap(swap::Args),
     /// Write all state of a stopped job to one directory, which can be moved and started from
     ///
     /// The job must not run: stop it with SIGTERM, after which it commits and leaves within 10 s. The savepoint holds log
@@ -113,11 +124,12 @@ enum Verb {
 
 impl Cli {
     /// Does what was asked for. The loader is made only if operators are to run, or to be checked.
-    pub fn execute(self, loader: impl Fn(&CodeCache) -> Result<Box<dyn LoadOperator>>) -> Result<ExitCode> {
+    pub fn execute(self, loader: impl Fn(&CodeCache) -> Result<Arc<dyn LoadOperator>>) -> Result<ExitCode> {
         match self.verb {
             Verb::Run(args) => run::execute(*args, loader),
             Verb::Validate(args) => validate::execute(*args, loader),
             Verb::Inspect(args) => inspect::execute(&args),
+            Verb::Swap(args) => swap::execute(args),
             Verb::Test(args) => test::execute(&args, loader),
             Verb::Savepoint(args) => savepoint::execute(&args),
             Verb::Txn(args) => txn::execute(&args),

@@ -14,6 +14,7 @@ pub mod savepoint;
 /// What a refused start leaves.
 pub mod traces;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +25,15 @@ use weir_connector::JobFacts;
 use weir_core::ports::{EpochLog, SinkConnector, SourceConnector, StateStore};
 use weir_core::{Consent, Fault, PortError, ShardId, SourceName};
 use weir_pipeline::plan::{self, Plan, SourcePlan};
-use weir_runtime::{Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, SourceSetup, Summary};
+use weir_runtime::{
+    Bounds, Error, Job, JobHandle, JobOptions, MarkerPlace, OperatorSetup, Shelf, SourceSetup, Summary,
+};
 use weir_state::StateDir;
 
-use operators::Loaded;
+use operators::{LoadOperator, Loaded};
 use sinks::Sinks;
 
+use crate::control::PluginShelf;
 use crate::places;
 
 /// What Kafka's settings do to the job.
@@ -63,6 +67,8 @@ pub struct Composed {
     job: Job,
     log: Box<dyn EpochLog>,
     handle: JobHandle,
+    shelf: Arc<PluginShelf>,
+    dir: StateDir,
     /// Removed at the end.
     temporary: Option<TempDir>,
 }
@@ -73,10 +79,26 @@ impl Composed {
         self.handle.clone()
     }
 
+    /// What may be asked of it.
+    pub(crate) fn shelf(&self) -> Arc<PluginShelf> {
+        Arc::clone(&self.shelf)
+    }
+
+    /// Writes down beside the state where the job's API is, for commands on this machine. Without it they are told.
+    pub(crate) fn tell_address(&self, address: Option<SocketAddr>) {
+        let address = address.map(|address| address.to_string());
+        if let Err(error) = self.dir.tell_address(address.as_deref()) {
+            tracing::warn!(%error, "commands on this machine do not find the job's API by its state directory");
+        }
+    }
+
     /// Runs it to its end, on this thread.
     pub fn run(self) -> Result<Summary, Error> {
-        let Self { job, log, handle, temporary } = self;
+        let Self { job, log, handle, dir, temporary, .. } = self;
         let outcome = job.run(log, &handle);
+        // Whoever finds it all the same is told that nobody answers.
+        drop(dir.tell_address(None));
+        drop(dir);
         leave::leave(&outcome, handle.status().attempt.is_some(), job, temporary);
         outcome
     }
@@ -92,7 +114,12 @@ pub struct Wishes {
 }
 
 /// Makes a job of `plan` and its loaded operators. Takes the state directory; no topic is created yet.
-pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) -> Result<Composed> {
+pub fn compose(
+    plan: &Plan,
+    Wishes { consent, drains }: Wishes,
+    loaded: Loaded,
+    loader: Arc<dyn LoadOperator>,
+) -> Result<Composed> {
     let Loaded { graph, operators, sinks } = loaded;
     let job_facts = job_facts(plan);
     let lookout = plan.cluster.as_ref().map(|cluster| cluster.lookout(&job_facts)).transpose()?;
@@ -120,12 +147,16 @@ pub fn compose(plan: &Plan, Wishes { consent, drains }: Wishes, loaded: Loaded) 
     #[cfg(feature = "crash-points")]
     let (sources, sink, log) = (sources.into_iter().map(sabotage::source), sabotage::sink(sink), sabotage::log(log));
     let sources = plan.sources.iter().zip(sources).map(set_up).collect();
-    let job = Job { options: options(plan, consent, drains), sources, sink, graph, operators, sinks, state };
+    let shelf = Arc::new(PluginShelf::new(dir.plugins(), loader, plan));
+    shelf.keep_started();
+    let options = options(plan, consent, drains);
+    let kept: Arc<dyn Shelf> = Arc::<PluginShelf>::clone(&shelf);
+    let job = Job { options, sources, sink, graph, operators, sinks, state, shelf: kept };
     let handle = job.handle();
     if let (Some(lookout), Some(cluster)) = (lookout, &plan.cluster) {
         advice::give_when_it_runs(lookout, cluster.title(), handle.clone());
     }
-    Ok(Composed { job, log, handle, temporary })
+    Ok(Composed { job, log, handle, shelf, dir, temporary })
 }
 
 /// The name under which the job's cluster keeps what it commits.

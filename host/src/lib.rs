@@ -13,6 +13,8 @@ pub mod cli;
 pub mod compose;
 /// Every connector.
 pub mod connectors;
+/// What may be asked of a running job.
+mod control;
 /// Exit codes, and which error has which.
 pub mod exit;
 /// Plugins against their golden cases.
@@ -29,9 +31,12 @@ mod signals;
 pub mod telemetry;
 /// The job as the API shows it.
 mod view;
+/// Plugins whose files change.
+mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use compose::operators::{CodeCache, LoadOperator};
@@ -40,7 +45,7 @@ use compose::operators::{CodeCache, LoadOperator};
 /// [`exit`]. What is said on standard error is out by then, or nobody listens.
 pub fn run(
     first: impl FnOnce() -> Result<()>,
-    loader: impl Fn(&CodeCache) -> Result<Box<dyn LoadOperator>>,
+    loader: impl Fn(&CodeCache) -> Result<Arc<dyn LoadOperator>>,
 ) -> ExitCode {
     allocator::give_back_soon();
     telemetry::watch_panics();

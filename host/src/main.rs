@@ -1,6 +1,7 @@
 //! The binary: parse, do, exit. Everything else is in the library beside it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use host::allocator::MiMalloc;
 use host::compose::operators::WasmOperators;
@@ -9,5 +10,5 @@ use host::compose::operators::WasmOperators;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    host::run(|| Ok(()), |cache| Ok(Box::new(WasmOperators::new(cache)?)))
+    host::run(|| Ok(()), |cache| Ok(Arc::new(WasmOperators::new(cache)?)))
 }

@@ -13,6 +13,7 @@ use weir_pipeline::plan::{ApiPlan, Plan};
 use weir_plan::Shown;
 use weir_runtime::JobHandle;
 
+use crate::control::{JobControl, PluginShelf};
 use crate::telemetry::Screen;
 use crate::view;
 
@@ -20,6 +21,7 @@ use crate::view;
 pub(crate) struct Serving {
     /// Once there is one.
     job: Arc<OnceLock<(JobHandle, Shown)>>,
+    control: JobControl,
     api: Option<Api>,
 }
 
@@ -33,20 +35,25 @@ struct Api {
 /// Listens where the plan says, and answers that the job is starting. A port that cannot be had is an error before
 /// anything else happens.
 pub(crate) fn start(plan: &Plan, screen: &Screen) -> Result<Serving> {
-    let job = Arc::default();
-    let ApiPlan::Listen { host, port, explicit } = &plan.api else { return Ok(Serving { job, api: None }) };
+    let (job, control) = (Arc::default(), JobControl::default());
+    let ApiPlan::Listen { host, port, explicit } = &plan.api else { return Ok(Serving { job, control, api: None }) };
     let runtime = Builder::new_current_thread().enable_all().build().context("failed to start the API's runtime")?;
     let listen = Listen { host: host.clone(), port: *port, explicit: *explicit };
     let listening = runtime.block_on(weir_api::bind(&listen)).map_err(PortError::from)?;
     let address = listening.address;
     let metrics = weir_api::metrics::install().map_err(PortError::from)?;
     screen.count_lost();
-    let router = weir_api::router(view_of(plan, Arc::clone(&job)), metrics.clone(), Hosts::of(address, host));
+    let router = weir_api::router(
+        view_of(plan, Arc::clone(&job)),
+        Arc::new(control.clone()),
+        metrics.clone(),
+        Hosts::of(address, host),
+    );
     let (stop, stopped) = oneshot::channel::<()>();
     let until = async { drop(stopped.await) };
     let run = move || runtime.block_on(weir_api::serve(listening, router, metrics, until));
     weir_machine::spawn("weir-api", run).context("failed to start the API")?;
-    Ok(Serving { job, api: Some(Api { address, _stop: stop }) })
+    Ok(Serving { job, control, api: Some(Api { address, _stop: stop }) })
 }
 
 fn view_of(plan: &Plan, job: Arc<OnceLock<(JobHandle, Shown)>>) -> JobView {
@@ -56,9 +63,15 @@ fn view_of(plan: &Plan, job: Arc<OnceLock<(JobHandle, Shown)>>) -> JobView {
 }
 
 impl Serving {
-    /// From now on `job`, which runs `plan`, is what is shown.
-    pub(crate) fn show(&self, job: JobHandle, plan: Shown) {
+    /// From now on `job`, which runs `plan`, is what is shown, and changed.
+    pub(crate) fn show(&self, job: JobHandle, (plan, shelf): (Shown, Arc<PluginShelf>)) {
+        self.control.show(job.clone(), shelf);
         drop(self.job.set((job, plan)));
+    }
+
+    /// What may be asked of the job.
+    pub(crate) fn control(&self) -> JobControl {
+        self.control.clone()
     }
 
     /// Where it listens; `None`: it is off.

@@ -71,9 +71,8 @@ fn state(state: JobState) -> model::State {
 }
 
 fn operator(operator: OperatorStatus) -> model::Operator {
-    let OperatorStatus { name, parallelism, plugin_name, plugin_version, plugin_digest, state_bytes, watermark } =
-        operator;
-    let plugin = model::Plugin { name: plugin_name, version: plugin_version, digest: plugin_digest.0 };
+    let OperatorStatus { name, parallelism, plugin, state_bytes, watermark } = operator;
+    let plugin = model::Plugin { name: plugin.name, version: plugin.version, digest: plugin.digest.0 };
     model::Operator { name, parallelism, plugin, state_bytes, watermark_ms: watermark.as_ms() }
 }
 

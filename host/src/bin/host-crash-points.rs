@@ -1,6 +1,7 @@
 //! The binary with crash points, for tests only: it does first what `FAILPOINTS` and `WEIR_SABOTAGE` say.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use host::allocator::MiMalloc;
 use host::compose::operators::WasmOperators;
@@ -14,5 +15,5 @@ fn arm() -> anyhow::Result<()> {
 }
 
 fn main() -> ExitCode {
-    host::run(arm, |cache| Ok(Box::new(WasmOperators::new(cache)?)))
+    host::run(arm, |cache| Ok(Arc::new(WasmOperators::new(cache)?)))
 }

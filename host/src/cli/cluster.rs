@@ -37,7 +37,7 @@ impl JobArgs {
     }
 }
 
-fn job_name(text: &str) -> Result<JobName, String> {
+pub(super) fn job_name(text: &str) -> Result<JobName, String> {
     JobName::new(text).map_err(|error| error.to_string())
 }
 

@@ -1,13 +1,15 @@
 //! The flags of the machine that plugins run on.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use crate::compose::operators::{CodeCache, LoadOperator};
 
 /// Makes what loads operators, with a cache of compiled code.
-pub(super) trait Loader: Fn(&CodeCache) -> Result<Box<dyn LoadOperator>> {}
+pub(super) trait Loader: Fn(&CodeCache) -> Result<Arc<dyn LoadOperator>> {}
 
-impl<F: Fn(&CodeCache) -> Result<Box<dyn LoadOperator>>> Loader for F {}
+impl<F: Fn(&CodeCache) -> Result<Arc<dyn LoadOperator>>> Loader for F {}
 
 /// How plugins are compiled.
 #[derive(Debug, clap::Args)]

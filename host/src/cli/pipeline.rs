@@ -48,7 +48,7 @@ pub(super) struct PipelineArgs {
 }
 
 #[derive(Debug, Clone)]
-enum ConfigArg {
+pub(super) enum ConfigArg {
     Value(String, serde_json::Value),
     File(PathBuf),
 }
@@ -102,7 +102,7 @@ fn to(text: &str) -> Result<To, Error> {
 
 impl PipelineArgs {
     /// The plan that file and flags make together; or all that is wrong with it, which its plugins are loaded for.
-    pub(super) fn plan(self, loader: impl FnOnce() -> Result<Box<dyn LoadOperator>>) -> Result<Plan> {
+    pub(super) fn plan(self, loader: impl FnOnce() -> Result<Arc<dyn LoadOperator>>) -> Result<Plan> {
         let file = self.file.clone();
         if file.as_ref().is_some_and(|file| file.as_os_str().as_encoded_bytes().contains(&b'=') && !file.exists()) {
             // Not shown: it may be what a --kafka was forgotten before.
@@ -131,13 +131,7 @@ impl PipelineArgs {
     }
 
     fn overrides(self) -> Result<Overrides> {
-        let mut config = Config::new();
-        for arg in self.config {
-            match arg {
-                ConfigArg::Value(key, value) => drop(config.insert(key, value)),
-                ConfigArg::File(path) => config.extend(read_config(&path)?),
-            }
-        }
+        let config = collect_config(self.config)?;
         let cluster = ClusterSpec {
             brokers: self.brokers,
             create_topics: self.create_topics.then_some(true),
@@ -153,6 +147,18 @@ fn read(path: &Path) -> Result<Spec> {
         .with_context(|| format!("{} is not a valid pipeline file", path.display()))?;
     spec.rebase(path.parent().unwrap_or(Path::new("")));
     Ok(spec)
+}
+
+/// What all `--config` say together; the last word counts.
+pub(super) fn collect_config(args: Vec<ConfigArg>) -> Result<Config> {
+    let mut config = Config::new();
+    for arg in args {
+        match arg {
+            ConfigArg::Value(key, value) => drop(config.insert(key, value)),
+            ConfigArg::File(path) => config.extend(read_config(&path)?),
+        }
+    }
+    Ok(config)
 }
 
 fn read_config(path: &Path) -> Result<Config> {

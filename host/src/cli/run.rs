@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -11,7 +12,7 @@ use weir_runtime::Summary;
 use super::consent::ConsentArgs;
 use super::engine::{EngineArgs, Loader};
 use super::pipeline::PipelineArgs;
-use crate::compose::operators::{self, Loaded};
+use crate::compose::operators::{self, LoadOperator, Loaded};
 use crate::compose::traces::Traces;
 use crate::compose::{self, Wishes};
 use crate::progress::{Copying, Progress};
@@ -37,6 +38,9 @@ pub(super) struct Args {
     /// read later begins new windows. (Standard input, files and counted generators end time when they end)
     #[arg(long)]
     drain: bool,
+    /// Have a plugin take over whenever its file changes, as `host swap` does
+    #[arg(long)]
+    watch: bool,
     /// How log lines on standard error look; what is logged is chosen by the environment variable WEIR_LOG
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = telemetry::Format::Text)]
     log_format: telemetry::Format,
@@ -56,12 +60,16 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     signals.leave_until_there_is_a_job(plan.is_bounded());
     // Plugins may take long to compile, so only now; but what they refuse is refused before a directory or Kafka is
     // touched.
-    let loaded = operators::load(&plan, loader()?.as_ref())?;
+    let loader = loader()?;
+    let loaded = operators::load(&plan, loader.as_ref())?;
+    if args.watch {
+        crate::watch::start(&plan, api.control())?;
+    }
     let mut traces = Traces::before(&plan);
     let began = weir_machine::now();
     let wishes = Wishes { consent: args.consent.into(), drains: args.drain };
     let from = (args.from_savepoint.as_deref(), wishes);
-    let outcome = start(&plan, from, loaded, (&screen, &signals, &api), &mut traces);
+    let outcome = start(&plan, from, (loaded, loader), (&screen, &signals, &api), &mut traces);
     drop(api);
     let summary = outcome.inspect_err(|error| traces.remove(exit::fault(error)))?;
     log_summary(&plan, &summary, began);
@@ -77,7 +85,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
 fn start(
     plan: &Plan,
     (savepoint, wishes): (Option<&Path>, Wishes),
-    loaded: Loaded,
+    (loaded, loader): (Loaded, Arc<dyn LoadOperator>),
     (screen, signals, api): (&Screen, &Signals, &Serving),
     traces: &mut Traces,
 ) -> Result<Summary> {
@@ -87,9 +95,10 @@ fn start(
         traces.has_restored = compose::savepoint::restore(plan, savepoint, &mut progress)?;
     }
     let shown = loaded.shown();
-    let composed = compose::compose(plan, wishes, loaded)?;
+    let composed = compose::compose(plan, wishes, loaded, loader)?;
     let handle = composed.handle();
-    api.show(handle.clone(), shown);
+    api.show(handle.clone(), (shown, composed.shelf()));
+    composed.tell_address(api.address());
     let stop = handle.clone();
     signals.on_stop(move || stop.stop());
     let progress = Progress::start(screen, plan, handle.clone())?;

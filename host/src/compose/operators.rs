@@ -20,7 +20,7 @@ use super::{SHARD, keys, outputs, ttl, windows};
 use crate::exit;
 
 /// Makes an operator's code ready to run. Wasm in the product; native code where the two are compared.
-pub trait LoadOperator {
+pub trait LoadOperator: Send + Sync {
     /// Loads what `operator` names.
     fn load(&self, operator: &OperatorPlan) -> Result<Arc<dyn OperatorFactory>>;
 }
@@ -164,7 +164,8 @@ pub(crate) fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> R
     let windows = windows::of(plan, &*factory)?;
     ttl::check(plan, &*factory)?;
     let (name, config) = (plan.name.clone(), plan.config.to_string());
-    Ok(OperatorSetup { name, config, on_error: plan.on_error, factory, windows, ttl: plan.ttl.clone() })
+    let (on_error, ttl, took_over) = (plan.on_error, plan.ttl.clone(), None);
+    Ok(OperatorSetup { name, config, on_error, factory, windows, ttl, took_over })
 }
 
 #[cfg(test)]

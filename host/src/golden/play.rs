@@ -172,7 +172,7 @@ impl Stage {
         let id = place.id;
         let options = setup.options(place, find, vec![Vec::new(); outputs as usize]);
         let options = options.context("its windows are of a kind that this host does not run")?;
-        let state = (!options.tables.is_empty()).then(|| self.store.open(id, (1, 1)));
+        let state = (!options.terms.tables.is_empty()).then(|| self.store.open(id, (1, 1)));
         let instance = setup.open(&self.job, SHARD, (0, 1))?;
         Ok(Runner::new(options, instance, state, Box::new(told.clone())))
     }
@@ -258,6 +258,8 @@ impl Driver for Told {
             None => told.failed_due.push(why.to_string()),
         }
     }
+
+    fn fell_back(&self, _: &CallError) {}
 
     fn now_ms(&self) -> i64 {
         0

@@ -1,9 +1,11 @@
-//! `api`: what a job shows over HTTP: `GET /healthz`, `/livez`, `/readyz`, `/metrics`, `/v1/job`. It knows no engine: a closure
-//! gives it the job as it stands, in the words of [`model`].
+//! `api`: what a job shows over HTTP: `GET /healthz`, `/livez`, `/readyz`, `/metrics`, `/v1/job`; and what may be
+//! asked of it ([`control`]). It knows no engine: a closure gives it the job as it stands, in the words of [`model`].
 #![expect(clippy::disallowed_methods, reason = "HTTP runs on the threads and the clock of tokio, beside the engine")]
 
 /// Connections and their limits.
 mod connections;
+/// What may be asked of a job.
+pub mod control;
 /// Whose requests are answered.
 mod hosts;
 /// The recorder behind `/metrics`.

@@ -1,6 +1,6 @@
 //! What is sent, field by field. This is a contract with people's scripts: fields are added, never changed.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use weir_plan::Shown;
 
 /// A job as it stands.
@@ -82,7 +82,7 @@ pub struct Operator {
 }
 
 /// The plugin of an operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plugin {
     /// Its name.
     pub name: String,
@@ -90,6 +90,43 @@ pub struct Plugin {
     pub version: String,
     /// BLAKE3 of its file.
     pub digest: String,
+}
+
+/// What took over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Swapped {
+    /// What runs now; or would.
+    pub plugin: Plugin,
+    /// From the end of this epoch on, which holds; null after a dry run.
+    pub epoch: Option<u64>,
+    /// How long a task stood still for it, at most.
+    pub paused_ms: Option<f64>,
+    /// From the question to the answer, without the compilation.
+    pub took_ms: Option<f64>,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// `unknown`, `unfit`, `state`, `conflict` or `failed`.
+    pub kind: String,
+    /// Cause and cure.
+    pub error: String,
+}
+
+/// One version took over from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// From the end of this epoch on.
+    pub epoch: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// What ran before.
+    pub from: Plugin,
+    /// What ran then.
+    pub to: Plugin,
+    /// How `from` failed on probation; null where somebody asked for the change.
+    pub failure: Option<String>,
 }
 
 /// One split.

@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use weir_core::text::printable_lines;
 
+use crate::control::{self, Control};
 use crate::hosts::{self, Hosts};
 use crate::model;
 
@@ -19,13 +20,16 @@ use crate::model;
 pub type JobView = Arc<dyn Fn() -> model::Job + Send + Sync>;
 
 /// Everything that is served, to requests that name one of `hosts`.
-pub fn router(view: JobView, metrics: PrometheusHandle, hosts: Hosts) -> Router {
+pub fn router(view: JobView, control: Arc<dyn Control>, metrics: PrometheusHandle, hosts: Hosts) -> Router {
+    // Nobody on the network is known: none of them changes anything.
+    let control = (hosts != Hosts::Any).then_some(control);
     Router::new()
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .route("/v1/job", get(job))
         .with_state(view)
+        .merge(control::routes(control))
         .merge(Router::new().route("/metrics", get(render)).with_state(metrics))
         .fallback(unknown)
         .layer(from_fn_with_state(hosts, hosts::check))
@@ -67,5 +71,9 @@ async fn render(State(metrics): State<PrometheusHandle>) -> Response {
 }
 
 async fn unknown() -> Response {
-    (StatusCode::NOT_FOUND, "there are /healthz, /livez, /readyz, /metrics and /v1/job\n").into_response()
+    (
+        StatusCode::NOT_FOUND,
+        "there are /healthz, /livez, /readyz, /metrics, /v1/job and /v1/operators/NAME/{swap,rollback,versions}\n",
+    )
+        .into_response()
 }

@@ -14,7 +14,8 @@
 //! in either phase. Where the log alone decides what holds (`log_decides`), its record is written only after both: a
 //! durable record then stands for output that is there, and for records that were what they seemed.
 //!
-//! A barrier comes early where a task is full: what it holds can leave memory only once its epoch holds.
+//! A barrier comes early where a task is full: what it holds can leave memory only once its epoch holds; and where something is
+//! asked for that takes effect with it.
 //!
 //! I1: `Commit(N)` is given only after `Logged(N)`. I2: `Barrier(N+1)` only after `Committed(N)`. I11: `Commit(N)` is given
 //! only after `Verified(N)` of every source. After the last epoch (`stop`, or every source ended) the machine is done.
@@ -36,6 +37,7 @@ pub(crate) enum Event {
     Committed(Epoch),
     Full(Epoch),
     Ended,
+    Asked,
     Stop,
 }
 
@@ -116,20 +118,20 @@ pub struct Coordinator {
     /// How many sources may still bring something.
     unended: usize,
     /// Somebody waits for the next barrier.
-    full: bool,
+    awaited: bool,
 }
 
 impl Coordinator {
     /// Begins with the commit of `epoch`, whose record is in the log.
     pub(crate) fn new(pace: Pace, epoch: Epoch, tasks: Tasks) -> Self {
         let (phase, last_barrier, unended) = (Phase::Committing, Duration::ZERO, tasks.sources);
-        let (last, stopping, is_opening, full) = (false, false, true, false);
-        Self { pace, tasks, epoch, phase, last_barrier, last, stopping, is_opening, unended, full }
+        let (last, stopping, is_opening, awaited) = (false, false, true, false);
+        Self { pace, tasks, epoch, phase, last_barrier, last, stopping, is_opening, unended, awaited }
     }
 
     /// When the next tick can have an effect, as time since the attempt began.
     pub fn next_tick(&self) -> Duration {
-        if self.full { Duration::ZERO } else { self.last_barrier.saturating_add(self.pace.interval) }
+        if self.awaited { Duration::ZERO } else { self.last_barrier.saturating_add(self.pace.interval) }
     }
 
     /// The epoch under way, or the last that holds.
@@ -168,12 +170,16 @@ impl Coordinator {
             (Event::Tick { .. }, _) => Ok(None),
             // One that has not sealed the epoch under way gets room by it.
             (Event::Full(sealed), _) => {
-                self.full |= sealed == self.epoch;
+                self.awaited |= sealed == self.epoch;
                 Ok(None)
             }
             (Event::Ended, _) => {
                 self.unended = self.unended.checked_sub(1).ok_or_else(|| self.broken(event))?;
                 self.stopping |= self.unended == 0;
+                Ok(None)
+            }
+            (Event::Asked, Phase::Idle) => {
+                self.awaited = true;
                 Ok(None)
             }
             (Event::Stop, _) => {
@@ -210,12 +216,13 @@ impl Coordinator {
 
     fn tick(&mut self, now: Duration, active: bool) -> Option<Command> {
         let since = now.saturating_sub(self.last_barrier);
-        let due = since >= self.pace.interval && active || since >= self.pace.keep_alive || self.stopping || self.full;
+        let due =
+            since >= self.pace.interval && active || since >= self.pace.keep_alive || self.stopping || self.awaited;
         if !due {
             return None;
         }
         self.last_barrier = now;
-        (self.last, self.full) = (self.stopping, false);
+        (self.last, self.awaited) = (self.stopping, false);
         self.epoch = self.epoch.next();
         let outside = Outside { unflushed: 1, unverified: self.tasks.sources };
         self.phase = Phase::Sealing { missing: self.tasks.sealers, outside };

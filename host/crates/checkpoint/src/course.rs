@@ -11,15 +11,18 @@
 //! Which of both it is, the restored record says alone: a commit whose answer was lost holds, and one that this process
 //! only sent may not. Once applied, it is not asked for again: whatever changes a plan later would be undone by the next
 //! recovery.
+//!
+//! What took over from a file while the job ran is more than what the next process is asked for, if that is the same file:
+//! it goes on with it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use weir_core::{AttemptId, Consent};
+use weir_core::{AttemptId, Consent, Digest};
 use weir_plan::Graph;
 
-use crate::inherit::{Declared, Mismatch, Note, Numbered, inherit};
-use crate::manifest::{Manifest, Plan, PlanRecord, SourceEntry};
+use crate::inherit::{Declared, Misfit, Mismatch, Note, Numbered, inherit};
+use crate::manifest::{Manifest, OperatorEntry, Plan, PlanRecord, PluginEntry, SourceEntry, plans};
 use crate::resolve::MarkerPlace;
 
 /// What a process is asked to run. It becomes a plan on top of that of the epoch that holds, which has the numbers of what
@@ -53,12 +56,35 @@ pub struct Pending {
     held: Option<Arc<PlanRecord>>,
     /// The attempts whose records have it.
     tried: HashSet<AttemptId>,
+    /// What took over from the files that the process was started with, as far as it is still there.
+    versions: Vec<Declared>,
 }
 
 impl Course {
     /// Of a process that begins.
     pub fn new(wanted: Wanted) -> Self {
-        Self::Pending(Box::new(Pending { wanted, held: None, tried: HashSet::new() }))
+        Self::Pending(Box::new(Pending { wanted, held: None, tried: HashSet::new(), versions: Vec::new() }))
+    }
+
+    /// These versions could be run, where the epoch that holds has them.
+    pub fn offer(&mut self, versions: Vec<Declared>) {
+        if let Self::Pending(pending) = self {
+            pending.versions = versions;
+        }
+    }
+
+    /// The versions that some record of the log has, and that took over from what is asked for now: all that
+    /// [`Course::offer`] can be of use for.
+    pub fn taken_over(&self, log: &[(Manifest, Digest)]) -> Vec<(String, PluginEntry)> {
+        let Self::Pending(pending) = self else { return Vec::new() };
+        let entries = plans(log).into_iter().flat_map(|plan| &plan.operators);
+        let mut versions: Vec<_> = entries
+            .filter(|entry| pending.wanted.operators.iter().any(|now| took_over(entry, now)))
+            .map(|entry| (entry.name.clone(), entry.plugin.clone()))
+            .collect();
+        versions.sort_by(|(one, a), (other, b)| (one, &a.digest.0).cmp(&(other, &b.digest.0)));
+        versions.dedup();
+        versions
     }
 
     /// Whether an epoch that holds has what the process was asked for, as far as it has restored any.
@@ -129,8 +155,27 @@ impl Pending {
     /// The operators, with the numbers that those of `held` have.
     fn number(&self, held: Option<&Plan>) -> Result<(Numbered, Vec<Note>), Mismatch> {
         let recorded = held.map(Numbered::of).unwrap_or_default();
-        inherit(&recorded, &self.wanted.operators, &self.wanted.consent)
+        let goes_on = |now: &Declared| self.goes_on(now, &recorded.operators).cloned();
+        let declared: Vec<_> = self.wanted.operators.iter().map(goes_on).collect::<Result<_, _>>()?;
+        inherit(&recorded, &declared, &self.wanted.consent)
     }
+
+    /// What runs where `now` is asked for.
+    fn goes_on<'a>(&'a self, now: &'a Declared, recorded: &[OperatorEntry]) -> Result<&'a Declared, Mismatch> {
+        let Some(entry) = recorded.iter().find(|entry| took_over(entry, now)) else { return Ok(now) };
+        let version = self.versions.iter().find(|version| version.name == now.name && version.plugin == entry.plugin);
+        version.ok_or_else(|| {
+            let (operator, version, digest) =
+                (now.name.clone(), entry.plugin.version.clone(), entry.plugin.digest.clone());
+            Mismatch(vec![Misfit::Version { operator, version, digest }])
+        })
+    }
+}
+
+/// Whether what is recorded took over from the very file that is asked for now.
+fn took_over(entry: &OperatorEntry, now: &Declared) -> bool {
+    let from = entry.plugin.took_over.as_ref().map(|took_over| &took_over.from);
+    entry.name == now.name && from == Some(&now.plugin.digest)
 }
 
 #[cfg(test)]

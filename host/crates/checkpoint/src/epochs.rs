@@ -14,6 +14,7 @@ use weir_core::ports::{Commit, Delta};
 use weir_core::{AttemptId, Delivery, Epoch, JobName, RecordId, ShardId, SplitState};
 
 use crate::coordinator::{self, Coordinator, Pace, Tasks};
+use crate::inherit::Numbered;
 use crate::manifest::{Manifest, Plan, PlanRecord, SourceEntry, reached};
 use crate::marker::Marker;
 use crate::resolve::MarkerPlace;
@@ -69,6 +70,8 @@ pub enum Event {
     Full(Epoch),
     /// One source has nothing more, ever.
     Ended,
+    /// From the end of the next epoch on, which comes soon, the operators are these. Only between two epochs.
+    Change(Numbered),
     /// Someone wants the job to stop.
     Stop,
 }
@@ -210,6 +213,7 @@ impl Opening {
             changes: Changes::default(),
             times: Times::default(),
             has_moved: false,
+            change: None,
         };
         let commit = Command::Commit(epochs.commit());
         (epochs, commit)
@@ -233,6 +237,8 @@ pub struct Epochs {
     times: Times,
     /// Whether any source has read something, or found a split, since the attempt began.
     has_moved: bool,
+    /// What the operators are from the end of the next epoch on, if anything else.
+    change: Option<Numbered>,
 }
 
 impl Epochs {
@@ -277,6 +283,10 @@ impl Epochs {
             Event::Committed(epoch) => coordinator::Event::Committed(epoch),
             Event::Full(epoch) => coordinator::Event::Full(epoch),
             Event::Ended => coordinator::Event::Ended,
+            Event::Change(operators) => {
+                self.change = Some(operators);
+                coordinator::Event::Asked
+            }
             Event::Stop => coordinator::Event::Stop,
         };
         match self.machine.step(event)? {
@@ -320,6 +330,9 @@ impl Epochs {
         // Of all sources at once: a start asks whether anything was read at all.
         if self.has_moved {
             self.sources.iter_mut().for_each(|source| source.start = None);
+        }
+        if let Some(operators) = self.change.take() {
+            manifest.plan = manifest.plan.running(operators).encode();
         }
         // What epochs have in common changes when a split is found, and once the words of the first start are out.
         if !manifest.plan.fits(&self.sources) {

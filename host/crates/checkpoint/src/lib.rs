@@ -9,6 +9,8 @@ pub mod coordinator;
 pub mod course;
 /// The epochs of an attempt, with all that they write and commit.
 pub mod epochs;
+/// What took over from what.
+pub mod history;
 /// What a pipeline goes on with of recorded state.
 pub mod inherit;
 /// What an epoch commits besides state.
@@ -33,6 +35,7 @@ pub mod times;
 pub use aligner::Aligner;
 pub use course::{Course, Wanted};
 pub use epochs::{Command, Epochs, Event};
+pub use history::Turn;
 pub use manifest::{Manifest, OperatorEntry, Plan, PluginEntry, SourceEntry, TableEntry};
 pub use marker::Marker;
 pub use resolve::{Facts, Refusal, Start, resolve};

@@ -14,6 +14,7 @@ use weir_core::{
 };
 use weir_plan::Graph;
 
+use crate::inherit::Numbered;
 use crate::resolve::MarkerPlace;
 use crate::times::Times;
 
@@ -181,6 +182,21 @@ pub struct PluginEntry {
     pub version: String,
     /// Digest of its file.
     pub digest: Digest,
+    /// How it came to run, where no process was started with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_over: Option<TookOver>,
+}
+
+/// A version that took over while the job ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TookOver {
+    /// Digest of the file that the process was started with. One that is started with the same file again goes on with what
+    /// took over from it; one that is started with another file is asked for that.
+    pub from: Digest,
+    /// JSON for the plugin, where it is not what the process was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 /// One table of an operator.
@@ -240,6 +256,12 @@ impl Plan {
     pub fn with(&self, sources: &[SourceEntry]) -> Self {
         let operators = (self.operators.clone(), self.next_operator);
         Self::of(self.graph.clone(), sources, self.marker.clone(), operators)
+    }
+
+    /// The same with other versions of its operators.
+    #[must_use]
+    pub fn running(&self, Numbered { operators, next }: Numbered) -> Self {
+        Self { operators, next_operator: next, ..self.clone() }
     }
 
     /// Whether it is still the plan of `sources`.

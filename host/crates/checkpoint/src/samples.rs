@@ -64,7 +64,8 @@ pub(crate) fn wanted(parallelism: u16, tables: &[&str], marker: MarkerPlace) -> 
         schema: String::new(),
         expires: None,
     };
-    let plugin = PluginEntry { name: "count".into(), version: "1".into(), digest: Digest("00".repeat(32)) };
+    let plugin =
+        PluginEntry { name: "count".into(), version: "1".into(), digest: Digest("00".repeat(32)), took_over: None };
     let tables = tables.iter().map(table).collect();
     Wanted {
         graph: Graph::new(nodes, edges).unwrap(),

@@ -96,7 +96,7 @@ impl Runner {
         // Those of event time fire before anybody hears how far it has come.
         let reached_ms = if domain == TimeDomain::Processing { self.reached.as_ms() } else { None };
         let is_theirs = |table: &Table| table.kind.timers_of() == Some(domain);
-        let table = self.options.tables.iter().position(is_theirs).unwrap_or_default();
+        let table = self.options.terms.tables.iter().position(is_theirs).unwrap_or_default();
         let list = timers::due_list(due, table as u32, reached_ms.unwrap_or(i64::MIN));
         self.timers.are_firing(due);
         let fired = self.run_whole(Step::Timers(domain), &list, out);

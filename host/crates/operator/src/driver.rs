@@ -16,6 +16,9 @@ pub trait Driver: Send {
     /// A record was dropped by policy, for this reason; or what was due, which has no origin of a source.
     fn skipped(&self, origin: Option<Origin>, why: &CallError);
 
+    /// A version on probation failed like this: the one before it runs again.
+    fn fell_back(&self, why: &CallError);
+
     /// Milliseconds since 1970, as the sinks' brokers compare timestamps with.
     fn now_ms(&self) -> i64;
 

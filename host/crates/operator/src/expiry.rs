@@ -15,8 +15,12 @@ pub(crate) struct Expiry {
 impl Expiry {
     /// Of a node with these tables, which event time has come so far for.
     pub(crate) fn new(tables: &[Table], watermark: Watermark) -> Self {
-        let tables = tables.iter().copied().filter(|table| table.ttl.is_some()).collect();
-        Self { tables, event_ms: watermark.as_ms() }
+        Self { tables: expiring(tables), event_ms: watermark.as_ms() }
+    }
+
+    /// The node has these tables from now on.
+    pub(crate) fn change(&mut self, tables: &[Table]) {
+        self.tables = expiring(tables);
     }
 
     /// Event time has come to `to`, and what was due has fired. Not told of the end of time, by which nothing expires: what is
@@ -40,4 +44,8 @@ impl Expiry {
         let now = Now { event_ms: self.event_ms, written_ms, processing_ms: now_ms };
         state.set_time(now, &self.tables);
     }
+}
+
+fn expiring(tables: &[Table]) -> Vec<Table> {
+    tables.iter().copied().filter(|table| table.ttl.is_some()).collect()
 }

@@ -50,6 +50,8 @@ mod throttle;
 mod timers;
 /// What a plugin's call does to its state.
 mod updates;
+/// What runs a node, and takes over.
+mod version;
 /// The windows of a node.
 mod windows;
 
@@ -63,4 +65,5 @@ pub use slots::key_of;
 pub use splits::SplitTable;
 pub use throttle::{Tell, Throttle};
 pub use timers::TimerOptions;
+pub use version::{Terms, Version};
 pub use windows::{WindowOptions, WindowTables};

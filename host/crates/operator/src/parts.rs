@@ -60,6 +60,11 @@ impl<'a> Parts<'a> {
         self.take_back(part);
     }
 
+    /// `part` is to be tried once more as it is.
+    pub(crate) fn again(&mut self, part: Cow<'a, Batch>) {
+        self.take_back(part);
+    }
+
     /// `part` failed; `named` is the record at fault, where that is known.
     pub(crate) fn narrow(&mut self, part: Cow<'a, Batch>, named: Option<usize>) {
         self.cuts.narrow(part.frame.len(), named);

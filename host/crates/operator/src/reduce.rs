@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{Alone, Counters, Memory, Stored};
-    use crate::{Runner, RunnerOptions};
+    use crate::{Runner, RunnerOptions, Terms};
 
     const TOTAL: Table = Table { id: TableId(0), kind: TableKind::Reducing, ttl: None };
 
@@ -130,12 +130,14 @@ mod tests {
             watermark: Watermark::NONE,
             name: "o".into(),
             key: KeySpec::Key,
-            tables: vec![TOTAL],
-            prefetched: prefetched.to_vec(),
-            reducing: vec![Reducing { index: 0, table: TOTAL, reduce: Reduce::of_schema("i64 sum").unwrap() }],
+            terms: Terms {
+                tables: vec![TOTAL],
+                prefetched: prefetched.to_vec(),
+                reducing: vec![Reducing { index: 0, table: TOTAL, reduce: Reduce::of_schema("i64 sum").unwrap() }],
+                origin: false,
+            },
             outputs: vec![Vec::new()],
             on_error: OnError::Skip,
-            origin: false,
             windows: None,
             timers: Vec::new(),
         };

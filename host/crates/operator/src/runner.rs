@@ -6,12 +6,10 @@
 //! goes well, and the policy is applied to what it rejected.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_core::frame::NO_SOURCE;
-use weir_core::ports::{
-    Call, CallError, CallState, CallTask, Effects, KeyedState, Operator, RecordCheck, Table, TimeDomain,
-};
+use weir_core::ports::{Call, CallError, CallState, CallTask, Effects, KeyedState, Operator, RecordCheck, TimeDomain};
 use weir_core::{Batch, KeySpec, OnError, OperatorId, Origin, Watermark};
 
 use crate::driver::{Driver, place};
@@ -21,12 +19,13 @@ use crate::load::{fitting, load};
 use crate::origin::with_origin;
 use crate::pace::Pace;
 use crate::parts::Parts;
-use crate::reduce::{Reduced, Reducing, reduced};
+use crate::reduce::{Reduced, reduced};
 use crate::rejected::check_rejected;
 use crate::skips::Skips;
 use crate::slots::Slots;
 use crate::timers::{self, PluginTimers, TimerError, TimerOptions};
 use crate::updates::{self, Within};
+use crate::version::{Fallback, Terms, Version};
 use crate::windows::{self, WindowOptions, Windows};
 
 /// A call gets at most this much frame and values, unless a single record is larger.
@@ -47,18 +46,12 @@ pub struct RunnerOptions {
     pub name: String,
     /// What it is keyed by.
     pub key: KeySpec,
-    /// Its tables, in the plugin's order.
-    pub tables: Vec<Table>,
-    /// Those of them whose values a call is given, in this order.
-    pub prefetched: Vec<Table>,
-    /// Those that numbers are merged into.
-    pub reducing: Vec<Reducing>,
+    /// What its plugin says of itself.
+    pub terms: Terms,
     /// For each output the plugin declares: what its sinks take.
     pub outputs: Vec<Vec<RecordCheck>>,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
-    /// Whether it asks for `weir.origin.*` headers.
-    pub origin: bool,
     /// Its windows, where its plugin is an aggregate.
     pub windows: Option<WindowOptions>,
     /// The timers that its plugin sets, of each time at most once.
@@ -70,6 +63,8 @@ pub struct Runner {
     /// How it is set up.
     pub options: RunnerOptions,
     operator: Box<dyn Operator>,
+    /// What the version before waits with, while the one that runs is on probation.
+    fallback: Option<Fallback>,
     pub(crate) state: Option<CallState>,
     pub(crate) slots: Slots,
     values: Vec<u8>,
@@ -98,17 +93,18 @@ impl Runner {
         state: Option<Box<dyn KeyedState>>,
         driver: Box<dyn Driver>,
     ) -> Self {
-        assert_eq!(state.is_some(), !options.tables.is_empty(), "state belongs to tables");
+        assert_eq!(state.is_some(), !options.terms.tables.is_empty(), "state belongs to tables");
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
         let (pace, call_time, skips) = (Pace::default(), CALL_TIME, Skips::default());
-        let state = state.map(|state| CallState::new(state, options.tables.clone()));
+        let state = state.map(|state| CallState::new(state, options.terms.tables.clone()));
         let windows = options.windows.clone().map(|windows| Windows::new(windows, options.watermark));
         let timers = PluginTimers::new(options.timers.iter().cloned());
         let (reached, now_ms) = (options.watermark, i64::MIN);
-        let expiry = Expiry::new(&options.tables, options.watermark);
+        let expiry = Expiry::new(&options.terms.tables, options.watermark);
         Self {
             options,
             operator,
+            fallback: None,
             state,
             slots,
             values,
@@ -123,6 +119,58 @@ impl Runner {
             reached,
             now_ms,
             expiry,
+        }
+    }
+
+    /// Between two batches: `version` runs it from now on. It keeps state if the one before did; for the time of its probation
+    /// that one waits.
+    pub fn take_over(&mut self, version: Version, probation: Duration) {
+        let before = self.put_in(version);
+        self.fallback = Fallback::new(before, probation);
+    }
+
+    /// Changes what runs; gives what did.
+    fn put_in(&mut self, Version { terms, operator }: Version) -> Version {
+        assert_eq!(self.state.is_some(), !terms.tables.is_empty(), "state belongs to tables");
+        if let Some(CallState { state, .. }) = self.state.take() {
+            self.state = Some(CallState::new(state, terms.tables.clone()));
+        }
+        self.expiry.change(&terms.tables);
+        (self.value_bytes, self.call_time) = (0, CALL_TIME);
+        let terms = std::mem::replace(&mut self.options.terms, terms);
+        Version { terms, operator: std::mem::replace(&mut self.operator, operator) }
+    }
+
+    /// Whether a version on probation has rejected too many records with these, and the one before it runs again.
+    fn is_borne_no_longer(&mut self, now: Instant, records: usize, rejected: usize) -> bool {
+        let Some(fallback) = self.fallback.as_mut().filter(|fallback| !fallback.is_over(now)) else {
+            self.fallback = None;
+            return false;
+        };
+        if fallback.bears(records, rejected) {
+            return false;
+        }
+        let first = updates::rejects(&self.effects.updates).next().map(CallError::from);
+        first.is_some_and(|first| {
+            self.fall_back(&first);
+            true
+        })
+    }
+
+    /// Brings the version before back, if `failure` on so many records ends a probation.
+    fn falls_back(&mut self, failure: &CallError, records: usize) -> bool {
+        let on_error = self.options.on_error;
+        self.fallback.as_mut().is_some_and(|fallback| fallback.ends_by(failure, records, on_error)) && {
+            self.fall_back(failure);
+            true
+        }
+    }
+
+    /// Brings back the version that waits.
+    fn fall_back(&mut self, why: &CallError) {
+        if let Some(fallback) = self.fallback.take() {
+            drop(self.put_in(fallback.version));
+            self.driver.fell_back(why);
         }
     }
 
@@ -144,7 +192,7 @@ impl Runner {
     /// `batch` as the plugin is to see it.
     pub(crate) fn stamped<'a>(&self, batch: &'a Batch) -> Cow<'a, Batch> {
         let mut stamped = Cow::Borrowed(batch);
-        if self.options.origin {
+        if self.options.terms.origin {
             self.driver.with_splits(&mut |splits| stamped = Cow::Owned(with_origin(batch, splits)));
         }
         stamped
@@ -162,6 +210,8 @@ impl Runner {
             match self.call(step, (&part, parts.at()), out)? {
                 Outcome::Done => parts.went_well(part),
                 Outcome::TooLarge { fit } => parts.shorten(part, fit),
+                Outcome::FellBack => parts.again(part),
+                Outcome::Failed(failure) if self.falls_back(&failure, part.frame.len()) => parts.again(part),
                 Outcome::Failed(failure) if part.frame.len() == 1 => {
                     self.give_up(step, (&part, parts.at()), failure)?;
                     parts.gave_up(part);
@@ -191,13 +241,13 @@ impl Runner {
             keys = names.len() as u32;
             let room = CALL_BYTES_MAX.saturating_sub(batch.frame.as_bytes().len());
             let sizes = (room, self.value_bytes);
-            let loaded = load(state.as_mut(), &self.options.prefetched, keys, sizes, &mut self.values);
+            let loaded = load(state.as_mut(), &self.options.terms.prefetched, keys, sizes, &mut self.values);
             self.value_bytes = loaded.map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
         }
         let slots = if self.state.is_some() { self.slots.of_record() } else { &[] };
         if batch.frame.len() > 1 && self.values.len() + batch.frame.as_bytes().len() > CALL_BYTES_MAX {
             return Ok(Outcome::TooLarge {
-                fit: fitting(&batch.frame, slots, &self.values, self.options.prefetched.len()),
+                fit: fitting(&batch.frame, slots, &self.values, self.options.terms.prefetched.len()),
             });
         }
         if let Some(state) = &mut self.state {
@@ -220,6 +270,9 @@ impl Runner {
                 return host_error(failure, &self.options.name).map(Outcome::Failed);
             }
         };
+        if self.is_borne_no_longer(began, batch.frame.len(), rejected) {
+            return Ok(Outcome::FellBack);
+        }
         self.note_fired(step, batch)?;
         if let Some(state) = &mut self.state {
             let changed =
@@ -240,13 +293,13 @@ impl Runner {
     /// What the plugin hands over in a call with so many `keys`: how many records it rejects, its outputs, and what it makes of
     /// its reducing tables.
     fn checked(&mut self, step: Step, batch: &Batch, keys: usize) -> Result<Checked, CallError> {
-        let tables = if step.changes_tables() { &self.options.tables[..] } else { &[] };
+        let tables = if step.changes_tables() { &self.options.terms.tables[..] } else { &[] };
         let rejected = updates::check(&self.effects.updates, Within { tables, keys, records: batch.frame.len() })?;
         check_rejected(&self.effects, rejected, self.options.on_error)?;
         let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs, self.now_ms)?;
         let reduced = match &mut self.state {
-            Some(CallState { state, .. }) if !self.options.reducing.is_empty() => {
-                reduced(&self.effects.updates, &self.options.reducing, keys, state.as_mut())?
+            Some(CallState { state, .. }) if !self.options.terms.reducing.is_empty() => {
+                reduced(&self.effects.updates, &self.options.terms.reducing, keys, state.as_mut())?
             }
             _ => Reduced::default(),
         };
@@ -309,7 +362,7 @@ impl Runner {
                     return Ok(());
                 }
                 let keys = self.slots.keys(&batch.frame, step.key(&self.options.key));
-                self.timers.change(changes, (&self.options.tables, &keys), state.as_mut())
+                self.timers.change(changes, (&self.options.terms.tables, &keys), state.as_mut())
             }
             _ => Ok(()),
         };
@@ -424,6 +477,8 @@ enum Outcome {
     },
     /// It failed, and nothing of it happened.
     Failed(CallError),
+    /// Nothing of it happened, and the version before runs again.
+    FellBack,
 }
 
 /// A failure that is not the plugin's ends the attempt.

@@ -114,6 +114,7 @@ fn in_table(table: Table, timer: &[u8]) -> Vec<u8> {
 pub(crate) struct Counters {
     pub(crate) late: AtomicUsize,
     pub(crate) skipped: AtomicUsize,
+    pub(crate) fell_back: AtomicUsize,
 }
 
 /// A driver that counts and names nothing.
@@ -126,6 +127,9 @@ impl Driver for Alone {
     }
     fn skipped(&self, _: Option<Origin>, _: &CallError) {
         self.0.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+    fn fell_back(&self, _: &CallError) {
+        self.0.fell_back.fetch_add(1, Ordering::Relaxed);
     }
     fn now_ms(&self) -> i64 {
         0

@@ -58,19 +58,15 @@ fn batch(values: &[&str]) -> Batch {
 }
 
 fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
-    let (key, tables) = (KeySpec::Key, Vec::new());
     let options = RunnerOptions {
         index: 0,
         id: OperatorId(0),
         watermark: Watermark::NONE,
         name: "o".into(),
-        key,
-        tables,
-        prefetched: Vec::new(),
-        reducing: Vec::new(),
+        key: KeySpec::Key,
+        terms: Terms::default(),
         outputs: vec![Vec::new()],
         on_error,
-        origin: false,
         windows: None,
         timers: Vec::new(),
     };
@@ -84,6 +80,7 @@ impl Driver for Alone {
     fn processed(&self, _: usize) {}
     fn late(&self, _: usize) {}
     fn skipped(&self, _: Option<Origin>, _: &CallError) {}
+    fn fell_back(&self, _: &CallError) {}
     fn now_ms(&self) -> i64 {
         0
     }

@@ -10,7 +10,7 @@ use weir_checkpoint::inherit::Note;
 pub use weir_checkpoint::resolve::MarkerPlace;
 use weir_checkpoint::{Course, Manifest, SourceEntry, Times, manifest, shared};
 use weir_core::ports::{EpochLog, SourceConnector, SourceReader, StateStore};
-use weir_core::{AttemptId, Digest, PortError, SplitState, crash_point};
+use weir_core::{AttemptId, Digest, Epoch, PortError, SplitState, crash_point};
 use weir_machine::channel::{Receiver, Sender, bounded};
 
 use crate::coordinate::{Ending, Loop, Shown};
@@ -98,6 +98,9 @@ fn prepare(job: &Job, log: &JobLog, known: &mut Known, watch: Watch<'_>) -> Resu
     let manifests = read_log(job, watch, log)?;
     // What this directory holds was written by its owner: this process, or one before it.
     manifests.iter().for_each(|(manifest, _)| known.ownership.uses(manifest.attempt.clone()));
+    handle.versions.look_for(known.course.taken_over(&manifests), job.shelf.as_ref());
+    let offered = handle.versions.taken_over();
+    known.course.offer(offered.iter().map(|setup| setup.declared(job.key_of(setup))).collect());
     let glanced = Glanced::new(job, &known.course, watch, &manifests)?;
     debug!(ms = ms(weir_machine::since(began)), "marker read");
     let fenced = glanced.fence(watch)?;
@@ -120,9 +123,12 @@ fn prepare(job: &Job, log: &JobLog, known: &mut Known, watch: Watch<'_>) -> Resu
         readers.push(reader);
     }
     let replaces = restored.first;
-    let (beginning, notes) = beginning(job, &mut known.course, restored)?;
+    let (mut beginning, notes) = beginning(job, &mut known.course, restored)?;
+    handle.versions.amend(&mut beginning.plan);
     // Before the first record is written: a plugin that does not open leaves no trace of this start's settings.
-    let plugins = runners::Plugins::open(job, &beginning.plan.graph)?;
+    let held = beginning.after.as_ref().map_or(Epoch::default(), |held| held.epoch);
+    let operators = handle.versions.run(&beginning.plan, held)?;
+    let plugins = runners::Plugins::open(job, operators, &beginning.plan.graph)?;
     tell(&notes, watch);
     let opening = Opening::new(beginning);
     write_first(job, watch, log, &opening, replaces)?;
@@ -130,6 +136,9 @@ fn prepare(job: &Job, log: &JobLog, known: &mut Known, watch: Watch<'_>) -> Resu
     known.ownership.uses(attempt.clone());
     handle.board.change(|status| {
         status.attempt = Some(attempt.clone());
+        for (shown, setup) in status.operators.iter_mut().zip(handle.versions.running()) {
+            shown.plugin = setup.entry();
+        }
         status.records_read_in_attempt = 0;
         status.state = JobState::Starting;
     });
@@ -276,6 +285,7 @@ impl Running {
             sink: self.tasks.sink_commands.clone(),
             log: &self.log,
             state: job.state.as_ref(),
+            shelf: job.shelf.as_ref(),
             sealers: self.tasks.sealers,
             stretch,
             shown: Shown::new(handle, metrics, self.signals, job, std::mem::take(&mut self.tasks.times)),

@@ -19,11 +19,13 @@ use crate::error::Error;
 use crate::job::{JobHandle, JobOptions};
 use crate::log_writer::LogWriter;
 use crate::metrics::JobMetrics;
-use crate::signals::{SealedState, Signals, SinkCommand, TaskEvent};
+use crate::signals::{SealedState, Signals, SinkCommand, Switch, TaskEvent};
 use crate::status::JobState;
+use crate::versions::Shelf;
 use crate::watch::{STOP_WITHIN, Wait, Watch, ms};
 
 mod shown;
+mod switch;
 
 pub(crate) use shown::Shown;
 
@@ -56,6 +58,8 @@ pub(crate) struct Loop<'a> {
     pub log: &'a LogWriter,
     /// Keyed state.
     pub state: &'a dyn StateStore,
+    /// The history of versions.
+    pub shelf: &'a dyn Shelf,
     /// Tasks that seal: those of every source and operator.
     pub sealers: usize,
     /// How much longer than usual everything may take, after time-outs.
@@ -94,6 +98,8 @@ struct Open<'a> {
     silence: Option<Wait<'a>>,
     /// For each source since when its questions have had none.
     silent: BTreeMap<usize, Instant>,
+    /// A version that takes over at a barrier, until the epoch of that holds.
+    switch: Option<Arc<Switch>>,
 }
 
 impl<'a> Loop<'a> {
@@ -116,6 +122,7 @@ impl<'a> Loop<'a> {
                 self.step(Event::Stop, &mut epochs, &mut open)?;
             }
             self.check_stop()?;
+            self.look_for_swaps(&mut epochs, &mut open)?;
             let active = self.signals.happened() != open.happened_at_barrier;
             self.step(Event::Tick { now: weir_machine::since(began), active }, &mut epochs, &mut open)?;
             self.watch(&epochs, &mut open)?;
@@ -187,6 +194,9 @@ impl<'a> Loop<'a> {
             Some(Command::Barrier { epoch, last }) => {
                 open.began = Some(weir_machine::now());
                 open.happened_at_barrier = self.signals.happened();
+                if let Some(switch) = &open.switch {
+                    self.signals.switch_at(epoch, switch);
+                }
                 self.signals.ask_barrier(epoch, last);
             }
             Some(Command::WriteLog(record)) => {
@@ -220,6 +230,7 @@ impl<'a> Loop<'a> {
         let took = open.began.take().map_or(Duration::ZERO, weir_machine::since);
         self.shown.hold(epochs.sources());
         self.handle.board.change(|status| status.epoch = epoch);
+        self.hold_switch(epoch, open);
         if std::mem::replace(&mut open.is_running, true) {
             self.metrics.epoch_commit_seconds.record(took.as_secs_f64());
         } else {

@@ -7,26 +7,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use weir_checkpoint::inherit::{Declared, DeclaredTable};
-use weir_checkpoint::{PluginEntry, Wanted};
+use weir_checkpoint::Wanted;
+use weir_checkpoint::manifest::TookOver;
 use weir_core::ports::{
-    EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
+    EpochLog, Operator, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
     TableDescription, TableKind, TimeDomain, Ttl, WINDOW_LISTS, WINDOW_TIMERS,
 };
 use weir_core::{
-    Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
+    Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, PortError, Restart, ShardId, SourceName, Watermark,
 };
-use weir_operator::{Reducing, RunnerOptions, TimerOptions, WindowOptions, WindowTables};
+use weir_machine::channel::bounded;
+use weir_operator::{Reducing, RunnerOptions, Terms, TimerOptions, WindowOptions, WindowTables};
 use weir_plan::{Graph, Kind, Node};
 use weir_time::WindowSpec;
 use weir_time::window::Assign;
 
 use crate::attempt::MarkerPlace;
 use crate::coordinate::Ending;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::metrics::{self, JobMetrics};
 use crate::status::{Board, JobState, JobStatus, OperatorStatus, SinkStatus};
 use crate::supervisor::{self, Ended};
+use crate::versions::{Answer, Asked, NotSwapped, Shelf, Swap, Swapped, Versions};
 
 /// What a job promises and how it is paced.
 #[derive(Debug, Clone)]
@@ -105,6 +107,7 @@ pub struct Place {
 }
 
 /// What runs an operator; how many tasks, what it is keyed by and what it reads is in the graph.
+#[derive(Clone)]
 pub struct OperatorSetup {
     /// Its name in the graph.
     pub name: String,
@@ -118,6 +121,8 @@ pub struct OperatorSetup {
     pub windows: Option<WindowSpec>,
     /// How long what is written in tables of these names stays, where that is not left to the plugin.
     pub ttl: BTreeMap<String, Ttl>,
+    /// How its plugin came to run, where the process was not started with it.
+    pub took_over: Option<TookOver>,
 }
 
 impl OperatorSetup {
@@ -129,6 +134,24 @@ impl OperatorSetup {
         self.windows.is_some() || self.tables().iter().any(by_event_time)
     }
 
+    /// What its plugin says of itself; `table` is what the table of a name is, but for how long it keeps what it has. `None`
+    /// where one is not there.
+    pub fn terms(&self, table: impl Fn(&str) -> Option<Table>) -> Option<Terms> {
+        let description = self.factory.description();
+        let all = self.tables();
+        let own = all.get(..description.tables.len())?;
+        let set = |own: &TableDescription| Some(Table { ttl: own.ttl, ..table(&own.name)? });
+        let tables: Vec<Table> = own.iter().map(set).collect::<Option<_>>()?;
+        let described = || tables.iter().zip(&description.tables);
+        let prefetched = described().filter(|(_, own)| own.is_prefetched()).map(|(table, _)| *table).collect();
+        let reducing = (0..).zip(described()).filter(|(_, (table, _))| table.kind == TableKind::Reducing);
+        let reducing = reducing.map(|(index, (table, own))| {
+            Some(Reducing { index, table: *table, reduce: Reduce::of_schema(&own.schema)? })
+        });
+        let reducing = reducing.collect::<Option<_>>()?;
+        Some(Terms { tables, prefetched, reducing, origin: description.origin })
+    }
+
     /// How it is run at one place; `table` is what the table of a name is there, but for how long it keeps what it has, and
     /// `outputs` are what is asked of the records of each output. `None` where a table is not there, or windows are of a kind
     /// that this host does not run.
@@ -138,40 +161,26 @@ impl OperatorSetup {
         table: impl Fn(&str) -> Option<Table>,
         outputs: Vec<Vec<RecordCheck>>,
     ) -> Option<RunnerOptions> {
-        let description = self.factory.description();
-        let all = self.tables();
-        let own = all.get(..description.tables.len())?;
-        let set = |own: &TableDescription| Some(Table { ttl: own.ttl, ..table(&own.name)? });
-        let tables: Vec<Table> = own.iter().map(set).collect::<Option<_>>()?;
+        let terms = self.terms(&table)?;
         let timers_in = |table, domain| TimerOptions { table, domain, groups: place.groups.clone() };
-        let described = || tables.iter().zip(&description.tables);
-        let prefetched = described().filter(|(_, own)| own.is_prefetched()).map(|(table, _)| *table).collect();
-        let reducing = (0..).zip(described()).filter(|(_, (table, _))| table.kind == TableKind::Reducing);
-        let reducing = reducing.map(|(index, (table, own))| {
-            Some(Reducing { index, table: *table, reduce: Reduce::of_schema(&own.schema)? })
-        });
-        let reducing = reducing.collect::<Option<_>>()?;
         let windows = match &self.windows {
             Some(spec) => {
-                let kept = WindowTables { accumulators: *tables.first()?, lists: table(WINDOW_LISTS) };
+                let kept = WindowTables { accumulators: *terms.tables.first()?, lists: table(WINDOW_LISTS) };
                 let timers = timers_in(table(WINDOW_TIMERS)?, TimeDomain::Event);
                 Some(WindowOptions::new(spec, kept, timers)?)
             }
             None => None,
         };
-        let timers = tables.iter().filter_map(|table| Some(timers_in(*table, table.kind.timers_of()?))).collect();
+        let timers = terms.tables.iter().filter_map(|table| Some(timers_in(*table, table.kind.timers_of()?))).collect();
         Some(RunnerOptions {
             index: place.index,
             id: place.id,
             watermark: place.watermark,
             name: self.name.clone(),
             key: place.key,
-            tables,
-            prefetched,
-            reducing,
+            terms,
             outputs,
             on_error: self.on_error,
-            origin: description.origin,
             windows,
             timers,
         })
@@ -195,6 +204,11 @@ impl OperatorSetup {
     pub(crate) fn tasks(&self, graph: &Graph) -> u16 {
         graph.find(&self.name).map_or(1, |id| graph.parallelism(id))
     }
+}
+
+/// An instance for each of so many tasks.
+fn open_all(setup: &OperatorSetup, status: &JobStatus, tasks: u16) -> Result<Vec<Box<dyn Operator>>, PortError> {
+    (0..tasks).map(|task| setup.open(&status.job, status.shard, (task, tasks))).collect()
 }
 
 /// One sink.
@@ -223,6 +237,8 @@ pub struct Job {
     pub sinks: Vec<SinkSetup>,
     /// Keyed state.
     pub state: Arc<dyn StateStore>,
+    /// Where plugins are found again that took over.
+    pub shelf: Arc<dyn Shelf>,
 }
 
 /// How a job ended well.
@@ -249,6 +265,7 @@ pub struct JobHandle {
     /// When a stop was asked for.
     pub(crate) stop: Arc<OnceLock<Instant>>,
     pub(crate) written: Vec<Arc<AtomicU64>>,
+    pub(crate) versions: Versions,
 }
 
 impl JobHandle {
@@ -259,6 +276,75 @@ impl JobHandle {
             sink.records = written.load(Ordering::Relaxed);
         }
         status
+    }
+
+    /// Has another version of an operator take over, without a stop: beside the job its instances are opened, and between two
+    /// batches each task takes its own. Returns once that holds, or why it does not.
+    ///
+    /// # Errors
+    /// Says why the version before goes on.
+    pub fn swap(&self, swap: Swap) -> Result<Swapped, NotSwapped> {
+        let began = weir_machine::now();
+        let (status, started, running) = (self.status(), self.versions.started(), self.versions.running());
+        let unknown = || NotSwapped::Unknown {
+            name: swap.operator.clone(),
+            known: running.iter().map(|setup| setup.name.clone()).collect(),
+        };
+        let operator = running.iter().position(|setup| setup.name == swap.operator).ok_or_else(unknown)?;
+        let of = (running.get(operator), started.get(operator), status.operators.get(operator));
+        let (Some(now), Some(started), Some(shown)) = of else { return Err(unknown()) };
+        let setup = now.swapped_for(&swap, started);
+        if setup.factory.digest() == now.factory.digest() && setup.config == now.config {
+            return Err(NotSwapped::Same(swap.operator));
+        }
+        let differences = now.differences(&setup);
+        if !differences.is_empty() {
+            return Err(NotSwapped::Place { operator: swap.operator, differences });
+        }
+        let instances = open_all(&setup, &status, shown.parallelism).map_err(NotSwapped::Open)?;
+        if status.state != JobState::Running {
+            return Err(NotSwapped::NotRunning(status.state.word()));
+        }
+        let (to, answered) = bounded(1);
+        let Swap { probation, dry_run, goes_back, .. } = swap;
+        let answer = Answer { began, to: Some(to) };
+        let failure = None;
+        self.versions.ask(Asked { operator, setup, instances, probation, dry_run, goes_back, answer, failure });
+        // The job has ended where nobody answers any more.
+        answered.recv().unwrap_or(Err(NotSwapped::Ended))
+    }
+
+    /// Has `before` run the operator again, in all of its tasks. Nobody waits for it: its instances are opened elsewhere.
+    pub(crate) fn restore_version(&self, operator: usize, before: OperatorSetup, failure: String) {
+        let (handle, status) = (self.clone(), self.status());
+        let tasks = status.operators.get(operator).map_or(1, |shown| shown.parallelism);
+        let restore = move || {
+            let name = before.name.clone();
+            match open_all(&before, &status, tasks) {
+                Ok(instances) => {
+                    let answer = Answer { began: weir_machine::now(), to: None };
+                    let (setup, probation, dry_run, goes_back) = (before, Duration::ZERO, false, true);
+                    let failure = Some(failure);
+                    handle.versions.ask(Asked {
+                        operator,
+                        setup,
+                        instances,
+                        probation,
+                        dry_run,
+                        goes_back,
+                        answer,
+                        failure,
+                    });
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::error!(operator = %name, error, "the version before does not open: tasks that have not failed go on");
+                }
+            }
+        };
+        if let Err(error) = weir_machine::spawn("weir-restore", restore) {
+            tracing::error!(%error, "failed to start a thread: tasks that have not failed go on with the new version");
+        }
     }
 
     /// Asks for a final barrier; the job commits it and leaves.
@@ -282,9 +368,7 @@ impl Job {
         let operators = self.operators.iter().map(|setup| OperatorStatus {
             name: setup.name.clone(),
             parallelism: setup.tasks(&self.graph),
-            plugin_name: setup.factory.description().name.clone(),
-            plugin_version: setup.factory.description().version.clone(),
-            plugin_digest: setup.factory.digest().clone(),
+            plugin: setup.entry(),
             state_bytes: 0,
             watermark: Watermark::NONE,
         });
@@ -308,40 +392,28 @@ impl Job {
             records_read_in_attempt: 0,
         });
         let written = self.sinks.iter().map(|_| Arc::default()).collect();
-        JobHandle { board, stop: Arc::default(), written }
+        JobHandle {
+            board,
+            stop: Arc::default(),
+            written,
+            versions: Versions::new(&self.operators, &self.shelf.history()),
+        }
     }
 
     /// What this process is asked to run.
     pub(crate) fn wanted(&self) -> Wanted {
-        let declare = |setup: &OperatorSetup| {
-            let description = setup.factory.description();
-            let (name, version) = (description.name.clone(), description.version.clone());
-            let plugin = PluginEntry { name, version, digest: setup.factory.digest().clone() };
-            let tables = setup.tables().into_iter();
-            let declared = |t: TableDescription| {
-                let expires = t.ttl.map(Ttl::domain);
-                DeclaredTable { name: t.name, kind: t.kind, schema: t.schema, expires }
-            };
-            let tables = tables.map(declared).collect();
-            Declared { name: setup.name.clone(), key: self.key_of(setup), plugin, tables }
-        };
         Wanted {
             graph: self.graph.clone(),
             marker: self.options.marker_place.clone(),
-            operators: self.operators.iter().map(declare).collect(),
+            operators: self.operators.iter().map(|setup| setup.declared(self.key_of(setup))).collect(),
             consent: self.options.consent.clone(),
         }
     }
 
-    fn key_of(&self, setup: &OperatorSetup) -> KeySpec {
-        let node = self.graph.find(&setup.name).and_then(|id| self.graph.node(id)?.as_operator());
-        node.map_or(KeySpec::Key, |operator| operator.key.clone())
-    }
-
-    /// The place of a node among the operators, if it is one, and what runs it.
-    pub(crate) fn operator_of(&self, node: &Node) -> Option<(usize, &OperatorSetup)> {
+    /// The place of a node among the operators, if it is one.
+    pub(crate) fn operator_of(&self, node: &Node) -> Option<usize> {
         node.as_operator()?;
-        self.operators.iter().enumerate().find(|(_, setup)| setup.name == node.name)
+        self.operators.iter().position(|setup| setup.name == node.name)
     }
 
     /// The place of a node among the sinks, if it is one.
@@ -356,7 +428,9 @@ impl Job {
         metrics::describe();
         let metrics = JobMetrics::new(&self.options);
         let supervised = AssertUnwindSafe(|| supervisor::supervise(self, log, handle, &metrics));
-        let outcome = catch_unwind(supervised).unwrap_or_else(|_| Err(Error::Panicked("(coordinator)".into())));
+        let outcome = catch_unwind(supervised);
+        handle.versions.end();
+        let outcome = outcome.unwrap_or_else(|_| Err(Error::Panicked("(coordinator)".into())));
         let state = if outcome.is_ok() { JobState::Finished } else { JobState::Failed };
         handle.board.change(|status| status.state = state);
         outcome.map(|Ended { ending, flushed }| {

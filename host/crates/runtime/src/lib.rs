@@ -43,6 +43,8 @@ mod signals;
 mod supervisor;
 /// The loops of the tasks.
 mod task;
+/// The versions of operators.
+mod versions;
 /// Calls that may hang for ever.
 mod watch;
 
@@ -50,3 +52,4 @@ pub use attempt::{MarkerPlace, check_store};
 pub use error::Error;
 pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, Place, SinkSetup, SourceSetup, Summary};
 pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus, Waiting};
+pub use versions::{NotSwapped, Shelf, Swap, Swapped};

@@ -1,16 +1,17 @@
 //! What coordinator and tasks say to each other. Downwards: a few numbers that tasks look at between two batches.
 //! Upwards: events through one bounded channel. Nothing else is shared.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use weir_checkpoint::TaskTimes;
-use weir_core::ports::{Commit, Delta, SplitProgress};
+use weir_core::ports::{CallError, Commit, Delta, Operator, SplitProgress};
 use weir_core::{Epoch, Origin, Progress, SourceName, SplitState};
-use weir_operator::SplitTable;
+use weir_operator::{SplitTable, Terms, Version};
 
-use crate::error::Error;
+use crate::error::{Error, chain};
 
 /// Downwards. One writer, the coordinator; tasks only read, except for the counters.
 #[derive(Debug, Default)]
@@ -24,12 +25,105 @@ pub(crate) struct Signals {
     /// How often the time made something fire.
     fired: AtomicU64,
     splits: Mutex<SplitTable>,
+    /// A version that takes over at a barrier that was asked for.
+    switch: Mutex<Option<Arc<Switch>>>,
+    /// Operators of which a task runs the version before again, and why; until the coordinator has heard of it.
+    fallen_back: Mutex<Vec<(usize, String)>>,
+    has_fallen_back: AtomicBool,
+}
+
+/// Another version of an operator, which its tasks take at one barrier.
+pub(crate) struct Switch {
+    /// Index of the operator in the job.
+    pub operator: usize,
+    terms: Terms,
+    probation: Duration,
+    /// The barrier, once it was asked for; 0 before.
+    epoch: AtomicU64,
+    /// For each task, until it takes it.
+    instances: Mutex<Vec<Option<Box<dyn Operator>>>>,
+    /// How long a task stood still for it, at most: in nanoseconds.
+    paused: AtomicU64,
+}
+
+impl Switch {
+    pub(crate) fn new(
+        operator: usize,
+        (terms, probation): (Terms, Duration),
+        instances: Vec<Box<dyn Operator>>,
+    ) -> Self {
+        let instances = Mutex::new(instances.into_iter().map(Some).collect());
+        Self { operator, terms, probation, epoch: AtomicU64::new(0), instances, paused: AtomicU64::new(0) }
+    }
+
+    /// The epoch that ends with the barrier, once that was asked for.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        Some(Epoch(self.epoch.load(Ordering::Relaxed))).filter(|epoch| epoch.0 > 0)
+    }
+
+    /// What task number `task` of the operator takes, once, and for how long the version before it waits.
+    pub(crate) fn take(&self, task: u16) -> Option<(Version, Duration)> {
+        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        let operator = instances.get_mut(usize::from(task))?.take()?;
+        Some((Version { terms: self.terms.clone(), operator }, self.probation))
+    }
+
+    /// A task stood still for so long.
+    pub(crate) fn note_pause(&self, paused: Duration) {
+        let nanos = u64::try_from(paused.as_nanos()).unwrap_or(u64::MAX);
+        self.paused.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// How long a task stood still, at most.
+    pub(crate) fn paused(&self) -> Duration {
+        Duration::from_nanos(self.paused.load(Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switch").field("operator", &self.operator).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
 }
 
 impl Signals {
     /// For an attempt that reads these sources.
     pub(crate) fn new(sources: impl IntoIterator<Item = SourceName>) -> Self {
         Self { splits: Mutex::new(SplitTable::new(sources)), ..Self::default() }
+    }
+
+    /// The tasks of its operator are to take this at the barrier of `epoch`, which is asked for next.
+    pub(crate) fn switch_at(&self, epoch: Epoch, switch: &Arc<Switch>) {
+        let before = switch.epoch.swap(epoch.0, Ordering::Relaxed);
+        if before == 0 {
+            *self.switch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(switch));
+        } else {
+            switch.epoch.store(before, Ordering::Relaxed);
+        }
+    }
+
+    /// What tasks take at the barrier of `epoch`.
+    pub(crate) fn switch(&self, epoch: Epoch) -> Option<Arc<Switch>> {
+        let switch = self.switch.lock().unwrap_or_else(PoisonError::into_inner);
+        switch.as_ref().filter(|switch| switch.epoch() == Some(epoch)).cloned()
+    }
+
+    /// A task runs the version before again.
+    pub(crate) fn fell_back(&self, operator: usize, why: &CallError) {
+        self.fallen_back.lock().unwrap_or_else(PoisonError::into_inner).push((operator, chain(why)));
+        self.has_fallen_back.store(true, Ordering::Release);
+    }
+
+    /// An operator of which a task did, and why; once, for all of its tasks.
+    pub(crate) fn fallen_back(&self) -> Option<(usize, String)> {
+        if !self.has_fallen_back.swap(false, Ordering::Acquire) {
+            return None;
+        }
+        let mut fallen_back = self.fallen_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let (operator, why) = fallen_back.pop()?;
+        fallen_back.retain(|(other, _)| *other != operator);
+        self.has_fallen_back.store(!fallen_back.is_empty(), Ordering::Release);
+        Some((operator, why))
     }
 
     /// Every source is to end `epoch`; with `last` nothing may follow.

@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use weir_core::{AttemptId, Delivery, Digest, Epoch, JobName, Progress, ShardId, SourceName, SplitId, Watermark};
+use weir_checkpoint::PluginEntry;
+use weir_core::{AttemptId, Delivery, Epoch, JobName, Progress, ShardId, SourceName, SplitId, Watermark};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,20 @@ pub enum JobState {
     Finished,
     /// It stopped with an error.
     Failed,
+}
+
+impl JobState {
+    /// For people, after "it is".
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Recovering => "recovering",
+            Self::Stopping => "stopping",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A snapshot of a job.
@@ -78,12 +93,8 @@ pub struct OperatorStatus {
     pub name: String,
     /// How many tasks it has.
     pub parallelism: u16,
-    /// Name of its plugin.
-    pub plugin_name: String,
-    /// Version of its plugin.
-    pub plugin_version: String,
-    /// Digest of its plugin's file.
-    pub plugin_digest: Digest,
+    /// The plugin that it runs.
+    pub plugin: PluginEntry,
     /// Its keyed state, estimated.
     pub state_bytes: u64,
     /// How far its event time has come, in the task that is behind.

@@ -34,5 +34,5 @@ impl LoadOperator for NativeOperators {
 }
 
 fn main() -> ExitCode {
-    host::run(|| Ok(()), |_| Ok(Box::new(NativeOperators)))
+    host::run(|| Ok(()), |_| Ok(Arc::new(NativeOperators)))
 }

@@ -9,6 +9,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::*;
 use weir_plan::{Shown, ShownEdge, ShownTask};
 
+use crate::control::{Control, Refused, SwapRequest};
+use crate::model;
 use crate::model::{Job, Operator, Plugin, Sink, Split, State, Waiting};
 use crate::{Hosts, router};
 
@@ -84,6 +86,25 @@ fn connect(port: u16) -> TcpStream {
     stream
 }
 
+/// A job that nobody changes.
+struct Steady;
+
+impl Control for Steady {
+    fn swap(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refused> {
+        let SwapRequest { plugin, config, probation, dry_run } = request;
+        let config = config.unwrap_or_default();
+        Err(Refused::State(format!("{operator} {} {config} {} {dry_run}", plugin.len(), probation.as_millis())))
+    }
+
+    fn rollback(&self, operator: &str) -> Result<model::Swapped, Refused> {
+        Err(Refused::Conflict(operator.to_owned()))
+    }
+
+    fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refused> {
+        if operator == "count" { Ok(Vec::new()) } else { Err(Refused::Unknown(operator.to_owned())) }
+    }
+}
+
 /// A server with these limits, on a runtime of its own; it ends with the process.
 fn limited(limits: Limits) -> u16 {
     let (port, listens) = std::sync::mpsc::sync_channel(1);
@@ -91,7 +112,8 @@ fn limited(limits: Limits) -> u16 {
         let listening = bind(&loopback(0, true)).await.unwrap();
         port.send(listening.address.port()).unwrap();
         let recorder = PrometheusBuilder::new().build_recorder();
-        let routes = router(Arc::new(job), recorder.handle(), Hosts::of(listening.address, "127.0.0.1"));
+        let routes =
+            router(Arc::new(job), Arc::new(Steady), recorder.handle(), Hosts::of(listening.address, "127.0.0.1"));
         connections::accept(listening.listener, routes, limits).await;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -107,7 +129,7 @@ async fn everything_is_served() {
     let view = Arc::clone(&shown);
     let listening = bind(&loopback(0, true)).await.unwrap();
     let hosts = Hosts::of(listening.address, "127.0.0.1");
-    let routes = router(Arc::new(move || view.lock().unwrap().clone()), recorder.handle(), hosts);
+    let routes = router(Arc::new(move || view.lock().unwrap().clone()), Arc::new(Steady), recorder.handle(), hosts);
     let port = listening.address.port();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listening, routes, recorder.handle(), async { stopped.await.unwrap() }));
@@ -155,7 +177,8 @@ async fn alive_ready_and_healthy_are_three_things() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let listening = bind(&loopback(0, true)).await.unwrap();
     let port = listening.address.port();
-    let routes = router(Arc::new(move || view.lock().unwrap().clone()), recorder.handle(), Hosts::Any);
+    let routes =
+        router(Arc::new(move || view.lock().unwrap().clone()), Arc::new(Steady), recorder.handle(), Hosts::Any);
     tokio::spawn(serve(listening, routes, recorder.handle(), std::future::pending()));
     let waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5, patient: false });
     for (state, waiting, ready, healthy) in [

@@ -113,3 +113,39 @@ fn the_marker_stands_where_the_plan_says() {
     assert_eq!(carriers(MarkerPlace::Fixed(fixed.clone())), [fixed.to_string()]);
     assert!(carriers(MarkerPlace::Nowhere).is_empty());
 }
+
+/// The same epoch with another plugin of its operator, which took over from the file of digest `from`.
+fn taken_over(held: &Manifest, version: &str, from: &str) -> Manifest {
+    let mut numbered = Numbered::of(&held.plan);
+    let plugin = &mut numbered.operators[0].plugin;
+    (plugin.version, plugin.digest) = (version.into(), Digest(version.repeat(64)));
+    plugin.took_over = Some(crate::manifest::TookOver { from: Digest(from.into()), config: None });
+    Manifest { plan: held.plan.running(numbered).encode(), ..held.clone() }
+}
+
+#[test]
+fn what_took_over_goes_on_where_its_file_is_asked_for() {
+    let asked = wanted(1, &["n"], PLACE).operators[0].clone();
+    let held = taken_over(&before(&["n"]), "2", &asked.plugin.digest.0);
+    let log = [(held.clone(), Digest("0".repeat(64)))];
+    let mut course = Course::new(wanted(1, &["n"], PLACE));
+    let entry = held.plan.operators[0].plugin.clone();
+    assert_eq!(course.taken_over(&log), [("count".to_owned(), entry.clone())]);
+    // It is not there any more.
+    let refused = course.check(&held).unwrap_err();
+    assert!(matches!(&refused.0[..], [Misfit::Version { version, .. }] if version == "2"), "{refused}");
+    course.offer(vec![Declared { plugin: entry.clone(), ..asked }]);
+    course.check(&held).unwrap();
+    course.restore(Some(&held));
+    assert_eq!(plan(&mut course, "second").operators[0].plugin, entry);
+}
+
+#[test]
+fn another_file_than_the_one_that_was_taken_over_from_is_what_is_asked_for() {
+    let held = taken_over(&before(&["n"]), "2", &"f".repeat(64));
+    let mut course = Course::new(wanted(1, &["n"], PLACE));
+    assert_eq!(course.taken_over(&[(held.clone(), Digest("0".repeat(64)))]), []);
+    course.check(&held).unwrap();
+    course.restore(Some(&held));
+    assert_eq!(plan(&mut course, "second").operators[0].plugin.version, "1");
+}

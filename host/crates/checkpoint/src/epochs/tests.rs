@@ -494,3 +494,23 @@ fn the_words_of_the_first_start_stay_until_something_was_read() {
     let Some(Command::WriteLog(record)) = command else { panic!("{command:?}") };
     assert!(manifest_of(&record).0.plan.sources[0].start.is_none());
 }
+
+#[test]
+fn a_change_is_in_the_record_of_the_next_epoch() {
+    let pace = Pace { interval: Duration::from_secs(9), keep_alive: Duration::from_secs(9), log_decides: false };
+    let splits = vec![split("t", 0, 0)];
+    let source = SourceEntry { name: SourceName::new("in"), marked: true, start: None, splits: splits.clone() };
+    let (mut epochs, _) = opening(vec![source]).run(pace, 1);
+    let mut changed = Numbered::of(&epochs.manifest().plan);
+    changed.operators[0].plugin.version = "2".into();
+    assert!(epochs.step(Event::Change(changed.clone())).is_err(), "only between two epochs");
+    epochs.step(Event::Committed(Epoch(1))).unwrap();
+    assert_eq!(epochs.step(Event::Change(changed.clone())), Ok(None));
+    // At once, though nothing was read.
+    let barrier = epochs.step(Event::Tick { now: Duration::ZERO, active: false });
+    assert_eq!(barrier, Ok(Some(Command::Barrier { epoch: Epoch(2), last: false })));
+    let command = epochs.step(sealed(splits, &[])).unwrap();
+    let Some(Command::WriteLog(record)) = command else { panic!("{command:?}") };
+    let (manifest, _) = manifest_of(&record);
+    assert_eq!((&manifest.plan.operators, manifest.plan.next_operator), (&changed.operators, changed.next));
+}

@@ -4,7 +4,7 @@ use weir_core::{Digest, Fault};
 use super::*;
 
 fn plugin(name: &str) -> PluginEntry {
-    PluginEntry { name: name.into(), version: "1.0.0".into(), digest: Digest("00".repeat(32)) }
+    PluginEntry { name: name.into(), version: "1.0.0".into(), digest: Digest("00".repeat(32)), took_over: None }
 }
 
 /// An operator with tables as `name` or `name:schema`.

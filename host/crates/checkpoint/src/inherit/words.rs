@@ -4,7 +4,7 @@
 use std::fmt;
 
 use weir_core::ports::{TableKind, TimeDomain};
-use weir_core::{Fault, KeySpec, Rename, StateName};
+use weir_core::{Digest, Fault, KeySpec, Rename, StateName};
 
 /// What was done with the user's leave, or what was left alone in spite of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +135,20 @@ pub enum Misfit {
         was: KeySpec,
         /// As in the pipeline.
         now: KeySpec,
+    },
+    /// What took over from the file while the job ran is not there any more.
+    #[error(
+        "operator {operator:?} was running version {version} ({digest}), which took over while the job ran, and its file is \
+         not in the state directory any more; put it back as plugins/{digest}.wasm, or start with that file as the \
+         operator's plugin"
+    )]
+    Version {
+        /// The operator.
+        operator: String,
+        /// The version of its plugin.
+        version: String,
+        /// Digest of its file.
+        digest: Digest,
     },
     /// A rename to a name that the pipeline does not have.
     #[error(

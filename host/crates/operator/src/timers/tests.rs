@@ -15,6 +15,7 @@ use crate::advance::Advanced;
 use crate::load::after_value;
 use crate::runner::{Runner, RunnerOptions};
 use crate::testing::{Alone, Counters, Memory, Stored};
+use crate::version::Terms;
 
 const VALUES: Table = Table { id: TableId(0), kind: TableKind::Value, ttl: None };
 const TIMERS: Table = Table { id: TableId(1), kind: TableKind::Timer, ttl: None };
@@ -107,12 +108,9 @@ impl Node {
             id: weir_core::OperatorId(0),
             name: "o".into(),
             key: KeySpec::Key,
-            tables: vec![values, TIMERS, WAKES],
-            prefetched: vec![values],
-            reducing: Vec::new(),
+            terms: Terms { tables: vec![values, TIMERS, WAKES], prefetched: vec![values], ..Terms::default() },
             outputs: vec![Vec::new()],
             on_error,
-            origin: false,
             windows: None,
             timers: [(TIMERS, TimeDomain::Event), (WAKES, TimeDomain::Processing)]
                 .map(|(table, domain)| TimerOptions { table, domain, groups: 0..1024 })

@@ -17,6 +17,7 @@ use crate::error::NodeError;
 use crate::load::after_value;
 use crate::runner::{Runner, RunnerOptions};
 use crate::testing::{Alone, Counters, Memory, Stored};
+use crate::version::Terms;
 
 const ACCUMULATORS: Table = Table { id: TableId(0), kind: TableKind::Window, ttl: None };
 const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer, ttl: None };
@@ -128,12 +129,9 @@ impl Node {
             id: weir_core::OperatorId(0),
             name: "o".into(),
             key: KeySpec::Key,
-            tables: vec![ACCUMULATORS],
-            prefetched: vec![ACCUMULATORS],
-            reducing: Vec::new(),
+            terms: Terms { tables: vec![ACCUMULATORS], prefetched: vec![ACCUMULATORS], ..Terms::default() },
             outputs: vec![Vec::new()],
             on_error,
-            origin: false,
             windows: WindowOptions::new(
                 &spec,
                 TABLES,

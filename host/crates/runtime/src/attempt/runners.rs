@@ -14,21 +14,27 @@ use crate::metrics::JobMetrics;
 use crate::signals::Signals;
 use crate::task::driver::TaskDriver;
 
-/// The opened plugins: for each operator one for each of its tasks, until that takes it.
-pub(super) struct Plugins(Vec<Vec<Option<Box<dyn Operator>>>>);
+/// What runs the operators of an attempt.
+pub(super) struct Plugins {
+    /// In the order of the job.
+    setups: Vec<OperatorSetup>,
+    /// Opened: for each operator one for each of its tasks, until that takes it.
+    opened: Vec<Vec<Option<Box<dyn Operator>>>>,
+}
 
 impl Plugins {
     /// Opens all that the operators of `graph` need.
-    pub(super) fn open(job: &Job, graph: &Graph) -> Result<Self, Error> {
+    pub(super) fn open(job: &Job, setups: Vec<OperatorSetup>, graph: &Graph) -> Result<Self, Error> {
         let open = |setup: &OperatorSetup| {
             let tasks = setup.tasks(graph);
             (0..tasks).map(|task| open_plugin(job, setup, (task, tasks)).map(Some)).collect()
         };
-        Ok(Self(job.operators.iter().map(open).collect::<Result<_, _>>()?))
+        let opened = setups.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { setups, opened })
     }
 
     fn take(&mut self, operator: usize, task: u16) -> Option<Box<dyn Operator>> {
-        self.0.get_mut(operator)?.get_mut(usize::from(task))?.take()
+        self.opened.get_mut(operator)?.get_mut(usize::from(task))?.take()
     }
 }
 
@@ -60,7 +66,8 @@ impl<'a> Workshop<'a> {
         let (node, name, operates) =
             node.ok_or_else(|| Error::Invariant(format!("node {} is no operator of the graph", id.0)))?;
         let missing = || Error::Invariant(format!("operator {name} is not set up"));
-        let (index, setup) = job.operator_of(node).ok_or_else(missing)?;
+        let index = job.operator_of(node).ok_or_else(missing)?;
+        let setup = self.plugins.setups.get(index).ok_or_else(missing)?;
         let entry = self.manifest.plan.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
         let description = setup.factory.description();
         let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
@@ -80,17 +87,18 @@ impl<'a> Workshop<'a> {
             let is_read = graph.edges_out_of(Port { node: id, port: late }).next().is_some();
             windows.late = is_read.then(|| (late, self.checks_of(id, late)));
         }
-        let state = (!options.tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(graph))));
+        let state = (!options.terms.tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(graph))));
         let operator = self.plugins.take(index, task).ok_or_else(missing)?;
-        let driver = TaskDriver { metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
+        let driver =
+            TaskDriver { operator: index, metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
         Ok(Runner::new(options, operator, state, Box::new(driver)))
     }
 
     /// What the sinks take that read this output. Only a plugin that says so routes records.
     pub(super) fn checks_of(&self, node: NodeId, output: u32) -> Vec<RecordCheck> {
         let (job, graph) = (self.job, self.graph());
-        let operator = graph.node(node).and_then(|node| job.operator_of(node));
-        let is_router = operator.is_some_and(|(_, setup)| setup.factory.description().routes);
+        let operator = graph.node(node).and_then(|node| self.plugins.setups.get(job.operator_of(node)?));
+        let is_router = operator.is_some_and(|setup| setup.factory.description().routes);
         let readers = graph.edges_out_of(Port { node, port: output });
         let sinks = readers.filter_map(|edge| job.sink_of(graph.node(edge.to.node)?));
         let checks = sinks.filter_map(|sink| self.checks.get(sink)?.clone());

@@ -127,7 +127,8 @@ impl Maker<'_> {
             let task = SinkTask { inbox, outputs, metrics, commands, signals, events };
             return Ok(Box::new(move || task.run()));
         }
-        let operators = stage.operators(graph).map(|id| self.workshop.runner(id, ends.index));
+        let task = ends.index;
+        let operators = stage.operators(graph).map(|id| self.workshop.runner(id, task));
         let operators = operators.collect::<Result<Vec<_>, _>>()?;
         let joints = joints((job, graph), self.layout, ends, self.watch.metrics)?;
         let sealed = self.workshop.manifest.epoch;
@@ -135,7 +136,7 @@ impl Maker<'_> {
         let floor = operators.iter().map(|runner| runner.options.watermark).max().unwrap_or(Watermark::NONE);
         let time = ToldTime::new(floor);
         self.times.push((operators.iter().map(|runner| runner.options.index).collect(), time.clone()));
-        let flow = Flow::new(operators, joints, sealed, time);
+        let flow = Flow::new((operators, task), joints, sealed, time);
         if let Some(inbox) = inbox {
             let time = Merge::new(inbox.inputs(), floor);
             let task = OperatorTask { inbox, flow, time, signals, events };
@@ -162,8 +163,8 @@ impl Maker<'_> {
         let (job, graph) = (self.workshop.job, self.workshop.graph());
         let mut readers = graph.edges().iter().filter(|edge| edge.from.node == source);
         let may_skip = |reader: NodeId| {
-            let operator = graph.node(reader).and_then(|node| job.operator_of(node));
-            operator.is_some_and(|(_, setup)| setup.on_error == OnError::Skip)
+            let operator = graph.node(reader).and_then(|node| job.operators.get(job.operator_of(node)?));
+            operator.is_some_and(|setup| setup.on_error == OnError::Skip)
         };
         if readers.all(|edge| may_skip(edge.to.node)) { OnError::Skip } else { OnError::Fail }
     }

@@ -14,6 +14,8 @@ use crate::signals::Signals;
 pub(crate) struct TaskDriver {
     /// The operator's counters.
     pub metrics: OperatorMetrics,
+    /// Index of the operator in the job.
+    pub operator: usize,
     /// Which know the splits.
     pub signals: Arc<Signals>,
 }
@@ -29,6 +31,10 @@ impl Driver for TaskDriver {
 
     fn skipped(&self, _: Option<Origin>, _: &CallError) {
         self.metrics.skipped();
+    }
+
+    fn fell_back(&self, why: &CallError) {
+        self.signals.fell_back(self.operator, why);
     }
 
     fn now_ms(&self) -> i64 {

@@ -13,7 +13,7 @@ use weir_operator::{Advanced, Runner};
 use crate::error::Error;
 use crate::exchange::edge::{Edge, Outlets};
 use crate::exchange::inbox::Closed;
-use crate::signals::SealedState;
+use crate::signals::{SealedState, Signals};
 use crate::task::told::ToldTime;
 
 /// Where the records of an output go.
@@ -68,6 +68,8 @@ pub(crate) struct Joints {
 pub(crate) struct Flow {
     /// Each after those that it reads; none in the task of a source whose first operator is elsewhere.
     operators: Vec<Runner>,
+    /// Which task of its operators it is.
+    task: u16,
     joints: Joints,
     /// What is left to do, the next last.
     work: Vec<Work>,
@@ -107,11 +109,11 @@ pub(crate) enum Room {
 
 impl Flow {
     /// One that has sealed nothing yet; `first` is the attempt's first epoch.
-    pub(crate) fn new(operators: Vec<Runner>, joints: Joints, first: Epoch, shown: ToldTime) -> Self {
+    pub(crate) fn new((operators, task): (Vec<Runner>, u16), joints: Joints, first: Epoch, shown: ToldTime) -> Self {
         let (work, outputs) = (Vec::new(), Vec::new());
         let (sealed, has_changed, has_told) = (None, false, false);
         let time = Rising::new(shown.get());
-        Self { operators, joints, work, outputs, sealed, last: first, has_changed, has_told, time, shown }
+        Self { operators, task, joints, work, outputs, sealed, last: first, has_changed, has_told, time, shown }
     }
 
     /// Processes what the source has read.
@@ -247,6 +249,20 @@ impl Flow {
             crash_point!("operators-aligned")?;
         }
         Ok(sealed)
+    }
+
+    /// Between the barrier and the next batch: a version that takes over there does.
+    pub(crate) fn switch(&mut self, epoch: Epoch, signals: &Signals) -> Result<(), Error> {
+        let Some(switch) = signals.switch(epoch) else { return Ok(()) };
+        let Some(runner) = self.operators.iter_mut().find(|runner| runner.options.index == switch.operator) else {
+            return Ok(());
+        };
+        let began = weir_machine::now();
+        let missing = || Error::Invariant(format!("task {} has no instance of its new version", self.task));
+        let (version, probation) = switch.take(self.task).ok_or_else(missing)?;
+        runner.take_over(version, probation);
+        switch.note_pause(weir_machine::since(began));
+        Ok(())
     }
 
     /// Passes a barrier or the end on: once to each task that reads this one, by however many edges.

@@ -99,6 +99,7 @@ impl OperatorTask {
     fn seal(&mut self, epoch: Epoch) -> Result<(), Stopped> {
         self.flow.note_committed(self.signals.committed());
         let state = self.flow.seal(epoch)?;
+        self.flow.switch(epoch, &self.signals)?;
         let kept = TaskTimes { source: None, operators: self.flow.floors() };
         self.events.send(TaskEvent::Sealed { epoch, state, kept }).map_err(|_| Stopped::Closed)?;
         Ok(self.flow.broadcast(|| Element::Barrier(epoch))?)

@@ -295,6 +295,7 @@ impl SourceTask {
         self.sealed = epoch;
         self.verify(epoch);
         let state = self.flow.seal(epoch)?;
+        self.flow.switch(epoch, &self.signals)?;
         let (splits, progress) = (before(self.reader.snapshot(), rest), self.reader.progress());
         self.signals.name_splits(self.source, &splits);
         if let Some(time) = &mut self.time {

@@ -22,6 +22,8 @@ mod starts;
 mod supervision;
 /// Event time.
 mod time;
+/// Versions that take over.
+mod versions;
 mod world;
 
 use std::collections::BTreeMap;
@@ -64,7 +66,8 @@ fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFacto
     let names = of_kind(|kind| matches!(kind, Kind::Operator(_)));
     let setup = |(name, factory)| {
         let (config, on_error) = ("{}".into(), OnError::Fail);
-        OperatorSetup { name, factory, config, on_error, windows: None, ttl: BTreeMap::new() }
+        let (windows, ttl, took_over) = (None, BTreeMap::new(), None);
+        OperatorSetup { name, factory, config, on_error, windows, ttl, took_over }
     };
     let sinks = of_kind(|kind| *kind == Kind::Sink);
     let sinks: Vec<_> = sinks.into_iter().map(|name| SinkSetup { target: name.clone(), name }).collect();
@@ -76,6 +79,7 @@ fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFacto
         graph,
         sinks,
         state: Arc::new(MemoryState::default()),
+        shelf: Arc::new(versions::MemoryShelf::default()),
     }
 }
 

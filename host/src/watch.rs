@@ -1,0 +1,115 @@
+//! `--watch`: a plugin whose file changes takes over.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use weir_api::control::{Refused, SwapRequest};
+use weir_pipeline::Plan;
+
+use crate::control::JobControl;
+
+/// How often files are looked at. A tool chain writes in bursts: a file is taken once it looks the same twice.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long the version before waits.
+const PROBATION: Duration = Duration::from_secs(60);
+
+/// How a file looks from outside: when it was changed, to the nanosecond, and its length.
+type Looks = Option<(i64, i64, u64)>;
+
+/// The plugin of an operator.
+struct Watched {
+    operator: String,
+    path: PathBuf,
+    /// What was looked at last.
+    looks: Looks,
+    /// What was taken last, or what the job was started with.
+    taken: Looks,
+}
+
+/// Watches the plugins of `plan` for as long as the process lives.
+pub(crate) fn start(plan: &Plan, control: JobControl) -> Result<()> {
+    let mut watched: Vec<Watched> = plan
+        .operators
+        .iter()
+        .map(|operator| {
+            let looks = looks(&operator.plugin);
+            Watched { operator: operator.name.clone(), path: operator.plugin.clone(), looks, taken: looks }
+        })
+        .collect();
+    let watch = move || loop {
+        weir_machine::sleep(LOOK_EVERY);
+        for file in &mut watched {
+            if file.has_settled() {
+                take_over(file, &control);
+            }
+        }
+    };
+    weir_machine::spawn("weir-watch", watch).map(drop).context("failed to watch the plugins")
+}
+
+fn looks(path: &Path) -> Looks {
+    let file = fs::metadata(path).ok()?;
+    Some((file.mtime(), file.mtime_nsec(), file.len()))
+}
+
+impl Watched {
+    /// Whether it is another file than was taken, and nobody writes it any more.
+    fn has_settled(&mut self) -> bool {
+        let now = looks(&self.path);
+        let is_settled = now.is_some() && now == self.looks && now != self.taken;
+        self.looks = now;
+        if is_settled {
+            self.taken = now;
+        }
+        is_settled
+    }
+}
+
+fn take_over(file: &Watched, control: &JobControl) {
+    let Watched { operator, path, .. } = file;
+    let plugin = match fs::read(path) {
+        Ok(bytes) => bytes.into(),
+        Err(error) => return tracing::warn!(operator, path = %path.display(), %error, "the plugin cannot be read"),
+    };
+    let request = SwapRequest { plugin, config: None, probation: PROBATION, dry_run: false };
+    // What took over is logged by the job.
+    match control.take_over(operator, request) {
+        Ok(_) => {}
+        Err(
+            Refused::Unknown(why)
+            | Refused::Unfit(why)
+            | Refused::State(why)
+            | Refused::Conflict(why)
+            | Refused::Failed(why),
+        ) => {
+            tracing::warn!(operator, path = %path.display(), "the plugin has changed, and does not take over: {why}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_taken_once_it_rests() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.wasm");
+        fs::write(&path, b"1").unwrap();
+        let mut file = Watched { operator: "o".into(), path: path.clone(), looks: looks(&path), taken: looks(&path) };
+        assert!(!file.has_settled(), "it is what the job was started with");
+        fs::write(&path, b"12").unwrap();
+        assert!(!file.has_settled(), "it is perhaps being written");
+        fs::write(&path, b"123").unwrap();
+        assert!(!file.has_settled());
+        assert!(file.has_settled());
+        assert!(!file.has_settled(), "once");
+        fs::remove_file(&path).unwrap();
+        assert!(!file.has_settled() && !file.has_settled());
+        fs::write(&path, b"1234").unwrap();
+        assert!(!file.has_settled() && file.has_settled());
+    }
+}
