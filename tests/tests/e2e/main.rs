@@ -47,6 +47,8 @@ mod sources;
 mod supervision;
 /// What others do to the topics and the group of a job.
 mod surprises;
+/// Versions that take over.
+mod swap;
 /// What a terminal shows.
 mod terminal;
 /// Timers of event time.
