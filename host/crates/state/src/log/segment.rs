@@ -9,6 +9,7 @@ use weir_core::Digest;
 use super::digest_of;
 use super::record::{HEADER, Header, UNKNOWN_VERSION};
 use crate::error::Error;
+use crate::files;
 
 /// A segment on disk.
 #[derive(Debug)]
@@ -147,4 +148,18 @@ fn is_record(bytes: &[u8]) -> bool {
     let Ok(header) = Header::decode(header) else { return false };
     let body = header.payload_len.checked_add(header.text_len()).and_then(|len| usize::try_from(len).ok());
     body.and_then(|len| rest.get(..len)).is_some_and(|body| crc32c::crc32c(body) == header.body_crc)
+}
+
+/// The numbers of the segments in `dir`, in order.
+pub(super) fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
+    Ok(files::names(dir)?.iter().filter_map(|name| number(name)).collect())
+}
+
+fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(".log").filter(|digits| digits.len() == 10)?.parse().ok()
+}
+
+/// Whether a file of this name is part of a log.
+pub(crate) fn is_segment(name: &str) -> bool {
+    number(name).is_some()
 }
