@@ -55,14 +55,19 @@ impl Found {
         self.unread.iter().any(|path| behind(at, path).is_some())
     }
 
-    /// Nothing can be said of what was not read; and what is there and wrong is not missing.
+    /// Nothing can be said of what was not read; what is there and wrong is not missing; and of two that exclude each other one
+    /// reason is enough.
     fn follows(&self, error: &Error) -> bool {
         match error {
             Error::Missing { at, .. } => self.is_wrong(at),
             Error::MissingOneOf { at, keys } => {
                 self.is_unread(at) || keys.iter().any(|key| self.is_unread(&format!("{at}.{key}")))
             }
-            Error::Conflict { one, other, .. } => self.is_unread(one) || self.is_unread(other),
+            Error::Conflict { one, other, .. } => {
+                let is_same =
+                    |error: &Error| matches!(error, Error::Conflict { one: a, other: b, .. } if (a, b) == (one, other));
+                self.is_unread(one) || self.is_unread(other) || self.errors.iter().any(is_same)
+            }
             other => other.at().is_some_and(|at| self.is_unread(at)),
         }
     }
@@ -92,6 +97,7 @@ mod tests {
             (Error::invalid("operators.w.window", "it is too long"), true),
             (Error::conflict("sources.b", "operators.o", "one name"), false),
             (Error::conflict("sources.b", "operators.ox", "one name"), true),
+            (Error::conflict("sources.b", "operators.ox", "one more reason"), false),
         ] {
             let before = found.count();
             found.add(error.clone());

@@ -65,7 +65,6 @@ struct Planned {
 }
 
 fn plan(nodes: &Nodes<'_>, found: &mut Found) -> Part {
-    check_apart(nodes, found);
     Part {
         sources: nodes.plan_sources(found, |at, spec, found| Some(Arc::new(planned(at, spec, found)?))),
         sinks: nodes.plan_sinks(found, |at, spec, found| Some(Arc::new(planned(at, spec, found)?))),
@@ -81,21 +80,6 @@ fn planned(at: &str, FileSpec { path, format, separator }: &FileSpec, found: &mu
         return None;
     }
     Some(Planned { path: path.clone(), format: lines? })
-}
-
-/// Nothing may be written where it is read, nor twice to one file.
-fn check_apart(nodes: &Nodes<'_>, found: &mut Found) {
-    let path = |spec: &FileSpec| plain(&spec.path);
-    for (index, sink) in nodes.sinks.iter().enumerate() {
-        let own = path(sink.written());
-        let is_same = |other: &&weir_connector::Node<'_>| path(other.written()) == own;
-        for source in nodes.sources.iter().filter(is_same) {
-            found.add(Error::conflict(&sink.at, &source.at, "the job would read its own output, for ever"));
-        }
-        if let Some(other) = nodes.sinks.iter().take(index).find(is_same) {
-            found.add(Error::conflict(&sink.at, &other.at, "they would mix their lines"));
-        }
-    }
 }
 
 /// A path without `./` and doubled slashes: two spellings of it are one path. What links and `..` lead to, only a look at
