@@ -31,6 +31,8 @@ fn a_plugin_that_aggregates_sends_its_windows_on_a_terminal() -> Result<()> {
                 ("b", "10000,1", 19_999),
             ],
         ),
+        (&["--window", "count:2"], &[("a", "1000,2", 9_999), ("a", "10000,1", 10_000), ("b", "12000,1", 12_000)]),
+        (&["--window", "global:count=2"], &[("a", "1000,2", 9_999), ("a", "1000,3", 10_000), ("b", "12000,1", 12_000)]),
         (&["--window", "session:5s"], &[("a", "1000,1", 5_999), ("a", "9999,2", 14_999), ("b", "12000,1", 16_999)]),
         // Berlin was an hour ahead.
         (
@@ -55,8 +57,8 @@ fn windows_and_plugins_that_do_not_fit_are_refused_before_anything_starts() -> R
     let (windows, counts) = (plugin("window-count")?, plugin("count")?);
     for (plugin, window, wanted) in [
         (&counts, "tumbling:10s", "its plugin \"count\" does not export the interface aggregate"),
-        (&windows, "count:100", "--window = count:100 does not run yet"),
-        (&windows, "global:every=10s", "--window = global:every=10s does not run yet"),
+        (&windows, "count:0", "must be longer than nothing"),
+        (&windows, "global:10s", "is none of tumbling:10s"),
         (&windows, "sliding:1s/2s", "leave records in no window"),
         (&windows, "tumbling:0s", "must be longer than nothing"),
         (&windows, "tumbling:100years", "longer than 90 years"),

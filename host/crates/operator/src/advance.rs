@@ -33,7 +33,7 @@ impl Runner {
     pub fn advance(&mut self, to: Watermark, out: &mut Vec<(u32, Batch)>) -> Result<Advanced, NodeError> {
         self.now_ms = self.driver.now_ms();
         self.reached = self.reached.max(to);
-        if let Some(windows) = &mut self.windows {
+        if let Some(windows) = self.windows.as_mut().filter(|windows| windows.timers(TimeDomain::Event).is_some()) {
             windows.reached = windows.reached.max(to);
         }
         if to != Watermark::END {
@@ -69,6 +69,9 @@ impl Runner {
 
     /// What is due next of one time.
     fn fire_due(&mut self, domain: TimeDomain, to_ms: i64, out: &mut Vec<(u32, Batch)>) -> Result<Advanced, NodeError> {
+        if domain == TimeDomain::Processing {
+            self.windows.iter_mut().for_each(|windows| windows.note_now(to_ms));
+        }
         let due = self.due(domain, to_ms).map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
         if due.is_empty() {
             return Ok(Advanced::Nothing);
@@ -107,6 +110,7 @@ impl Runner {
     /// Folds what came in by `input` into its windows, and fires those again that had fired without it.
     pub(crate) fn fold(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         let (Some(windows), Some(call)) = (&mut self.windows, &mut self.state) else { return Ok(()) };
+        windows.note_now(self.now_ms);
         let sorted = windows.sort(batch, &self.options.key, (&mut self.slots, call.state.as_mut()));
         let mut sorted = sorted.map_err(|error| error.of(&self.options.name))?;
         let names = std::mem::take(&mut windows.names);
@@ -118,7 +122,13 @@ impl Runner {
             self.put_out_late(&sorted.late_of(batch), out)?;
         }
         self.merge(std::mem::take(&mut sorted.merges), out)?;
-        self.run_named(Step::Fold(input), names, &self.stamped(&sorted.kept(batch)), out)?;
+        let rounds = std::mem::take(&mut sorted.rounds);
+        let kept = sorted.kept(batch);
+        let stamped = self.stamped(&kept);
+        if !rounds.is_empty() {
+            return self.fold_rounds(input, (&stamped, rounds), out);
+        }
+        self.run_named(Step::Fold(input), names, &stamped, out)?;
         let Some(windows) = &mut self.windows else { return Ok(()) };
         let again = windows.take_again();
         match windows.listed() {
@@ -144,9 +154,17 @@ impl Runner {
         Ok(())
     }
 
+    /// What windows that fire send is no earlier.
+    pub(crate) fn least_ms(&self) -> i64 {
+        let is_timed = self.windows.as_ref().is_some_and(|windows| windows.timers(TimeDomain::Event).is_some());
+        // Those of event time fire before anybody hears how far it has come.
+        let reached_ms = if is_timed { None } else { self.reached.as_ms() };
+        reached_ms.unwrap_or(i64::MIN)
+    }
+
     /// The windows of these names fire.
     pub(crate) fn fire(&mut self, step: Step, names: Names, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
-        let list = due_list(&names);
+        let list = due_list(names.windows(), self.least_ms());
         self.run_named(step, names, &list, out)
     }
 
@@ -167,6 +185,9 @@ impl Runner {
     fn fire_windows(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         if let Some(listed) = self.windows.as_ref().and_then(Windows::listed) {
             return self.fire_listed(listed, due, out);
+        }
+        if let Some(global) = self.windows.as_ref().and_then(Windows::global) {
+            return self.fire_global(global, &due, out);
         }
         let (ending, expired): (Vec<Timer>, Vec<Timer>) = due.into_iter().map(|due| due.timer).partition(is_end);
         if let (Some(windows), Some(CallState { state, .. })) = (&self.windows, &mut self.state) {

@@ -353,7 +353,7 @@ impl Runner {
         let Some(CallState { state, .. }) = &mut self.state else { return Ok(()) };
         let updates = &self.effects.updates;
         let noted = match (step, &mut self.windows) {
-            (Step::Fold(_), Some(windows)) if windows.listed().is_none() => {
+            (Step::Fold(_), Some(windows)) if windows.is_tumbling() => {
                 windows.folded((updates, &self.values), state.as_mut())
             }
             (Step::Process(_) | Step::Timers(_), _) => {

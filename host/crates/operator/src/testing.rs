@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use weir_core::frame::NULL;
@@ -115,6 +115,8 @@ pub(crate) struct Counters {
     pub(crate) late: AtomicUsize,
     pub(crate) skipped: AtomicUsize,
     pub(crate) fell_back: AtomicUsize,
+    /// What the clock says.
+    pub(crate) now_ms: AtomicI64,
 }
 
 /// A driver that counts and names nothing.
@@ -132,7 +134,7 @@ impl Driver for Alone {
         self.0.fell_back.fetch_add(1, Ordering::Relaxed);
     }
     fn now_ms(&self) -> i64 {
-        0
+        self.0.now_ms.load(Ordering::Relaxed)
     }
     fn with_splits(&self, look: &mut dyn FnMut(&SplitTable)) {
         look(&SplitTable::default());

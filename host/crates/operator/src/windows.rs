@@ -4,6 +4,8 @@
 //! due. At its end a window fires, and with the end of its allowed lateness it is gone. A record that comes between the two
 //! makes it fire again, once for all of its batch.
 
+/// Windows of all time.
+mod global;
 /// Windows of which a key has a list.
 pub(crate) mod listed;
 /// The lists of keys.
@@ -22,7 +24,7 @@ use std::borrow::Cow;
 use weir_core::ports::{CallError, KeyRef, KeyedState, RecordCheck, Table, TimeDomain};
 use weir_core::{Batch, FrameWriter, KeySpec, Origin, RecordView, WindowKey};
 use weir_time::window::firing::Firing;
-use weir_time::window::{Assign, Listed, OutOfRange};
+use weir_time::window::{Assign, Global, Listed, OutOfRange};
 use weir_time::{Watermark, Window, WindowSpec};
 
 use crate::slots::Slots;
@@ -85,12 +87,14 @@ pub(crate) struct Sorted {
     kept: usize,
     /// What is to be merged before the records are folded.
     pub(crate) merges: Merges,
+    /// What fires amid them.
+    pub(crate) rounds: Vec<global::Round>,
 }
 
 impl Sorted {
     fn new(placed: Vec<Placed>, merges: Merges) -> Self {
         let kept = placed.iter().filter(|placed| matches!(placed, Placed::In)).count();
-        Self { placed, kept, merges }
+        Self { placed, kept, merges, rounds: Vec::new() }
     }
 
     /// The records of `batch` that are in a window.
@@ -178,14 +182,43 @@ impl Windows {
         match self.options.assign {
             Assign::Tumbling(_) => Ok(self.sort_tumbling(batch, key)),
             Assign::Listed(listed) => self.sort_listed(listed, batch, key, (slots, state)),
+            Assign::Global(global) => self.sort_global(global, batch, key, (slots, state)),
         }
     }
 
     /// The windows of which keys have lists, if these are such.
     pub(crate) fn listed(&self) -> Option<Listed> {
         match self.options.assign {
-            Assign::Tumbling(_) => None,
             Assign::Listed(listed) => Some(listed),
+            Assign::Tumbling(_) | Assign::Global(_) => None,
+        }
+    }
+
+    /// The windows of all time, if these are such.
+    pub(crate) fn global(&self) -> Option<Global> {
+        match self.options.assign {
+            Assign::Global(global) => Some(global),
+            Assign::Tumbling(_) | Assign::Listed(_) => None,
+        }
+    }
+
+    /// Whether it is a timestamp alone that tells what is due when.
+    pub(crate) fn is_tumbling(&self) -> bool {
+        matches!(self.options.assign, Assign::Tumbling(_))
+    }
+
+    /// The clock says `now_ms`: that is their time, if they are in processing time.
+    pub(crate) fn note_now(&mut self, now_ms: i64) {
+        if self.timers.domain() == TimeDomain::Processing {
+            self.reached = Watermark::at(now_ms);
+        }
+    }
+
+    /// The timestamp of a record, in their time.
+    fn time_of(&self, record: &RecordView<'_>) -> i64 {
+        match self.timers.domain() {
+            TimeDomain::Event => record.timestamp_ms,
+            TimeDomain::Processing => self.reached.number(),
         }
     }
 
@@ -199,15 +232,16 @@ impl Windows {
     }
 }
 
-/// The due list of these windows: a record for each, with its key, the timestamp of what it sends, and its span.
-pub(crate) fn due_list(names: &Names) -> Batch {
+/// The due list of these windows, each of a key: a record for each, with its key, the timestamp of what it sends, and its span.
+/// What waits for processing time sends nothing before `least_ms`: later operators would take it for late.
+pub(crate) fn due_list<'a>(windows: impl IntoIterator<Item = (&'a [u8], Window)>, least_ms: i64) -> Batch {
     let mut writer = FrameWriter::new(Vec::new());
-    for key in names.all().into_iter().filter_map(|name| WindowKey::parse(name.bytes)) {
-        let span = [key.start_ms.to_le_bytes(), key.end_ms.to_le_bytes()].concat();
+    for (key, window) in windows {
+        let span = [window.start_ms.to_le_bytes(), window.end_ms.to_le_bytes()].concat();
         writer.push(RecordView {
-            timestamp_ms: Window::new(key.start_ms, key.end_ms).timestamp_ms(),
+            timestamp_ms: window.timestamp_ms().max(least_ms),
             source: writer.len() as u32,
-            key: Some(key.key),
+            key: Some(key),
             value: Some(&span),
             headers: &[],
         });
@@ -220,6 +254,9 @@ pub(crate) fn due_list(names: &Names) -> Batch {
 pub(crate) fn described(name: Option<KeyRef<'_>>) -> String {
     let Some(window) = name.and_then(|name| WindowKey::parse(name.bytes)) else { return "a window".to_owned() };
     let key = String::from_utf8_lossy(window.key);
+    if Window::new(window.start_ms, window.end_ms) == Window::GLOBAL {
+        return format!("the window of key {key:?}");
+    }
     format!("the window of key {key:?} from {} ms to {} ms", window.start_ms, window.end_ms)
 }
 

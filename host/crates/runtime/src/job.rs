@@ -131,7 +131,8 @@ impl OperatorSetup {
         let by_event_time = |table: &TableDescription| {
             table.kind == TableKind::Timer || table.ttl.is_some_and(|ttl| ttl.domain() == TimeDomain::Event)
         };
-        self.windows.is_some() || self.tables().iter().any(by_event_time)
+        self.windows.as_ref().is_some_and(|windows| windows.domain == TimeDomain::Event)
+            || self.tables().iter().any(by_event_time)
     }
 
     /// What its plugin says of itself; `table` is what the table of a name is, but for how long it keeps what it has. `None`
@@ -166,7 +167,7 @@ impl OperatorSetup {
         let windows = match &self.windows {
             Some(spec) => {
                 let kept = WindowTables { accumulators: *terms.tables.first()?, lists: table(WINDOW_LISTS) };
-                let timers = timers_in(table(WINDOW_TIMERS)?, TimeDomain::Event);
+                let timers = timers_in(table(WINDOW_TIMERS)?, spec.domain);
                 Some(WindowOptions::new(spec, kept, timers)?)
             }
             None => None,
@@ -189,11 +190,14 @@ impl OperatorSetup {
     /// Its tables: the plugin's in their order, and behind them the host's own. Those of other windows are not theirs.
     pub fn tables(&self) -> Vec<TableDescription> {
         let hosts = |windows: &WindowSpec, name: &str, kind| {
-            let (name, schema) = (name.to_owned(), windows.to_string());
+            let (name, schema) = (name.to_owned(), windows.schema());
             TableDescription { name, kind, schema, prefetch: false, ttl: None }
         };
         let timers = self.windows.as_ref().map(|windows| hosts(windows, WINDOW_TIMERS, TableKind::WindowTimer));
-        let listed = self.windows.as_ref().filter(|windows| matches!(Assign::of(windows), Ok(Assign::Listed(_))));
+        let listed = self
+            .windows
+            .as_ref()
+            .filter(|windows| matches!(Assign::of(windows), Ok(Assign::Listed(_) | Assign::Global(_))));
         let lists = listed.map(|windows| hosts(windows, WINDOW_LISTS, TableKind::Window));
         let own = self.factory.description().tables.iter().cloned();
         let own = own.map(|table| TableDescription { ttl: self.ttl.get(&table.name).copied().or(table.ttl), ..table });

@@ -25,6 +25,8 @@ pub mod count;
 pub mod firing;
 /// Tumbling windows of a fixed length.
 pub mod fixed;
+/// Windows of all time, and of so many records.
+pub mod global;
 /// What a key has where a timestamp alone does not tell its windows.
 pub mod list;
 /// Windows of which a key has a list.
@@ -39,6 +41,7 @@ pub mod spec;
 pub use assign::{Assign, Tumbling};
 pub use calendar::Calendar;
 pub use fixed::Fixed;
+pub use global::Global;
 pub use list::List;
 pub use listed::Listed;
 pub use panes::Panes;

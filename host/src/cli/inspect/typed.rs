@@ -50,7 +50,7 @@ fn is_global(bytes: &[u8]) -> bool {
 pub(super) fn list(bytes: &[u8]) -> Value {
     let Some(list) = List::decode(bytes) else { return any(bytes) };
     let windows: Vec<Value> = list.windows.iter().map(|window| json!([window.start_ms, window.end_ms])).collect();
-    json!({ "due": list.due_ms, "windows": windows })
+    json!({ "due": list.due_ms, "records": list.records, "windows": windows })
 }
 
 /// Text where it is UTF-8.
@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn the_list_of_a_key_is_shown_as_its_windows() {
-        let kept = List { due_ms: Some(20), windows: vec![Window::new(-5, 20), Window::new(30, 40)] };
-        assert_eq!(list(&kept.encode()), json!({ "due": 20, "windows": [[-5, 20], [30, 40]] }));
+        let kept = List { due_ms: Some(20), records: 3, windows: vec![Window::new(-5, 20), Window::new(30, 40)] };
+        assert_eq!(list(&kept.encode()), json!({ "due": 20, "records": 3, "windows": [[-5, 20], [30, 40]] }));
         assert_eq!(list(b"\xff"), json!({"base64": "/w=="}));
     }
 

@@ -404,7 +404,7 @@ fn due_lists_are_written_as_the_vectors_say() {
         for window in &windows {
             names.push(&bytes(&window.key), weir_time::Window::new(window.start, window.end));
         }
-        let list = crate::windows::due_list(&names);
+        let list = crate::windows::due_list(names.windows(), i64::MIN);
         assert_eq!(hex(list.frame.as_bytes()), wanted, "{name}");
         let timestamps: Vec<i64> = list.frame.records().map(|record| record.timestamp_ms).collect();
         assert_eq!(timestamps, windows.iter().map(|window| window.timestamp).collect::<Vec<_>>(), "{name}");

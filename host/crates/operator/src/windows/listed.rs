@@ -47,7 +47,7 @@ impl Windows {
                 placed.push(Placed::without_key());
                 continue;
             };
-            placed.push(match listed.note(list, record.timestamp_ms, firing, reached) {
+            placed.push(match listed.note(list, self.time_of(&record), firing, reached) {
                 Ok(None) => Placed::Late,
                 Ok(Some(windows)) => {
                     gone.extend(windows.into_iter().map(|window| (slot, window)));
@@ -60,9 +60,10 @@ impl Windows {
         let placed_in = batch.frame.records().zip(slots.of_record()).zip(&placed);
         for ((record, slot), _) in placed_in.filter(|(_, placed)| matches!(placed, Placed::In)) {
             let (key, Some(list)) = (lists.key(*slot as usize), lists.get(*slot as usize)) else { continue };
-            let Some(window) = listed.holder(list, record.timestamp_ms) else { continue };
+            let at_ms = self.time_of(&record);
+            let Some(window) = listed.holder(list, at_ms) else { continue };
             self.names.push(key, window);
-            for window in listed.again(list, record.timestamp_ms, firing, reached) {
+            for window in listed.again(list, at_ms, firing, reached) {
                 let mut name = Vec::new();
                 WindowKey { key, start_ms: window.start_ms, end_ms: window.end_ms }.push(&mut name);
                 self.again.push(name);
@@ -293,7 +294,7 @@ impl Runner {
     }
 
     /// Does something with the windows and their state; nothing where there are none.
-    fn on_lists<T: Default>(
+    pub(super) fn on_lists<T: Default>(
         &mut self,
         act: impl FnOnce(&mut Windows, &mut dyn KeyedState) -> Result<T, TimerError>,
     ) -> Result<T, NodeError> {
@@ -303,7 +304,7 @@ impl Runner {
 }
 
 /// What is kept of these windows goes.
-fn clear(names: &Names, windows: &Windows, state: &mut dyn KeyedState) -> Result<(), PortError> {
+pub(super) fn clear(names: &Names, windows: &Windows, state: &mut dyn KeyedState) -> Result<(), PortError> {
     state.enter(&names.all());
     (0..names.len() as u32).try_for_each(|slot| state.change(slot, windows.options.tables.accumulators, Change::Clear))
 }

@@ -43,6 +43,12 @@ impl Names {
         (0..self.len()).filter_map(|at| self.get(at)).collect()
     }
 
+    /// All of them, each a key and its window.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = (&[u8], Window)> {
+        let names = (0..self.len()).filter_map(|at| WindowKey::parse(self.get(at)?.bytes));
+        names.map(|name| (name.key, Window::new(name.start_ms, name.end_ms)))
+    }
+
     /// The key of the one of this number.
     pub(crate) fn key(&self, at: usize) -> &[u8] {
         self.get(at).and_then(|name| WindowKey::parse(name.bytes)).map_or(&[], |name| name.key)

@@ -19,6 +19,9 @@ use crate::runner::{Runner, RunnerOptions};
 use crate::testing::{Alone, Counters, Memory, Stored};
 use crate::version::Terms;
 
+/// Windows of all time, and of processing time.
+mod untimed;
+
 const ACCUMULATORS: Table = Table { id: TableId(0), kind: TableKind::Window, ttl: None };
 const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer, ttl: None };
 const LISTS: Table = Table { id: TableId(2), kind: TableKind::Window, ttl: None };
@@ -135,7 +138,7 @@ impl Node {
             windows: WindowOptions::new(
                 &spec,
                 TABLES,
-                TimerOptions { table: TIMERS, domain: TimeDomain::Event, groups: 0..1024 },
+                TimerOptions { table: TIMERS, domain: spec.domain, groups: 0..1024 },
             )
             .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows }),
             timers: Vec::new(),
@@ -152,6 +155,7 @@ impl Node {
         let stored = self.stored.lock().unwrap().clone();
         let next = Self::from(self.spec, self.on_error, stored, watermark);
         next.counters.late.store(self.counters.late.load(Ordering::Relaxed), Ordering::Relaxed);
+        next.counters.now_ms.store(self.counters.now_ms.load(Ordering::Relaxed), Ordering::Relaxed);
         Self { sent: self.sent, late: self.late, ..next }
     }
 
@@ -185,6 +189,19 @@ impl Node {
             self.take(out);
             if advanced? != Advanced::More {
                 return Ok(());
+            }
+        }
+    }
+
+    /// The clock comes to `now_ms`.
+    fn wake(&mut self, now_ms: i64) {
+        self.counters.now_ms.store(now_ms, Ordering::Relaxed);
+        loop {
+            let mut out = Vec::new();
+            let woken = self.runner.wake(now_ms, &mut out).unwrap();
+            self.take(out);
+            if woken != Advanced::More {
+                return;
             }
         }
     }

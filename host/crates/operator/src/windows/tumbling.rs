@@ -15,10 +15,11 @@ use crate::updates;
 
 impl Windows {
     pub(super) fn sort_tumbling(&mut self, batch: &Batch, key: &KeySpec) -> Sorted {
+        let times: Vec<i64> = batch.frame.records().map(|record| self.time_of(&record)).collect();
         let Self { options: WindowOptions { assign, firing, .. }, reached, last, names, .. } = self;
         let Assign::Tumbling(tumbling) = assign else { return Sorted::new(Vec::new(), Merges::default()) };
-        let placed = batch.frame.records().map(|record| {
-            let (Some(key), at_ms) = (key_of(&record, key), record.timestamp_ms) else { return Placed::without_key() };
+        let placed = batch.frame.records().zip(times).map(|(record, at_ms)| {
+            let Some(key) = key_of(&record, key) else { return Placed::without_key() };
             if at_ms < 0 || !last.contains(at_ms) {
                 match tumbling.window(at_ms) {
                     Ok(window) => *last = window,

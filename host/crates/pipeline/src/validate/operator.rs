@@ -55,7 +55,7 @@ fn ttl(at: &str, spec: &OperatorSpec, found: &mut Found) -> BTreeMap<String, Ttl
 }
 
 /// What this host runs instead.
-const WHAT_RUNS: &str = "use tumbling, sliding or session windows of event time, as in tumbling:10s";
+const WHAT_RUNS: &str = "leave it out: windows fire at their end";
 
 fn on_error(at: &str, spec: &OperatorSpec) -> Result<OnError, Error> {
     match &spec.on_error {

@@ -1,7 +1,7 @@
 //! HOT PATH. Which window a record is in, for the windows that this host runs.
 
-use super::spec::{Domain, Kind};
-use super::{Calendar, Fixed, Listed, OutOfRange, Window, WindowSpec};
+use super::spec::{Kind, Trigger};
+use super::{Calendar, Fixed, Global, Listed, OutOfRange, Window, WindowSpec};
 
 /// Windows that this host runs.
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub enum Assign {
     Tumbling(Tumbling),
     /// Of which a key has a list.
     Listed(Listed),
+    /// Of which a key has one.
+    Global(Global),
 }
 
 /// Windows one behind the other.
@@ -29,9 +31,6 @@ pub struct NotYet(pub String);
 impl Assign {
     /// Of the windows of `spec`: nobody else knows which of them run.
     pub fn of(spec: &WindowSpec) -> Result<Self, NotYet> {
-        if spec.domain == Domain::Processing {
-            return Err(NotYet("time = \"processing\"".to_owned()));
-        }
         if spec.firing.early_every_ms.is_some() {
             return Err(NotYet("early-every".to_owned()));
         }
@@ -40,7 +39,8 @@ impl Assign {
             Kind::Calendar(calendar) => Ok(Self::Tumbling(Tumbling::Calendar(calendar.clone()))),
             Kind::Sliding(panes) => Ok(Self::Listed(Listed::Sliding(*panes))),
             Kind::Session { gap_ms } => Ok(Self::Listed(Listed::Session { gap_ms: *gap_ms })),
-            Kind::Count(_) | Kind::Global(_) => Err(NotYet(spec.to_string())),
+            Kind::Count(count) => Ok(Self::Global(Global { trigger: Trigger::Count(*count), stays: false })),
+            Kind::Global(trigger) => Ok(Self::Global(Global { trigger: *trigger, stays: true })),
         }
     }
 }

@@ -22,20 +22,18 @@ impl Count {
         }
     }
 
-    /// One more record for a window that has `held`: how many it has then, and whether it is full, fires and is gone.
+    /// Whether a window that holds so many is full.
     ///
     /// ```
     /// use weir_time::window::count::Count;
     ///
     /// let pairs = Count::new(2)?;
-    /// assert_eq!(pairs.take(0), (1, false));
-    /// assert_eq!(pairs.take(1), (2, true));
+    /// assert_eq!([1, 2].map(|held| pairs.is_full(held)), [false, true]);
     /// # Ok::<(), weir_time::window::ShapeError>(())
     /// ```
     #[inline]
-    pub fn take(self, held: u64) -> (u64, bool) {
-        let held = held.saturating_add(1);
-        (held, held >= self.records)
+    pub fn is_full(self, held: u64) -> bool {
+        held >= self.records
     }
 
     /// How many records fill a window.
@@ -52,6 +50,6 @@ mod tests {
     fn windows_of_nothing_and_of_too_much_are_refused() {
         assert_eq!(Count::new(0), Err(ShapeError::Zero("a window")));
         assert_eq!(Count::new(u64::MAX), Err(ShapeError::Long("a window")));
-        assert_eq!(Count::new(1).map(|one| one.take(0)), Ok((1, true)));
+        assert_eq!(Count::new(1).map(|one| one.is_full(1)), Ok(true));
     }
 }

@@ -2,9 +2,9 @@
 //! something is due for it next. A table keeps it as bytes.
 //!
 //! ```text
-//! list = due + 1 (0: nothing is due), { start - end of the one before, length, how many in a row }*
+//! list = due + 1 (0: nothing is due), records, { start - end of the one before, length, how many in a row }*
 //! ```
-//! All are varints, the first two of each with their sign in the lowest bit. A row is windows of one length without a gap: the
+//! All are varints, due and the first two of each row with their sign in the lowest bit. A row is windows of one length without a gap: the
 //! panes of a busy key are one row.
 
 use super::Window;
@@ -14,6 +14,8 @@ use super::Window;
 pub struct List {
     /// When something is due for the key; its one timer.
     pub due_ms: Option<i64>,
+    /// How many records came since the window of all time fired; 0 for other windows.
+    pub records: u64,
     /// What its accumulators are of, in the order of their kind.
     pub windows: Vec<Window>,
 }
@@ -26,6 +28,7 @@ impl List {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         push(&mut out, self.due_ms.map_or(0, |due_ms| folded(due_ms).saturating_add(1)));
+        push(&mut out, self.records);
         let mut end_ms = 0;
         for row in self.windows.chunk_by(|one, next| one.end_ms == next.start_ms && length(*one) == length(*next)) {
             let Some(first) = row.first() else { continue };
@@ -43,12 +46,13 @@ impl List {
     /// use weir_time::Window;
     /// use weir_time::window::List;
     ///
-    /// let list = List { due_ms: Some(30), windows: vec![Window::new(10, 20), Window::new(20, 30), Window::new(0, 20)] };
+    /// let list = List { due_ms: Some(30), records: 0, windows: vec![Window::new(10, 20), Window::new(20, 30), Window::new(0, 20)] };
     /// assert_eq!(List::decode(&list.encode()), Some(list));
     /// ```
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
         let due_ms = pull(&mut rest)?.checked_sub(1).map(unfolded);
+        let records = pull(&mut rest)?;
         let (mut windows, mut end_ms) = (Vec::new(), 0_i64);
         while !rest.is_empty() {
             let start_ms = end_ms.wrapping_add(unfolded(pull(&mut rest)?));
@@ -60,7 +64,7 @@ impl List {
                 end_ms = window.end_ms;
             }
         }
-        Some(Self { due_ms, windows })
+        Some(Self { due_ms, records, windows })
     }
 }
 
@@ -106,13 +110,13 @@ mod tests {
 
     #[test]
     fn the_bytes_are_pinned() {
-        for (due_ms, windows, bytes) in [
-            (None, &[][..], &[0][..]),
-            (Some(-1), &[(10, 20), (20, 30), (0, 20)], &[2, 20, 10, 2, 59, 20, 1]),
-            (Some(i64::MAX), &[], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        for (due_ms, records, windows, bytes) in [
+            (None, 0, &[][..], &[0, 0][..]),
+            (Some(-1), 0, &[(10, 20), (20, 30), (0, 20)], &[2, 0, 20, 10, 2, 59, 20, 1]),
+            (Some(i64::MAX), 300, &[], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0xac, 2]),
         ] {
             let windows = windows.iter().map(|(start, end)| Window::new(*start, *end)).collect();
-            let list = List { due_ms, windows };
+            let list = List { due_ms, records, windows };
             assert_eq!(list.encode(), bytes, "{list:?}");
             assert_eq!(List::decode(bytes), Some(list));
         }
@@ -122,7 +126,7 @@ mod tests {
     fn the_panes_of_a_busy_hour_take_few_bytes() {
         let windows =
             (0..3_600).map(|pane| Window::new(1_700_000_000_000 + pane * 1_000, 1_700_000_001_000 + pane * 1_000));
-        let list = List { due_ms: Some(1_700_003_600_000), windows: windows.collect() };
+        let list = List { due_ms: Some(1_700_003_600_000), records: 0, windows: windows.collect() };
         assert!(list.encode().len() < 20);
     }
 
@@ -130,11 +134,12 @@ mod tests {
         #[test]
         fn what_is_written_is_read_and_anything_else_is_refused_without_harm(
             due_ms: Option<i32>,
+            records: u64,
             windows in proptest::collection::vec((-1_000_000_000_000i64..1_000_000_000_000, 1i64..100_000), 0..50),
             noise: Vec<u8>,
         ) {
             let windows = windows.into_iter().map(|(start, length)| Window::new(start, start + length)).collect();
-            let list = List { due_ms: due_ms.map(i64::from), windows };
+            let list = List { due_ms: due_ms.map(i64::from), records, windows };
             prop_assert_eq!(List::decode(&list.encode()), Some(list));
             let noise: Vec<u8> = noise.into_iter().take(9).collect();
             drop(List::decode(&noise));

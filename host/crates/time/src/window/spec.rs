@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use weir_core::ports::TimeDomain;
+
 use super::calendar::CalendarUnit;
 use super::count::Count;
 use super::firing::Firing;
@@ -17,8 +19,9 @@ use crate::span::{self, SpanError};
 pub struct WindowSpec {
     /// Which they are.
     pub kind: Kind,
-    /// What time they are in: `time = "event"` or `"processing"`.
-    pub domain: Domain,
+    /// What time they are in: `time = "event"`, the records' timestamps, or `"processing"`, the clock when a record is
+    /// processed: then nothing is late.
+    pub domain: TimeDomain,
     /// When they fire: `allowed-lateness`, `early-every`.
     pub firing: Firing,
 }
@@ -63,16 +66,6 @@ impl Trigger {
             Self::Every { ms } => Some(next_multiple(time_ms, ms)),
         }
     }
-}
-
-/// What time windows are in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Domain {
-    /// The records' timestamps; windows fire with the watermark.
-    #[default]
-    Event,
-    /// The clock when a record is processed; windows fire with the clock, and nothing is late.
-    Processing,
 }
 
 /// Windows that cannot be understood, or cannot be.
@@ -163,12 +156,20 @@ impl WindowSpec {
         Ok(spec)
     }
 
+    /// What windows are kept of, for the tables that hold them: those of one are nothing to those of another.
+    pub fn schema(&self) -> String {
+        match self.domain {
+            TimeDomain::Event => self.to_string(),
+            TimeDomain::Processing => format!("{self} of processing time"),
+        }
+    }
+
     /// Options that would be without any effect are mistakes.
     fn check(&self) -> Result<(), ParseError> {
         let kind = self.kind.word();
         let meaningless = |word| Err(ParseError::Meaningless { word, kind });
         let is_timed = !matches!(self.kind, Kind::Count(_) | Kind::Global(_));
-        if self.firing.lateness_ms > 0 && (!is_timed || self.domain == Domain::Processing) {
+        if self.firing.lateness_ms > 0 && (!is_timed || self.domain == TimeDomain::Processing) {
             return meaningless("allowed-lateness");
         }
         if self.firing.early_every_ms.is_some() && matches!(self.kind, Kind::Global(_)) {
@@ -253,10 +254,10 @@ fn trigger(text: &str) -> Result<Trigger, ParseError> {
     }
 }
 
-fn domain(text: Option<&str>) -> Result<Domain, ParseError> {
+fn domain(text: Option<&str>) -> Result<TimeDomain, ParseError> {
     match text {
-        None | Some("event") => Ok(Domain::Event),
-        Some("processing") => Ok(Domain::Processing),
+        None | Some("event") => Ok(TimeDomain::Event),
+        Some("processing") => Ok(TimeDomain::Processing),
         Some(other) => Err(ParseError::Word { word: other.to_owned(), known: "event, processing" }),
     }
 }
@@ -279,7 +280,7 @@ impl FromStr for WindowSpec {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let (word, length, zone) = parts(text)?;
         let kind = Kind::new(word, length, zone, None)?;
-        Ok(Self { kind, domain: Domain::default(), firing: Firing::default() })
+        Ok(Self { kind, domain: TimeDomain::Event, firing: Firing::default() })
     }
 }
 

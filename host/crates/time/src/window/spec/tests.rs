@@ -35,9 +35,9 @@ fn flag_and_table_are_one_spelling() {
     let full = table("tumbling = 10s, offset = 2s, allowed-lateness = 5s, early-every = 1s, time = event").unwrap();
     assert_eq!(
         full,
-        WindowSpec { kind: Kind::Tumbling(Fixed::new(10_000, 2_000).unwrap()), domain: Domain::Event, firing }
+        WindowSpec { kind: Kind::Tumbling(Fixed::new(10_000, 2_000).unwrap()), domain: TimeDomain::Event, firing }
     );
-    assert_eq!(table("count = 7, time = processing").map(|spec| spec.domain), Ok(Domain::Processing));
+    assert_eq!(table("count = 7, time = processing").map(|spec| spec.domain), Ok(TimeDomain::Processing));
 }
 
 #[test]

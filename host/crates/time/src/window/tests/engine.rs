@@ -76,6 +76,7 @@ impl Engine {
                 match self.assign {
                     Assign::Tumbling(_) => self.fire(key, decoded(&due.timer.key)),
                     Assign::Listed(listed) => self.due(listed, key, at_ms, due.next_round),
+                    Assign::Global(_) => panic!("windows of time"),
                 }
             }
         }
@@ -90,6 +91,7 @@ impl Engine {
         match self.assign.clone() {
             Assign::Tumbling(tumbling) => self.tumble(record, &tumbling),
             Assign::Listed(listed) => self.note(record, listed),
+            Assign::Global(_) => panic!("windows of time"),
         }
     }
 
