@@ -198,6 +198,14 @@ fn golden_cases_hold_for_the_wasm_alone() -> Result<()> {
     Ok(())
 }
 
+/// Of tables that combine and forget, with a restart after every record.
+#[test]
+fn what_is_merged_and_what_expires_is_the_same_whoever_is_restarted() -> Result<()> {
+    let cases = checkout().join("tests/plugins/ledger/golden").display().to_string();
+    run(&["test", &plugin("ledger")?, &cases, "--thorough"], PATIENCE)?.expect(0)?;
+    Ok(())
+}
+
 #[test]
 fn every_plugin_stays_small() -> Result<()> {
     for (folder, _) in plugins()? {

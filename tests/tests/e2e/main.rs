@@ -43,6 +43,8 @@ mod rivals;
 mod routes;
 /// Where to start, what to find, when to stop.
 mod sources;
+/// Numbers that are merged.
+mod sums;
 /// What is waited for is seen; what is endured is counted; who gives up says why.
 mod supervision;
 /// What others do to the topics and the group of a job.
