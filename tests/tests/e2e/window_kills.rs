@@ -2,7 +2,7 @@
 //! batch computation of the same records makes of them, each window exactly once.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::producer::BaseRecord;
@@ -11,12 +11,22 @@ use weir_tests::random::Random;
 use weir_tests::reader::{Observer, read_all};
 use weir_tests::topics::Writer;
 
-use crate::scene::{PATIENCE, Scene};
+use crate::scene::{PATIENCE, Scene, is_full};
 
-const RECORDS: i64 = 12_000;
-const KEYS: u64 = 50;
-/// From one record to the next, and how far one may be behind its place.
-const STEP_MS: i64 = 10;
+/// What is written: how many records, of how many keys, how long from one to the next.
+#[derive(Clone, Copy)]
+struct Stream {
+    records: i64,
+    keys: u64,
+    step_ms: i64,
+}
+
+/// To be killed in.
+const SLOW: Stream = Stream { records: 12_000, keys: 50, step_ms: 10 };
+const SMALL: Stream = Stream { records: 50_000, keys: 1_000, step_ms: 1 };
+/// That of the promise.
+const LARGE: Stream = Stream { records: 1_000_000, ..SMALL };
+/// How far a record may be behind its place.
 const DISORDER_MS: u64 = 1_000;
 const PARTITIONS: i32 = 4;
 const KILLS: usize = 3;
@@ -28,9 +38,7 @@ type Out = (String, i64, String);
 
 #[test]
 fn tumbling_windows_are_exact_wherever_they_are_killed() -> Result<()> {
-    exact("window-count", "tumbling:10s", |records| {
-        counted(records.iter().map(|(key, at, _)| (key, at - at % 10_000, at - at % 10_000 + 10_000)))
-    })
+    exact("window-count", "tumbling:10s", by_ten_seconds)
 }
 
 #[test]
@@ -107,6 +115,23 @@ fn now_ms() -> Result<i64> {
     Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64)
 }
 
+#[test]
+fn every_window_is_counted_exactly_once() -> Result<()> {
+    let _machine = weir_tests::machine::shared();
+    let scene = Scene::new("windows")?;
+    let records = fill(&scene, if is_full() { LARGE } else { SMALL })?;
+    let began = Instant::now();
+    scene.run("window-count", &["--watermark", "max-disorder=1s", "--drain"])?.expect(0)?;
+    let took = began.elapsed();
+    let found = written(&scene)?;
+    eprintln!("{} records in {} windows, in {took:?} with its start", records.len(), found.len());
+    same(found, by_ten_seconds(&records))
+}
+
+fn by_ten_seconds(records: &[Came]) -> Vec<Out> {
+    counted(records.iter().map(|(key, at, _)| (key, at - at % 10_000, at - at % 10_000 + 10_000)))
+}
+
 /// What `window-count` sends of records in these windows: key, begin, end.
 fn counted<'a>(windows: impl Iterator<Item = (&'a String, i64, i64)>) -> Vec<Out> {
     let mut counts: BTreeMap<(&str, i64, i64), u64> = BTreeMap::new();
@@ -118,7 +143,7 @@ fn counted<'a>(windows: impl Iterator<Item = (&'a String, i64, i64)>) -> Vec<Out
 fn exact(plugin: &str, window: &str, batch: impl Fn(&[Came]) -> Vec<Out>) -> Result<()> {
     let _machine = weir_tests::machine::shared();
     let scene = Scene::new(&plugin.replace("window-", "windows-"))?;
-    let records = fill(&scene)?;
+    let records = fill(&scene, SLOW)?;
     let more = ["--window", window, "--watermark", "max-disorder=1s", "--drain"];
     let slow = [&more[..], &["--until", "latest", "--max-rate", "700", "--transaction-timeout", "6s"]].concat();
     let (output, mut random) = (Observer::new(scene.broker, &scene.output)?, Random::new());
@@ -131,12 +156,20 @@ fn exact(plugin: &str, window: &str, batch: impl Fn(&[Came]) -> Vec<Out>) -> Res
         host.kill()?;
     }
     scene.run(plugin, &more)?.expect(0)?;
+    same(written(&scene)?, batch(&records))
+}
+
+/// What an independent reader finds.
+fn written(scene: &Scene<'_>) -> Result<Vec<Out>> {
     let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap_or_default());
     let found = read_all(scene.broker, &scene.output)?.into_iter().map(|record| {
         Ok((text(record.key)?, record.timestamp.context("a window has a timestamp")?, text(record.value)?))
     });
-    let mut found = found.collect::<Result<Vec<Out>>>()?;
-    let mut wanted = batch(&records);
+    found.collect()
+}
+
+/// Each once, and no others.
+fn same(mut found: Vec<Out>, mut wanted: Vec<Out>) -> Result<()> {
     found.sort();
     wanted.sort();
     let (missing, extra) = (not_in(&wanted, &found), not_in(&found, &wanted));
@@ -150,13 +183,13 @@ fn not_in<'a>(all: &'a [Out], others: &[Out]) -> Vec<&'a Out> {
 }
 
 /// Records in time, but for the disorder within each partition.
-fn fill(scene: &Scene<'_>) -> Result<Vec<Came>> {
+fn fill(scene: &Scene<'_>, Stream { records: count, keys, step_ms }: Stream) -> Result<Vec<Came>> {
     let (writer, mut random) = (Writer::new(scene.broker)?, Random::new());
-    let begin_ms = now_ms()? - 600_000;
+    let begin_ms = now_ms()? - count * step_ms - 60_000;
     let mut records = Vec::new();
-    for number in 0..RECORDS {
-        let key = format!("key-{}", random.below(KEYS));
-        let at = begin_ms + number * STEP_MS - random.below(DISORDER_MS) as i64;
+    for number in 0..count {
+        let key = format!("key-{}", random.below(keys));
+        let at = begin_ms + number * step_ms - random.below(DISORDER_MS) as i64;
         let value = number.to_string();
         let record = BaseRecord::<[u8], [u8]>::to(&scene.input).partition(number as i32 % PARTITIONS).timestamp(at);
         writer.send(record.key(key.as_bytes()).payload(value.as_bytes()))?;
