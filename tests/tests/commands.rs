@@ -188,6 +188,33 @@ fn the_example_with_a_join_finds_the_prices_of_the_time() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_example_with_sessions_has_an_output_for_what_is_late() -> Result<()> {
+    let home = with_examples()?;
+    let script = format!("cd {} && target/release/host run examples/visits.toml --api off", home.path().display());
+    let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?.expect(0)?;
+    let text = String::from_utf8(ended.stdout)?;
+    let seen: Vec<&str> = text.lines().collect();
+    let visit = |key: &str, first: u32, last: u32, rest: &str| {
+        format!(
+            "{key}\t{},{},{rest}",
+            1_700_000_000_000_u64 + u64::from(first),
+            1_700_000_000_000_u64 + u64::from(last)
+        )
+    };
+    let wanted = [
+        visit("bob", 5_000, 5_000, "1,/about,/about"),
+        visit("ada", 1_000, 45_000, "4,/,/checkout"),
+        visit("cat", 60_100, 165_000, "1050,/1,/1050"),
+        visit("ada", 166_000, 166_000, "1,/again,/again"),
+    ];
+    ensure!(seen == wanted, "{seen:?}");
+    let late = std::fs::read_to_string(home.path().join("target/visits.late"))?;
+    let late: Vec<Value> = late.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(matches!(&late[..], [one] if one["value"] == "/late"), "{late:?}");
+    Ok(())
+}
+
 /// The pipeline of the example without an end, with a second operator that shares the threads of the first.
 fn endless(home: &Path) -> Result<PathBuf> {
     let text = std::fs::read_to_string(home.join("examples/two-sources.toml"))?;
