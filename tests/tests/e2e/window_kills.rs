@@ -78,6 +78,28 @@ fn sessions_are_exact_wherever_they_are_killed() -> Result<()> {
 }
 
 #[test]
+fn windows_of_so_many_records_have_each_record_once_wherever_they_are_killed() -> Result<()> {
+    let (records, found) = killed("window-count", "count:7")?;
+    let mut came: BTreeMap<&str, u64> = BTreeMap::new();
+    records.iter().for_each(|(key, ..)| *came.entry(key).or_default() += 1);
+    let mut counts: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (key, _, value) in &found {
+        let (_, count) = value.split_once(',').context("START,COUNT")?;
+        counts.entry(key).or_default().push(count.parse()?);
+    }
+    ensure!(came.len() == counts.len(), "{} of {} keys", counts.len(), came.len());
+    for (key, counts) in &mut counts {
+        // What is not full fires at the end of time.
+        counts.sort_unstable();
+        let all = came.get(key).copied().unwrap_or_default();
+        let rest = (all % 7 > 0).then_some(all % 7);
+        let wanted: Vec<u64> = rest.into_iter().chain((0..all / 7).map(|_| 7)).collect();
+        ensure!(*counts == wanted, "{key}: {all} records in {counts:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn open_sessions_are_shown_and_gone_on_with() -> Result<()> {
     let _machine = weir_tests::machine::shared();
     let (scene, begin) = (Scene::new("visits")?, now_ms()? - 600_000);
@@ -141,6 +163,12 @@ fn counted<'a>(windows: impl Iterator<Item = (&'a String, i64, i64)>) -> Vec<Out
 
 /// Runs `plugin` with `window`, killed again and again, and compares what it writes with what `batch` computes.
 fn exact(plugin: &str, window: &str, batch: impl Fn(&[Came]) -> Vec<Out>) -> Result<()> {
+    let (records, found) = killed(plugin, window)?;
+    same(found, batch(&records))
+}
+
+/// What came in and what was written by `plugin` with `window`, killed again and again.
+fn killed(plugin: &str, window: &str) -> Result<(Vec<Came>, Vec<Out>)> {
     let _machine = weir_tests::machine::shared();
     let scene = Scene::new(&plugin.replace("window-", "windows-"))?;
     let records = fill(&scene, SLOW)?;
@@ -156,7 +184,7 @@ fn exact(plugin: &str, window: &str, batch: impl Fn(&[Came]) -> Vec<Out>) -> Res
         host.kill()?;
     }
     scene.run(plugin, &more)?.expect(0)?;
-    same(written(&scene)?, batch(&records))
+    Ok((records, written(&scene)?))
 }
 
 /// What an independent reader finds.
