@@ -29,9 +29,10 @@ impl PluginShelf {
     }
 
     /// Keeps the files that the process is started with: whoever goes back to one of them finds it, whatever became of it. A
-    /// file that cannot be kept is told, and cannot be gone back to.
+    /// file that cannot be kept is told, and cannot be gone back to. A pipe was read to its end already.
     pub(crate) fn keep_started(&self) {
-        for operator in &self.operators {
+        let is_file = |operator: &&OperatorPlan| operator.plugin.metadata().is_ok_and(|file| file.is_file());
+        for operator in self.operators.iter().filter(is_file) {
             let kept = std::fs::read(&operator.plugin).map_err(Into::into).and_then(|bytes| self.keep(&bytes));
             if let Err(error) = kept {
                 tracing::warn!(operator = %operator.name, "the plugin is not kept beside the state: {error:#}");
