@@ -20,15 +20,17 @@ fn an_idle_job_sees_that_its_brokers_are_gone() -> Result<()> {
     scene.fill(1_000, 10)?;
     let port = free_port()?;
     let mut host = scene.start("count", &["--api", &format!("127.0.0.1:{port}")])?;
-    let no_lag = |job: &serde_json::Value| {
-        job["splits"].as_array().is_some_and(|s| s.len() == 4 && s.iter().all(|split| split["lag"] == 0))
+    // All is read, and the epoch of it holds: the first is empty.
+    let is_idle = |job: &serde_json::Value| {
+        let is_read = job["splits"].as_array().is_some_and(|s| s.len() == 4 && s.iter().all(|split| split["lag"] == 0));
+        is_read && job["epoch"].as_u64() > Some(1)
     };
-    host.wait_for_job(port, PATIENCE, no_lag)?;
+    host.wait_for_job(port, PATIENCE, is_idle)?;
     // The state directory outlives the scene's hold on the broker.
     let Scene { job, input, output, state, .. } = scene;
     broker.stop()?;
     let what = expect_waiting(&mut host, port)?;
-    ensure!(what == "for the source to answer", "it waits {what}");
+    ensure!(what == "for the source to answer", "it waits {what}: {}", host.log()?);
     broker.restart()?;
     host.wait_until("it to be healthy", PATIENCE, |_| Ok(is_healthy(port)))?;
     let scene = Scene { broker: &broker, job, input, output, state };
