@@ -1,12 +1,17 @@
 //! Windows of event time, as a user has them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rdkafka::producer::BaseRecord;
 use tempfile::TempDir;
 use weir_tests::host::{plugin, run, run_with_input};
 use weir_tests::machine;
+use weir_tests::reader::Observer;
+use weir_tests::topics::Writer;
+
+use crate::scene::Scene;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -174,5 +179,38 @@ file = {{ path = "out", format = "key-value" }}
         ensure!(count == wanted, "{line:?}: {count} instead of {wanted}");
     }
     ensure!(written.lines().count() == 18, "six windows of three keys: {written}");
+    Ok(())
+}
+
+/// One partition that falls silent holds the windows of the others up for as long as it may, and not much longer.
+#[test]
+fn a_silent_partition_delays_windows_by_its_span_and_a_second_at_most() -> Result<()> {
+    const IDLE_AFTER: Duration = Duration::from_secs(2);
+    let _machine = machine::alone();
+    let scene = Scene::new("silent")?;
+    let observer = Observer::new(scene.broker, &scene.output)?;
+    let writer = Writer::new(scene.broker)?;
+    let write = |partition: i32, at_ms: i64| {
+        let record = BaseRecord::to(&scene.input).partition(partition).key(&b"key"[..]).payload(&b"v"[..]);
+        writer.send(record.timestamp(at_ms))
+    };
+    let mut host = scene.start("window-count", &["--watermark", "max-disorder=0s,idle-after=2s"])?;
+    // The other two are idle by then: they never had anything.
+    let base_ms = 1_760_000_000_000;
+    for tick in 0..40 {
+        (0..2).try_for_each(|partition| write(partition, base_ms + tick))?;
+        writer.flush()?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let silent_since = Instant::now();
+    write(0, base_ms + 60_000)?;
+    writer.flush()?;
+    host.wait_until("a window", PATIENCE, |_| Ok(observer.high()? > 0))?;
+    let waited = silent_since.elapsed();
+    host.kill()?;
+    println!("the window came after {waited:?}");
+    // Partition 1 had its last record up to 100 ms before.
+    ensure!(waited >= IDLE_AFTER - Duration::from_millis(200), "it did not wait: {waited:?}");
+    ensure!(waited <= IDLE_AFTER + Duration::from_secs(1), "it waited for {waited:?}");
     Ok(())
 }

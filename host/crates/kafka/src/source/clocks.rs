@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 /// How often the thread looks at its clocks; also the pause before a failed look is tried again.
 pub(super) const TICK: Duration = Duration::from_secs(1);
+/// How often ends are asked for where somebody waits for splits to fall silent: silence lies between two answers, so it is
+/// noticed up to two of these late, and that is to be less than a second.
+const SILENCE_TICK: Duration = Duration::from_millis(400);
 /// How often ends are asked for, by the number of splits: an answer for a thousand is no small thing.
 const ENDS_PER_SPLIT: Duration = Duration::from_millis(5);
 const ENDS_MAX: Duration = Duration::from_secs(5);
@@ -66,9 +69,14 @@ impl Clocks {
         now >= self.ends
     }
 
-    /// The ends of so many splits were asked for at `asked`, and told.
-    pub(super) fn told_ends(&mut self, asked: Instant, splits: usize) {
-        self.ends = asked + ends_every(splits);
+    /// The ends of so many splits were asked for at `asked`, and told. `awaited`: somebody waits for splits to fall silent.
+    pub(super) fn told_ends(&mut self, asked: Instant, splits: usize, awaited: bool) {
+        self.ends = asked + ends_every(splits, if awaited { SILENCE_TICK } else { TICK });
+    }
+
+    /// How long the thread may do nothing.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        self.ends.saturating_duration_since(now).min(TICK)
     }
 
     /// They were not told.
@@ -77,8 +85,8 @@ impl Clocks {
     }
 }
 
-fn ends_every(splits: usize) -> Duration {
-    ENDS_PER_SPLIT.saturating_mul(u32::try_from(splits).unwrap_or(u32::MAX)).clamp(TICK, ENDS_MAX)
+fn ends_every(splits: usize, least: Duration) -> Duration {
+    ENDS_PER_SPLIT.saturating_mul(u32::try_from(splits).unwrap_or(u32::MAX)).clamp(least, ENDS_MAX)
 }
 
 #[cfg(test)]
@@ -131,7 +139,20 @@ mod tests {
     #[test]
     fn ends_of_many_splits_are_asked_for_more_rarely() {
         for (splits, ms) in [(0, 1000), (200, 1000), (400, 2000), (1000, 5000), (usize::MAX, 5000)] {
-            assert_eq!(ends_every(splits), Duration::from_millis(ms), "{splits} splits");
+            assert_eq!(ends_every(splits, TICK), Duration::from_millis(ms), "{splits} splits");
         }
+    }
+
+    #[test]
+    fn ends_are_asked_for_as_soon_as_they_are_due_and_more_often_where_silence_is_awaited() {
+        let began = Instant::now();
+        let mut clocks = Clocks::new(began, true);
+        assert_eq!(clocks.pause(began), Duration::ZERO);
+        for (awaited, pause) in [(false, TICK), (true, SILENCE_TICK)] {
+            clocks.told_ends(began, 4, awaited);
+            assert_eq!(clocks.pause(began), pause);
+            assert!(!clocks.are_ends_due(began) && clocks.are_ends_due(began + pause));
+        }
+        assert!(SILENCE_TICK * 2 < Duration::from_secs(1));
     }
 }

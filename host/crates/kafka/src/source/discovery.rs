@@ -10,7 +10,7 @@ use regex::Regex;
 use weir_core::{Fault, SplitId, SplitState};
 use weir_machine::channel::{Receiver, RecvTimeoutError};
 
-use super::clocks::{Clocks, Look, TICK};
+use super::clocks::{Clocks, Look};
 use super::handover::Handover;
 use super::offsets;
 use super::pulse::Pulse;
@@ -106,7 +106,7 @@ impl Discovery {
             }
             self.ask_for_ends_when_due(&mut clocks);
             self.pulse.rest();
-            match self.nudges.recv_timeout(TICK) {
+            match self.nudges.recv_timeout(clocks.pause(weir_machine::now())) {
                 Ok(()) => clocks.hurry(weir_machine::now()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -169,7 +169,7 @@ impl Discovery {
         match self.ask_for_ends(asked) {
             Ok(()) => {
                 self.silence.heard();
-                clocks.told_ends(asked, self.known.len());
+                clocks.told_ends(asked, self.known.len(), self.ends.are_awaited());
             }
             Err(error) => {
                 self.failed(&error, asked);
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(silence.since(), None);
         let first = Instant::now();
         silence.unheard(first);
-        silence.unheard(first + TICK);
+        silence.unheard(first + Duration::from_secs(1));
         assert_eq!(silence.since(), Some(first));
         silence.heard();
         assert_eq!(silence.since(), None);

@@ -14,12 +14,27 @@ pub(super) struct Told {
     ends: Vec<Option<i64>>,
     /// Before the question went out: what was the end then or later is the answer.
     asked: Option<Instant>,
+    /// Somebody waits for splits to fall silent.
+    are_awaited: bool,
 }
 
 impl Ends {
     /// The answer to what was `asked` then.
     pub(super) fn set(&self, ends: Vec<Option<i64>>, asked: Instant) {
-        *self.look() = Told { ends, asked: Some(asked) };
+        let mut told = self.look();
+        (told.ends, told.asked) = (ends, Some(asked));
+    }
+
+    /// Somebody waits for splits to fall silent, and asks how they stand.
+    pub(super) fn look_for_silence(&self) -> MutexGuard<'_, Told> {
+        let mut told = self.look();
+        told.are_awaited = true;
+        told
+    }
+
+    /// Whether anybody does.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.look().are_awaited
     }
 
     pub(super) fn look(&self) -> MutexGuard<'_, Told> {

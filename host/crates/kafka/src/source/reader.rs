@@ -159,7 +159,7 @@ impl SourceReader for Reader {
     }
 
     fn readings(&mut self) -> Vec<Reading> {
-        let ends = self.ends.look();
+        let ends = self.ends.look_for_silence();
         let is_held = |i: usize| self.held.get(i).copied().unwrap_or_default();
         let splits = self.splits.iter().enumerate();
         splits.map(|(i, split)| ends.reading(i, split, is_held(i), self.begin)).collect()
