@@ -42,7 +42,7 @@ impl WasmOperators {
 
 impl LoadOperator for WasmOperators {
     fn load(&self, operator: &OperatorPlan) -> Result<Arc<dyn OperatorFactory>> {
-        let plan::Limits { memory_bytes, call_deadline } = operator.limits;
+        let plan::Limits { memory_bytes, call_deadline, .. } = operator.limits;
         let plugin = self.0.load(&operator.plugin, Limits { memory_bytes, call_deadline }).map_err(PortError::from)?;
         Ok(Arc::new(plugin))
     }
@@ -164,8 +164,8 @@ pub(crate) fn setup(plan: &OperatorPlan, factory: Arc<dyn OperatorFactory>) -> R
     let windows = windows::of(plan, &*factory)?;
     ttl::check(plan, &*factory)?;
     let (name, config) = (plan.name.clone(), plan.config.to_string());
-    let (on_error, ttl, took_over) = (plan.on_error, plan.ttl.clone(), None);
-    Ok(OperatorSetup { name, config, on_error, factory, windows, ttl, took_over })
+    let (on_error, ttl, timer_rounds) = (plan.on_error, plan.ttl.clone(), plan.limits.timer_rounds);
+    Ok(OperatorSetup { name, config, on_error, factory, windows, timer_rounds, ttl, took_over: None })
 }
 
 #[cfg(test)]

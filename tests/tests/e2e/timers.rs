@@ -59,8 +59,13 @@ fn a_timer_that_fails_is_named_and_a_storm_has_a_name_of_its_own() -> Result<()>
         ensure!(stderr.contains("record skipped"), "{stderr}");
     }
     let says = [line("a", 1_000, "every 1"), line("a", 1_000, "set 2000")];
-    let (_, stderr) = made("alarm", &[], &says.concat(), 1)?;
-    ensure!(stderr.contains("a timer storm"), "{stderr}");
+    for more in [&[][..], &["--timer-rounds", "20"]] {
+        let (_, stderr) = made("alarm", more, &says.concat(), 1)?;
+        let rounds = if more.is_empty() { 100_001 } else { 21 };
+        let storm = format!("timers have set each other {rounds} times in a row");
+        ensure!(stderr.contains(&storm) && stderr.contains("a timer storm"), "{stderr}");
+        ensure!(stderr.contains("limits.timer-rounds (--timer-rounds)"), "{stderr}");
+    }
     Ok(())
 }
 

@@ -27,6 +27,8 @@ pub struct TimerOptions {
     pub domain: TimeDomain,
     /// The key groups of the task.
     pub groups: Range<u16>,
+    /// The longest chain of those that set each other, all due at once.
+    pub rounds_max: u32,
 }
 
 /// Why timers, or windows, cannot go on.
@@ -71,7 +73,8 @@ pub(crate) struct NodeTimers {
 impl NodeTimers {
     /// Those that the table holds.
     pub(crate) fn new(options: TimerOptions) -> Self {
-        Self { options, near: Timers::restored(Limits::default()) }
+        let limits = Limits { rounds_max: options.rounds_max, ..Limits::default() };
+        Self { options, near: Timers::restored(limits) }
     }
 
     /// Of which time they are.

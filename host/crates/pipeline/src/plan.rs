@@ -106,11 +106,14 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Longest call.
     pub call_deadline: Duration,
+    /// The longest chain of timers that set each other, all due at once.
+    pub timer_rounds: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1) }
+        let timer_rounds = weir_time::timers::Limits::default().rounds_max;
+        Self { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1), timer_rounds }
     }
 }
 

@@ -134,7 +134,8 @@ fn write_operator(operator: &OperatorPlan, shown: &Shown, out: &mut String) -> s
         writeln!(out, "  ttl       {table}: {ttl}")?;
     }
     let limits = operator.limits;
-    writeln!(out, "  limits    {}, {} a call", Size(limits.memory_bytes), Span(limits.call_deadline))?;
+    let (memory, deadline) = (Size(limits.memory_bytes), Span(limits.call_deadline));
+    writeln!(out, "  limits    {memory}, {deadline} a call, {} rounds of timers", limits.timer_rounds)?;
     if operator.config.as_object().is_some_and(|config| !config.is_empty()) {
         writeln!(out, "  config    {}", operator.config)?;
     }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::{NonZeroU16, NonZeroU64};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -209,6 +209,9 @@ pub struct LimitsSpec {
     /// The longest that one call of the plugin may take [default: 1s]
     #[arg(id = "limits.call-deadline", long = "call-deadline", value_name = "TIME")]
     pub call_deadline: Option<Span>,
+    /// How many timers may set each other, all due at once, before that is a storm [default: 100000]
+    #[arg(id = "limits.timer-rounds", long = "timer-rounds", value_name = "N")]
+    pub timer_rounds: Option<NonZeroU32>,
 }
 
 /// One sink: the table of exactly one connector, and what it takes.

@@ -119,6 +119,8 @@ pub struct OperatorSetup {
     pub on_error: OnError,
     /// Its windows, where its plugin is an aggregate.
     pub windows: Option<WindowSpec>,
+    /// The longest chain of timers that set each other, all due at once.
+    pub timer_rounds: u32,
     /// How long what is written in tables of these names stays, where that is not left to the plugin.
     pub ttl: BTreeMap<String, Ttl>,
     /// How its plugin came to run, where the process was not started with it.
@@ -162,8 +164,8 @@ impl OperatorSetup {
         table: impl Fn(&str) -> Option<Table>,
         outputs: Vec<Vec<RecordCheck>>,
     ) -> Option<RunnerOptions> {
-        let terms = self.terms(&table)?;
-        let timers_in = |table, domain| TimerOptions { table, domain, groups: place.groups.clone() };
+        let (terms, rounds_max) = (self.terms(&table)?, self.timer_rounds);
+        let timers_in = |table, domain| TimerOptions { table, domain, groups: place.groups.clone(), rounds_max };
         let windows = match &self.windows {
             Some(spec) => {
                 let kept = WindowTables { accumulators: *terms.tables.first()?, lists: table(WINDOW_LISTS) };

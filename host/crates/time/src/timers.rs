@@ -76,8 +76,9 @@ pub struct Load {
 /// Timers that set each other without end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "timers have set each other {rounds} times in a row without time going on (the last for {time_ms} ms): a timer storm; let \
-     a timer set the next one only as long as its key has something to wait for"
+    "timers have set each other {rounds} times in a row without time going on (the last for {time_ms} ms), more than \
+     limits.timer-rounds (--timer-rounds) allows: a timer storm; let a timer set the next one only as long as its key has \
+     something to wait for"
 )]
 pub struct Storm {
     /// How many rounds there were.

@@ -113,7 +113,7 @@ impl Node {
             on_error,
             windows: None,
             timers: [(TIMERS, TimeDomain::Event), (WAKES, TimeDomain::Processing)]
-                .map(|(table, domain)| TimerOptions { table, domain, groups: 0..1024 })
+                .map(|(table, domain)| TimerOptions { table, domain, groups: 0..1024, rounds_max: 100_000 })
                 .to_vec(),
             watermark: Watermark::NONE,
         };

@@ -138,7 +138,7 @@ impl Node {
             windows: WindowOptions::new(
                 &spec,
                 TABLES,
-                TimerOptions { table: TIMERS, domain: spec.domain, groups: 0..1024 },
+                TimerOptions { table: TIMERS, domain: spec.domain, groups: 0..1024, rounds_max: 100_000 },
             )
             .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows }),
             timers: Vec::new(),

@@ -83,7 +83,7 @@ fn a_topic_needs_brokers_and_a_pipeline_a_plugin() {
 fn a_flag_overrides_the_file() {
     let file = "version = 1\njob = 'a'\n[kafka]\nbrokers = 'a:1'\n[sources.s]\nkafka = { topic = 't', brokers = 'a:1', properties.client.id = 'file' }\n\
         until = 'latest'\n[operators.o]\nplugin = 'o.wasm'\ninputs = ['s']\nconfig = { x = 1, y = 2 }\n\
-        limits = { memory = 4096, call-deadline = '5s' }\n\
+        limits = { memory = 4096, call-deadline = '5s', timer-rounds = 7 }\n\
         [sinks.k]\ninputs = ['o']\nstdout = {}";
     let mut config = Config::new();
     config.insert("y".into(), 3.into());
@@ -104,6 +104,7 @@ fn a_flag_overrides_the_file() {
     assert_eq!(plan.operators[0].parallelism.get(), 4);
     assert_eq!(plan.operators[0].limits.memory_bytes, 1 << 30);
     assert_eq!(plan.operators[0].limits.call_deadline.as_secs(), 5);
+    assert_eq!(plan.operators[0].limits.timer_rounds, 7);
     assert_eq!(plan.sources[0].until, Some(Until::Latest), "what no flag speaks of stays");
 }
 

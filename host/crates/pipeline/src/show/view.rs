@@ -81,6 +81,7 @@ struct OperatorView<'a> {
 struct LimitsView {
     memory_bytes: u64,
     call_deadline_ms: u64,
+    timer_rounds: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -165,6 +166,7 @@ fn operator(operator: &OperatorPlan) -> OperatorView<'_> {
         limits: LimitsView {
             memory_bytes: operator.limits.memory_bytes,
             call_deadline_ms: ms(operator.limits.call_deadline),
+            timer_rounds: operator.limits.timer_rounds,
         },
         config: &operator.config,
     }

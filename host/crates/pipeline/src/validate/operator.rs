@@ -1,7 +1,7 @@
 //! One operator: its plugin, and how it is run.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU16, NonZeroU64};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 
 use weir_connector::{Error, Found};
 use weir_core::key_group::KEY_GROUPS;
@@ -89,5 +89,6 @@ fn limits(at: &str, spec: &OperatorSpec, found: &mut Found) -> Limits {
     let call_deadline = spec.limits.call_deadline.map_or(limits.call_deadline, |span| span.0);
     let call_deadline = found.keep(positive(&format!("{at}.limits.call-deadline"), call_deadline));
     limits.call_deadline = call_deadline.unwrap_or(limits.call_deadline);
+    limits.timer_rounds = spec.limits.timer_rounds.map_or(limits.timer_rounds, NonZeroU32::get);
     limits
 }

@@ -52,7 +52,10 @@ fn defaults_are_as_documented() {
     assert_eq!(plan.api, ApiPlan::Listen { host: "127.0.0.1".into(), port: 7070, explicit: false });
     let count = plan.operators.first().unwrap();
     assert_eq!((count.on_error, &count.key), (OnError::Fail, &KeySpec::Key));
-    assert_eq!(count.limits, Limits { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1) });
+    assert_eq!(
+        count.limits,
+        Limits { memory_bytes: 64 << 20, call_deadline: Duration::from_secs(1), timer_rounds: 100_000 }
+    );
     assert!(!plan.is_bounded() && !plan.cluster.unwrap().creates());
 }
 
@@ -248,6 +251,7 @@ fn what_is_wrong_with_anything_else_is_said() {
         (changed("parallelism = 2", "limits = { memory = 0 }"), "a plugin needs some memory"),
         (changed("parallelism = 2", "limits = { memory = \"99999999TiB\" }"), "at most the 4GiB"),
         (changed("parallelism = 2", "limits = { call-deadline = \"0s\" }"), "longer than nothing"),
+        (changed("parallelism = 2", "limits = { timer-rounds = 0 }"), "expected a nonzero u32"),
         (
             more("[epochs]\ninterval = \"6s\""),
             "line 17: epochs.interval = 6s conflicts with the transaction timeout of 15s, the default of --transaction-timeout",
@@ -454,7 +458,7 @@ fn what_cannot_be_read_hides_nothing_and_brings_nothing_along() {
                 "line 12: operators.o.inputs: there is no source or operator named \"b\"",
                 "line 13: operators.o.parallelism: 2000 tasks",
                 "line 14, column 21: invalid value: integer `-1`, expected a size",
-                "line 14, column 25: unknown key `zzz`, expected `memory` or `call-deadline`",
+                "line 14, column 25: unknown key `zzz`, expected one of `memory`, `call-deadline`, `timer-rounds`",
                 "line 17: sinks.s.kafka.topic is missing",
             ][..],
         ),

@@ -66,8 +66,8 @@ fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFacto
     let names = of_kind(|kind| matches!(kind, Kind::Operator(_)));
     let setup = |(name, factory)| {
         let (config, on_error) = ("{}".into(), OnError::Fail);
-        let (windows, ttl, took_over) = (None, BTreeMap::new(), None);
-        OperatorSetup { name, factory, config, on_error, windows, ttl, took_over }
+        let (windows, ttl, took_over, timer_rounds) = (None, BTreeMap::new(), None, 100_000);
+        OperatorSetup { name, factory, config, on_error, windows, timer_rounds, ttl, took_over }
     };
     let sinks = of_kind(|kind| *kind == Kind::Sink);
     let sinks: Vec<_> = sinks.into_iter().map(|name| SinkSetup { target: name.clone(), name }).collect();
