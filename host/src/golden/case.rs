@@ -288,9 +288,10 @@ impl std::fmt::Display for Record {
 }
 
 fn text(bytes: &[u8]) -> String {
-    match str::from_utf8(bytes) {
-        Ok(text) => Value::from(text).to_string(),
-        Err(_) => {
+    let is_read = |text: &&str| !text.chars().any(|c| c.is_control() && !"\t\r\n".contains(c));
+    match str::from_utf8(bytes).ok().filter(is_read) {
+        Some(text) => Value::from(text).to_string(),
+        None => {
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("{{ \"hex\": \"{hex}\" }}")
         }
