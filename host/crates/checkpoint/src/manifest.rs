@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weir_core::ports::{TableKind, TimeDomain};
+use weir_core::ports::{Table, TableKind, TimeDomain};
 use weir_core::{
     AttemptId, Delivery, Digest, Epoch, JobName, KeySpec, OperatorId, ShardId, SourceName, SplitId, SplitState, TableId,
 };
@@ -170,6 +170,14 @@ pub struct OperatorEntry {
     pub tables: Vec<TableEntry>,
     /// The number of the next new table: those of tables that were dropped are never given again.
     pub next_table: u16,
+}
+
+impl OperatorEntry {
+    /// Its table of this name, as calls know it: how long that keeps what it has is no matter of records.
+    pub fn table(&self, name: &str) -> Option<Table> {
+        let table = self.tables.iter().find(|table| table.name == name)?;
+        Some(Table { id: table.id, kind: table.kind, ttl: None })
+    }
 }
 
 /// A plugin, as an epoch ran it.

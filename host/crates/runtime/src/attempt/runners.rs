@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_checkpoint::Manifest;
 use weir_core::key_group::groups_of;
-use weir_core::ports::{Operator, RecordCheck, Table};
+use weir_core::ports::{Operator, RecordCheck};
 use weir_operator::Runner;
 use weir_plan::{Graph, NodeId, Port};
 
@@ -70,8 +70,6 @@ impl<'a> Workshop<'a> {
         let setup = self.plugins.setups.get(index).ok_or_else(missing)?;
         let entry = self.manifest.plan.operators.iter().find(|e| e.name == *name).ok_or_else(missing)?;
         let description = setup.factory.description();
-        let known = |name: &str| entry.tables.iter().find(|t| t.name == name);
-        let table = |name: &str| known(name).map(|t| Table { id: t.id, kind: t.kind, ttl: None });
         let place = Place {
             index,
             id: entry.id,
@@ -80,7 +78,7 @@ impl<'a> Workshop<'a> {
             groups: groups_of(task, operates.parallelism),
         };
         let outputs = (0..description.output_count()).map(|output| self.checks_of(id, output)).collect();
-        let mut options = setup.options(place, table, outputs).ok_or_else(missing)?;
+        let mut options = setup.options(place, |name| entry.table(name), outputs).ok_or_else(missing)?;
         if let Some(windows) = &mut options.windows {
             // Behind the plugin's own, where somebody reads it.
             let late = description.output_count();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tracing::{info, warn};
 use weir_checkpoint::inherit::{Numbered, inherit};
 use weir_checkpoint::{Epochs, Event, OperatorEntry, Turn};
-use weir_core::ports::Table;
 use weir_core::{Consent, Epoch, StateName};
 
 use super::{Loop, Open};
@@ -66,7 +65,7 @@ impl<'a> Loop<'a> {
             return Ok(());
         }
         let entry = numbered.operators.iter().find(|entry| entry.name == setup.name);
-        let terms = entry.and_then(|entry| setup.terms(|name| table(entry, name)));
+        let terms = entry.and_then(|entry| setup.terms(|name| entry.table(name)));
         let missing = || Error::Invariant(format!("operator {} has not the tables of its new version", setup.name));
         let terms = terms.ok_or_else(missing)?;
         open.switch = Some(Arc::new(Switch::new(operator, (terms, probation), instances)));
@@ -98,9 +97,4 @@ fn drop_surplus(operators: &[OperatorEntry], setup: &OperatorSetup) -> Consent {
     let surplus = recorded.filter(|table| own.iter().all(|own| own.name != table.name));
     let drop = surplus.map(|table| StateName::table(&setup.name, &table.name)).collect();
     Consent { drop, ..Consent::default() }
-}
-
-fn table(entry: &OperatorEntry, name: &str) -> Option<Table> {
-    let table = entry.tables.iter().find(|table| table.name == name)?;
-    Some(Table { id: table.id, kind: table.kind, ttl: None })
 }
