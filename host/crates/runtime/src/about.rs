@@ -12,6 +12,16 @@ impl OperatorSetup {
         self.factory.check(&self.about(job, shard, (0, tasks)), &self.config)
     }
 
+    /// Opens the instance of each of so many `tasks`.
+    pub(crate) fn open_all(
+        &self,
+        job: &JobName,
+        shard: ShardId,
+        tasks: u16,
+    ) -> Result<Vec<Box<dyn Operator>>, PortError> {
+        (0..tasks).map(|task| self.open(job, shard, (task, tasks))).collect()
+    }
+
     /// Opens the instance of a task: which one, and of how many.
     pub fn open(&self, job: &JobName, shard: ShardId, task: (u16, u16)) -> Result<Box<dyn Operator>, PortError> {
         self.factory.instantiate(&self.about(job, shard, task), &self.config)

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use weir_checkpoint::Wanted;
 use weir_checkpoint::manifest::TookOver;
 use weir_core::ports::{
-    EpochLog, Operator, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
+    EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
     TableDescription, TableKind, TimeDomain, Ttl, WINDOW_LISTS, WINDOW_TIMERS,
 };
 use weir_core::{
-    Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, PortError, Restart, ShardId, SourceName, Watermark,
+    Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
 };
 use weir_machine::channel::bounded;
 use weir_operator::{Reducing, RunnerOptions, Terms, TimerOptions, WindowOptions, WindowTables};
@@ -212,11 +212,6 @@ impl OperatorSetup {
     }
 }
 
-/// An instance for each of so many tasks.
-fn open_all(setup: &OperatorSetup, status: &JobStatus, tasks: u16) -> Result<Vec<Box<dyn Operator>>, PortError> {
-    (0..tasks).map(|task| setup.open(&status.job, status.shard, (task, tasks))).collect()
-}
-
 /// One sink.
 #[derive(Debug, Clone)]
 pub struct SinkSetup {
@@ -307,7 +302,7 @@ impl JobHandle {
         if !differences.is_empty() {
             return Err(NotSwapped::Place { operator: swap.operator, differences });
         }
-        let instances = open_all(&setup, &status, shown.parallelism).map_err(NotSwapped::Open)?;
+        let instances = setup.open_all(&status.job, status.shard, shown.parallelism).map_err(NotSwapped::Open)?;
         if status.state != JobState::Running {
             return Err(NotSwapped::NotRunning(status.state.word()));
         }
@@ -326,7 +321,7 @@ impl JobHandle {
         let tasks = status.operators.get(operator).map_or(1, |shown| shown.parallelism);
         let restore = move || {
             let name = before.name.clone();
-            match open_all(&before, &status, tasks) {
+            match before.open_all(&status.job, status.shard, tasks) {
                 Ok(instances) => {
                     let answer = Answer { began: weir_machine::now(), to: None };
                     let (setup, probation, dry_run, goes_back) = (before, Duration::ZERO, false, true);

@@ -25,21 +25,18 @@ pub(super) struct Plugins {
 impl Plugins {
     /// Opens all that the operators of `graph` need.
     pub(super) fn open(job: &Job, setups: Vec<OperatorSetup>, graph: &Graph) -> Result<Self, Error> {
+        let (name, shard) = (&job.options.name, job.options.shard);
         let open = |setup: &OperatorSetup| {
-            let tasks = setup.tasks(graph);
-            (0..tasks).map(|task| open_plugin(job, setup, (task, tasks)).map(Some)).collect()
+            Ok(setup.open_all(name, shard, setup.tasks(graph))?.into_iter().map(Some).collect())
         };
-        let opened = setups.iter().map(open).collect::<Result<_, _>>()?;
+        let opened = setups.iter().map(open).collect::<Result<_, _>>();
+        let opened = opened.map_err(Error::port("failed to open a plugin"))?;
         Ok(Self { setups, opened })
     }
 
     fn take(&mut self, operator: usize, task: u16) -> Option<Box<dyn Operator>> {
         self.opened.get_mut(operator)?.get_mut(usize::from(task))?.take()
     }
-}
-
-fn open_plugin(job: &Job, setup: &OperatorSetup, task: (u16, u16)) -> Result<Box<dyn Operator>, Error> {
-    setup.open(&job.options.name, job.options.shard, task).map_err(Error::port("failed to open a plugin"))
 }
 
 /// What every operator of an attempt is made from.
