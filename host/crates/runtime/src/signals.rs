@@ -94,11 +94,9 @@ impl Signals {
 
     /// The tasks of its operator are to take this at the barrier of `epoch`, which is asked for next.
     pub(crate) fn switch_at(&self, epoch: Epoch, switch: &Arc<Switch>) {
-        let before = switch.epoch.swap(epoch.0, Ordering::Relaxed);
-        if before == 0 {
+        if switch.epoch().is_none() {
+            switch.epoch.store(epoch.0, Ordering::Relaxed);
             *self.switch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(switch));
-        } else {
-            switch.epoch.store(before, Ordering::Relaxed);
         }
     }
 

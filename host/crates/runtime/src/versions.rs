@@ -166,6 +166,13 @@ struct Condemned {
     before: PluginEntry,
 }
 
+impl Condemned {
+    /// Whether it is this version of an operator that failed.
+    fn is(&self, operator: &str, plugin: &PluginEntry) -> bool {
+        self.operator == operator && self.failed == *plugin
+    }
+}
+
 struct Known {
     /// What the process was started with.
     started: Vec<OperatorSetup>,
@@ -215,8 +222,7 @@ impl Versions {
         for (name, entry) in &entries {
             let known = self.lock();
             let Some(started) = known.started.iter().find(|setup| setup.name == *name).cloned() else { continue };
-            let mut versions = known.taken_over.iter().filter(|setup| setup.name == *name);
-            let is_known = started.entry() == *entry || versions.any(|setup| setup.entry() == *entry);
+            let is_known = started.is(name, entry) || known.taken_over.iter().any(|setup| setup.is(name, entry));
             drop(known);
             if is_known {
                 continue;
@@ -245,7 +251,7 @@ impl Versions {
         let all = || known.started.iter().chain(&known.taken_over);
         let version = |started: &OperatorSetup| {
             let entry = plan.operators.iter().find(|entry| entry.name == started.name)?;
-            all().find(|setup| setup.name == started.name && setup.entry() == entry.plugin).cloned()
+            all().find(|setup| setup.is(&started.name, &entry.plugin)).cloned()
         };
         let running = known.started.iter().map(|started| {
             let missing = || Error::Invariant(format!("no version of operator {} is what its plan has", started.name));
@@ -279,9 +285,9 @@ impl Versions {
     /// it.
     pub(crate) fn begin(&self, pending: Pending) {
         let mut known = self.lock();
-        let entry = pending.setup.entry();
-        known.condemned.retain(|c| !(c.operator == pending.setup.name && c.failed == entry));
-        known.taken_over.retain(|setup| !(setup.name == pending.setup.name && setup.entry() == pending.setup.entry()));
+        let (name, entry) = (&pending.setup.name, pending.setup.entry());
+        known.condemned.retain(|condemned| !condemned.is(name, &entry));
+        known.taken_over.retain(|setup| !setup.is(name, &entry));
         known.taken_over.push(pending.setup.clone());
         known.pending = Some(pending);
     }
@@ -294,7 +300,7 @@ impl Versions {
         let before = std::mem::replace(known.running.get_mut(operator)?, setup);
         let from = before.entry();
         // One that failed is not gone back to.
-        let is_condemned = known.condemned.iter().any(|c| c.operator == name && c.failed == from);
+        let is_condemned = known.condemned.iter().any(|condemned| condemned.is(&name, &from));
         if let Some(waits) = known.before.get_mut(operator) {
             *waits = (!is_condemned).then_some(before);
         }
@@ -316,8 +322,7 @@ impl Versions {
     pub(crate) fn amend(&self, plan: &mut Plan) {
         let known = self.lock();
         for entry in &mut plan.operators {
-            let fits = |condemned: &&Condemned| condemned.operator == entry.name && condemned.failed == entry.plugin;
-            if let Some(condemned) = known.condemned.iter().find(fits) {
+            if let Some(condemned) = known.condemned.iter().find(|condemned| condemned.is(&entry.name, &entry.plugin)) {
                 entry.plugin = condemned.before.clone();
             }
         }
@@ -349,6 +354,11 @@ impl OperatorSetup {
         // What the process was started with may take over again, and is then what it was.
         let is_another = from != *swap.factory.digest() || config.is_some();
         started.with(Arc::clone(&swap.factory), is_another.then_some(TookOver { from, config }))
+    }
+
+    /// Whether it is this version of an operator.
+    fn is(&self, operator: &str, plugin: &PluginEntry) -> bool {
+        self.name == operator && self.entry() == *plugin
     }
 
     /// What is recorded of its plugin.
