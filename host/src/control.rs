@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use weir_api::control::{Control, Refused, SwapRequest};
-use weir_api::model;
+use weir_api::control::{Control, SwapRequest};
+use weir_api::model::{self, Refusal, RefusalKind};
 use weir_checkpoint::{PluginEntry, Turn};
 use weir_core::ports::OperatorFactory;
 use weir_core::{Digest, Fault, PortError};
@@ -96,26 +96,26 @@ impl JobControl {
         drop(self.0.set((handle, shelf)));
     }
 
-    fn get(&self) -> Result<&(JobHandle, Arc<PluginShelf>), Refused> {
-        self.0.get().ok_or_else(|| Refused::Conflict("the job is starting; try again once it runs".to_owned()))
+    fn get(&self) -> Result<&(JobHandle, Arc<PluginShelf>), Refusal> {
+        self.0.get().ok_or_else(|| Refusal::new(RefusalKind::Conflict, "the job is starting; try again once it runs"))
     }
 
     /// Has the plugin of `bytes` take over.
-    pub(crate) fn take_over(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refused> {
+    pub(crate) fn take_over(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refusal> {
         let (handle, shelf) = self.get()?;
         let SwapRequest { plugin, config, probation, dry_run } = request;
         let config = config.map(|text| json(&text)).transpose()?;
         known(handle, operator)?;
-        let digest = shelf.keep(&plugin).map_err(|error| Refused::Failed(format!("{error:#}")))?;
-        let factory = shelf.load(operator, &digest).map_err(|error| Refused::Unfit(format!("{error:#}")))?;
+        let digest = shelf.keep(&plugin).map_err(because(RefusalKind::Failed))?;
+        let factory = shelf.load(operator, &digest).map_err(because(RefusalKind::Unfit))?;
         swap(handle, Swap { operator: operator.to_owned(), factory, config, probation, dry_run, goes_back: false })
     }
 }
 
-fn swap(handle: &JobHandle, swap: Swap) -> Result<model::Swapped, Refused> {
+fn swap(handle: &JobHandle, swap: Swap) -> Result<model::Swapped, Refusal> {
     let (description, digest) = (swap.factory.description(), swap.factory.digest().0.clone());
     let plugin = model::Plugin { name: description.name.clone(), version: description.version.clone(), digest };
-    match handle.swap(swap).map_err(|error| refused(&error))? {
+    match handle.swap(swap).map_err(refused)? {
         Swapped::Possible => Ok(model::Swapped { plugin, epoch: None, paused_ms: None, took_ms: None }),
         Swapped::Done { epoch, paused, took } => {
             let (paused_ms, took_ms) = (Some(ms(paused)), Some(ms(took)));
@@ -128,58 +128,59 @@ fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn json(text: &str) -> Result<String, Refused> {
+fn json(text: &str) -> Result<String, Refusal> {
     let value: Result<serde_json::Value, _> = serde_json::from_str(text);
     value
         .map(|value| value.to_string())
-        .map_err(|error| Refused::Unfit(format!("the configuration is no JSON: {error}")))
+        .map_err(|error| Refusal::new(RefusalKind::Unfit, format!("the configuration is no JSON: {error}")))
 }
 
 /// Before anything is kept for it.
-fn known(handle: &JobHandle, operator: &str) -> Result<(), Refused> {
+fn known(handle: &JobHandle, operator: &str) -> Result<(), Refusal> {
     let known: Vec<_> = handle.status().operators.into_iter().map(|operator| operator.name).collect();
     if known.iter().any(|name| name == operator) {
         return Ok(());
     }
-    Err(refused(&NotSwapped::Unknown { name: operator.to_owned(), known }))
+    Err(refused(NotSwapped::Unknown { name: operator.to_owned(), known }))
 }
 
-fn refused(error: &NotSwapped) -> Refused {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    match error {
-        NotSwapped::Unknown { .. } => Refused::Unknown(text),
-        NotSwapped::State(_) => Refused::State(text),
-        NotSwapped::Place { .. } | NotSwapped::Open(_) => Refused::Unfit(text),
-        NotSwapped::Same(_) | NotSwapped::NotRunning(_) | NotSwapped::Busy => Refused::Conflict(text),
-        NotSwapped::Undone | NotSwapped::Ended => Refused::Failed(text),
-    }
+fn refused(error: NotSwapped) -> Refusal {
+    let kind = match error {
+        NotSwapped::Unknown { .. } => RefusalKind::Unknown,
+        NotSwapped::State(_) => RefusalKind::State,
+        NotSwapped::Place { .. } | NotSwapped::Open(_) => RefusalKind::Unfit,
+        NotSwapped::Same(_) | NotSwapped::NotRunning(_) | NotSwapped::Busy => RefusalKind::Conflict,
+        NotSwapped::Undone | NotSwapped::Ended => RefusalKind::Failed,
+    };
+    because(kind)(error.into())
+}
+
+/// A refusal of this kind, for an error with its causes.
+fn because(kind: RefusalKind) -> impl Fn(anyhow::Error) -> Refusal {
+    move |error| Refusal::new(kind, format!("{error:#}"))
 }
 
 impl Control for JobControl {
-    fn swap(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refused> {
+    fn swap(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refusal> {
         self.take_over(operator, request)
     }
 
-    fn rollback(&self, operator: &str) -> Result<model::Swapped, Refused> {
+    fn rollback(&self, operator: &str) -> Result<model::Swapped, Refusal> {
         let (handle, shelf) = self.get()?;
         known(handle, operator)?;
         let history = shelf.history();
         let last = history.iter().rev().find(|turn| turn.operator == operator);
-        let nothing = || Refused::Conflict(format!("no version of operator {operator:?} took over from another"));
+        let nothing = format!("no version of operator {operator:?} took over from another");
+        let nothing = || Refusal::new(RefusalKind::Conflict, nothing);
         let PluginEntry { digest, took_over, .. } = &last.ok_or_else(nothing)?.from;
         let config = took_over.as_ref().and_then(|took_over| took_over.config.clone());
         let config = config.or_else(|| shelf.config(operator));
-        let factory = shelf.load(operator, digest).map_err(|error| Refused::Failed(format!("{error:#}")))?;
+        let factory = shelf.load(operator, digest).map_err(because(RefusalKind::Failed))?;
         let (operator, probation) = (operator.to_owned(), Duration::ZERO);
         swap(handle, Swap { operator, factory, config, probation, dry_run: false, goes_back: true })
     }
 
-    fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refused> {
+    fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refusal> {
         let (handle, shelf) = self.get()?;
         known(handle, operator)?;
         let turns = shelf.history().into_iter().filter(|turn| turn.operator == operator);

@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use weir_api::control::{Refused, SwapRequest};
+use weir_api::control::{PROBATION, SwapRequest};
+use weir_api::model::Refusal;
 use weir_pipeline::Plan;
 
 use crate::control::JobControl;
 
 /// How often files are looked at. A tool chain writes in bursts: a file is taken once it looks the same twice.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How long the version before waits.
-const PROBATION: Duration = Duration::from_secs(60);
 
 /// How a file looks from outside: when it was changed, to the nanosecond, and its length.
 type Looks = Option<(i64, i64, u64)>;
@@ -76,17 +75,8 @@ fn take_over(file: &Watched, control: &JobControl) {
     };
     let request = SwapRequest { plugin, config: None, probation: PROBATION, dry_run: false };
     // What took over is logged by the job.
-    match control.take_over(operator, request) {
-        Ok(_) => {}
-        Err(
-            Refused::Unknown(why)
-            | Refused::Unfit(why)
-            | Refused::State(why)
-            | Refused::Conflict(why)
-            | Refused::Failed(why),
-        ) => {
-            tracing::warn!(operator, path = %path.display(), "the plugin has changed, and does not take over: {why}");
-        }
+    if let Err(Refusal { error, .. }) = control.take_over(operator, request) {
+        tracing::warn!(operator, path = %path.display(), "the plugin has changed, and does not take over: {error}");
     }
 }
 

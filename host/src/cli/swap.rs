@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
-use weir_api::model;
+use weir_api::model::{self, RefusalKind};
 use weir_core::{Fault, JobName, PortError};
 use weir_pipeline::units::Span;
 
@@ -124,17 +124,17 @@ fn ask<T: DeserializeOwned>(url: &str, content: &str, body: &[u8]) -> Result<T> 
         return serde_json::from_str(&text).context("the job's API answered something else: is it of another version?");
     }
     let (fault, why) = match serde_json::from_str::<model::Refusal>(&text) {
-        Ok(model::Refusal { kind, error }) => (fault(&kind), error),
+        Ok(model::Refusal { kind, error }) => (fault(kind), error),
         Err(_) => (Fault::Config, text.trim().to_owned()),
     };
     Err(PortError::new(fault, why).into())
 }
 
-fn fault(kind: &str) -> Fault {
+fn fault(kind: RefusalKind) -> Fault {
     match kind {
-        "unknown" | "unfit" => Fault::Config,
-        "state" => Fault::Corrupt,
-        _ => Fault::User,
+        RefusalKind::Unknown | RefusalKind::Unfit => Fault::Config,
+        RefusalKind::State => Fault::Corrupt,
+        RefusalKind::Conflict | RefusalKind::Failed => Fault::User,
     }
 }
 

@@ -12,23 +12,23 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
-use crate::model;
+use crate::model::{self, Refusal, RefusalKind};
 
 /// The largest plugin that is taken: as large as a file that is run.
 const PLUGIN_BYTES_MAX: usize = 256 << 20;
-/// How long the version before waits, unless the question says otherwise.
-const PROBATION: Duration = Duration::from_secs(60);
+/// How long the version before waits, unless somebody says otherwise.
+pub const PROBATION: Duration = Duration::from_secs(60);
 
 /// The job, as far as it can be changed. Calls may block.
 pub trait Control: Send + Sync {
     /// Has a plugin take over an operator; returns once that holds.
-    fn swap(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refused>;
+    fn swap(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refusal>;
 
     /// Goes back to the version before.
-    fn rollback(&self, operator: &str) -> Result<model::Swapped, Refused>;
+    fn rollback(&self, operator: &str) -> Result<model::Swapped, Refusal>;
 
     /// What took over from what, the oldest first.
-    fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refused>;
+    fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refusal>;
 }
 
 /// What is to take over.
@@ -44,31 +44,15 @@ pub struct SwapRequest {
     pub dry_run: bool,
 }
 
-/// Why nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
-    /// There is no such operator.
-    Unknown(String),
-    /// The plugin cannot run there.
-    Unfit(String),
-    /// State would be lost or misread.
-    State(String),
-    /// Not now.
-    Conflict(String),
-    /// It was tried, and did not hold.
-    Failed(String),
-}
-
-impl IntoResponse for Refused {
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, kind, error) = match self {
-            Self::Unknown(why) => (StatusCode::NOT_FOUND, "unknown", why),
-            Self::Unfit(why) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit", why),
-            Self::State(why) => (StatusCode::UNPROCESSABLE_ENTITY, "state", why),
-            Self::Conflict(why) => (StatusCode::CONFLICT, "conflict", why),
-            Self::Failed(why) => (StatusCode::INTERNAL_SERVER_ERROR, "failed", why),
+        let status = match self.kind {
+            RefusalKind::Unknown => StatusCode::NOT_FOUND,
+            RefusalKind::Unfit | RefusalKind::State => StatusCode::UNPROCESSABLE_ENTITY,
+            RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        (status, Json(model::Refusal { kind: kind.to_owned(), error })).into_response()
+        (status, Json(self)).into_response()
     }
 }
 
@@ -120,7 +104,7 @@ async fn change(
     control: Controlled,
     headers: &HeaderMap,
     content: &str,
-    change: impl FnOnce(&dyn Control) -> Result<model::Swapped, Refused> + Send + 'static,
+    change: impl FnOnce(&dyn Control) -> Result<model::Swapped, Refusal> + Send + 'static,
 ) -> Response {
     if headers.get(header::CONTENT_TYPE).is_none_or(|given| given.as_bytes() != content.as_bytes()) {
         let text = format!("say what is sent: the header content-type is to be {content}\n");
@@ -131,7 +115,7 @@ async fn change(
 
 async fn ask<T: serde::Serialize + Send + 'static>(
     control: Controlled,
-    ask: impl FnOnce(&dyn Control) -> Result<T, Refused> + Send + 'static,
+    ask: impl FnOnce(&dyn Control) -> Result<T, Refusal> + Send + 'static,
 ) -> Response {
     let Some(control) = control else {
         let text = "this API is open to the network and has no password: it shows the job and changes nothing; --api \
@@ -140,6 +124,6 @@ async fn ask<T: serde::Serialize + Send + 'static>(
     };
     match tokio::task::spawn_blocking(move || ask(control.as_ref())).await {
         Ok(answer) => answer.map(Json).into_response(),
-        Err(error) => Refused::Failed(error.to_string()).into_response(),
+        Err(error) => Refusal::new(RefusalKind::Failed, error.to_string()).into_response(),
     }
 }

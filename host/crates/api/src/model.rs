@@ -108,10 +108,33 @@ pub struct Swapped {
 /// Why nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// `unknown`, `unfit`, `state`, `conflict` or `failed`.
-    pub kind: String,
+    /// Whose matter it is.
+    pub kind: RefusalKind,
     /// Cause and cure.
     pub error: String,
+}
+
+impl Refusal {
+    /// Of this kind, with cause and cure.
+    pub fn new(kind: RefusalKind, error: impl Into<String>) -> Self {
+        Self { kind, error: error.into() }
+    }
+}
+
+/// Kinds of refusals: `unknown`, `unfit`, `state`, `conflict`, `failed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// There is no such operator.
+    Unknown,
+    /// The plugin cannot run there.
+    Unfit,
+    /// State would be lost or misread.
+    State,
+    /// Not now.
+    Conflict,
+    /// It was tried, and did not hold.
+    Failed,
 }
 
 /// One version took over from another.

@@ -9,8 +9,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::*;
 use weir_plan::{Shown, ShownEdge, ShownTask};
 
-use crate::control::{Control, Refused, SwapRequest};
-use crate::model;
+use crate::control::{Control, SwapRequest};
+use crate::model::{self, Refusal, RefusalKind};
 use crate::model::{Job, Operator, Plugin, Sink, Split, State, Waiting};
 use crate::{Hosts, router};
 
@@ -90,18 +90,19 @@ fn connect(port: u16) -> TcpStream {
 struct Steady;
 
 impl Control for Steady {
-    fn swap(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refused> {
+    fn swap(&self, operator: &str, request: SwapRequest) -> Result<model::Swapped, Refusal> {
         let SwapRequest { plugin, config, probation, dry_run } = request;
         let config = config.unwrap_or_default();
-        Err(Refused::State(format!("{operator} {} {config} {} {dry_run}", plugin.len(), probation.as_millis())))
+        let error = format!("{operator} {} {config} {} {dry_run}", plugin.len(), probation.as_millis());
+        Err(Refusal::new(RefusalKind::State, error))
     }
 
-    fn rollback(&self, operator: &str) -> Result<model::Swapped, Refused> {
-        Err(Refused::Conflict(operator.to_owned()))
+    fn rollback(&self, operator: &str) -> Result<model::Swapped, Refusal> {
+        Err(Refusal::new(RefusalKind::Conflict, operator))
     }
 
-    fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refused> {
-        if operator == "count" { Ok(Vec::new()) } else { Err(Refused::Unknown(operator.to_owned())) }
+    fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refusal> {
+        if operator == "count" { Ok(Vec::new()) } else { Err(Refusal::new(RefusalKind::Unknown, operator)) }
     }
 }
 
