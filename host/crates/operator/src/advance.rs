@@ -1,9 +1,10 @@
 //! HOT PATH. Time goes on: what is due fires, in order of time, about a batch at once.
 
 use weir_core::ports::{CallError, CallState, Table, TimeDomain, Unfit};
-use weir_core::{Batch, PortError, RecordView, WindowKey};
+use weir_core::{Batch, PortError, RecordView};
 use weir_time::Watermark;
-use weir_time::timers::{Due, Timer};
+use weir_time::timers::Due;
+use weir_time::window::Assign;
 
 use crate::error::NodeError;
 use crate::runner::{Runner, Step};
@@ -131,9 +132,11 @@ impl Runner {
         self.run_named(Step::Fold(input), names, &stamped, out)?;
         let Some(windows) = &mut self.windows else { return Ok(()) };
         let again = windows.take_again();
-        match windows.listed() {
-            Some(listed) => self.fire_listed_again(listed, &again, out),
-            None => self.fire(Step::FireAgain, again.iter().map(Vec::as_slice).collect(), out),
+        match *windows.assign() {
+            Assign::Listed(listed) => self.fire_listed_again(listed, &again, out),
+            Assign::Tumbling(_) | Assign::Global(_) => {
+                self.fire(Step::FireAgain, again.iter().map(Vec::as_slice).collect(), out)
+            }
         }
     }
 
@@ -181,20 +184,14 @@ impl Runner {
         self.run_whole(step, batch, out)
     }
 
-    /// These timers are due: at the end of a window it fires, later it is gone.
+    /// Something is due for the windows of these timers.
     fn fire_windows(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
-        if let Some(listed) = self.windows.as_ref().and_then(Windows::listed) {
-            return self.fire_listed(listed, due, out);
+        match self.windows.as_ref().map(Windows::assign) {
+            Some(Assign::Tumbling(_)) => self.fire_tumbling(due, out),
+            Some(&Assign::Listed(listed)) => self.fire_listed(listed, due, out),
+            Some(&Assign::Global(global)) => self.fire_global(global, &due, out),
+            None => Ok(()),
         }
-        if let Some(global) = self.windows.as_ref().and_then(Windows::global) {
-            return self.fire_global(global, &due, out);
-        }
-        let (ending, expired): (Vec<Timer>, Vec<Timer>) = due.into_iter().map(|due| due.timer).partition(is_end);
-        if let (Some(windows), Some(CallState { state, .. })) = (&self.windows, &mut self.state) {
-            let changed = windows.expire(expired.iter(), state.as_mut());
-            changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
-        }
-        self.fire(Step::Fire, ending.iter().map(|timer| &*timer.key).collect(), out)
     }
 }
 
@@ -208,9 +205,4 @@ fn timers_mut<'a>(
         Some(windows) => windows.timers_mut(domain),
         None => of_plugin.of_mut(domain),
     }
-}
-
-/// Whether it is the end of its window that is due.
-fn is_end(timer: &Timer) -> bool {
-    WindowKey::parse(&timer.key).is_some_and(|window| window.end_ms == timer.time_ms)
 }

@@ -21,12 +21,14 @@ mod tumbling;
 
 use std::borrow::Cow;
 
-use weir_core::ports::{CallError, KeyRef, KeyedState, RecordCheck, Table, TimeDomain};
-use weir_core::{Batch, FrameWriter, KeySpec, Origin, RecordView, WindowKey};
+use weir_core::ports::{CallError, Change, KeyRef, KeyedState, RecordCheck, Table, TimeDomain};
+use weir_core::{Batch, FrameWriter, KeySpec, Origin, PortError, RecordView, WindowKey};
 use weir_time::window::firing::Firing;
-use weir_time::window::{Assign, Global, Listed, OutOfRange};
+use weir_time::window::{Assign, OutOfRange};
 use weir_time::{Watermark, Window, WindowSpec};
 
+use crate::error::NodeError;
+use crate::runner::Runner;
 use crate::slots::Slots;
 use crate::timers::{NodeTimers, TimerError, TimerOptions};
 use merges::Merges;
@@ -186,20 +188,9 @@ impl Windows {
         }
     }
 
-    /// The windows of which keys have lists, if these are such.
-    pub(crate) fn listed(&self) -> Option<Listed> {
-        match self.options.assign {
-            Assign::Listed(listed) => Some(listed),
-            Assign::Tumbling(_) | Assign::Global(_) => None,
-        }
-    }
-
-    /// The windows of all time, if these are such.
-    pub(crate) fn global(&self) -> Option<Global> {
-        match self.options.assign {
-            Assign::Global(global) => Some(global),
-            Assign::Tumbling(_) | Assign::Listed(_) => None,
-        }
+    /// Which window a record is in.
+    pub(crate) fn assign(&self) -> &Assign {
+        &self.options.assign
     }
 
     /// Whether it is a timestamp alone that tells what is due when.
@@ -230,6 +221,23 @@ impl Windows {
         again.sort_by_key(|key| WindowKey::parse(key).map(|window| (window.end_ms, window.start_ms)));
         again
     }
+}
+
+impl Runner {
+    /// Does something with the windows and their state; nothing where there are none.
+    fn on_windows<T: Default>(
+        &mut self,
+        act: impl FnOnce(&mut Windows, &mut dyn KeyedState) -> Result<T, TimerError>,
+    ) -> Result<T, NodeError> {
+        let (Some(windows), Some(call)) = (&mut self.windows, &mut self.state) else { return Ok(T::default()) };
+        act(windows, call.state.as_mut()).map_err(|error| error.of(&self.options.name))
+    }
+}
+
+/// What is kept of these windows goes.
+fn clear(names: &Names, windows: &Windows, state: &mut dyn KeyedState) -> Result<(), PortError> {
+    state.enter(&names.all());
+    (0..names.len() as u32).try_for_each(|slot| state.change(slot, windows.options.tables.accumulators, Change::Clear))
 }
 
 /// The due list of these windows, each of a key: a record for each, with its key, the timestamp of what it sends, and its span.

@@ -15,11 +15,10 @@ use weir_time::Window;
 use weir_time::timers::Due;
 use weir_time::window::Global;
 
-use super::listed::clear;
 use super::lists::Lists;
 use super::merges::Merges;
 use super::names::Names;
-use super::{Placed, Sorted, Windows, due_list};
+use super::{Placed, Sorted, Windows, clear, due_list};
 use crate::error::NodeError;
 use crate::load::values;
 use crate::runner::{Runner, Step};
@@ -130,7 +129,7 @@ impl Runner {
         due: &[Due],
         out: &mut Vec<(u32, Batch)>,
     ) -> Result<(), NodeError> {
-        let mut lists = self.on_lists(|windows, state| {
+        let mut lists = self.on_windows(|windows, state| {
             let keys = due.iter().filter_map(|due| Some(WindowKey::parse(&due.timer.key)?.key));
             Lists::read(keys, windows.options.tables, state)
         })?;
@@ -142,19 +141,19 @@ impl Runner {
             fires.push(Fire { key: lists.key(number).into(), span, is_gone });
         }
         self.send_global(fires, out)?;
-        self.on_lists(|windows, state| lists.write(windows.options.tables, &mut windows.timers, state))
+        self.on_windows(|windows, state| lists.write(windows.options.tables, &mut windows.timers, state))
     }
 
     fn send_global(&mut self, fires: Vec<Fire>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         if fires.is_empty() {
             return Ok(());
         }
-        let fires = self.on_lists(|windows, state| windows.that_hold(fires, state))?;
+        let fires = self.on_windows(|windows, state| windows.that_hold(fires, state))?;
         let sent: Vec<(&[u8], Window)> = fires.iter().filter_map(|fire| Some((&*fire.key, fire.span?))).collect();
         let names = sent.iter().map(|(key, _)| (*key, Window::GLOBAL)).collect();
         let list = due_list(sent, self.least_ms());
         self.run_named(Step::FireAgain, names, &list, out)?;
         let gone = fires.iter().filter(|fire| fire.is_gone).map(|fire| (&*fire.key, Window::GLOBAL)).collect();
-        self.on_lists(|windows, state| Ok(clear(&gone, windows, state)?))
+        self.on_windows(|windows, state| Ok(clear(&gone, windows, state)?))
     }
 }

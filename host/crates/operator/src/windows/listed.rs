@@ -7,7 +7,7 @@
 //! A sliding window is merged from its pieces where it is kept, fires as any other, and is gone.
 
 use weir_core::ports::{Change, KeyedState};
-use weir_core::{Batch, KeySpec, PortError, WindowKey};
+use weir_core::{Batch, KeySpec, WindowKey};
 use weir_time::Window;
 use weir_time::timers::Due;
 use weir_time::window::Listed;
@@ -17,7 +17,7 @@ use super::lists::Lists;
 use super::merges::Merges;
 use super::names::Names;
 use super::round::{Fires, Round};
-use super::{Placed, Sorted, Windows};
+use super::{Placed, Sorted, Windows, clear};
 use crate::error::NodeError;
 use crate::load::values;
 use crate::runner::{Runner, Step};
@@ -222,14 +222,14 @@ impl Runner {
         due: Vec<Due>,
         out: &mut Vec<(u32, Batch)>,
     ) -> Result<(), NodeError> {
-        let (mut lists, round) = self.on_lists(|windows, state| {
+        let (mut lists, round) = self.on_windows(|windows, state| {
             let keys = due.iter().filter_map(|due| Some(WindowKey::parse(&due.timer.key)?.key));
             let lists = Lists::read(keys, windows.options.tables, state)?;
             let round = Round::of(listed, &lists, &due, windows.options.firing);
             Ok((lists, round))
         })?;
         self.send(listed, &mut lists, &round.fires, out)?;
-        self.on_lists(|windows, state| {
+        self.on_windows(|windows, state| {
             let (tables, firing) = (windows.options.tables, windows.options.firing);
             let mut gone = Names::default();
             for (key, (due, until_ms)) in due.into_iter().zip(round.until_ms).enumerate() {
@@ -263,9 +263,9 @@ impl Runner {
         });
         let fires: Fires = fires.collect();
         let mut lists =
-            self.on_lists(|windows, state| Lists::read(keys.iter().copied(), windows.options.tables, state))?;
+            self.on_windows(|windows, state| Lists::read(keys.iter().copied(), windows.options.tables, state))?;
         self.send(listed, &mut lists, &fires, out)?;
-        self.on_lists(|windows, state| lists.write(windows.options.tables, &mut windows.timers, state))
+        self.on_windows(|windows, state| lists.write(windows.options.tables, &mut windows.timers, state))
     }
 
     /// Merges these windows from their pieces and sends them.
@@ -278,11 +278,11 @@ impl Runner {
     ) -> Result<(), NodeError> {
         let mut rest = fires;
         while !rest.is_empty() {
-            let gathered = self.on_lists(|windows, state| windows.gather(listed, lists, rest, state))?;
+            let gathered = self.on_windows(|windows, state| windows.gather(listed, lists, rest, state))?;
             rest = rest.get(gathered.taken.max(1)..).unwrap_or_default();
             self.merge(gathered.merges, out)?;
             self.fire(Step::FireAgain, gathered.fires, out)?;
-            self.on_lists(|windows, state| Ok(clear(&gathered.passing, windows, state)?))?;
+            self.on_windows(|windows, state| Ok(clear(&gathered.passing, windows, state)?))?;
         }
         Ok(())
     }
@@ -292,19 +292,4 @@ impl Runner {
         let (names, batch) = merges.into_batch();
         self.run_named(Step::Merge, names, &batch, out)
     }
-
-    /// Does something with the windows and their state; nothing where there are none.
-    pub(super) fn on_lists<T: Default>(
-        &mut self,
-        act: impl FnOnce(&mut Windows, &mut dyn KeyedState) -> Result<T, TimerError>,
-    ) -> Result<T, NodeError> {
-        let (Some(windows), Some(call)) = (&mut self.windows, &mut self.state) else { return Ok(T::default()) };
-        act(windows, call.state.as_mut()).map_err(|error| error.of(&self.options.name))
-    }
-}
-
-/// What is kept of these windows goes.
-pub(super) fn clear(names: &Names, windows: &Windows, state: &mut dyn KeyedState) -> Result<(), PortError> {
-    state.enter(&names.all());
-    (0..names.len() as u32).try_for_each(|slot| state.change(slot, windows.options.tables.accumulators, Change::Clear))
 }

@@ -3,12 +3,14 @@
 
 use weir_core::ports::{Change, KeyRef, KeyedState};
 use weir_core::{Batch, KeySpec, PortError, WindowKey};
-use weir_time::timers::Timer;
+use weir_time::timers::{Due, Timer};
 use weir_time::window::Assign;
 use weir_time::window::firing::Arrival;
 
 use super::{Merges, Placed, Sorted, WindowOptions, Windows};
+use crate::error::NodeError;
 use crate::load;
+use crate::runner::{Runner, Step};
 use crate::slots::key_of;
 use crate::timers::TimerError;
 use crate::updates;
@@ -88,4 +90,18 @@ impl Windows {
         }
         Ok(())
     }
+}
+
+impl Runner {
+    /// These timers are due: at the end of a window it fires, later it is gone.
+    pub(crate) fn fire_tumbling(&mut self, due: Vec<Due>, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+        let (ending, expired): (Vec<Timer>, Vec<Timer>) = due.into_iter().map(|due| due.timer).partition(is_end);
+        self.on_windows(|windows, state| Ok(windows.expire(expired.iter(), state)?))?;
+        self.fire(Step::Fire, ending.iter().map(|timer| &*timer.key).collect(), out)
+    }
+}
+
+/// Whether it is the end of its window that is due.
+fn is_end(timer: &Timer) -> bool {
+    WindowKey::parse(&timer.key).is_some_and(|window| window.end_ms == timer.time_ms)
 }
