@@ -90,11 +90,11 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use weir_core::ports::{Call, Effects, Operator, TableKind};
-    use weir_core::{Batch, FrameWriter, KeySpec, OnError, OperatorId, Origin, RecordView, TableId, Watermark};
+    use weir_core::{Batch, FrameWriter, OnError, Origin, RecordView, TableId};
 
     use super::*;
-    use crate::testing::{Alone, Counters, Memory, Stored};
-    use crate::{Runner, RunnerOptions, Terms};
+    use crate::testing::{Alone, Counters, Memory, Stored, options};
+    use crate::{Runner, Terms};
 
     const TOTAL: Table = Table { id: TableId(0), kind: TableKind::Reducing, ttl: None };
 
@@ -124,23 +124,13 @@ mod tests {
 
     fn run(stored: &Arc<Mutex<Stored>>, prefetched: &[Table], records: &[(&str, &str)]) -> (usize, Vec<u8>) {
         let (shown, counters) = (Arc::default(), Arc::new(Counters::default()));
-        let options = RunnerOptions {
-            index: 0,
-            id: OperatorId(0),
-            watermark: Watermark::NONE,
-            name: "o".into(),
-            key: KeySpec::Key,
-            terms: Terms {
-                tables: vec![TOTAL],
-                prefetched: prefetched.to_vec(),
-                reducing: vec![Reducing { index: 0, table: TOTAL, reduce: Reduce::of_schema("i64 sum").unwrap() }],
-                origin: false,
-            },
-            outputs: vec![Vec::new()],
-            on_error: OnError::Skip,
-            windows: None,
-            timers: Vec::new(),
+        let terms = Terms {
+            tables: vec![TOTAL],
+            prefetched: prefetched.to_vec(),
+            reducing: vec![Reducing { index: 0, table: TOTAL, reduce: Reduce::of_schema("i64 sum").unwrap() }],
+            ..Terms::default()
         };
+        let options = options(terms, OnError::Skip);
         let adds = Box::new(Adds { shown: Arc::clone(&shown) });
         let mut runner =
             Runner::new(options, adds, Some(Box::new(Memory::new(stored))), Box::new(Alone(Arc::clone(&counters))));

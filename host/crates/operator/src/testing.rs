@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use weir_core::frame::NULL;
 use weir_core::ports::{CallError, Change, Delta, KeyRef, KeyedState, Now, Table, TableKind};
-use weir_core::{Epoch, Origin, PortError, TableId};
+use weir_core::{Epoch, KeySpec, OnError, OperatorId, Origin, PortError, TableId, Watermark};
 
 use crate::driver::Driver;
+use crate::runner::RunnerOptions;
 use crate::splits::SplitTable;
+use crate::version::Terms;
 
 /// What outlives a node: the values of its tables by their slots' keys, and its timers, table by table in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,6 +109,22 @@ impl KeyedState for Memory {
 /// The bytes of a timer, behind its table.
 fn in_table(table: Table, timer: &[u8]) -> Vec<u8> {
     [&table.id.0.to_be_bytes(), timer].concat()
+}
+
+/// How a node is set up of which nothing is special but these.
+pub(crate) fn options(terms: Terms, on_error: OnError) -> RunnerOptions {
+    RunnerOptions {
+        index: 0,
+        id: OperatorId(0),
+        watermark: Watermark::NONE,
+        name: "o".into(),
+        key: KeySpec::Key,
+        terms,
+        outputs: vec![Vec::new()],
+        on_error,
+        windows: None,
+        timers: Vec::new(),
+    }
 }
 
 /// What a node has told.

@@ -6,7 +6,7 @@ use weir_core::ports::{RecordForm, RecordLimit};
 use weir_core::{Frame, FrameWriter, RecordView};
 
 use super::*;
-use crate::splits::SplitTable;
+use crate::testing::{Alone, options};
 
 /// Upper-cases; fails where a value starts with `bad`, naming the record only if `names_it`.
 struct Fussy {
@@ -58,35 +58,7 @@ fn batch(values: &[&str]) -> Batch {
 }
 
 fn runner(operator: impl Operator + 'static, on_error: OnError) -> Runner {
-    let options = RunnerOptions {
-        index: 0,
-        id: OperatorId(0),
-        watermark: Watermark::NONE,
-        name: "o".into(),
-        key: KeySpec::Key,
-        terms: Terms::default(),
-        outputs: vec![Vec::new()],
-        on_error,
-        windows: None,
-        timers: Vec::new(),
-    };
-    Runner::new(options, Box::new(operator), None, Box::new(Alone))
-}
-
-/// Nobody who counts or names anything.
-struct Alone;
-
-impl Driver for Alone {
-    fn processed(&self, _: usize) {}
-    fn late(&self, _: usize) {}
-    fn skipped(&self, _: Option<Origin>, _: &CallError) {}
-    fn fell_back(&self, _: &CallError) {}
-    fn now_ms(&self) -> i64 {
-        0
-    }
-    fn with_splits(&self, look: &mut dyn FnMut(&SplitTable)) {
-        look(&SplitTable::default());
-    }
+    Runner::new(options(Terms::default(), on_error), Box::new(operator), None, Box::new(Alone(Arc::default())))
 }
 
 /// An error with its causes on one line.

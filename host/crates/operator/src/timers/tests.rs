@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use weir_core::ports::{Call, CallError, CallTask, Effects, Operator, TableKind, Ttl};
-use weir_core::{Batch, FrameWriter, KeySpec, OnError, Origin, RecordView, TableId, Watermark};
+use weir_core::{Batch, FrameWriter, OnError, Origin, RecordView, TableId, Watermark};
 
 use super::*;
 use crate::advance::Advanced;
 use crate::load::after_value;
 use crate::runner::{Runner, RunnerOptions};
-use crate::testing::{Alone, Counters, Memory, Stored};
+use crate::testing::{Alone, Counters, Memory, Stored, options};
 use crate::version::Terms;
 
 const VALUES: Table = Table { id: TableId(0), kind: TableKind::Value, ttl: None };
@@ -103,20 +103,10 @@ impl Node {
 
     fn with(values: Table, on_error: OnError, stored: Stored) -> Self {
         let (stored, counters) = (Arc::new(Mutex::new(stored)), Arc::new(Counters::default()));
-        let options = RunnerOptions {
-            index: 0,
-            id: weir_core::OperatorId(0),
-            name: "o".into(),
-            key: KeySpec::Key,
-            terms: Terms { tables: vec![values, TIMERS, WAKES], prefetched: vec![values], ..Terms::default() },
-            outputs: vec![Vec::new()],
-            on_error,
-            windows: None,
-            timers: [(TIMERS, TimeDomain::Event), (WAKES, TimeDomain::Processing)]
-                .map(|(table, domain)| TimerOptions { table, domain, groups: 0..1024, rounds_max: 100_000 })
-                .to_vec(),
-            watermark: Watermark::NONE,
-        };
+        let terms = Terms { tables: vec![values, TIMERS, WAKES], prefetched: vec![values], ..Terms::default() };
+        let timers = [(TIMERS, TimeDomain::Event), (WAKES, TimeDomain::Processing)]
+            .map(|(table, domain)| TimerOptions { table, domain, groups: 0..1024, rounds_max: 100_000 });
+        let options = RunnerOptions { timers: timers.to_vec(), ..options(terms, on_error) };
         let (state, driver) = (Memory::new(&stored), Alone(Arc::clone(&counters)));
         let runner = Runner::new(options, Box::new(Alarm), Some(Box::new(state)), Box::new(driver));
         Self { runner, stored, counters, on_error, sent: Vec::new() }

@@ -1,14 +1,14 @@
 //! A version takes over in a runner, and fails on probation.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use weir_core::ports::{Call, Effects, RecordCheck};
-use weir_core::{Batch, FrameWriter, KeySpec, OperatorId, Origin, RecordView, Watermark};
+use weir_core::ports::{Call, Effects};
+use weir_core::{Batch, FrameWriter, Origin, RecordView};
 
 use super::*;
-use crate::runner::{Runner, RunnerOptions};
-use crate::testing::{Alone, Counters};
+use crate::runner::Runner;
+use crate::testing::{Alone, Counters, options};
 
 const PROBATION: Duration = Duration::from_secs(60);
 
@@ -17,17 +17,15 @@ struct Named {
     name: &'static str,
     traps_on: &'static str,
     fails_on: &'static str,
-    calls: Arc<AtomicUsize>,
 }
 
 fn named(name: &'static str, traps_on: &'static str, fails_on: &'static str) -> Version {
-    let operator = Box::new(Named { name, traps_on, fails_on, calls: Arc::default() });
+    let operator = Box::new(Named { name, traps_on, fails_on });
     Version { terms: Terms::default(), operator }
 }
 
 impl Operator for Named {
     fn process(&mut self, call: Call<'_>, effects: &mut Effects) -> Result<(), CallError> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
         let mut writer = FrameWriter::new(Vec::new());
         for (index, record) in (0..).zip(call.frame.records()) {
             let value = std::str::from_utf8(record.value.unwrap()).unwrap();
@@ -48,20 +46,8 @@ impl Operator for Named {
 /// A runner of version `a`.
 fn runner(on_error: OnError) -> (Runner, Arc<Counters>) {
     let counters = Arc::<Counters>::default();
-    let options = RunnerOptions {
-        index: 0,
-        id: OperatorId(0),
-        watermark: Watermark::NONE,
-        name: "o".into(),
-        key: KeySpec::Key,
-        terms: Terms::default(),
-        outputs: vec![Vec::<RecordCheck>::new()],
-        on_error,
-        windows: None,
-        timers: Vec::new(),
-    };
     let Version { operator, .. } = named("a", "", "");
-    (Runner::new(options, operator, None, Box::new(Alone(Arc::clone(&counters)))), counters)
+    (Runner::new(options(Terms::default(), on_error), operator, None, Box::new(Alone(Arc::clone(&counters)))), counters)
 }
 
 /// What comes out of these values, as one batch.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::model::{Step, played, steps};
 use super::*;
 
 #[test]
@@ -175,25 +176,7 @@ proptest! {
         restart in 1..60usize,
         window in prop::sample::select(&SPECS),
     ) {
-        let mut node = Node::new(&[window], OnError::Fail);
-        let (mut now, mut waiting) = (Watermark::NONE, Vec::new());
-        for (at, step) in steps.iter().enumerate() {
-            match step {
-                Step::Record(key, timestamp_ms) => waiting.push((*key, *timestamp_ms, "")),
-                Step::Advance(by) => {
-                    node.records(&std::mem::take(&mut waiting)).unwrap();
-                    now = Watermark::at(now.as_ms().unwrap_or(0) + by);
-                    node.advance(now).unwrap();
-                }
-            }
-            if waiting.len() == batch || at % restart == 0 {
-                node.records(&std::mem::take(&mut waiting)).unwrap();
-                node = node.again(now);
-            }
-        }
-        node.records(&waiting).unwrap();
-        node.advance(Watermark::END).unwrap();
+        let node = played(&steps, &[window], batch, restart);
         prop_assert_eq!(&node.sent, &model(&steps, window));
-        prop_assert_eq!(&*node.stored.lock().unwrap(), &Stored::default());
     }
 }
