@@ -25,6 +25,8 @@ mod expiry;
 mod load;
 /// The headers `weir.origin.*`.
 mod origin;
+/// What a call puts out.
+mod outputs;
 /// How long records take.
 mod pace;
 /// The parts of a batch.

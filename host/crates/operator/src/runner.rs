@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use weir_core::frame::NO_SOURCE;
 use weir_core::ports::{Call, CallError, CallState, CallTask, Effects, KeyedState, Operator, RecordCheck, TimeDomain};
 use weir_core::{Batch, KeySpec, OnError, OperatorId, Origin, Watermark};
 
@@ -17,6 +16,7 @@ use crate::error::NodeError;
 use crate::expiry::Expiry;
 use crate::load::{fitting, load};
 use crate::origin::with_origin;
+use crate::outputs::trace_origins;
 use crate::pace::Pace;
 use crate::parts::Parts;
 use crate::reduce::{Reduced, reduced};
@@ -491,44 +491,6 @@ fn host_error(failure: CallError, operator: &str) -> Result<CallError, NodeError
         }),
         failure => Ok(failure),
     }
-}
-
-/// Gives every output record the origin of the input record it names, and its own index as source. A record that a sink
-/// does not take fails the record that it was made from.
-fn trace_origins(
-    effects: &mut Effects,
-    input: &Batch,
-    outputs: &[Vec<RecordCheck>],
-    now_ms: i64,
-) -> Result<Vec<(u32, Batch)>, CallError> {
-    let malformed = |reason: String| CallError::Malformed { what: "frame", reason };
-    let mut traced = Vec::with_capacity(effects.outputs.len());
-    for (output, mut frame) in effects.outputs.drain(..) {
-        let Some(checks) = outputs.get(output as usize) else {
-            return Err(malformed(format!("output {output}; the plugin declares {}", outputs.len())));
-        };
-        let mut origins: Vec<Origin> = Vec::with_capacity(frame.len());
-        let (mut wrong, mut unfit) = (None, None);
-        frame.number_sources(|record| {
-            if let Err(why) = checks.iter().try_for_each(|check| check.check(record, now_ms)) {
-                unfit.get_or_insert((record.source, why));
-            }
-            match input.origins.get(record.source as usize) {
-                Some(origin) => origins.push(*origin),
-                None => wrong = Some(record.source),
-            }
-        });
-        match (wrong, unfit) {
-            (Some(NO_SOURCE), _) => return Err(malformed("a record without source".into())),
-            (Some(source), _) => {
-                return Err(malformed(format!("source {source}; the batch has {}", input.origins.len())));
-            }
-            (None, Some((index, unfit))) => return Err(CallError::Unfit { index, unfit: Box::new(unfit) }),
-            (None, None) if frame.is_empty() => {}
-            (None, None) => traced.push((output, Batch { frame, origins })),
-        }
-    }
-    Ok(traced)
 }
 
 #[cfg(test)]

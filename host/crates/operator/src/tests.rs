@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use weir_core::frame::NO_SOURCE;
 use weir_core::ports::{RecordForm, RecordLimit};
 use weir_core::{Frame, FrameWriter, RecordView};
 
