@@ -28,10 +28,11 @@ pub use top::TopN;
 
 use std::ops::RangeInclusive;
 
+use crate::description::{Declare, Description};
 use crate::failure::Failure;
 use crate::frame::Cursor;
 use crate::record::Record;
-use crate::state::StateValue;
+use crate::state::{MapTable, StateValue};
 
 /// Records that belong together, one of each side, or one that nothing belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,9 @@ impl<'a> Pair<'a> {
     }
 }
 
+/// So many entries of a table are read at once.
+const SCAN_ENTRIES: usize = 64;
+
 /// What a timer can be set for, and so the times that can be joined: the years 1970 to 9899.
 const LEGAL_MS: RangeInclusive<i64> = 0..=250_246_627_199_999;
 
@@ -92,6 +96,12 @@ fn entry(ms: i64) -> u64 {
 /// When something may be over that is over at `ms`: as near as a timer can be set.
 fn timer(ms: i64) -> i64 {
     ms.clamp(*LEGAL_MS.start(), *LEGAL_MS.end())
+}
+
+/// Tables whose entries go by timers.
+fn declare(tables: [MapTable<u64, Bundle>; 2], description: &mut Description) {
+    tables.into_iter().for_each(|table| table.declare(description));
+    description.needs_timers();
 }
 
 /// Values of records of one key and one time, in the order in which they came, and whether each has found another.

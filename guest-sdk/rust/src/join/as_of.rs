@@ -1,15 +1,12 @@
 //! Records, and what a table said at their time.
 
-use super::{Bundle, Pair, entry, time_of, timer};
+use super::{Bundle, Pair, SCAN_ENTRIES, declare, entry, time_of, timer};
 use crate::context::Context;
 use crate::description::{Declare, Description};
 use crate::failure::Failure;
 use crate::record::Record;
 use crate::state::MapTable;
 use crate::timer::{TimeDomain, Timer};
-
-/// So many versions are read at once.
-const SCAN_ENTRIES: usize = 64;
 
 /// Joins each record of the first input with what the second input, a table, said of its key **at the time of the record**: the
 /// latest row whose time is not after it. A record waits until event time is past it, so that the rows are there, in whatever
@@ -136,8 +133,6 @@ impl AsOfJoin {
 
 impl Declare for AsOfJoin {
     fn declare(self, description: &mut Description) {
-        self.waiting.declare(description);
-        self.rows.declare(description);
-        description.needs_timers();
+        declare([self.waiting, self.rows], description);
     }
 }

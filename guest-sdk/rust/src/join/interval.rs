@@ -1,15 +1,12 @@
 //! Records of two inputs whose times are near each other.
 
-use super::{Bundle, Pair, entry, time_of, timer};
+use super::{Bundle, Pair, SCAN_ENTRIES, declare, entry, time_of, timer};
 use crate::context::Context;
 use crate::description::{Declare, Description};
 use crate::failure::Failure;
 use crate::record::Record;
 use crate::state::MapTable;
 use crate::timer::{TimeDomain, Timer};
-
-/// So many times of the other side are read at once.
-const SCAN_ENTRIES: usize = 64;
 
 /// Joins records of the first input, the left side, with those of the second, the right side, of the same key and near in
 /// time. Records are kept until event time has passed all that they could be joined with.
@@ -174,8 +171,6 @@ impl IntervalJoin {
 
 impl Declare for IntervalJoin {
     fn declare(self, description: &mut Description) {
-        self.left.declare(description);
-        self.right.declare(description);
-        description.needs_timers();
+        declare([self.left, self.right], description);
     }
 }
