@@ -55,7 +55,6 @@ use crate::update::{OP_SET, Queue, push_update};
 /// let records = [("x", 1_000), ("y", 2_000)].map(|(value, at)| Message::new("ada", value).with_timestamp(at));
 /// windows.fold(&records).unwrap();
 /// assert_eq!(windows.advance(10_000).unwrap(), [Message::new("ada", "2").with_timestamp(9_999).into_output(0)]);
-/// # fn main() {}
 /// ```
 /// An instance may be replaced by a new one between any two calls: what must last belongs into the accumulator.
 pub trait Aggregate: Sized {
