@@ -115,7 +115,12 @@ impl PlaceArgs {
 /// Sends a body, and reads the answer; an answer that refuses is an error with its own exit code.
 fn ask<T: DeserializeOwned>(url: &str, content: &str, body: &[u8]) -> Result<T> {
     let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_WITHIN)).build();
-    let sent = ureq::Agent::new_with_config(config).post(url).header("content-type", content).send(body);
+    let mut request = ureq::Agent::new_with_config(config).post(url).header("content-type", content);
+    if !body.is_empty() {
+        // What is refused by its head is not sent.
+        request = request.header("expect", "100-continue");
+    }
+    let sent = request.send(body);
     let mut answer =
         sent.map_err(|error| PortError::new(Fault::Transient, error)).context("the job's API does not answer")?;
     let status = answer.status();

@@ -1,21 +1,19 @@
 //! What may be asked of a job, and the routes for it. Every question that changes something says with its content type that
 //! it is none of a browser's forms: a page of somebody else would have to ask for leave first, and gets none.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
+use crate::gate::{Gate, Refused, ask};
 use crate::model::{self, Refusal, RefusalKind};
 
-/// The largest plugin that is taken: as large as a file that is run.
-const PLUGIN_BYTES_MAX: usize = 256 << 20;
 /// How long the version before waits, unless somebody says otherwise.
 pub const PROBATION: Duration = Duration::from_secs(60);
 
@@ -56,17 +54,13 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Who is asked; `None` where the API is open to the network, and changes nothing.
-type Controlled = Option<Arc<dyn Control>>;
-
 /// The routes.
-pub(crate) fn routes(control: Controlled) -> Router {
+pub(crate) fn routes(gate: Gate) -> Router {
     Router::new()
         .route("/v1/operators/{name}/swap", post(swap))
         .route("/v1/operators/{name}/rollback", post(rollback))
         .route("/v1/operators/{name}/versions", get(versions))
-        .layer(DefaultBodyLimit::max(PLUGIN_BYTES_MAX))
-        .with_state(control)
+        .with_state(gate)
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,52 +72,27 @@ struct SwapQuery {
     dry_run: bool,
 }
 
+/// The body is the last thing that is looked at.
 async fn swap(
-    State(control): State<Controlled>,
+    State(gate): State<Gate>,
     Path(name): Path<String>,
     Query(query): Query<SwapQuery>,
-    headers: HeaderMap,
-    plugin: Bytes,
-) -> Response {
+    asked: Request,
+) -> Result<Response, Refused> {
+    let pass = gate.pass(asked.headers(), "application/wasm")?;
+    let plugin = pass.upload(asked.into_body()).await?;
     let SwapQuery { config, probation_ms, dry_run } = query;
     let probation = probation_ms.map_or(PROBATION, Duration::from_millis);
     let request = SwapRequest { plugin, config, probation, dry_run };
-    change(control, &headers, "application/wasm", move |control| control.swap(&name, request)).await
+    Ok(pass.change(move |control| control.swap(&name, request)).await)
 }
 
-async fn rollback(State(control): State<Controlled>, Path(name): Path<String>, headers: HeaderMap) -> Response {
-    change(control, &headers, "application/json", move |control| control.rollback(&name)).await
+async fn rollback(State(gate): State<Gate>, Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Refused> {
+    let pass = gate.pass(&headers, "application/json")?;
+    Ok(pass.change(move |control| control.rollback(&name)).await)
 }
 
-async fn versions(State(control): State<Controlled>, Path(name): Path<String>) -> Response {
-    ask(control, move |control| control.versions(&name)).await
-}
-
-/// Something that is changed.
-async fn change(
-    control: Controlled,
-    headers: &HeaderMap,
-    content: &str,
-    change: impl FnOnce(&dyn Control) -> Result<model::Swapped, Refusal> + Send + 'static,
-) -> Response {
-    if headers.get(header::CONTENT_TYPE).is_none_or(|given| given.as_bytes() != content.as_bytes()) {
-        let text = format!("say what is sent: the header content-type is to be {content}\n");
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
-    }
-    ask(control, change).await
-}
-
-async fn ask<T: serde::Serialize + Send + 'static>(
-    control: Controlled,
-    ask: impl FnOnce(&dyn Control) -> Result<T, Refusal> + Send + 'static,
-) -> Response {
-    let Some(control) = control else {
-        let text = "this API is open to the network and has no password: it shows the job and changes nothing; --api \
-                    127.0.0.1:PORT keeps it on this machine\n";
-        return (StatusCode::FORBIDDEN, text).into_response();
-    };
-    match tokio::task::spawn_blocking(move || ask(control.as_ref())).await {
-        Ok(answer) => answer.map(Json).into_response(),
-        Err(error) => Refusal::new(RefusalKind::Failed, error.to_string()).into_response(),
-    }
+async fn versions(State(gate): State<Gate>, Path(name): Path<String>) -> Result<Response, Refused> {
+    let control = gate.control()?;
+    Ok(ask(control, move |control| control.versions(&name)).await)
 }

@@ -6,6 +6,8 @@
 mod connections;
 /// What may be asked of a job.
 pub mod control;
+/// Who may change anything, by the head of a request.
+mod gate;
 /// Whose requests are answered.
 mod hosts;
 /// The recorder behind `/metrics`.
@@ -16,6 +18,8 @@ pub mod model;
 mod routes;
 /// The listening socket and the server on it.
 mod server;
+/// The bodies of changes.
+mod upload;
 
 pub use hosts::Hosts;
 pub use routes::{JobView, router};

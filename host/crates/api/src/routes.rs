@@ -13,8 +13,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use weir_core::text::printable_lines;
 
 use crate::control::{self, Control};
+use crate::gate::Gate;
 use crate::hosts::{self, Hosts};
 use crate::model;
+use crate::upload::Bounds;
 
 /// Gives the job as it stands; called once per request.
 pub type JobView = Arc<dyn Fn() -> model::Job + Send + Sync>;
@@ -23,13 +25,18 @@ pub type JobView = Arc<dyn Fn() -> model::Job + Send + Sync>;
 pub fn router(view: JobView, control: Arc<dyn Control>, metrics: PrometheusHandle, hosts: Hosts) -> Router {
     // Nobody on the network is known: none of them changes anything.
     let control = (hosts != Hosts::Any).then_some(control);
+    through(Gate::new(control, Bounds::default()), view, metrics, hosts)
+}
+
+/// The same, with changes through this gate.
+pub(crate) fn through(gate: Gate, view: JobView, metrics: PrometheusHandle, hosts: Hosts) -> Router {
     Router::new()
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .route("/v1/job", get(job))
         .with_state(view)
-        .merge(control::routes(control))
+        .merge(control::routes(gate))
         .merge(Router::new().route("/metrics", get(render)).with_state(metrics))
         .fallback(unknown)
         .layer(from_fn_with_state(hosts, hosts::check))

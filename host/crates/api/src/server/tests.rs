@@ -10,9 +10,11 @@ use super::*;
 use weir_plan::{Shown, ShownEdge, ShownTask};
 
 use crate::control::{Control, SwapRequest};
+use crate::gate::Gate;
 use crate::model::{self, Refusal, RefusalKind};
 use crate::model::{Job, Operator, Plugin, Sink, Split, State, Waiting};
-use crate::{Hosts, router};
+use crate::upload::Bounds;
+use crate::{Hosts, router, routes};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -108,13 +110,18 @@ impl Control for Steady {
 
 /// A server with these limits, on a runtime of its own; it ends with the process.
 fn limited(limits: Limits) -> u16 {
+    serving(|address| Hosts::of(address, "127.0.0.1"), limits, Bounds::default())
+}
+
+fn serving(hosts: impl FnOnce(SocketAddr) -> Hosts + Send + 'static, limits: Limits, uploads: Bounds) -> u16 {
     let (port, listens) = std::sync::mpsc::sync_channel(1);
     let serve = async move {
         let listening = bind(&loopback(0, true)).await.unwrap();
         port.send(listening.address.port()).unwrap();
         let recorder = PrometheusBuilder::new().build_recorder();
-        let routes =
-            router(Arc::new(job), Arc::new(Steady), recorder.handle(), Hosts::of(listening.address, "127.0.0.1"));
+        let hosts = hosts(listening.address);
+        let control = (hosts != Hosts::Any).then(|| Arc::new(Steady) as Arc<dyn Control>);
+        let routes = routes::through(Gate::new(control, uploads), Arc::new(job), recorder.handle(), hosts);
         connections::accept(listening.listener, routes, limits).await;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -223,6 +230,91 @@ async fn heads_and_bodies_are_bounded() {
         let answer = ask(port, request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{answer}");
     }
+}
+
+/// The head of a swap, after which the body is awaited.
+fn swap(content: &str, length: &str) -> String {
+    format!("POST /v1/operators/count/swap HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content}\r\n{length}\r\n\r\n")
+}
+
+/// Not a byte of the body is sent: whoever waited for it would wait for ever.
+#[tokio::test]
+async fn a_body_that_is_not_wanted_is_refused_by_its_head() {
+    let [open, local] = [serving(|_| Hosts::Any, Limits::default(), Bounds::default()), limited(Limits::default())];
+    let [large, too_large] = ["content-length: 200000000", "content-length: 300000000"];
+    for (port, request, wanted) in [
+        (open, swap("application/wasm", large), "403"),
+        (open, swap("text/plain", too_large), "403"),
+        (open, swap("application/wasm", "transfer-encoding: chunked"), "403"),
+        (local, swap("text/plain", large), "415"),
+        (local, swap("application/x-www-form-urlencoded", "transfer-encoding: chunked"), "415"),
+        (local, swap("application/wasm", too_large), "413"),
+        (local, swap("application/wasm", too_large).replace("count/swap", "count/rollback"), "415"),
+    ] {
+        let answer = ask(port, request.clone()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{request}{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_say_its_length_is_counted() {
+    let uploads = Bounds { bytes: 10, ..Bounds::default() };
+    let port = serving(|address| Hosts::of(address, ""), Limits::default(), uploads);
+    let head = swap("application/wasm", "connection: close\r\ntransfer-encoding: chunked");
+    for (body, wanted) in [("a\r\n0123456789\r\n0\r\n\r\n", "422"), ("b\r\n0123456789a\r\n", "413")] {
+        let answer = ask(port, format!("{head}{body}")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{body}: {answer}");
+    }
+}
+
+/// Begins a swap of four bytes, and returns once its body is awaited.
+fn begin_upload(port: u16) -> TcpStream {
+    let mut stream = connect(port);
+    let awaited = "connection: close\r\nexpect: 100-continue\r\ncontent-length: 4";
+    stream.write_all(swap("application/wasm", awaited).as_bytes()).unwrap();
+    let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100"));
+    stream
+}
+
+#[test]
+fn one_change_at_a_time_holds_its_bytes() {
+    let port = limited(Limits::default());
+    let mut first = begin_upload(port);
+    let mut second = connect(port);
+    second.write_all(swap("application/wasm", "connection: close\r\ncontent-length: 4").as_bytes()).unwrap();
+    let answer = io::read_to_string(second).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("conflict"), "{answer}");
+    first.write_all(b"wasm").unwrap();
+    let answer = io::read_to_string(first).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("count 4"), "{answer}");
+    // Whoever leaves gives up the turn.
+    drop(begin_upload(port));
+    let began = std::time::Instant::now();
+    while !is_free(port) {
+        assert!(began.elapsed() < PATIENCE, "nobody has the turn, and nobody gets it");
+    }
+}
+
+/// Whether a change is let in.
+fn is_free(port: u16) -> bool {
+    let mut stream = connect(port);
+    let rollback = swap("application/json", "connection: close").replace("/swap", "/rollback");
+    stream.write_all(rollback.as_bytes()).unwrap();
+    io::read_to_string(stream).unwrap().contains("\"error\":\"count\"")
+}
+
+#[test]
+fn a_body_that_takes_too_long_is_given_up() {
+    let uploads = Bounds { within: Duration::from_millis(300), ..Bounds::default() };
+    let port = serving(|address| Hosts::of(address, ""), Limits::default(), uploads);
+    let mut slow = begin_upload(port);
+    // A byte now and then keeps nothing open.
+    slow.write_all(b"w").unwrap();
+    let answer = io::read_to_string(slow).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(is_free(port));
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! The gate before every change. Whoever may change nothing, or does not say what is sent, is told so by the head of the
+//! request: not a byte of its body is read. One change of an operator at a time holds its bytes in memory.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::control::Control;
+use crate::model::{Refusal, RefusalKind};
+use crate::upload::{self, Bounds};
+
+/// Where changes come in.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    /// Who is asked; `None` where the API is open to the network, and changes nothing.
+    control: Option<Arc<dyn Control>>,
+    turns: Arc<Semaphore>,
+    uploads: Bounds,
+}
+
+/// Why a change is refused before anybody is asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(
+        "this API is open to the network and has no password: it shows the job and changes nothing; --api 127.0.0.1:PORT \
+         keeps it on this machine"
+    )]
+    ReadOnly,
+    #[error("say what is sent: the header content-type is to be {0}")]
+    Content(&'static str),
+    #[error("another change of an operator is under way; try again after it")]
+    Busy,
+    #[error("a plugin has {0} bytes at most")]
+    TooLarge(u64),
+    #[error("the plugin did not arrive within {0} s")]
+    Slow(u64),
+    #[error("the plugin did not arrive to its end")]
+    Cut,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::Content(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Cut => StatusCode::BAD_REQUEST,
+            Self::Busy => return Refusal::new(RefusalKind::Conflict, self.to_string()).into_response(),
+        };
+        (status, format!("{self}\n")).into_response()
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(control: Option<Arc<dyn Control>>, uploads: Bounds) -> Self {
+        Self { control, turns: Arc::new(Semaphore::new(1)), uploads }
+    }
+
+    /// Lets a change of an operator pass whose body is said to be `content`.
+    pub(crate) fn pass(&self, headers: &HeaderMap, content: &'static str) -> Result<Pass, Refused> {
+        let control = self.control()?;
+        if headers.get(header::CONTENT_TYPE).is_none_or(|given| given.as_bytes() != content.as_bytes()) {
+            return Err(Refused::Content(content));
+        }
+        let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Refused::Busy)?;
+        Ok(Pass { control, turn, uploads: self.uploads })
+    }
+
+    /// Whoever answers questions.
+    pub(crate) fn control(&self) -> Result<Arc<dyn Control>, Refused> {
+        self.control.clone().ok_or(Refused::ReadOnly)
+    }
+}
+
+/// Leave to change an operator; nobody else has it meanwhile.
+pub(crate) struct Pass {
+    control: Arc<dyn Control>,
+    turn: OwnedSemaphorePermit,
+    uploads: Bounds,
+}
+
+impl Pass {
+    /// Takes the plugin that is sent.
+    pub(crate) async fn upload(&self, body: Body) -> Result<Bytes, Refused> {
+        upload::take(body, self.uploads).await
+    }
+
+    /// Asks for the change. It goes on if whoever asked leaves, and so does its turn.
+    pub(crate) async fn change<T: serde::Serialize + Send + 'static>(
+        self,
+        change: impl FnOnce(&dyn Control) -> Result<T, Refusal> + Send + 'static,
+    ) -> Response {
+        let Self { control, turn, .. } = self;
+        ask(control, move |control| {
+            let _turn = turn;
+            change(control)
+        })
+        .await
+    }
+}
+
+/// Asks on a thread that may block.
+pub(crate) async fn ask<T: serde::Serialize + Send + 'static>(
+    control: Arc<dyn Control>,
+    ask: impl FnOnce(&dyn Control) -> Result<T, Refusal> + Send + 'static,
+) -> Response {
+    match tokio::task::spawn_blocking(move || ask(control.as_ref())).await {
+        Ok(answer) => answer.map(Json).into_response(),
+        Err(error) => Refusal::new(RefusalKind::Failed, error.to_string()).into_response(),
+    }
+}
