@@ -14,6 +14,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// What connections may cost.
@@ -26,7 +27,8 @@ pub(crate) struct Limits {
     pub(crate) head_within: Duration,
     /// How long a connection lasts, however busy it is. A client opens the next one.
     pub(crate) lasts: Duration,
-    /// How long its last answer may take after that.
+    /// How long its last answer may take to be written after that. What is still being answered then is waited for: a swap
+    /// happens whether or not anybody is told, and whoever answers has bounds of his own.
     pub(crate) last_answer: Duration,
 }
 
@@ -111,15 +113,26 @@ async fn converse(stream: TcpStream, router: Router, limits: Limits, asked: Aske
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
     http.max_headers(HEAD_FIELDS).max_buf_size(HEAD_BYTES);
     let router = TowerToHyperService::new(router);
+    let (answering, mut is_answering) = watch::channel(false);
     let service = service_fn(move |request| {
         asked.store(true, Ordering::Relaxed);
-        router.call(request)
+        answering.send_replace(true);
+        let (answer, answering) = (router.call(request), answering.clone());
+        async move {
+            let answer = answer.await;
+            answering.send_replace(false);
+            answer
+        }
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
         _ended = connection.as_mut() => return,
         () = tokio::time::sleep(limits.lasts) => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ended = connection.as_mut() => return,
+        _answered = is_answering.wait_for(|is_answering| !is_answering) => {}
     }
     tokio::select! {
         _ended = connection => {}

@@ -100,6 +100,9 @@ impl Control for Steady {
     }
 
     fn rollback(&self, operator: &str) -> Result<model::Swapped, Refusal> {
+        if operator == "slow" {
+            std::thread::sleep(Duration::from_millis(600));
+        }
         Err(Refusal::new(RefusalKind::Conflict, operator))
     }
 
@@ -350,6 +353,18 @@ fn a_connection_lasts_for_a_while_however_busy_it_is() {
     while deaf.write_all(&b"GET /v1/job HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64)).is_ok() {
         assert!(began.elapsed() < PATIENCE, "it is still open");
     }
+}
+
+/// What was asked happens, so whoever asked is told.
+#[tokio::test]
+async fn an_answer_that_takes_longer_than_its_connection_arrives() {
+    let [lasts, last_answer] = [100, 100].map(Duration::from_millis);
+    let port = limited(Limits { lasts, last_answer, ..Limits::default() });
+    // The second question comes too late: there is no connection for it any more.
+    let request = swap("application/json", "").replace("count/swap", "slow/rollback");
+    let answer = ask(port, request.repeat(2)).await;
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("\"error\":\"slow\""), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
 }
 
 #[tokio::test]
