@@ -95,6 +95,9 @@ fn flink_38454_whichever_split_falls_silent_first_the_watermark_is_the_same() {
         world.note(&readings);
         world.note(&[caught_up(20), caught_up(20)]);
         assert_eq!((world.watermark, world.idle), (Watermark::at(5), true), "split {first} first");
+        // Both come back; in order these would be on time.
+        assert!(world.is_on_time(1, 5), "split {first} first");
+        assert!(world.is_on_time(0, 6), "split {first} first");
     }
 }
 
