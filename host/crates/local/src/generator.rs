@@ -1,8 +1,12 @@
 //! HOT PATH. Made-up records: the record at an offset is always the same, so the source can be read again from any
 //! position, on any machine. Rate is the only thing that looks at the clock.
 
+/// Clicks of a shop.
+mod clicks;
 /// Its row of the registry.
 pub(crate) mod connector;
+/// Events of the benchmark Nexmark.
+mod nexmark;
 
 use std::io::Write as _;
 use std::num::NonZeroU64;
@@ -12,10 +16,10 @@ use weir_core::frame::NO_TIMESTAMP;
 use weir_core::ports::{Poll, SourceConnector, SourceReader, SplitProgress};
 use weir_core::{FrameWriter, PortError, Reading, RecordView, SplitId, SplitState};
 
+use self::clicks::Clicks;
+use self::nexmark::Events;
 use crate::lines::{BATCH_BYTES, BATCH_RECORDS, batch, only_split};
 
-/// The least a click takes unless another size is asked for.
-const CLICK_BYTES: usize = 300;
 /// How long a rated generator may gather a batch.
 const GATHER: Duration = Duration::from_millis(2);
 
@@ -27,18 +31,29 @@ pub enum Generator {
     /// A JSON object of a dozen fields, among them `user_id` (also the key) and `price` (0.00 to 99.99, evenly); the
     /// field `agent` is filled up to `bytes`, 300 unless given.
     Clicks,
+    /// Persons, auctions and bids of the benchmark Nexmark, 1 : 3 : 46, as JSON objects: the field `type` is `person`,
+    /// `auction` or `bid`. The key is the number of the person or of the auction; the time is that of the event, 10,000 a
+    /// second from a fixed moment on.
+    Nexmark,
 }
 
 impl Generator {
     /// Every generator, with its name.
-    pub const ALL: [(&'static str, Self); 2] = [("clicks", Self::Clicks), ("sequence", Self::Sequence)];
+    pub const ALL: [(&'static str, Self); 3] =
+        [("clicks", Self::Clicks), ("nexmark", Self::Nexmark), ("sequence", Self::Sequence)];
 
     /// Its name in addresses.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sequence => "sequence",
             Self::Clicks => "clicks",
+            Self::Nexmark => "nexmark",
         }
+    }
+
+    /// Whether its records are given: their times, their keys and their sizes.
+    pub(crate) fn is_given(self) -> bool {
+        self == Self::Nexmark
     }
 }
 
@@ -99,7 +114,8 @@ impl SourceConnector for GeneratorSource {
     fn open(&self, splits: Vec<SplitState>) -> Result<Box<dyn SourceReader>, PortError> {
         let split = only_split(&self.split, splits)?;
         let pace = self.options.rate.map(|rate| Pace { rate, since: weir_machine::now(), given: 0 });
-        Ok(Box::new(GeneratorReader { options: self.options, split, pace, key: Vec::new(), value: Vec::new() }))
+        let records = self.options.records();
+        Ok(Box::new(GeneratorReader { records, split, pace, key: Vec::new(), value: Vec::new() }))
     }
 
     fn is_replayable(&self) -> bool {
@@ -132,7 +148,7 @@ impl Pace {
 }
 
 struct GeneratorReader {
-    options: GenerateOptions,
+    records: Records,
     split: SplitState,
     pace: Option<Pace>,
     key: Vec<u8>,
@@ -155,12 +171,12 @@ impl GeneratorReader {
         let mut writer = FrameWriter::new(Vec::new());
         for index in 0..count {
             let offset = self.split.position as u64 + index;
-            self.options.record(offset, &mut self.key, &mut self.value);
+            let timestamp_ms = self.records.make(offset, &mut self.key, &mut self.value);
             if !writer.is_empty() && writer.bytes() + self.value.len() > BATCH_BYTES {
                 break;
             }
             writer.push(RecordView {
-                timestamp_ms: NO_TIMESTAMP,
+                timestamp_ms,
                 source: index as u32,
                 key: Some(&self.key),
                 value: Some(&self.value),
@@ -204,79 +220,53 @@ impl SourceReader for GeneratorReader {
 }
 
 impl GenerateOptions {
-    /// The record at `offset`.
-    fn record(&self, offset: u64, key: &mut Vec<u8>, value: &mut Vec<u8>) {
-        key.clear();
-        value.clear();
-        let wrote = match self.generator {
-            Generator::Sequence => self.sequence(offset, key, value),
-            Generator::Clicks => self.click(offset, key, value),
-        };
-        wrote.expect("a vector takes everything");
-    }
-
-    fn sequence(&self, offset: u64, key: &mut Vec<u8>, value: &mut Vec<u8>) -> std::io::Result<()> {
-        write!(key, "{}", offset % self.keys)?;
-        write!(value, "{offset}")?;
-        // Not by a width of `write!`: that ends at 65,535 in a panic.
-        let (digits, wanted) = (value.len(), self.bytes.unwrap_or(0) as usize);
-        if digits < wanted {
-            value.resize(wanted, b'0');
-            value.rotate_right(wanted - digits);
+    fn records(&self) -> Records {
+        let (keys, bytes) = (self.keys, self.bytes.map(|bytes| bytes as usize));
+        match self.generator {
+            Generator::Sequence => Records::Sequence { keys, bytes: bytes.unwrap_or(0) },
+            Generator::Clicks => Records::Clicks(Clicks { keys, bytes }),
+            Generator::Nexmark => Records::Nexmark(Box::default()),
         }
-        Ok(())
-    }
-
-    fn click(&self, offset: u64, key: &mut Vec<u8>, value: &mut Vec<u8>) -> std::io::Result<()> {
-        const PAGES: [&str; 4] = ["home", "search", "product", "cart"];
-        const COUNTRIES: [&str; 4] = ["DE", "FR", "JP", "US"];
-        const DEVICES: [&str; 4] = ["desktop", "mobile", "tablet", "tv"];
-        let random = scramble(offset);
-        let pick = |words: [&'static str; 4], shift: u32| {
-            let [a, b, c, d] = words;
-            match (random >> shift) & 3 {
-                0 => a,
-                1 => b,
-                2 => c,
-                _ => d,
-            }
-        };
-        let (user, cents) = (random % self.keys, (random >> 32) % 10_000);
-        write!(key, "user-{user}")?;
-        write!(
-            value,
-            "{{\"user_id\":\"user-{user}\",\"session\":\"{:016x}\",\"sequence\":{offset},",
-            scramble(random)
-        )?;
-        write!(
-            value,
-            "\"page\":\"/{}/{}\",\"price\":{}.{:02},",
-            pick(PAGES, 20),
-            random % 977,
-            cents / 100,
-            cents % 100
-        )?;
-        write!(
-            value,
-            "\"currency\":\"EUR\",\"quantity\":{},\"product\":\"p-{}\",",
-            1 + (random >> 24) % 9,
-            random % 9973
-        )?;
-        write!(value, "\"country\":\"{}\",\"device\":\"{}\",", pick(COUNTRIES, 22), pick(DEVICES, 26))?;
-        write!(value, "\"referrer\":\"https://example.org/?q={}\",\"agent\":\"", random % 99_991)?;
-        let wanted = self.bytes.map_or(CLICK_BYTES, |bytes| bytes as usize);
-        value.resize(value.len().max(wanted.saturating_sub(2)), b'x');
-        value.extend_from_slice(b"\"}");
-        Ok(())
     }
 }
 
-/// SplitMix64: neighbouring offsets get numbers that have nothing in common.
-fn scramble(offset: u64) -> u64 {
-    let mut z = offset.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// Makes the record at any offset.
+enum Records {
+    Sequence { keys: NonZeroU64, bytes: usize },
+    Clicks(Clicks),
+    Nexmark(Box<Events>),
+}
+
+impl Records {
+    /// Writes key and value of the record at `offset`; returns its time.
+    fn make(&mut self, offset: u64, key: &mut Vec<u8>, value: &mut Vec<u8>) -> i64 {
+        key.clear();
+        value.clear();
+        let wrote = match self {
+            Self::Sequence { keys, bytes } => sequence(offset, *keys, *bytes, key, value).map(|()| NO_TIMESTAMP),
+            Self::Clicks(clicks) => clicks.click(offset, key, value).map(|()| NO_TIMESTAMP),
+            Self::Nexmark(events) => events.event(offset, key, value),
+        };
+        wrote.expect("a vector takes everything")
+    }
+}
+
+fn sequence(
+    offset: u64,
+    keys: NonZeroU64,
+    bytes: usize,
+    key: &mut Vec<u8>,
+    value: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    write!(key, "{}", offset % keys)?;
+    write!(value, "{offset}")?;
+    // Not by a width of `write!`: that ends at 65,535 in a panic.
+    let digits = value.len();
+    if digits < bytes {
+        value.resize(bytes, b'0');
+        value.rotate_right(bytes - digits);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -39,16 +39,16 @@ const BYTES_TOO_MANY: &str = "bytes is at most 67108864 (64 MiB)";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct GenerateSpec {
-    /// What is generated: `sequence` or `clicks`; empty is a mistake.
+    /// What is generated: `sequence`, `clicks` or `nexmark`; empty is a mistake.
     #[serde(default)]
     name: String,
     /// Records per second. Default: unlimited.
     rate: Option<NonZeroU64>,
-    /// How many distinct keys. Default: 1000.
+    /// How many distinct keys. Default: 1000. Those of nexmark are as they are.
     keys: Option<NonZeroU64>,
     /// How many records in all. Default: endless.
     count: Option<u64>,
-    /// Least size of a value in bytes. Default: as it comes (sequence), 300 (clicks).
+    /// Least size of a value in bytes. Default: as it comes (sequence), 300 (clicks). Those of nexmark are as they are.
     bytes: Option<u32>,
 }
 
@@ -106,6 +106,15 @@ impl GenerateSpec {
                 "count is at most 9223372036854775807, the last offset there is",
             ));
         }
+        let is_given = named.is_some_and(|(_, generator)| generator.is_given());
+        for (key, is_set) in [("keys", self.keys.is_some()), ("bytes", self.bytes.is_some())] {
+            if is_given && is_set {
+                found.add(Error::invalid(
+                    format!("{at}.{key}"),
+                    format!("{} has rate and count, and no {key}", self.name),
+                ));
+            }
+        }
         let (_, generator) = named.filter(|_| found.count() == before)?;
         let default = NonZeroU64::new(KEYS).expect("the default is not zero");
         let keys = self.keys.unwrap_or(default);
@@ -139,7 +148,7 @@ impl PlannedSource for GenerateOptions {
             ends: self.count.is_some(),
             commits_positions: false,
             splits: false,
-            times: false,
+            times: self.generator.is_given(),
             headers: false,
             no_offsets: None,
             fixed: Some(Fixed { ends: "give it count=N", ends_at_latest: false, pace: "give it rate=N" }),

@@ -56,7 +56,7 @@ fn settings_at_their_ends_work() {
 
 #[test]
 fn the_record_at_an_offset_is_always_the_same() {
-    for generator in [Generator::Sequence, Generator::Clicks] {
+    for (_, generator) in Generator::ALL {
         let all = read(options(generator, Some(2500)), 0);
         assert_eq!(read(options(generator, Some(2500)), 1234), all[1234..]);
     }
@@ -73,10 +73,30 @@ fn clicks_are_json_of_the_size_asked_for() {
         let click: serde_json::Value = serde_json::from_str(value).unwrap();
         assert_eq!(click["user_id"], key.as_str());
         assert_eq!(click["sequence"], *offset);
-        assert_eq!((value.len(), click.as_object().unwrap().len()), (CLICK_BYTES, 12));
+        assert_eq!((value.len(), click.as_object().unwrap().len()), (clicks::BYTES, 12));
         dear += usize::from(click["price"].as_f64().unwrap() >= 50.0);
     }
     assert!((400..600).contains(&dear), "about half cost 50 or more, not {dear} of 1000");
+}
+
+/// The pinned ones are what golden cases, and figures that are compared, were made of.
+#[test]
+fn nexmark_is_persons_auctions_and_bids_at_their_times() {
+    let all = read(options(Generator::Nexmark, Some(5000)), 0);
+    let events: Vec<serde_json::Value> = all.iter().map(|(_, _, value)| serde_json::from_str(value).unwrap()).collect();
+    let count = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+    assert_eq!(["person", "auction", "bid"].map(count), [100, 300, 4600]);
+    for (event, (offset, key, _)) in events.iter().zip(&all) {
+        let number = &event[if event["type"] == "bid" { "auction" } else { "id" }];
+        assert_eq!(*key, number.to_string());
+        assert_eq!(event["date_time"], 1_760_000_000_000 + (*offset + 5) / 10, "{offset}");
+    }
+    let source = GeneratorSource::new(options(Generator::Nexmark, Some(1)));
+    let split = source.resolve().unwrap();
+    let Poll::Batch(batch) = source.open(split).unwrap().poll(Duration::ZERO).unwrap() else { panic!("a record") };
+    assert_eq!(batch.frame.records().next().unwrap().timestamp_ms, 1_760_000_000_000);
+    let pinned = "{\"type\":\"person\",\"id\":1000,\"name\":\"";
+    assert!(all[0].2.starts_with(pinned), "{} is pinned: figures are compared", all[0].2);
 }
 
 #[test]
