@@ -215,6 +215,28 @@ fn the_example_with_sessions_has_an_output_for_what_is_late() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_example_of_a_benchmark_ranks_each_window() -> Result<()> {
+    let home = with_examples()?;
+    let script = format!("cd {} && target/release/host run examples/nexmark-q5.toml --api off", home.path().display());
+    let ended = Host::start_program(Path::new("sh"), &["-c", &script])?.wait(PATIENCE)?.expect(0)?;
+    let text = String::from_utf8(ended.stdout)?;
+    let mut bids = BTreeMap::<u64, Vec<u64>>::new();
+    for line in text.lines() {
+        let (window, most) = line.split_once('\t').with_context(|| format!("{line:?} has no key"))?;
+        let (count, auction) = most.split_once(' ').with_context(|| format!("{line:?} has no auction"))?;
+        ensure!(auction.parse::<u64>()? >= 1_000, "no auction has the number of {line:?}");
+        bids.entry(window.parse()?).or_default().push(count.parse()?);
+    }
+    // Twenty seconds of events, from the first window that holds any to the last.
+    let begin = 1_760_000_000_000;
+    let windows: Vec<u64> = (begin - 8_000..=begin + 20_000).step_by(2_000).collect();
+    ensure!(bids.keys().copied().eq(windows), "{text}");
+    let are_equal = |counts: &Vec<u64>| counts.iter().all(|count| Some(count) == counts.first());
+    ensure!(bids.values().all(are_equal), "{text}");
+    Ok(())
+}
+
 /// The pipeline of the example without an end, with a second operator that shares the threads of the first.
 fn endless(home: &Path) -> Result<PathBuf> {
     let text = std::fs::read_to_string(home.join("examples/two-sources.toml"))?;
