@@ -3,12 +3,16 @@
 
 /// A real Apache Kafka in a JVM.
 pub mod broker;
+/// Pipelines whose operators stand one behind the other.
+pub mod chain;
 /// `host` as a user runs it.
 pub mod host;
 /// Whether the output is exact.
 pub mod judge;
 /// Who may use the machine.
 pub mod machine;
+/// The benchmark Nexmark.
+pub mod nexmark;
 /// The proof of exactly once: what is written, what is watched meanwhile, and the verdict.
 pub mod oracle;
 /// Child processes that cannot outlive this one.

@@ -33,6 +33,8 @@ mod logs;
 mod matrix;
 /// Kafka at one end, a generator or a file at the other.
 mod mixed;
+/// The queries of the benchmark Nexmark.
+mod nexmark;
 /// The operator's commands.
 mod operator;
 /// What the record contract says of keys, headers, timestamps and nulls.
