@@ -1,8 +1,6 @@
 //! Events, as far as they are read: JSON objects whose field `type` says `person`, `auction` or `bid`.
 
-use std::io;
-
-use weir_sdk::{Context, Failure, Record, ValueWriter, json};
+use weir_sdk::{Context, Failure, Record, json};
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +46,7 @@ pub(crate) fn number(text: &str) -> Result<u64, Failure> {
     text.parse().map_err(|_| Failure::new(format!("{text} is no whole number")))
 }
 
-/// Emits `record` with the value that `write` writes.
-pub(crate) fn put(
-    record: Record<'_>,
-    ctx: &mut Context<'_>,
-    write: impl FnOnce(&mut ValueWriter<'_>) -> io::Result<()>,
-) -> Result<(), Failure> {
-    let mut written = Ok(());
-    ctx.emit_with(record, |out| written = write(out));
-    Ok(written?)
+/// Emits `record` with these parts as its value.
+pub(crate) fn put(record: Record<'_>, ctx: &mut Context<'_>, parts: &[&str]) {
+    ctx.emit_with(record, |out| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes())));
 }

@@ -54,7 +54,7 @@ pub enum Query {
 /// The operator.
 pub struct Select {
     query: Query,
-    key: Vec<u8>,
+    text: String,
 }
 
 impl Operator for Select {
@@ -65,14 +65,14 @@ impl Operator for Select {
     }
 
     fn open(config: Config) -> Result<Self, Failure> {
-        Ok(Self { query: config.query, key: Vec::new() })
+        Ok(Self { query: config.query, text: String::new() })
     }
 
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let Some(event) = record.value() else { return Ok(()) };
         match self.query {
             Query::Q0 => queries::bids(event, record, ctx),
-            Query::Q1 => queries::bids_in_euros(event, record, ctx),
+            Query::Q1 => queries::bids_in_euros(&mut self.text, event, record, ctx),
             Query::Q2 => queries::every_123rd(event, record, ctx),
             Query::Q3 => queries::local_persons_and_auctions(event, record, ctx),
             Query::Q4 => queries::auctions_and_bids(event, record, ctx),
@@ -81,7 +81,7 @@ impl Operator for Select {
             Query::Q7 => queries::bids_by_price(event, record, ctx),
             Query::Q8 => queries::persons_and_sellers(event, record, ctx),
             Query::Q11 => queries::bids_by("bidder", event, record, ctx),
-            Query::Q18 => queries::bids_by_bidder_and_auction(&mut self.key, event, record, ctx),
+            Query::Q18 => queries::bids_by_bidder_and_auction(&mut self.text, event, record, ctx),
         }
     }
 }
