@@ -51,7 +51,7 @@ torture: build crash-host ## kill, stop and double a job at every step, by seeds
 demo: build ## show on a real Kafka that kill -9 loses and duplicates nothing
 	@$(tool)/demo
 
-bench: build ## measure throughput, CPU, latency, memory and restart (QUICK=1: in 5 minutes)
+bench: build ## measure throughput, CPU, latency, memory and restart (QUICK=1: in 10 minutes)
 	@$(tool)/bench
 
 lint: guests ## check format, lints, documentation and dependencies of host, tests and guests

@@ -117,7 +117,7 @@ fn measured(broker: &Broker, task: &Task<'_>, state: &TempDir, records: u64, sta
 }
 
 /// Deletes what groups of an earlier run with the same name have committed.
-fn forget(broker: &Broker, task: &Task<'_>) -> Result<()> {
+pub(crate) fn forget(broker: &Broker, task: &Task<'_>) -> Result<()> {
     topics::delete_groups(broker, &[&format!("pipe-{}", task.to), &format!("weir-{}", task.to)])
 }
 

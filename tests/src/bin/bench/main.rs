@@ -1,7 +1,8 @@
 //! `make bench`: one table from one sitting. The bare client (`pipe`), the host with plugins and, where `native-host` was
 //! built, the host with native operators take turns, so that what the machine does meanwhile hits all alike.
 //!
-//! `bench GROUP` measures one group alone: drain, shapes, latency, restart, restart-with-state, partitions.
+//! `bench GROUP` measures one group alone: drain, shapes, windows, shuffle, nexmark, latency, restart,
+//! restart-with-state, partitions.
 //!
 //! `QUICK=1`: fewer and shorter runs, exactly-once only. The figures of a short run are rough.
 
@@ -23,6 +24,8 @@ mod paced;
 mod partitions;
 /// Tasks, stages and keys.
 mod shapes;
+/// Windows, ShuffleBench, Nexmark.
+mod streams;
 /// Medians and ranges.
 mod table;
 
@@ -74,16 +77,19 @@ fn main() -> Result<()> {
     // `bench restart-with-state`: that group alone.
     let only = std::env::args().nth(1);
     type Group = fn(&Broker, &Size) -> Result<()>;
-    let groups: [(&str, Group); 6] = [
+    let groups: [(&str, Group); 9] = [
         ("drain", drain::run),
         ("shapes", shapes::run),
+        ("windows", streams::windows),
+        ("shuffle", streams::shuffle),
+        ("nexmark", streams::nexmark),
         ("latency", paced::latency),
         ("restart", paced::restart),
         ("restart-with-state", paced::restart_with_state),
         ("partitions", partitions::run),
     ];
     let known = only.as_deref().is_none_or(|only| groups.iter().any(|(name, _)| *name == only));
-    ensure!(known, "there are the groups drain, shapes, latency, restart, restart-with-state, partitions");
+    ensure!(known, "there are the groups {}", groups.map(|(name, _)| name).join(", "));
     for (_, group) in groups.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
         group(&broker, &size)?;
     }
