@@ -171,7 +171,7 @@ impl Stage {
         let place = Place { watermark, ..place.clone() };
         let id = place.id;
         let options = setup.options(place, find, vec![Vec::new(); outputs as usize]);
-        let options = options.context("its windows are of a kind that this host does not run")?;
+        let options = options.context("a table of it is not there")?;
         let state = (!options.terms.tables.is_empty()).then(|| self.store.open(id, (1, 1)));
         let instance = setup.open(&self.job, SHARD, (0, 1))?;
         Ok(Runner::new(options, instance, state, Box::new(told.clone())))

@@ -42,6 +42,22 @@ fn tumbling_windows_are_exact_wherever_they_are_killed() -> Result<()> {
 }
 
 #[test]
+fn windows_that_fire_early_grow_to_what_they_are_at_their_end_wherever_they_are_killed() -> Result<()> {
+    let (records, found) = killed("window-count", "tumbling:10s,early-every=100ms")?;
+    let mut sent: BTreeMap<(&str, i64), Vec<u64>> = BTreeMap::new();
+    for (key, at, value) in &found {
+        let (start, count) = value.split_once(',').context("START,COUNT")?;
+        ensure!(start.parse::<i64>()? == at - 9_999, "{value} at {at}");
+        sent.entry((key, *at)).or_default().push(count.parse()?);
+    }
+    ensure!(sent.values().all(|counts| counts.is_sorted()), "what is sent later holds more: {sent:?}");
+    let last = sent.iter().map(|((key, at), counts)| ((*key).to_owned(), *at, counts.last().copied().unwrap_or(0)));
+    let last: Vec<Out> = last.map(|(key, at, count)| (key, at, format!("{},{count}", at - 9_999))).collect();
+    ensure!(found.len() > last.len(), "none has fired early");
+    same(last, by_ten_seconds(&records))
+}
+
+#[test]
 fn sliding_windows_are_exact_wherever_they_are_killed() -> Result<()> {
     exact("window-count", "sliding:20s/4s", |records| {
         let windows = |(key, at, _): &'_ Came| {

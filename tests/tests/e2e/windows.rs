@@ -69,6 +69,9 @@ fn windows_and_plugins_that_do_not_fit_are_refused_before_anything_starts() -> R
         (&windows, "tumbling:100years", "longer than 90 years"),
         (&windows, "tumbling:1day@Europe/Berlni", "is no time zone"),
         (&windows, "hopping:10s", "is none of tumbling:10s"),
+        (&windows, "sliding:10s/1s,early-every=1s", "early-every is not for sliding windows"),
+        (&windows, "count:10,early-every=1s", "early-every means nothing for count windows"),
+        (&windows, "tumbling:10s,early=1s", "\"early\" is none of tumbling"),
     ] {
         let args = ["run", "--plugin", plugin, "--window", window, "--api", "off"];
         run_with_input(&args, b"", PATIENCE)?.expect(2)?.says(&[wanted])?;

@@ -5,7 +5,7 @@
 //! Leave is given for what does not fit. A start that finds everything as it is recorded does nothing, whatever was
 //! said: a supervisor repeats the same command line.
 
-use weir_core::ports::{TableKind, TimeDomain};
+use weir_core::ports::{TableKind, TimeDomain, WINDOW_NEWS};
 use weir_core::{Consent, KeySpec, OperatorId, StateName, TableId};
 
 use crate::manifest::{OperatorEntry, Plan, PluginEntry, TableEntry};
@@ -114,6 +114,9 @@ impl Heir<'_> {
             self.part_with(entry);
             return None;
         };
+        // It says only of what is kept in others that it is not told yet.
+        let is_told = |table: &TableEntry| table.kind == TableKind::WindowTimer && table.name == WINDOW_NEWS;
+        entry.tables.retain(|table| !is_told(table) || now.tables.iter().any(|declared| declared.name == table.name));
         let key_changed = entry.key != now.key && !entry.tables.is_empty();
         let misfits: Vec<_> = entry.tables.iter().map(|table| table_misfit(&entry, table, &now)).collect();
         let all = StateName::operator(&entry.name);

@@ -30,7 +30,7 @@ pub use expiry::{EXPIRES_BYTES, Now, Ttl, expires_and_value};
 pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
     Call, CallError, CallTask, Effects, LATE, Operator, OperatorFactory, PluginDescription, Role, TableDescription,
-    TableKind, TimeDomain, WINDOW_LISTS, WINDOW_TIMERS,
+    TableKind, TimeDomain, WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS,
 };
 pub use reduce::{Reduce, Unreduced};
 pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};

@@ -13,7 +13,7 @@ use crate::windows::names::Names;
 use crate::windows::{Windows, due_list};
 
 /// So many windows or timers fire at once.
-const DUE_MAX: usize = 1_024;
+pub(crate) const DUE_MAX: usize = 1_024;
 
 /// What [`Runner::advance`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +46,10 @@ impl Runner {
             return Ok(advanced);
         }
         let mut advanced = self.fire_due(TimeDomain::Event, i64::MAX, out)?;
-        if advanced == Advanced::Nothing
-            && let Some(timers) = timers_mut(&mut self.windows, &mut self.timers, TimeDomain::Processing)
-        {
-            timers.end();
+        if advanced == Advanced::Nothing {
+            if let Some(timers) = timers_mut(&mut self.windows, &mut self.timers, TimeDomain::Processing) {
+                timers.end();
+            }
             advanced = self.fire_due(TimeDomain::Processing, i64::MAX, out)?;
         }
         // What has fired may have set what is due by now.
@@ -65,7 +65,10 @@ impl Runner {
 
     /// A moment of processing time before which [`Runner::wake`] has nothing to do; `None` where there is nothing at all.
     pub fn wakes_at(&self) -> Option<i64> {
-        self.timers(TimeDomain::Processing)?.next_ms()
+        let early = self.windows.as_ref().and_then(|windows| windows.early.as_ref());
+        let early_ms = early.and_then(|early| early.timers.next_ms());
+        let own_ms = self.timers(TimeDomain::Processing).and_then(NodeTimers::next_ms);
+        own_ms.into_iter().chain(early_ms).min()
     }
 
     /// What is due next of one time.
@@ -75,13 +78,21 @@ impl Runner {
         }
         let due = self.due(domain, to_ms).map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
         if due.is_empty() {
-            return Ok(Advanced::Nothing);
+            return match domain {
+                TimeDomain::Event => Ok(Advanced::Nothing),
+                // Only now: a window that is at its end has said its last.
+                TimeDomain::Processing => self.fire_early(to_ms, out),
+            };
         }
         match self.windows {
             Some(_) => self.fire_windows(due, out)?,
             None => self.fire_timers(domain, &due, out)?,
         }
-        let has_more = self.timers(domain).is_some_and(|timers| timers.has_due(to_ms));
+        let next_ms = match domain {
+            TimeDomain::Event => self.timers(domain).and_then(NodeTimers::next_ms),
+            TimeDomain::Processing => self.wakes_at(),
+        };
+        let has_more = next_ms.is_some_and(|next_ms| next_ms <= to_ms);
         Ok(if has_more { Advanced::More } else { Advanced::Changed })
     }
 

@@ -353,8 +353,12 @@ impl Runner {
         let Some(CallState { state, .. }) = &mut self.state else { return Ok(()) };
         let updates = &self.effects.updates;
         let noted = match (step, &mut self.windows) {
-            (Step::Fold(_), Some(windows)) if windows.is_tumbling() => {
-                windows.folded((updates, &self.values), state.as_mut())
+            (Step::Fold(_), Some(windows)) => {
+                let folded = match windows.is_tumbling() {
+                    true => windows.folded((updates, &self.values), state.as_mut()),
+                    false => Ok(()),
+                };
+                folded.and_then(|()| windows.have_news(updates, state.as_mut()))
             }
             (Step::Process(_) | Step::Timers(_), _) => {
                 let mut changes = updates::timer_changes(updates).peekable();

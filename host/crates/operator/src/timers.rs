@@ -110,6 +110,11 @@ impl NodeTimers {
         self.is_over(slot, at_ms, state)
     }
 
+    /// Whether a key may have a timer of this time: one of which only the table knows may be there.
+    pub(crate) fn may_be_set(&self, at_ms: i64, key: &[u8]) -> bool {
+        self.near.may_be_set(at_ms, key)
+    }
+
     /// A timer that was given out, or is cancelled, is over.
     pub(crate) fn is_over(&self, slot: u32, at_ms: i64, state: &mut dyn KeyedState) -> Result<(), PortError> {
         state.change(slot, self.options.table, Change::Delete(&time_bytes(at_ms)))

@@ -4,6 +4,8 @@
 //! due. At its end a window fires, and with the end of its allowed lateness it is gone. A record that comes between the two
 //! makes it fire again, once for all of its batch.
 
+/// Windows that fire before their end.
+mod early;
 /// Windows of all time.
 mod global;
 /// Windows of which a key has a list.
@@ -28,9 +30,11 @@ use weir_time::window::{Assign, OutOfRange};
 use weir_time::{Watermark, Window, WindowSpec};
 
 use crate::error::NodeError;
+use crate::load::values;
 use crate::runner::Runner;
 use crate::slots::Slots;
 use crate::timers::{NodeTimers, TimerError, TimerOptions};
+use early::Early;
 use merges::Merges;
 use names::Names;
 
@@ -45,6 +49,8 @@ pub struct WindowOptions {
     tables: WindowTables,
     /// When something is due.
     timers: TimerOptions,
+    /// Of which there is news, where windows fire early.
+    early: Option<TimerOptions>,
     /// The output that late records go to, where somebody reads it, and what its sinks take.
     pub late: Option<(u32, Vec<RecordCheck>)>,
 }
@@ -59,11 +65,18 @@ pub struct WindowTables {
 }
 
 impl WindowOptions {
-    /// Windows as `spec` has them. `None` for those that this host does not run, or that need a table which is not there.
-    pub fn new(spec: &WindowSpec, tables: WindowTables, timers: TimerOptions) -> Option<Self> {
-        let assign = Assign::of(spec).ok()?;
-        let has_tables = tables.lists.is_some() || matches!(assign, Assign::Tumbling(_));
-        has_tables.then_some(Self { assign, firing: spec.firing, tables, timers, late: None })
+    /// Windows as `spec` has them; `early` are the timers of those that fire early. `None` where a table is not there.
+    pub fn new(
+        spec: &WindowSpec,
+        tables: WindowTables,
+        timers: TimerOptions,
+        early: Option<TimerOptions>,
+    ) -> Option<Self> {
+        let assign = Assign::of(spec);
+        let has_tables = (tables.lists.is_some() || matches!(assign, Assign::Tumbling(_)))
+            && (early.is_some() || spec.firing.early_every_ms.is_none());
+        let early = early.filter(|_| spec.firing.early_every_ms.is_some());
+        has_tables.then_some(Self { assign, firing: spec.firing, tables, timers, early, late: None })
     }
 }
 
@@ -71,6 +84,7 @@ impl WindowOptions {
 pub(crate) struct Windows {
     pub(crate) options: WindowOptions,
     pub(crate) timers: NodeTimers,
+    pub(crate) early: Option<Early>,
     /// How far their time has come.
     pub(crate) reached: Watermark,
     /// The window that the last record was in: the next one is mostly in the same.
@@ -155,6 +169,7 @@ impl Windows {
     pub(crate) fn new(options: WindowOptions, reached: Watermark) -> Self {
         Self {
             timers: NodeTimers::new(options.timers.clone()),
+            early: options.early.clone().map(|timers| Early::new(timers, options.firing)),
             options,
             reached,
             last: Window::new(0, 0),
@@ -200,6 +215,7 @@ impl Windows {
 
     /// The clock says `now_ms`: that is their time, if they are in processing time.
     pub(crate) fn note_now(&mut self, now_ms: i64) {
+        self.early.iter_mut().for_each(|early| early.note_now(now_ms));
         if self.timers.domain() == TimeDomain::Processing {
             self.reached = Watermark::at(now_ms);
         }
@@ -211,6 +227,15 @@ impl Windows {
             TimeDomain::Event => record.timestamp_ms,
             TimeDomain::Processing => self.reached.number(),
         }
+    }
+
+    /// Which of these windows hold something: a plugin may have failed on all records of one.
+    fn held(&self, names: &Names, state: &mut dyn KeyedState) -> Result<Vec<bool>, TimerError> {
+        let mut bytes = Vec::new();
+        state.enter(&names.all());
+        let tables = [self.options.tables.accumulators];
+        state.prefetch(&tables, 0..names.len() as u32, &mut bytes).map_err(TimerError::Read)?;
+        Ok(values(&bytes).map(|value| value.is_some()).collect())
     }
 
     /// The windows that fire again, in order of time, each once.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use weir_connector::{Found, Settings, Written, closest};
 use weir_core::{Delivery, KeySpec, Start, Until};
 use weir_time::WindowSpec;
-use weir_time::window::spec::parts;
+use weir_time::window::spec::words;
 
 use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
@@ -136,8 +136,9 @@ pub struct OperatorSpec {
     #[arg(skip)]
     pub config: Config,
     /// The windows of an aggregate: tumbling:10s, or calendar days, weeks and months of a zone, as in
-    /// tumbling:1day@Europe/Berlin [default: those that the plugin names]
-    #[arg(long, value_name = "KIND:LENGTH")]
+    /// tumbling:1day@Europe/Berlin; with options, as in tumbling:10s,early-every=1s,allowed-lateness=5s [default: those that
+    /// the plugin names]
+    #[arg(long, value_name = "KIND:LENGTH[,WORD=TEXT..]")]
     pub window: Option<WindowTable>,
     /// How long what is written in a table stays: `{ TABLE = { event = "1h" } }`, or `processing`. Default: what its plugin
     /// says, for ever where that says nothing.
@@ -164,13 +165,12 @@ pub struct WindowTable(pub BTreeMap<String, String>);
 impl FromStr for WindowTable {
     type Err = String;
 
-    /// The form of the flag, which names a kind and its length; a zone behind an `@`.
+    /// The form of the flag.
     fn from_str(text: &str) -> Result<Self, String> {
+        let table = words(text).map_err(|error| error.to_string())?;
         // What can be understood at all is told by what understands it.
-        text.parse::<WindowSpec>().map_err(|error| error.to_string())?;
-        let (kind, length, zone) = parts(text).map_err(|error| error.to_string())?;
-        let words = [Some((kind, length)), zone.map(|zone| ("zone", zone))].into_iter().flatten();
-        Ok(Self(words.map(|(word, text)| (word.to_owned(), text.to_owned())).collect()))
+        WindowSpec::from_table(&table).map_err(|error| error.to_string())?;
+        Ok(Self(table))
     }
 }
 

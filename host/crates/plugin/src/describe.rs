@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use weir_core::ports::{
-    LATE, PluginDescription, Reduce, Role, TableDescription, TableKind, TimeDomain, WINDOW_LISTS, WINDOW_TIMERS,
+    LATE, PluginDescription, Reduce, Role, TableDescription, TableKind, TimeDomain, WINDOW_LISTS, WINDOW_NEWS,
+    WINDOW_TIMERS,
 };
 
 /// The longest description.
@@ -41,7 +42,7 @@ fn check_role(description: &PluginDescription, role: Role) -> Result<(), String>
         return Err(format!("an output of an aggregate named {LATE:?} is the host's own"));
     }
     match (role, description.tables.as_slice()) {
-        (Role::Aggregate, [table]) if [WINDOW_LISTS, WINDOW_TIMERS].contains(&table.name.as_str()) => {
+        (Role::Aggregate, [table]) if [WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS].contains(&table.name.as_str()) => {
             Err(format!("a table named {:?} is the host's own", table.name))
         }
         (Role::Aggregate, [table]) if table.kind == TableKind::Window => Ok(()),

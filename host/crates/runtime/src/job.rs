@@ -11,7 +11,7 @@ use weir_checkpoint::Wanted;
 use weir_checkpoint::manifest::TookOver;
 use weir_core::ports::{
     EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
-    TableDescription, TableKind, TimeDomain, Ttl, WINDOW_LISTS, WINDOW_TIMERS,
+    TableDescription, TableKind, TimeDomain, Ttl, WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS,
 };
 use weir_core::{
     Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
@@ -156,8 +156,7 @@ impl OperatorSetup {
     }
 
     /// How it is run at one place; `table` is what the table of a name is there, but for how long it keeps what it has, and
-    /// `outputs` are what is asked of the records of each output. `None` where a table is not there, or windows are of a kind
-    /// that this host does not run.
+    /// `outputs` are what is asked of the records of each output. `None` where a table is not there.
     pub fn options(
         &self,
         place: Place,
@@ -170,7 +169,8 @@ impl OperatorSetup {
             Some(spec) => {
                 let kept = WindowTables { accumulators: *terms.tables.first()?, lists: table(WINDOW_LISTS) };
                 let timers = timers_in(table(WINDOW_TIMERS)?, spec.domain);
-                Some(WindowOptions::new(spec, kept, timers)?)
+                let early = table(WINDOW_NEWS).map(|table| timers_in(table, TimeDomain::Processing));
+                Some(WindowOptions::new(spec, kept, timers, early)?)
             }
             None => None,
         };
@@ -196,14 +196,14 @@ impl OperatorSetup {
             TableDescription { name, kind, schema, prefetch: false, ttl: None }
         };
         let timers = self.windows.as_ref().map(|windows| hosts(windows, WINDOW_TIMERS, TableKind::WindowTimer));
-        let listed = self
-            .windows
-            .as_ref()
-            .filter(|windows| matches!(Assign::of(windows), Ok(Assign::Listed(_) | Assign::Global(_))));
+        let windows = self.windows.as_ref();
+        let listed = windows.filter(|windows| !matches!(Assign::of(windows), Assign::Tumbling(_)));
         let lists = listed.map(|windows| hosts(windows, WINDOW_LISTS, TableKind::Window));
+        let early = windows.filter(|windows| windows.firing.early_every_ms.is_some());
+        let news = early.map(|windows| hosts(windows, WINDOW_NEWS, TableKind::WindowTimer));
         let own = self.factory.description().tables.iter().cloned();
         let own = own.map(|table| TableDescription { ttl: self.ttl.get(&table.name).copied().or(table.ttl), ..table });
-        own.chain(timers).chain(lists).collect()
+        own.chain(timers).chain(lists).chain(news).collect()
     }
 
     /// How many tasks run it in `graph`.

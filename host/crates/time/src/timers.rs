@@ -197,6 +197,12 @@ impl Timers {
         }
     }
 
+    /// Whether this timer is set, or may be: one that the table alone may hold.
+    pub fn may_be_set(&self, time_ms: i64, key: &[u8]) -> bool {
+        let timer = Timer { time_ms, key: key.into() };
+        self.near.contains_key(&timer) || self.beyond_end.is_some() || !self.horizon.is_beyond(&timer)
+    }
+
     /// What is due when time has come to `time_ms`: at most `count` timers, in order, and none of a key twice: what the
     /// first does may cancel the second, or set one before it. To be asked again until it is [`Firing::Nothing`], each time
     /// after the changes that the timers made.

@@ -96,6 +96,21 @@ fn what_fits_starts() {
     }
 }
 
+#[test]
+fn windows_that_fire_early_no_more_leave_nothing_to_be_asked() {
+    let windows = |tables: &[&str]| {
+        let mut declared = declared("count", &[&["windows"], tables].concat());
+        declared.tables.iter_mut().skip(1).for_each(|table| table.kind = TableKind::WindowTimer);
+        declared
+    };
+    let before = first(&[windows(&["window-timers", WINDOW_NEWS])]);
+    let (later, notes) = inherit(&before, &[windows(&["window-timers"])], &Consent::default()).unwrap();
+    assert_eq!((numbers(&later).as_str(), notes), ("count.0 windows.0 window-timers.1", vec![]));
+    let (again, _) = inherit(&later, &[windows(&["window-timers", WINDOW_NEWS])], &Consent::default()).unwrap();
+    assert_eq!(numbers(&again), "count.0 windows.0 window-timers.1 window-news.3", "what it held is not read again");
+    assert!(inherit(&before, &[windows(&[WINDOW_NEWS])], &Consent::default()).is_err());
+}
+
 /// Before, the pipeline now, what is said; what comes of it.
 fn check(before: &[Declared], now: &[Declared], words: &[&str], wanted: &str) {
     let consent = consent(words);

@@ -270,6 +270,10 @@ impl TableDescription {
 /// The name of the table of an aggregate that the host adds: when its windows are due.
 pub const WINDOW_TIMERS: &str = "window-timers";
 
+/// The name of a table of an aggregate that the host adds, where windows fire early: of which of them there is news, and the
+/// moment that they wait for.
+pub const WINDOW_NEWS: &str = "window-news";
+
 /// The name of a table of an aggregate that the host adds, where a key has a list of its windows: these lists. Each is kept
 /// under its key and all of time.
 pub const WINDOW_LISTS: &str = "window-lists";

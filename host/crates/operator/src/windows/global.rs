@@ -20,7 +20,6 @@ use super::merges::Merges;
 use super::names::Names;
 use super::{Placed, Sorted, Windows, clear, due_list};
 use crate::error::NodeError;
-use crate::load::values;
 use crate::runner::{Runner, Step};
 use crate::slots::Slots;
 use crate::timers::TimerError;
@@ -85,14 +84,10 @@ impl Windows {
         Ok(Sorted { rounds, ..Sorted::new(placed, Merges::default()) })
     }
 
-    /// Those of `fires` that hold something: a plugin may have failed on all records of one.
+    /// Those of `fires` that hold something.
     fn that_hold(&self, mut fires: Vec<Fire>, state: &mut dyn KeyedState) -> Result<Vec<Fire>, TimerError> {
         let names: Names = fires.iter().map(|fire| (&*fire.key, Window::GLOBAL)).collect();
-        let mut bytes = Vec::new();
-        state.enter(&names.all());
-        let tables = [self.options.tables.accumulators];
-        state.prefetch(&tables, 0..names.len() as u32, &mut bytes).map_err(TimerError::Read)?;
-        let mut held = values(&bytes).map(|value| value.is_some());
+        let mut held = self.held(&names, state)?.into_iter();
         fires.retain(|_| held.next() == Some(true));
         Ok(fires)
     }

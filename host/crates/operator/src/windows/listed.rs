@@ -81,7 +81,7 @@ impl Windows {
 
     /// Windows are in their lists no more: what they held becomes part of what they are part of.
     fn move_on(
-        &self,
+        &mut self,
         listed: Listed,
         lists: &Lists,
         mut gone: Fires,
@@ -109,7 +109,11 @@ impl Windows {
         for same in heirs.chunk_by(|one, next| one == next) {
             let held = values.get(at..at + same.len()).unwrap_or_default().iter().flatten().copied();
             if let Some((key, window)) = same.first().copied().flatten() {
+                let is_held = held.clone().next().is_some();
                 merges.add(held, (lists.key(key), window, slot), self.options.tables, state)?;
+                if let (true, Some(early), Some(name)) = (is_held, &mut self.early, names.get(slot as usize)) {
+                    early.has_news((slot, name.bytes), self.reached, state)?;
+                }
                 slot += same.len() as u32;
             }
             at += same.len();

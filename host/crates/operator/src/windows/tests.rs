@@ -19,6 +19,8 @@ use crate::runner::{Runner, RunnerOptions};
 use crate::testing::{Alone, Counters, Memory, Stored, options};
 use crate::version::Terms;
 
+/// Windows that fire before their end.
+mod early;
 /// The same, computed from all that came.
 mod model;
 /// Windows of all time, and of processing time.
@@ -26,6 +28,7 @@ mod untimed;
 
 const ACCUMULATORS: Table = Table { id: TableId(0), kind: TableKind::Window, ttl: None };
 const TIMERS: Table = Table { id: TableId(1), kind: TableKind::WindowTimer, ttl: None };
+const NEWS: Table = Table { id: TableId(3), kind: TableKind::WindowTimer, ttl: None };
 const LISTS: Table = Table { id: TableId(2), kind: TableKind::Window, ttl: None };
 const TABLES: WindowTables = WindowTables { accumulators: ACCUMULATORS, lists: Some(LISTS) };
 
@@ -130,8 +133,9 @@ impl Node {
     fn from(spec: WindowSpec, on_error: OnError, stored: Stored, watermark: Watermark) -> Self {
         let (stored, counters) = (Arc::new(Mutex::new(stored)), Arc::new(Counters::default()));
         let terms = Terms { tables: vec![ACCUMULATORS], prefetched: vec![ACCUMULATORS], ..Terms::default() };
-        let timers = TimerOptions { table: TIMERS, domain: spec.domain, groups: 0..1024, rounds_max: 100_000 };
-        let windows = WindowOptions::new(&spec, TABLES, timers)
+        let timers = |table, domain| TimerOptions { table, domain, groups: 0..1024, rounds_max: 100_000 };
+        let (own, early) = (timers(TIMERS, spec.domain), timers(NEWS, TimeDomain::Processing));
+        let windows = WindowOptions::new(&spec, TABLES, own, Some(early))
             .map(|windows| WindowOptions { late: Some((LATE, vec![late_check()])), ..windows });
         let options = RunnerOptions { windows, watermark, ..options(terms, on_error) };
         let state = Memory::new(&stored);
@@ -183,9 +187,14 @@ impl Node {
         }
     }
 
+    /// The clock comes to `now_ms`, and nobody looks.
+    fn pass_to(&mut self, now_ms: i64) {
+        self.counters.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+
     /// The clock comes to `now_ms`.
     fn wake(&mut self, now_ms: i64) {
-        self.counters.now_ms.store(now_ms, Ordering::Relaxed);
+        self.pass_to(now_ms);
         loop {
             let mut out = Vec::new();
             let woken = self.runner.wake(now_ms, &mut out).unwrap();

@@ -1,9 +1,9 @@
-//! HOT PATH. Which window a record is in, for the windows that this host runs.
+//! HOT PATH. Which window a record is in.
 
 use super::spec::{Kind, Trigger};
 use super::{Calendar, Fixed, Global, Listed, OutOfRange, Window, WindowSpec};
 
-/// Windows that this host runs.
+/// Windows, by what is kept of them.
 #[derive(Debug, Clone)]
 pub enum Assign {
     /// A record is in one, which its timestamp tells.
@@ -23,24 +23,16 @@ pub enum Tumbling {
     Calendar(Calendar),
 }
 
-/// What of some windows this host does not run, as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotYet(pub String);
-
 impl Assign {
-    /// Of the windows of `spec`: nobody else knows which of them run.
-    pub fn of(spec: &WindowSpec) -> Result<Self, NotYet> {
-        if spec.firing.early_every_ms.is_some() {
-            return Err(NotYet("early-every".to_owned()));
-        }
+    /// Of the windows of `spec`.
+    pub fn of(spec: &WindowSpec) -> Self {
         match &spec.kind {
-            Kind::Tumbling(fixed) => Ok(Self::Tumbling(Tumbling::Fixed(*fixed))),
-            Kind::Calendar(calendar) => Ok(Self::Tumbling(Tumbling::Calendar(calendar.clone()))),
-            Kind::Sliding(panes) => Ok(Self::Listed(Listed::Sliding(*panes))),
-            Kind::Session { gap_ms } => Ok(Self::Listed(Listed::Session { gap_ms: *gap_ms })),
-            Kind::Count(count) => Ok(Self::Global(Global { trigger: Trigger::Count(*count), stays: false })),
-            Kind::Global(trigger) => Ok(Self::Global(Global { trigger: *trigger, stays: true })),
+            Kind::Tumbling(fixed) => Self::Tumbling(Tumbling::Fixed(*fixed)),
+            Kind::Calendar(calendar) => Self::Tumbling(Tumbling::Calendar(calendar.clone())),
+            Kind::Sliding(panes) => Self::Listed(Listed::Sliding(*panes)),
+            Kind::Session { gap_ms } => Self::Listed(Listed::Session { gap_ms: *gap_ms }),
+            Kind::Count(count) => Self::Global(Global { trigger: Trigger::Count(*count), stays: false }),
+            Kind::Global(trigger) => Self::Global(Global { trigger: *trigger, stays: true }),
         }
     }
 }

@@ -34,15 +34,6 @@ pub enum Arrival {
     Late,
 }
 
-/// What is kept of a window beside its accumulator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Fired {
-    /// It has fired at its end.
-    pub at_end: bool,
-    /// Records have come since it last fired.
-    pub is_stale: bool,
-}
-
 impl Firing {
     /// A record for `window`, which arrives when event time has come to `watermark`.
     ///
@@ -79,30 +70,6 @@ impl Firing {
     }
 }
 
-impl Fired {
-    /// A record was folded in. Whether the window fires for it now (once for all records of a batch).
-    pub fn note_record(&mut self, arrival: Arrival) -> bool {
-        self.is_stale |= arrival != Arrival::Late;
-        arrival == Arrival::Again
-    }
-
-    /// The moment to fire early has come: whether the window does.
-    pub fn fire_early(&mut self) -> bool {
-        !self.at_end && std::mem::take(&mut self.is_stale)
-    }
-
-    /// The watermark has reached the window's end: whether it fires, which it does once.
-    pub fn fire_at_end(&mut self) -> bool {
-        self.is_stale = false;
-        !std::mem::replace(&mut self.at_end, true)
-    }
-
-    /// It fires again, after late records.
-    pub fn fire_again(&mut self) -> bool {
-        self.at_end && std::mem::take(&mut self.is_stale)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,22 +90,6 @@ mod tests {
             assert_eq!(firing.arrival(window, watermark), expected, "{lateness_ms} at {watermark}");
         }
         assert_eq!(Firing::default().arrival(Window::GLOBAL, Watermark::at(i64::MAX)), Arrival::OnTime);
-    }
-
-    #[test]
-    fn a_window_fires_early_where_it_has_news_at_its_end_always_and_again_for_late_records() {
-        let mut fired = Fired::default();
-        assert!(!fired.fire_early(), "nothing has come");
-        assert!(!fired.note_record(Arrival::OnTime));
-        assert!(fired.fire_early());
-        assert!(!fired.fire_early(), "nothing new");
-        assert!(fired.fire_at_end(), "the last word, even if it is the same");
-        assert!(!fired.fire_at_end());
-        assert!(!fired.fire_again());
-        assert!(!fired.note_record(Arrival::Late) && !fired.fire_again(), "it was not folded in");
-        assert!(fired.note_record(Arrival::Again));
-        assert!(!fired.fire_early(), "it is over");
-        assert!(fired.fire_again() && !fired.fire_again());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Windows as users write them: `--window tumbling:10s`, and in the pipeline file
-//! `window = { tumbling = "10s", allowed-lateness = "5s", early-every = "1s" }`. Kind and length are the same text in both.
+//! Windows as users write them: `--window tumbling:10s,early-every=1s`, and in the pipeline file
+//! `window = { tumbling = "10s", early-every = "1s" }`. Every text is the same in both.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -95,6 +95,18 @@ pub enum ParseError {
         /// Why.
         why: SpanError,
     },
+    /// Neither a kind nor an option.
+    #[error("{0:?} is no WORD=TEXT, as in early-every=1s")]
+    Pair(String),
+    /// An option that is given twice.
+    #[error("{0} is given twice")]
+    Twice(String),
+    /// Windows of which a record is in too many to fire them all early.
+    #[error(
+        "early-every is not for sliding windows: each record would have every window that covers it fire; let tumbling \
+         windows, or sliding ones that begin more often, fire at their end"
+    )]
+    EarlySliding,
     /// Not a number of records.
     #[error("{0:?} is not a number of records")]
     Records(String),
@@ -172,10 +184,12 @@ impl WindowSpec {
         if self.firing.lateness_ms > 0 && (!is_timed || self.domain == TimeDomain::Processing) {
             return meaningless("allowed-lateness");
         }
-        if self.firing.early_every_ms.is_some() && matches!(self.kind, Kind::Global(_)) {
-            return meaningless("early-every");
+        match self.kind {
+            _ if self.firing.early_every_ms.is_none() => Ok(()),
+            Kind::Count(_) | Kind::Global(_) => meaningless("early-every"),
+            Kind::Sliding(_) => Err(ParseError::EarlySliding),
+            Kind::Tumbling(_) | Kind::Calendar(_) | Kind::Session { .. } => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -276,19 +290,29 @@ fn millis(word: &'static str, text: &str) -> Result<i64, ParseError> {
 impl FromStr for WindowSpec {
     type Err = ParseError;
 
-    /// The form of the flag: `KIND:LENGTH`, and `tumbling:1day@Europe/Berlin` for calendar days.
+    /// The form of the flag: `KIND:LENGTH`, `tumbling:1day@Europe/Berlin` for calendar days, and behind it `,WORD=TEXT`.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let (word, length, zone) = parts(text)?;
-        let kind = Kind::new(word, length, zone, None)?;
-        Ok(Self { kind, domain: TimeDomain::Event, firing: Firing::default() })
+        Self::from_table(&words(text)?)
     }
 }
 
-/// Kind, length and zone of the flag, as written. What they are is for [`WindowSpec`] to say.
-pub fn parts(text: &str) -> Result<(&str, &str, Option<&str>), ParseError> {
-    let (kind, length) = text.split_once(':').ok_or_else(|| ParseError::Kind(text.to_owned()))?;
+/// The flag as the table that says the same. What the words are is for [`WindowSpec`] to say.
+pub fn words(text: &str) -> Result<BTreeMap<String, String>, ParseError> {
+    let (first, options) = text.split_once(',').map_or((text, None), |(first, options)| (first, Some(options)));
+    let kind = first.split_once(':').filter(|(kind, _)| KINDS.contains(kind));
+    let (kind, length) = kind.ok_or_else(|| ParseError::Kind(first.to_owned()))?;
     let (length, zone) = length.split_once('@').map_or((length, None), |(length, zone)| (length, Some(zone)));
-    Ok((kind, length, zone))
+    let mut words = BTreeMap::from([(kind.to_owned(), length.to_owned())]);
+    words.extend(zone.map(|zone| ("zone".to_owned(), zone.to_owned())));
+    for option in options.into_iter().flat_map(|options| options.split(',')) {
+        let (word, text) = option.split_once('=').ok_or_else(|| ParseError::Pair(option.to_owned()))?;
+        let (word, text) = (word.trim().to_owned(), text.trim().to_owned());
+        if words.contains_key(&word) {
+            return Err(ParseError::Twice(word));
+        }
+        words.insert(word, text);
+    }
+    Ok(words)
 }
 
 impl fmt::Display for WindowSpec {

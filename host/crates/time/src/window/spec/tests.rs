@@ -37,6 +37,8 @@ fn flag_and_table_are_one_spelling() {
         full,
         WindowSpec { kind: Kind::Tumbling(Fixed::new(10_000, 2_000).unwrap()), domain: TimeDomain::Event, firing }
     );
+    assert_eq!("tumbling:10s, offset=2s,allowed-lateness=5s,early-every=1s,time=event".parse(), Ok(full));
+    assert_eq!("tumbling:1day@UTC,early-every=1min".parse(), table("tumbling = 1day, zone = UTC, early-every = 1min"));
     assert_eq!(table("count = 7, time = processing").map(|spec| spec.domain), Ok(TimeDomain::Processing));
 }
 
@@ -63,6 +65,13 @@ fn what_cannot_be_is_refused_in_a_sentence() {
         ("session:0s", "the gap of a session must be longer than nothing".to_owned()),
         ("count:0", "a window must be longer than nothing".to_owned()),
         ("count:-1", "\"-1\" is not a number of records".to_owned()),
+        ("tumbling:1s,early", "\"early\" is no WORD=TEXT, as in early-every=1s".to_owned()),
+        ("tumbling:1s,offset=1ms,offset=2ms", "offset is given twice".to_owned()),
+        ("tumbling:1day@UTC,zone=UTC", "zone is given twice".to_owned()),
+        (
+            "tumbling:1s,session=1s",
+            "a window is one of tumbling, sliding, session, count and global; here are 2".to_owned(),
+        ),
         ("sliding:1s/0s", "the span between two windows must be longer than nothing".to_owned()),
     ] {
         assert_eq!(text.parse::<WindowSpec>().map_err(|error| error.to_string()), Err(message), "{text:?}");
@@ -77,6 +86,7 @@ fn what_cannot_be_is_refused_in_a_sentence() {
             "allowed-lateness means nothing for tumbling windows",
         ),
         ("global = count=1, early-every = 1s", "early-every means nothing for global windows"),
+        ("count = 1, early-every = 1s", "early-every means nothing for count windows"),
         ("tumbling = 1s, early-every = 0s", "early-every must be longer than nothing"),
         ("tumbling = 1s, offset = 1s", "an offset of 1000 ms must be less than the 1000 ms between two windows"),
         ("tumbling = 1s, time = now", "\"now\" is none of event, processing"),
@@ -84,4 +94,5 @@ fn what_cannot_be_is_refused_in_a_sentence() {
         assert_eq!(table(text).map_err(|error| error.to_string()), Err(message.to_owned()), "{text:?}");
     }
     assert!(matches!(table("tumbling = 1s, lateness = 5s"), Err(ParseError::Word { .. })));
+    assert_eq!("sliding:1h/1min,early-every=1s".parse::<WindowSpec>(), Err(ParseError::EarlySliding));
 }

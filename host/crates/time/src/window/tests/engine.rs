@@ -46,7 +46,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(spec: &WindowSpec) -> Self {
         Self {
-            assign: Assign::of(spec).unwrap(),
+            assign: Assign::of(spec),
             firing: spec.firing,
             keys: BTreeMap::new(),
             timers: Timers::new(Limits::default()),
