@@ -84,6 +84,8 @@ pub enum Ship {
     ByKey(KeySpec),
     /// To one after the other, batch by batch.
     RoundRobin,
+    /// To all of them.
+    Broadcast,
 }
 
 /// The one graph of a job. What one holds is checked: names are unique, edges join what is there, every input is read

@@ -149,7 +149,7 @@ fn joins(graph: &Graph, (id, node): (NodeId, &Node), stage: &Stage) -> bool {
         _ if stage.parallelism == 1 => true,
         Ship::Forward => true,
         Ship::ByKey(_) => !operator.stateful,
-        Ship::RoundRobin => false,
+        Ship::RoundRobin | Ship::Broadcast => false,
     };
     let mut reads = graph.edges_into(id);
     operator.parallelism == stage.parallelism

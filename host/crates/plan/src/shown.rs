@@ -75,6 +75,7 @@ impl Join {
             Self::Exchange { ship: Ship::Forward, .. } => "gather",
             Self::Exchange { ship: Ship::ByKey(_), .. } => "exchange by key group",
             Self::Exchange { ship: Ship::RoundRobin, .. } => "round robin",
+            Self::Exchange { ship: Ship::Broadcast, .. } => "to all",
         }
     }
 }

@@ -52,13 +52,15 @@ fn nodes_share_a_thread_where_no_rekey_lies_between() {
 }
 
 #[test]
-fn who_is_sent_records_in_turns_has_tasks_of_its_own() {
+fn who_is_sent_records_in_turns_or_all_of_them_has_tasks_of_its_own() {
     let check = |operators: &[(u16, bool)], wanted: &[&str]| {
         let graph = chain(operators);
         let last = operators.len();
-        let in_turns = |edge: &Edge| if edge.to.node == NodeId(last) { Ship::RoundRobin } else { edge.ship.clone() };
-        let edges = graph.edges().iter().map(|edge| Edge { ship: in_turns(edge), ..edge.clone() }).collect();
-        assert_eq!(shown(&Graph::new(graph.nodes().to_vec(), edges).unwrap()), wanted);
+        for ship in [Ship::RoundRobin, Ship::Broadcast] {
+            let shipped = |edge: &Edge| if edge.to.node == NodeId(last) { ship.clone() } else { edge.ship.clone() };
+            let edges = graph.edges().iter().map(|edge| Edge { ship: shipped(edge), ..edge.clone() }).collect();
+            assert_eq!(shown(&Graph::new(graph.nodes().to_vec(), edges).unwrap()), wanted, "{ship:?}");
+        }
     };
     check(&[(2, false), (2, false)], &["in×1", "o0×2", "o1×2", "out×1"]);
     check(&[(2, true), (3, false)], &["in×1", "o0×2", "o1×3", "out×1"]);

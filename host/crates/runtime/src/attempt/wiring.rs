@@ -148,6 +148,7 @@ fn edge(outlets: &Outlets, (port, exchange, ship): (u32, usize, &Ship), index: u
         Ship::ByKey(key) => return Edge::keyed(exchange, port, key.clone(), tasks),
         // Not all senders begin with the same task.
         Ship::RoundRobin => To::Turns(usize::from(index) % tasks.max(1)),
+        Ship::Broadcast => To::All,
     };
     Edge { exchange, port, to }
 }

@@ -60,6 +60,8 @@ pub(crate) enum To {
     KeyGroup(Box<Partitioner>),
     /// Batch by batch to one after the other; this one is next.
     Turns(usize),
+    /// To each of them.
+    All,
     /// Nobody reads the output: its records are counted.
     Nowhere(Counter),
 }
@@ -92,6 +94,7 @@ impl Edge {
                 *next = (task + 1) % outlets.tasks(exchange).max(1);
                 put(task, Arc::clone(batch))
             }
+            To::All => (0..outlets.tasks(exchange)).try_for_each(|task| put(task, Arc::clone(batch))),
             To::Nowhere(counter) => {
                 counter.increment(batch.frame.len() as u64);
                 Ok(())

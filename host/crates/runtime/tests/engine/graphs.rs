@@ -262,6 +262,24 @@ fn what_is_sent_in_turns_is_exact_behind_and_before_keyed_tasks() {
 }
 
 #[test]
+fn what_goes_to_all_is_in_each_task_exactly_once() {
+    let shape = || {
+        Shape::sources(&["in"])
+            .operator("keyed", pass(), 2, &["in"])
+            .shipped("copies", (Arc::new(Tasks::new()), 3), &["keyed", "in"], Ship::Broadcast)
+            .operator("count", count(), 2, &["copies"])
+            .sink("out", &["count"])
+    };
+    run(&[true], shape, |output| {
+        assert_eq!(totals(output), BTreeMap::from([(0, 3 * 2 * ALL)]));
+        for task in ["0:", "1:", "2:"] {
+            let seen = output.iter().filter(|(_, key, _)| key.starts_with(task)).count();
+            assert_eq!(seen as i64, 2 * ALL, "task {task}");
+        }
+    });
+}
+
+#[test]
 fn turns_give_each_task_its_share_of_a_single_key() {
     let shares = |spread: fn(Shape) -> Shape| {
         let world = Arc::new(World::new(PARTITIONS, RECORDS, 1, &[]));
