@@ -83,14 +83,16 @@ fn entries(args: &Args) -> Result<ExitCode> {
     let mut stdout = BufWriter::new(super::stdout()?);
     directory::entries(&args.what, args.cluster.brokers()?.as_ref(), |entry| {
         let NamedEntry { operator, table, schema, kind, key, entry, expires_ms, value } = entry;
-        let facts = [("operator", operator.into()), ("table", table.into()), ("key", typed::any(key))];
+        // What all tasks have is under no key.
+        let key = (kind != TableKind::Broadcast).then(|| ("key", typed::any(key)));
+        let facts = [("operator", operator.into()), ("table", table.into())].into_iter().chain(key);
         let which = entry.and_then(|entry| typed::entry(kind, schema, entry));
         let value = match kind {
             TableKind::Window if table == WINDOW_LISTS => typed::list(value),
             _ => typed::value(schema, value),
         };
         let expires = expires_ms.map(|ms| ("expires", ms.into()));
-        let facts = facts.into_iter().chain(which).chain(expires).chain([("value", value)]);
+        let facts = facts.chain(which).chain(expires).chain([("value", value)]);
         let line: Map<String, Value> = facts.map(|(name, fact)| (name.to_owned(), fact)).collect();
         let line = Value::from(line).to_string();
         Ok(writeln!(stdout, "{}", printable_json(&line)).map_err(super::stdout_failed)?)

@@ -3,12 +3,12 @@
 
 use weir_core::KeySpec;
 use weir_pipeline::plan::Plan;
-use weir_plan::{Edge, Graph};
+use weir_plan::{Edge, Graph, Ship};
 
 /// What to say of operators that keep state by what no record has, each behind the source that it reads.
 pub(super) fn missing(plan: &Plan, graph: &Graph) -> Vec<String> {
     let source_of = |edge: &Edge| plan.sources.iter().find(|source| source.name == graph.name(edge.from.node));
-    let said = graph.edges().iter().filter_map(|edge| {
+    let said = graph.edges().iter().filter(|edge| edge.ship != Ship::Broadcast).filter_map(|edge| {
         let reader = graph.node(edge.to.node)?;
         let operator = reader.as_operator().filter(|operator| operator.stateful)?;
         let reason = source_of(edge)?.reads.lacks(&operator.key)?;

@@ -147,7 +147,7 @@ fn updates_are_read_and_written_as_the_vectors_say() {
             written += 1;
         }
     }
-    assert_eq!(written, 12);
+    assert_eq!(written, 13);
     for vector in read::<Updates>("updates.json").invalid {
         assert!(wire::updates(&vector.hex).is_err(), "{}", vector.name);
     }

@@ -13,6 +13,8 @@
 
 /// Time goes on: windows fire.
 mod advance;
+/// Records that come to all tasks.
+mod broadcast;
 /// Which records of a batch go into the next call.
 mod cuts;
 /// What a node asks of whoever drives it.

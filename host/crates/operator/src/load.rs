@@ -98,6 +98,7 @@ mod tests {
 
     impl KeyedState for Large {
         fn set_time(&mut self, _: Now, _: &[Table]) {}
+        fn follow(&mut self) {}
         fn enter(&mut self, keys: &[KeyRef<'_>]) {
             let len = |key: &KeyRef<'_>| std::str::from_utf8(key.bytes).unwrap().parse::<usize>().unwrap() << 10;
             self.lens = keys.iter().map(len).collect();

@@ -56,6 +56,8 @@ pub struct RunnerOptions {
     pub windows: Option<WindowOptions>,
     /// The timers that its plugin sets, of each time at most once.
     pub timers: Vec<TimerOptions>,
+    /// Whether it is this task that writes, counts and tells of what comes to all tasks.
+    pub writes_broadcast: bool,
 }
 
 /// One operator of one task.
@@ -96,7 +98,12 @@ impl Runner {
         assert_eq!(state.is_some(), !options.terms.tables.is_empty(), "state belongs to tables");
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
         let (pace, call_time, skips) = (Pace::default(), CALL_TIME, Skips::default());
-        let state = state.map(|state| CallState::new(state, options.terms.tables.clone()));
+        let state = state.map(|mut state| {
+            if !options.writes_broadcast {
+                state.follow();
+            }
+            CallState::new(state, options.terms.tables.clone())
+        });
         let windows = options.windows.clone().map(|windows| Windows::new(windows, options.watermark));
         let timers = PluginTimers::new(options.timers.iter().cloned());
         let (reached, now_ms) = (options.watermark, i64::MIN);
@@ -230,9 +237,11 @@ impl Runner {
         out: &mut Vec<(u32, Batch)>,
     ) -> Result<Outcome, NodeError> {
         self.values.clear();
-        let mut keys = 0;
+        let (mut keys, is_broadcast) = (0, self.is_broadcast(step));
         if let Some(CallState { state, .. }) = &mut self.state {
             let names = match &mut self.windows {
+                // What comes to all tasks is under no key.
+                _ if is_broadcast => self.slots.assign_keys(batch.frame.len(), batch.frame.records().map(|_| None)),
                 None => self.slots.assign(&batch.frame, step.key(&self.options.key)),
                 Some(windows) => windows.names.assign(at..at + batch.frame.len(), &mut self.slots),
             };
@@ -280,10 +289,10 @@ impl Runner {
             changed.map_err(|error| NodeError::Change(self.options.name.clone(), error))?;
         }
         self.note_set(step, batch)?;
-        if step.has_records() {
+        if step.has_records() && !self.is_copy(step) {
             self.driver.processed(batch.frame.len() - rejected);
         }
-        if rejected > 0 {
+        if rejected > 0 && !self.is_told_elsewhere(step) {
             self.leave_out_rejected(batch)?;
         }
         out.extend(outputs);
@@ -294,7 +303,9 @@ impl Runner {
     /// its reducing tables.
     fn checked(&mut self, step: Step, batch: &Batch, keys: usize) -> Result<Checked, CallError> {
         let tables = if step.changes_tables() { &self.options.terms.tables[..] } else { &[] };
-        let rejected = updates::check(&self.effects.updates, Within { tables, keys, records: batch.frame.len() })?;
+        let (records, is_broadcast) = (batch.frame.len(), self.is_broadcast(step));
+        let rejected = updates::check(&self.effects.updates, Within { tables, keys, records, is_broadcast })?;
+        self.check_silent(step, &self.effects)?;
         check_rejected(&self.effects, rejected, self.options.on_error)?;
         let outputs = trace_origins(&mut self.effects, batch, &self.options.outputs, self.now_ms)?;
         let reduced = match &mut self.state {
@@ -326,6 +337,7 @@ impl Runner {
                 };
                 Err(NodeError::Due { operator: self.options.name.clone(), due, source: failure })
             }
+            _ if self.is_told_elsewhere(step) => Ok(()),
             _ => {
                 self.leave_out(part.origins.first().copied(), failure)?;
                 self.note_fired(step, part)

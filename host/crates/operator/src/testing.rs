@@ -21,6 +21,8 @@ pub(crate) struct Stored {
     pub(crate) timers: BTreeMap<Vec<u8>, ()>,
     /// What time it was told to be.
     pub(crate) times: Vec<Now>,
+    /// Whether another task writes what all tasks have.
+    pub(crate) is_followed: bool,
 }
 
 /// The state of a node, over what is stored.
@@ -40,6 +42,9 @@ impl KeyedState for Memory {
         assert!(expiring.iter().all(|table| table.ttl.is_some()) && !expiring.is_empty());
         self.stored.lock().unwrap().times.push(now);
     }
+    fn follow(&mut self) {
+        self.stored.lock().unwrap().is_followed = true;
+    }
     fn enter(&mut self, keys: &[KeyRef<'_>]) {
         self.slots = keys.iter().map(|key| key.bytes.to_vec()).collect();
     }
@@ -54,6 +59,11 @@ impl KeyedState for Memory {
         Ok(())
     }
     fn get_many(&mut self, table: Table, wanted: &[(u32, &[u8])], out: &mut Vec<u8>) -> Result<(), PortError> {
+        if table.kind == TableKind::Broadcast {
+            let [(NULL, entry)] = wanted else { panic!("{wanted:?}") };
+            self.slots = vec![entry.to_vec()];
+            return self.prefetch(&[table], 0..1, out);
+        }
         wanted.iter().try_for_each(|(slot, _)| self.prefetch(&[table], *slot..slot + 1, out))
     }
     fn scan(&mut self, _: Table, _: u32, _: &[u8], _: u32, _: &mut Vec<u8>) -> Result<bool, PortError> {
@@ -80,7 +90,12 @@ impl KeyedState for Memory {
         Ok(())
     }
     fn change(&mut self, slot: u32, table: Table, change: Change<'_>) -> Result<(), PortError> {
-        let (mut stored, key) = (self.stored.lock().unwrap(), &self.slots[slot as usize]);
+        let mut stored = self.stored.lock().unwrap();
+        if let (TableKind::Broadcast, NULL, Change::Put { entry, value }) = (table.kind, slot, change) {
+            stored.values.insert((table.id, entry.to_vec()), value.to_vec());
+            return Ok(());
+        }
+        let key = &self.slots[slot as usize];
         let timer = |time: &[u8]| in_table(table, &[time, key].concat());
         match (table.kind.is_timer(), change) {
             (false, Change::Set(value)) => drop(stored.values.insert((table.id, key.clone()), value.to_vec())),
@@ -124,12 +139,14 @@ pub(crate) fn options(terms: Terms, on_error: OnError) -> RunnerOptions {
         on_error,
         windows: None,
         timers: Vec::new(),
+        writes_broadcast: true,
     }
 }
 
 /// What a node has told.
 #[derive(Default)]
 pub(crate) struct Counters {
+    pub(crate) processed: AtomicUsize,
     pub(crate) late: AtomicUsize,
     pub(crate) skipped: AtomicUsize,
     pub(crate) fell_back: AtomicUsize,
@@ -141,7 +158,9 @@ pub(crate) struct Counters {
 pub(crate) struct Alone(pub(crate) Arc<Counters>);
 
 impl Driver for Alone {
-    fn processed(&self, _: usize) {}
+    fn processed(&self, records: usize) {
+        self.0.processed.fetch_add(records, Ordering::Relaxed);
+    }
     fn late(&self, records: usize) {
         self.0.late.fetch_add(records, Ordering::Relaxed);
     }

@@ -28,6 +28,8 @@ pub(crate) struct Within<'a> {
     pub keys: usize,
     /// How many records the call has.
     pub records: usize,
+    /// Whether they come to all tasks: such a call changes the tables that all tasks have, which no other does.
+    pub is_broadcast: bool,
 }
 
 impl Within<'_> {
@@ -37,13 +39,24 @@ impl Within<'_> {
         (table, slot): (u32, u32),
         fits: impl Fn(TableKind) -> Result<(), &'static str>,
     ) -> Option<String> {
-        if slot as usize >= self.keys {
-            return Some(format!("slot {slot}, where the batch has {} keys,", self.keys));
+        let kind = self.tables.get(table as usize).map(|table| table.kind);
+        match kind {
+            Some(TableKind::Broadcast) if slot != NULL => {
+                return Some(format!("slot {slot} of table {table}, which is a broadcast and under no key,"));
+            }
+            Some(TableKind::Broadcast) if !self.is_broadcast => {
+                return Some(format!("table {table}, which is a broadcast that only its own inputs change,"));
+            }
+            Some(TableKind::Broadcast) => {}
+            _ if slot as usize >= self.keys => {
+                return Some(format!("slot {slot}, where the batch has {} keys,", self.keys));
+            }
+            _ => {}
         }
-        let Some(Table { kind, .. }) = self.tables.get(table as usize) else {
+        let Some(kind) = kind else {
             return Some(format!("table {table}, where the plugin declares {},", self.tables.len()));
         };
-        fits(*kind).err().map(|what| format!("{what} of table {table}, which is a {kind},"))
+        fits(kind).err().map(|what| format!("{what} of table {table}, which is a {kind},"))
     }
 }
 
@@ -135,7 +148,7 @@ fn fits(change: Change<'_>, kind: TableKind) -> bool {
         Change::Clear => kind != TableKind::Window && !kind.is_timer(),
         Change::Set(_) => matches!(kind, TableKind::Value | TableKind::Window),
         Change::Append(_) => kind == TableKind::List,
-        Change::Put { .. } | Change::Delete(_) => kind == TableKind::Map,
+        Change::Put { .. } | Change::Delete(_) => matches!(kind, TableKind::Map | TableKind::Broadcast),
     }
 }
 
@@ -261,14 +274,17 @@ fn put(bytes: &[u8]) -> Option<Change<'_>> {
 mod tests {
     use super::*;
 
-    const TABLES: [Table; 5] = [
+    const TABLES: [Table; 6] = [
         table(TableKind::Value),
         table(TableKind::List),
         table(TableKind::Map),
         table(TableKind::Timer),
         table(TableKind::Reducing),
+        table(TableKind::Broadcast),
     ];
-    const WITHIN: Within<'_> = Within { tables: &TABLES, keys: 2, records: 3 };
+    const WITHIN: Within<'_> = Within { tables: &TABLES, keys: 2, records: 3, is_broadcast: false };
+    /// Its records have come to all tasks.
+    const TO_ALL: Within<'_> = Within { keys: 0, is_broadcast: true, ..WITHIN };
 
     const fn table(kind: TableKind) -> Table {
         Table { id: weir_core::TableId(0), kind, ttl: None }
@@ -283,6 +299,25 @@ mod tests {
     }
 
     #[test]
+    fn what_has_come_to_all_tasks_changes_what_all_of_them_have_and_nothing_else() {
+        let good = [update(PUT, 5, NULL, 5, &[0, 0, 0, 0, 7]), update(DELETE, 5, NULL, 1, b"k"), reject(2)].concat();
+        assert_eq!(check(&good, TO_ALL).unwrap(), 1);
+        assert_eq!(check(&update(CLEAR, 5, NULL, 0, b""), TO_ALL).unwrap(), 0);
+        let timer = 1_i64.to_le_bytes();
+        for (bytes, wanted) in [
+            (update(SET, 0, 0, 0, b""), "slot 0, where the batch has 0 keys"),
+            (update(SET, 0, NULL, 0, b""), "slot 4294967295, where the batch has 0 keys"),
+            (update(SET_TIMER, 3, 0, 8, &timer), "slot 0, where the batch has 0 keys"),
+            (update(SET_TIMER, 5, NULL, 8, &timer), "a timer of table 5, which is a broadcast"),
+            (update(SET, 5, NULL, 0, b""), "a set of table 5, which is a broadcast"),
+            (update(PUT, 5, 0, 4, &[0; 4]), "slot 0 of table 5, which is a broadcast and under no key, at byte 0"),
+        ] {
+            let error = check(&bytes, TO_ALL).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error} should say {wanted}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         let at = |ms: i64| ms.to_le_bytes();
         let cases = [
@@ -292,7 +327,11 @@ mod tests {
             (update(MERGE, 4, 2, 8, &at(1)), "slot 2, where the batch has 2 keys, at byte 0"),
             (update(MERGE, 4, 0, NULL, b""), "without bytes"),
             (update(SET, 4, 0, 8, &at(1)), "a set of table 4, which is a reducing"),
-            (update(SET, 5, 0, 0, b""), "table 5, where the plugin declares 5, at byte 0"),
+            (update(SET, 6, 0, 0, b""), "table 6, where the plugin declares 6, at byte 0"),
+            (
+                update(PUT, 5, NULL, 4, &[0; 4]),
+                "table 5, which is a broadcast that only its own inputs change, at byte 0",
+            ),
             (update(SET, 3, 0, 0, b""), "a set of table 3, which is a timer"),
             (update(CLEAR, 3, 0, 0, b""), "a clear of table 3, which is a timer"),
             (update(SET_TIMER, 0, 0, 8, &at(1)), "a timer of table 0, which is a value, at byte 0"),

@@ -26,6 +26,8 @@ pub struct Terms {
     pub prefetched: Vec<Table>,
     /// Those that numbers are merged into.
     pub reducing: Vec<Reducing>,
+    /// Its inputs whose records go to all tasks, and change the tables that all tasks have.
+    pub broadcast: Vec<u32>,
     /// Whether it asks for `weir.origin.*` headers.
     pub origin: bool,
 }

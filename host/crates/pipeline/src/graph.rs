@@ -26,7 +26,8 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
         let at = format!("operators.{}.inputs", operator.name);
         // Where not all that is read is known, neither is what comes into which input.
         let names = plugin.map(|plugin| plugin.inputs.as_slice()).filter(|_| !found.is_wrong(&at));
-        let ports = Ports { names, ship: Ship::ByKey(operator.key.clone()) };
+        let to_all = plugin.map(|plugin| plugin.broadcast_inputs()).unwrap_or_default();
+        let ports = Ports { names, to_all, ship: Ship::ByKey(operator.key.clone()) };
         if plugin.is_some_and(|plugin| !plugin.tables.is_empty()) {
             check_keyed(&at, &operator.inputs, found);
         }
@@ -34,7 +35,7 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
     }
     for sink in &plan.sinks {
         let at = format!("sinks.{}.inputs", sink.name);
-        let ports = Ports { names: Some(&[]), ship: Ship::Forward };
+        let ports = Ports { names: Some(&[]), to_all: Vec::new(), ship: Ship::Forward };
         edges.extend(senders.edges_into(&sink.name, &at, &sink.inputs, &ports, found));
         if !found.is_wrong(&at) {
             found.keep(check_routes(sink, &operators));
@@ -102,7 +103,9 @@ struct Senders<'a> {
 struct Ports<'a> {
     /// Its plugin's names for them; empty is one without a name, `None`: nobody knows.
     names: Option<&'a [String]>,
-    /// How a record gets there, unless the pipeline says otherwise.
+    /// Those that are given to all tasks.
+    to_all: Vec<u32>,
+    /// How a record gets to others, unless the pipeline says otherwise.
     ship: Ship,
 }
 
@@ -119,6 +122,7 @@ impl Senders<'_> {
             let Some(((from, output), port)) = from.zip(*port) else { continue };
             if seen.insert((from, output, port)) {
                 let ship = match input.partition {
+                    Partition::Key if ports.to_all.contains(&port) => Ship::Broadcast,
                     Partition::Key => ports.ship.clone(),
                     Partition::RoundRobin => Ship::RoundRobin,
                 };

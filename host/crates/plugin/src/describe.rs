@@ -26,10 +26,12 @@ pub(crate) fn parse(json: &str, role: Role, has_timers: bool) -> Result<PluginDe
         }
     }
     check_names("input", description.inputs.iter())?;
+    check_names("broadcast input", description.broadcast.iter())?;
     check_names("output", description.outputs.iter())?;
     check_names("table", description.tables.iter().map(|table| &table.name))?;
     check_role(&description, role)?;
     check_timers(&description, has_timers)?;
+    check_broadcast(&description)?;
     description.tables.iter().try_for_each(check_reducing)?;
     description.tables.iter().try_for_each(check_ttl)?;
     Ok(description)
@@ -54,6 +56,25 @@ fn check_role(description: &PluginDescription, role: Role) -> Result<(), String>
             Some(table) => Err(format!("table {:?} is a {}: only an aggregate has such", table.name, table.kind)),
             None => Ok(()),
         },
+    }
+}
+
+/// What goes to all tasks changes the tables that all of them have, and nothing else does.
+fn check_broadcast(description: &PluginDescription) -> Result<(), String> {
+    let PluginDescription { inputs, broadcast, tables, .. } = description;
+    let table = tables.iter().find(|table| table.kind == TableKind::Broadcast);
+    match (broadcast.iter().find(|name| !inputs.contains(name)), table) {
+        (Some(name), _) => Err(format!("broadcast names {name:?}, which is none of its inputs")),
+        (None, Some(table)) if broadcast.is_empty() => {
+            Err(format!("table {:?} is a broadcast, and none of its inputs is: nothing could change it", table.name))
+        }
+        (None, None) if !broadcast.is_empty() => {
+            Err(format!("its input {:?} is broadcast, and it has no table of that kind to change", broadcast.concat()))
+        }
+        (None, Some(_)) if inputs.iter().all(|input| broadcast.contains(input)) => {
+            Err("all of its inputs are broadcast: nothing could read its broadcast tables".to_owned())
+        }
+        (None, _) => Ok(()),
     }
 }
 
@@ -165,6 +186,24 @@ mod tests {
             let reason = parse(json, Role::Operator, false).unwrap_err();
             assert!(reason.contains(expected), "{json}: {reason}");
         }
+    }
+
+    #[test]
+    fn what_goes_to_all_tasks_has_a_table_that_all_of_them_have() {
+        let described = |more: &str| format!(r#"{{"name":"n","version":"1",{more}}}"#);
+        let (inputs, table) = (r#""inputs":["a","b"]"#, r#""tables":[{"name":"t","kind":"broadcast"}]"#);
+        for (more, expected) in [
+            (format!(r#"{inputs},{table},"broadcast":["c"]"#), "broadcast names \"c\", which is none of its inputs"),
+            (format!(r#"{inputs},{table}"#), "table \"t\" is a broadcast, and none of its inputs is"),
+            (format!(r#"{inputs},"broadcast":["b"]"#), "its input \"b\" is broadcast, and it has no table"),
+            (format!(r#"{inputs},{table},"broadcast":["b","a"]"#), "all of its inputs are broadcast"),
+            (format!(r#"{inputs},{table},"broadcast":["b","b"]"#), "two broadcast inputs are named \"b\""),
+        ] {
+            let reason = parse(&described(&more), Role::Operator, false).unwrap_err();
+            assert!(reason.contains(expected), "{more}: {reason}");
+        }
+        let good = described(&format!(r#"{inputs},{table},"broadcast":["b"]"#));
+        assert_eq!(parse(&good, Role::Operator, false).unwrap().broadcast_inputs(), [1]);
     }
 
     #[test]

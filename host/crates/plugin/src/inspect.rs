@@ -92,6 +92,9 @@ fn write_description(f: &mut fmt::Formatter<'_>, description: &PluginDescription
     line(f, "version", &description.version)?;
     let named = |names: &[String]| if names.is_empty() { vec!["one, unnamed".to_owned()] } else { names.to_vec() };
     lines(f, "inputs", &named(&description.inputs))?;
+    if !description.broadcast.is_empty() {
+        lines(f, "to all", &description.broadcast)?;
+    }
     lines(f, "outputs", &named(&description.outputs))?;
     let tables = description.tables.iter().map(|table| {
         let kind = table.kind;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use weir_checkpoint::Wanted;
 use weir_checkpoint::manifest::TookOver;
+use weir_core::key_group::{KeyGroup, key_hash};
 use weir_core::ports::{
     EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
     TableDescription, TableKind, TimeDomain, Ttl, WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS,
@@ -152,7 +153,8 @@ impl OperatorSetup {
             Some(Reducing { index, table: *table, reduce: Reduce::of_schema(&own.schema)? })
         });
         let reducing = reducing.collect::<Option<_>>()?;
-        Some(Terms { tables, prefetched, reducing, origin: description.origin })
+        let (broadcast, origin) = (description.broadcast_inputs(), description.origin);
+        Some(Terms { tables, prefetched, reducing, broadcast, origin })
     }
 
     /// How it is run at one place; `table` is what the table of a name is there, but for how long it keeps what it has, and
@@ -175,6 +177,7 @@ impl OperatorSetup {
             None => None,
         };
         let timers = terms.tables.iter().filter_map(|table| Some(timers_in(*table, table.kind.timers_of()?))).collect();
+        let writes_broadcast = place.groups.contains(&KeyGroup::of_hash(key_hash(b"")).0);
         Some(RunnerOptions {
             index: place.index,
             id: place.id,
@@ -186,6 +189,7 @@ impl OperatorSetup {
             on_error: self.on_error,
             windows,
             timers,
+            writes_broadcast,
         })
     }
 

@@ -392,6 +392,8 @@ impl OperatorSetup {
         let role = |setup: &Self| format!("{:?}", setup.factory.role()).to_lowercase();
         note("it is an", role(self), role(new));
         note("its inputs are", names(&was.inputs), names(&is.inputs));
+        let broadcast = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        note("its broadcast inputs are", broadcast(&was.broadcast), broadcast(&is.broadcast));
         note("its outputs are", names(&was.outputs), names(&is.outputs));
         let keeps = |setup: &Self| if setup.tables().is_empty() { "keeps no state" } else { "keeps state" }.to_owned();
         note("it", keeps(self), keeps(new));

@@ -7,6 +7,7 @@
 //! window       key_group:u16be | operator:u16be | table:u16be | len:u32be | user key | start:u64be | end:u64be
 //! its timer    key_group:u16be | operator:u16be | table:u16be | time:u64be | len:u32be | user key | start:u64be | end:u64be
 //! ```
+//! What all tasks have is a map under the empty key, whose key group's task writes it.
 //! A key group is one range of the store, and so is what one key has in one list or map: no user key of another length
 //! or other bytes begins like it. An element's entry is its number, `u64be`; that of a map is the entry's own key. Whatever
 //! the kind, the user's key is told from the rest. The timers of a key group are in the order of time.
@@ -41,7 +42,9 @@ pub(crate) fn push_key(out: &mut Vec<u8>, operator: OperatorId, table: Table, ke
         // That of a window is told from the rest by itself; before that of a timer comes its time.
         TableKind::Value | TableKind::Reducing | TableKind::Window => {}
         TableKind::Timer | TableKind::ProcessingTimer | TableKind::WindowTimer => {}
-        TableKind::List | TableKind::Map => out.extend_from_slice(&(key.bytes.len() as u32).to_be_bytes()),
+        TableKind::List | TableKind::Map | TableKind::Broadcast => {
+            out.extend_from_slice(&(key.bytes.len() as u32).to_be_bytes())
+        }
     }
     out.extend_from_slice(key.bytes);
 }
@@ -76,7 +79,7 @@ pub(crate) fn parse_rest(kind: TableKind, rest: &[u8]) -> Option<(&[u8], Option<
             let (time, rest) = rest.split_at_checked(TIME)?;
             parse_rest(TableKind::Window, rest).map(|(key, _)| (key, Some(time)))
         }
-        TableKind::List | TableKind::Map | TableKind::Window => {
+        TableKind::List | TableKind::Map | TableKind::Broadcast | TableKind::Window => {
             let (len, rest) = rest.split_first_chunk::<4>()?;
             let (key, entry) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
             Some((key, Some(entry)))

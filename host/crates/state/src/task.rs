@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use weir_core::key_group::key_hash;
 use weir_core::ports::{Change, Delta, KeyRef, KeyedState, Now, SCAN_BYTES_MAX, Table, TableKind};
 use weir_core::{Epoch, OperatorId, PortError, TableId};
 
@@ -48,6 +49,8 @@ pub(crate) struct TaskState {
     /// The entries of the active overlay of `layers`, each once.
     active: Vec<u32>,
     overlay: Overlay,
+    /// What changes in the tables that all tasks have, where another one writes it.
+    followed: Option<Overlay>,
     /// The epoch that is sealed and not committed, and what time it was at its end.
     sealed: Option<(Epoch, Now)>,
     /// The last epoch sealed.
@@ -106,6 +109,7 @@ impl TaskState {
             layers: Layers::default(),
             active: Vec::new(),
             overlay: Overlay::default(),
+            followed: None,
             sealed: None,
             last: Epoch(0),
             used,
@@ -122,7 +126,37 @@ impl TaskState {
 
     /// Bytes in memory.
     fn held(&self) -> u64 {
-        self.layers.bytes() + self.overlay.bytes()
+        self.layers.bytes() + self.changed()
+    }
+
+    /// Bytes of what changed in lists and maps.
+    fn changed(&self) -> u64 {
+        self.overlay.bytes() + self.followed.as_ref().map_or(0, Overlay::bytes)
+    }
+
+    /// Drops what the store has.
+    fn release(&mut self, applied: u64) {
+        self.overlay.release(applied);
+        self.followed.iter_mut().for_each(|overlay| overlay.release(applied));
+    }
+
+    /// What changed in lists, or maps, of this kind.
+    fn overlay(&self, table: Table) -> &Overlay {
+        self.followed.as_ref().filter(|_| table.kind == TableKind::Broadcast).unwrap_or(&self.overlay)
+    }
+
+    /// The same, to be changed.
+    fn overlay_mut(&mut self, table: Table) -> &mut Overlay {
+        let followed = self.followed.as_mut().filter(|_| table.kind == TableKind::Broadcast);
+        followed.unwrap_or(&mut self.overlay)
+    }
+
+    /// What `slot` of a list, a map, or a table of timers is kept under.
+    fn key(&self, slot: usize, table: Table) -> KeyRef<'_> {
+        match table.kind {
+            TableKind::Broadcast => KeyRef { hash: key_hash(b""), bytes: b"" },
+            _ => self.slots.key(slot),
+        }
     }
 
     /// Appends the entry of each of these values to `found`: of those that are not in memory it is read, their absence too.
@@ -186,10 +220,13 @@ impl TaskState {
 
     /// All that `slot` has in a list or a map. Whatever is read of it is as young as what the overlay lacks.
     fn extent(&mut self, slot: usize, table: Table) -> Extent {
-        self.overlay.release(self.shared.applied());
-        self.keys.clear();
-        delta::push_key(&mut self.keys, self.operator, table, self.slots.key(slot));
-        Extent::new(&self.keys)
+        self.release(self.shared.applied());
+        let mut key = std::mem::take(&mut self.keys);
+        key.clear();
+        delta::push_key(&mut key, self.operator, table, self.key(slot, table));
+        let extent = Extent::new(&key);
+        self.keys = key;
+        extent
     }
 
     fn timer_key(&self, slot: usize, table: Table, time: &[u8]) -> Vec<u8> {
@@ -198,13 +235,13 @@ impl TaskState {
         key
     }
 
-    fn clear(&mut self, extent: &Extent) -> Result<(), Error> {
+    fn clear(&mut self, table: Table, extent: &Extent) -> Result<(), Error> {
         let mut entries = Vec::new();
-        ordered::scan((&self.overlay, &self.shared), extent, &[], |entry, _| {
+        ordered::scan((self.overlay(table), &self.shared), extent, &[], |entry, _| {
             entries.push(extent.key(entry));
             ControlFlow::Continue(())
         })?;
-        entries.iter().for_each(|key| self.overlay.change(key, None));
+        entries.iter().for_each(|key| self.overlay_mut(table).change(key, None));
         Ok(())
     }
 
@@ -216,7 +253,7 @@ impl TaskState {
         out: &mut Vec<u8>,
     ) -> Result<bool, Error> {
         let extent = self.extent(slot, table);
-        let source = (&self.overlay, &*self.shared);
+        let source = (self.overlay(table), &*self.shared);
         // A list is numbered from its first element, whatever numbers were there before it was cleared.
         let now = self.now;
         let is_live = |stored: &[u8]| table.live(now, stored).is_some();
@@ -258,16 +295,16 @@ impl TaskState {
         if table.kind.has_one_value() {
             return self.get_values(table, wanted, out);
         }
-        self.overlay.release(self.shared.applied());
+        self.release(self.shared.applied());
         for chunk in wanted.chunks(READ_KEYS_MAX) {
             let key = |(slot, entry): &(u32, &[u8])| {
                 let mut key = Vec::new();
-                delta::push_key(&mut key, self.operator, table, self.slots.key(*slot as usize));
+                delta::push_key(&mut key, self.operator, table, self.key(*slot as usize, table));
                 key.extend_from_slice(entry);
                 key
             };
             let keys: Vec<Vec<u8>> = chunk.iter().map(key).collect();
-            let changed: Vec<Option<Option<&[u8]>>> = keys.iter().map(|key| self.overlay.get(key)).collect();
+            let changed: Vec<Option<Option<&[u8]>>> = keys.iter().map(|key| self.overlay(table).get(key)).collect();
             let missing = keys.iter().zip(&changed).filter(|(_, changed)| changed.is_none());
             let mut stored = self.shared.read(missing.map(|(key, _)| key.as_slice()))?.into_iter();
             for changed in changed {
@@ -287,7 +324,7 @@ impl TaskState {
             Change::Clear if table.kind.has_one_value() => self.set(slot, table, None),
             Change::Clear => {
                 let extent = self.extent(slot, table);
-                self.clear(&extent)?;
+                self.clear(table, &extent)?;
             }
             Change::Append(value) => {
                 let extent = self.extent(slot, table);
@@ -305,11 +342,12 @@ impl TaskState {
             }
             Change::Put { entry, value } => {
                 let extent = self.extent(slot, table);
-                self.overlay.change(&extent.key(entry), Some(&stored(table, self.now, value)));
+                let stored = stored(table, self.now, value);
+                self.overlay_mut(table).change(&extent.key(entry), Some(&stored));
             }
             Change::Delete(entry) => {
                 let extent = self.extent(slot, table);
-                self.overlay.change(&extent.key(entry), None);
+                self.overlay_mut(table).change(&extent.key(entry), None);
             }
         }
         Ok(())
@@ -342,11 +380,15 @@ impl KeyedState for TaskState {
         }
     }
 
+    fn follow(&mut self) {
+        self.followed.get_or_insert_default();
+    }
+
     fn enter(&mut self, keys: &[KeyRef<'_>]) {
         // Here, because entries that were found stay where they are as long as their call lasts.
         let applied = self.shared.applied();
-        self.overlay.release(applied);
-        self.layers.evict(applied, self.budget.saturating_sub(self.overlay.bytes()));
+        self.release(applied);
+        self.layers.evict(applied, self.budget.saturating_sub(self.changed()));
         self.used.store(self.held(), Ordering::Relaxed);
         self.slots.enter(keys);
         self.fetched.clear();
@@ -408,6 +450,10 @@ impl KeyedState for TaskState {
         let mut payload = Vec::with_capacity(self.layers.delta_bytes() + self.overlay.delta_bytes());
         self.layers.seal(epoch.0, &self.active, &mut payload);
         let entries = self.active.len() as u64 + self.overlay.seal(epoch.0, &mut payload);
+        // The same is in the delta of the task that writes it: with that it is in the store.
+        if let Some(followed) = &mut self.followed {
+            followed.seal(epoch.0, &mut Vec::new());
+        }
         self.used.store(self.held(), Ordering::Relaxed);
         self.active.clear();
         Delta { entries, payload: Bytes::from(payload) }
@@ -426,7 +472,7 @@ impl KeyedState for TaskState {
 
     fn is_full(&mut self) -> bool {
         let applied = self.shared.applied();
-        self.overlay.release(applied);
-        self.layers.pinned(applied) + self.overlay.bytes() >= self.budget
+        self.release(applied);
+        self.layers.pinned(applied) + self.changed() >= self.budget
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn entry(kind: TableKind, schema: &str, bytes: &[u8]) -> Option<(&'st
     match kind {
         TableKind::Value | TableKind::Reducing => None,
         TableKind::List => Some(("index", number("u64").unwrap_or_else(|| any(bytes)))),
-        TableKind::Map => Some(("entry", number(by).unwrap_or_else(|| any(bytes)))),
+        TableKind::Map | TableKind::Broadcast => Some(("entry", number(by).unwrap_or_else(|| any(bytes)))),
         // A list is of all windows.
         TableKind::Window if is_global(bytes) => None,
         TableKind::Window => Some(("window", span(bytes).unwrap_or_else(|| any(bytes)))),

@@ -48,7 +48,7 @@ impl CallState {
     /// Entries of maps: `wanted` is `{slot:u32, key_len:u32, key}*`; appends `{value_len:u32, value}*` to `out`.
     pub fn get_many(&mut self, table: u32, wanted: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
         let table = match self.table(table)? {
-            table if table.kind == TableKind::Map => table,
+            table if matches!(table.kind, TableKind::Map | TableKind::Broadcast) => table,
             other => return Err(malformed(format!("get-many of table {table}, which is a {}", other.kind))),
         };
         let (mut rest, mut entries) = (wanted, Vec::with_capacity(READ_ENTRIES));
@@ -58,7 +58,7 @@ impl CallState {
             while entries.len() < most && !rest.is_empty() {
                 let (slot, key, after) =
                     entry(rest).ok_or_else(|| malformed("a list of entries that is cut".into()))?;
-                entries.push((self.slot(slot)?, key));
+                entries.push((self.slot(table, slot)?, key));
                 rest = after;
             }
             let before = out.len();
@@ -83,10 +83,10 @@ impl CallState {
         out: &mut Vec<u8>,
     ) -> Result<(), CallError> {
         let table = match self.table(table)? {
-            table if matches!(table.kind, TableKind::List | TableKind::Map) => table,
+            table if matches!(table.kind, TableKind::List | TableKind::Map | TableKind::Broadcast) => table,
             other => return Err(malformed(format!("a scan of table {table}, which is a {}", other.kind))),
         };
-        let slot = self.slot(slot)?;
+        let slot = self.slot(table, slot)?;
         let head = out.len();
         out.push(0);
         let has_more = self.state.scan(table, slot, start, limit, out).map_err(failed)?;
@@ -101,11 +101,12 @@ impl CallState {
         self.tables.get(index as usize).copied().ok_or_else(unknown)
     }
 
-    fn slot(&self, slot: u32) -> Result<u32, CallError> {
-        if slot < self.slots {
-            Ok(slot)
-        } else {
-            Err(malformed(format!("slot {slot}; the batch has {} keys", self.slots)))
+    fn slot(&self, table: Table, slot: u32) -> Result<u32, CallError> {
+        match table.kind {
+            TableKind::Broadcast if slot == NULL => Ok(slot),
+            TableKind::Broadcast => Err(malformed(format!("slot {slot} of a broadcast table, which is under no key"))),
+            _ if slot < self.slots => Ok(slot),
+            _ => Err(malformed(format!("slot {slot}; the batch has {} keys", self.slots))),
         }
     }
 }
@@ -140,6 +141,7 @@ mod tests {
 
     impl KeyedState for Wide {
         fn set_time(&mut self, _: Now, _: &[Table]) {}
+        fn follow(&mut self) {}
         fn enter(&mut self, _: &[KeyRef<'_>]) {}
         fn prefetch(&mut self, _: &[Table], _: Range<u32>, _: &mut Vec<u8>) -> Result<(), PortError> {
             Ok(())

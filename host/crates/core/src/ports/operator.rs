@@ -211,6 +211,9 @@ pub struct PluginDescription {
     /// Names of its inputs; one when left out.
     #[serde(default)]
     pub inputs: Vec<String>,
+    /// Those of its inputs whose records go to all of its tasks, and change its broadcast tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broadcast: Vec<String>,
     /// Names of its outputs; one when left out.
     #[serde(default)]
     pub outputs: Vec<String>,
@@ -233,6 +236,12 @@ impl PluginDescription {
     pub fn output_count(&self) -> u32 {
         // At most a few hundred, or it is refused.
         self.outputs.len().max(1) as u32
+    }
+
+    /// The indices of the inputs whose records go to all of its tasks.
+    pub fn broadcast_inputs(&self) -> Vec<u32> {
+        let numbered = (0..).zip(&self.inputs);
+        numbered.filter(|(_, input)| self.broadcast.contains(input)).map(|(index, _)| index).collect()
     }
 
     /// Whether it folds the records of windows: only such a plugin has a table of them.
@@ -293,6 +302,8 @@ pub enum TableKind {
     List,
     /// Values under keys of their own, in the order of these.
     Map,
+    /// The same, and not for each key but once: every task has all of it.
+    Broadcast,
     /// When a key's timers are due, in event time. One table of a plugin that exports `timers`.
     Timer,
     /// The same in processing time. One more.
@@ -308,7 +319,7 @@ impl TableKind {
     pub fn has_one_value(self) -> bool {
         match self {
             Self::Value | Self::Reducing | Self::Window => true,
-            Self::List | Self::Map | Self::Timer | Self::ProcessingTimer | Self::WindowTimer => false,
+            Self::List | Self::Map | Self::Broadcast | Self::Timer | Self::ProcessingTimer | Self::WindowTimer => false,
         }
     }
 
@@ -316,7 +327,7 @@ impl TableKind {
     pub fn can_expire(self) -> bool {
         match self {
             Self::Value | Self::Reducing | Self::List | Self::Map => true,
-            Self::Timer | Self::ProcessingTimer | Self::Window | Self::WindowTimer => false,
+            Self::Broadcast | Self::Timer | Self::ProcessingTimer | Self::Window | Self::WindowTimer => false,
         }
     }
 
@@ -324,7 +335,7 @@ impl TableKind {
     pub fn is_timer(self) -> bool {
         match self {
             Self::Timer | Self::ProcessingTimer | Self::WindowTimer => true,
-            Self::Value | Self::Reducing | Self::List | Self::Map | Self::Window => false,
+            Self::Value | Self::Reducing | Self::List | Self::Map | Self::Broadcast | Self::Window => false,
         }
     }
 
@@ -333,7 +344,8 @@ impl TableKind {
         match self {
             Self::Timer => Some(TimeDomain::Event),
             Self::ProcessingTimer => Some(TimeDomain::Processing),
-            Self::Value | Self::Reducing | Self::List | Self::Map | Self::Window | Self::WindowTimer => None,
+            Self::Value | Self::Reducing | Self::List | Self::Map | Self::Broadcast => None,
+            Self::Window | Self::WindowTimer => None,
         }
     }
 }
@@ -345,6 +357,7 @@ impl fmt::Display for TableKind {
             Self::Reducing => "reducing",
             Self::List => "list",
             Self::Map => "map",
+            Self::Broadcast => "broadcast",
             Self::Timer => "timer",
             Self::ProcessingTimer => "processing-timer",
             Self::Window => "window",

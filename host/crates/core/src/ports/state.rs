@@ -72,7 +72,11 @@ pub trait KeyedState: Send {
     /// kept for long.
     fn set_time(&mut self, now: Now, expiring: &[Table]);
 
-    /// Begins a call: `keys[n]` is slot `n`. The slots of the call before are gone.
+    /// From here on what changes in tables that all tasks have is seen here and is in no delta: another task writes it.
+    fn follow(&mut self);
+
+    /// Begins a call: `keys[n]` is slot `n`. A table that all tasks have is under no key: its slot is [`crate::frame::NULL`].
+    /// The slots of the call before are gone.
     fn enter(&mut self, keys: &[KeyRef<'_>]);
 
     /// Appends to `out`, for each of `slots`, for each of `tables`, all of which hold values: `len:u32, bytes`

@@ -32,6 +32,7 @@ fn described(inputs: &[&str], outputs: &[&str]) -> PluginDescription {
         name: "p".into(),
         version: "1".into(),
         inputs: names(inputs),
+        broadcast: Vec::new(),
         outputs: names(outputs),
         tables: vec![],
         origin: false,
@@ -166,6 +167,19 @@ fn only_what_keeps_no_state_is_sent_records_in_turns() {
     let wanted = "line 9: operators.words.inputs conflicts with partition = \"round-robin\" of \"a\": its plugin keeps state by \
                   key, so each record must come to the task that owns its key; leave partition out";
     assert_eq!(said, wanted);
+}
+
+#[test]
+fn what_a_plugin_calls_broadcast_goes_to_all_of_its_tasks() {
+    let words = described(&[], &["good", "bad"]);
+    let join = PluginDescription { broadcast: vec!["right".into()], ..described(&["left", "right"], &[]) };
+    let graph = made(TEXT, &join, &words).unwrap();
+    let into = graph.edges_into(graph.find("join").unwrap());
+    let ships: Vec<_> = into.map(|edge| (edge.to.port, &edge.ship)).collect();
+    assert_eq!(
+        ships,
+        [(0, &Ship::ByKey("header:user".parse().unwrap())), (1, &Ship::Broadcast), (1, &Ship::Broadcast)]
+    );
 }
 
 #[test]

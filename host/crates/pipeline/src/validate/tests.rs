@@ -343,6 +343,7 @@ fn a_plan_can_be_read() {
         name: "count".into(),
         version: "1".into(),
         inputs: vec![],
+        broadcast: vec![],
         outputs: vec![],
         tables: vec![],
         origin: false,

@@ -20,6 +20,7 @@ struct Echo {
 
 impl KeyedState for Echo {
     fn set_time(&mut self, _: Now, _: &[Table]) {}
+    fn follow(&mut self) {}
     fn enter(&mut self, _: &[KeyRef<'_>]) {}
     fn prefetch(&mut self, _: &[Table], _: Range<u32>, _: &mut Vec<u8>) -> Result<(), PortError> {
         Ok(())

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run on the real clock, and drive threads of their own")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails here fails as it should")]
 
+mod broadcast;
 mod dir;
 mod expiry;
 mod log;

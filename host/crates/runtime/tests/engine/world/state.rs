@@ -149,6 +149,7 @@ impl MemoryKeyed {
 
 impl KeyedState for MemoryKeyed {
     fn set_time(&mut self, _: Now, _: &[Table]) {}
+    fn follow(&mut self) {}
     fn enter(&mut self, keys: &[KeyRef<'_>]) {
         self.slots = keys.iter().map(|key| key.bytes.to_vec()).collect();
     }
