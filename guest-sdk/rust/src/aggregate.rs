@@ -213,6 +213,7 @@ impl<Op: Aggregate> WindowInstance<Op> {
         let accumulators = values_of(values)?;
         let mut frame = Frame::new(due)?;
         let mut ctx = Context {
+            is_broadcast: false,
             input: 0,
             source: 0,
             slot: NULL,

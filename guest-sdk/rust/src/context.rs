@@ -10,7 +10,8 @@ use crate::frame::{FrameWriter, NULL};
 use crate::instance::HostRef;
 use crate::record::Record;
 use crate::state::{
-    Cells, Collection, Collections, List, ListTable, Map, MapTable, Number, Reducing, ReducingTable, Value, ValueTable,
+    Broadcast, BroadcastTable, Cells, Collection, Collections, List, ListTable, Map, MapTable, Number, Reducing,
+    ReducingTable, Value, ValueTable,
 };
 use crate::timer::{self, TimeDomain, timers_in};
 use crate::update::{Queue, push_reject};
@@ -37,6 +38,8 @@ const FLUSH_BYTES: usize = 1 << 20;
 /// What an operator can do with the record it is given: keep state under its key, emit records, log.
 pub struct Context<'a> {
     pub(crate) input: u32,
+    /// Whether the record has come to all tasks.
+    pub(crate) is_broadcast: bool,
     pub(crate) source: u32,
     pub(crate) slot: u32,
     pub(crate) tables: &'a [Table],
@@ -83,6 +86,14 @@ impl Context<'_> {
     /// `.scan(Some(&k), 10)?`, `.all()?`, `.clear()?`.
     pub fn map<K, V>(&mut self, table: MapTable<K, V>) -> Map<'_, K, V> {
         Map { map: self.collection(table.name(), TableKind::Map), entry: PhantomData }
+    }
+
+    /// A table that all tasks have, whatever the record's key: `ctx.broadcast(RULES).get(&k)?`, `.all()?`, and for records that
+    /// have come to all tasks `.put(&k, &v)?`, `.remove(&k)?`, `.clear()?`.
+    pub fn broadcast<K, V>(&mut self, table: BroadcastTable<K, V>) -> Broadcast<'_, K, V> {
+        let is_changeable = self.is_broadcast;
+        let map = Map { map: self.collection(table.name(), TableKind::Broadcast), entry: PhantomData };
+        Broadcast { map, is_changeable, entry: PhantomData }
     }
 
     /// Sets a timer of the record's key: [`crate::Operator::on_timer`] is called once event time has come to `at_ms`
@@ -156,7 +167,9 @@ impl Context<'_> {
     #[inline]
     fn place(&self, name: &str, kind: TableKind) -> Result<(u32, u32), Failure> {
         let index = self.tables.iter().position(|t| t.name == name && t.kind == kind).ok_or_else(|| no_table(name))?;
-        Ok((self.slot()?, index as u32))
+        // What all tasks have is under no key.
+        let slot = if kind == TableKind::Broadcast { NULL } else { self.slot()? };
+        Ok((slot, index as u32))
     }
 
     #[inline]

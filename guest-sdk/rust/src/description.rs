@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::state::{CellTable, ListTable, MapKey, MapTable, Number, ReducingTable, StateValue, ValueTable};
+use crate::state::{
+    BroadcastTable, CellTable, ListTable, MapKey, MapTable, Number, ReducingTable, StateValue, ValueTable,
+};
 
 /// What a plugin says of itself; the host reads it before anything else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -12,6 +14,8 @@ pub struct Description {
     pub(crate) version: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) inputs: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) broadcast: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) outputs: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -61,13 +65,14 @@ pub(crate) enum TableKind {
     Reducing,
     List,
     Map,
+    Broadcast,
     Timer,
     ProcessingTimer,
     Window,
 }
 
-/// What [`Description::table`] takes: [`ValueTable`], [`ReducingTable`], [`ListTable`], [`MapTable`], and what is built of them
-/// ([`crate::join`]).
+/// What [`Description::table`] takes: [`ValueTable`], [`ReducingTable`], [`ListTable`], [`MapTable`], [`BroadcastTable`], and
+/// what is built of them ([`crate::join`]).
 pub trait Declare {
     /// Adds the table to `description`.
     fn declare(self, description: &mut Description);
@@ -98,12 +103,18 @@ impl<K: MapKey, V: StateValue> Declare for MapTable<K, V> {
     }
 }
 
+impl<K: MapKey, V: StateValue> Declare for BroadcastTable<K, V> {
+    fn declare(self, description: &mut Description) {
+        description.push(self.name(), TableKind::Broadcast, self.schema());
+    }
+}
+
 impl Description {
     /// A plugin with one input, one output and no state. `env!("CARGO_PKG_NAME")` and `env!("CARGO_PKG_VERSION")` are
     /// the usual arguments.
     pub fn new(name: &'static str, version: &'static str) -> Self {
-        let (inputs, outputs, tables) = (Vec::new(), Vec::new(), Vec::new());
-        Self { name, version, inputs, outputs, tables, window: "", origin: false, routes: false }
+        let (inputs, broadcast, outputs, tables) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { name, version, inputs, broadcast, outputs, tables, window: "", origin: false, routes: false }
     }
 
     /// Adds a table.
@@ -133,6 +144,17 @@ impl Description {
     /// Names the inputs, in the order of their indexes.
     pub fn inputs(self, names: &[&'static str]) -> Self {
         Self { inputs: names.to_vec(), ..self }
+    }
+
+    /// Of the inputs those whose records come to all tasks of the operator, whatever their keys. They are there to change the
+    /// tables that all tasks have ([`BroadcastTable`]), and can do nothing else: emit nothing, keep nothing under their keys.
+    pub fn broadcast(self, inputs: &[&'static str]) -> Self {
+        Self { broadcast: inputs.to_vec(), ..self }
+    }
+
+    /// Whether the records of this input come to all tasks.
+    pub(crate) fn is_broadcast(&self, input: u32) -> bool {
+        self.inputs.get(input as usize).is_some_and(|input| self.broadcast.contains(input))
     }
 
     /// Names the outputs, in the order of their indexes.

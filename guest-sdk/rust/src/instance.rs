@@ -118,6 +118,7 @@ impl<Op: Operator> Instance<Op> {
         }
         let mut ctx = Context {
             input,
+            is_broadcast: self.description.is_broadcast(input),
             source: 0,
             slot: NULL,
             tables: &self.description.tables,

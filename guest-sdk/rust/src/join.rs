@@ -8,6 +8,7 @@
 //! | [`IntervalJoin`] | records of two inputs whose times are near each other: inner, left, outer |
 //! | [`AsOfJoin`] | each record with what a table said **at its time**, in whatever order both came |
 //! | [`LatestTable`] | each record with what a table says when the record comes |
+//! | [`BroadcastJoin`] | the same, by any key: every task has the whole table |
 //! | [`First`] | a key's first record in some time, and not those that follow |
 //! | [`TopN`] | the items of a key with the greatest scores |
 //!
@@ -15,12 +16,14 @@
 //! state is kept by, and headers are not kept.
 
 mod as_of;
+mod broadcast;
 mod first;
 mod interval;
 mod latest;
 mod top;
 
 pub use as_of::AsOfJoin;
+pub use broadcast::BroadcastJoin;
 pub use first::First;
 pub use interval::IntervalJoin;
 pub use latest::LatestTable;

@@ -72,7 +72,7 @@ pub use failure::Failure;
 pub use instance::Host;
 pub use instance::{HostRef, Instance};
 pub use record::{HeaderList, Record};
-pub use state::{Json, ListTable, MapKey, MapTable, Number, ReducingTable, StateValue, ValueTable};
+pub use state::{BroadcastTable, Json, ListTable, MapKey, MapTable, Number, ReducingTable, StateValue, ValueTable};
 pub use timer::{TimeDomain, Timer};
 
 use serde::de::DeserializeOwned;
@@ -80,7 +80,7 @@ use serde::de::DeserializeOwned;
 /// A streaming operator.
 ///
 /// An instance may be replaced by a new one between any two batches: what must last belongs into a table ([`ValueTable`],
-/// [`ReducingTable`], [`ListTable`], [`MapTable`]), not into `self`. Use `self` for the configuration and for buffers that are worth keeping.
+/// [`ReducingTable`], [`ListTable`], [`MapTable`], [`BroadcastTable`]), not into `self`. Use `self` for the configuration and for buffers that are worth keeping.
 pub trait Operator: Sized {
     /// What the user may configure, read from JSON. [`NoConfig`] where there is nothing.
     type Config: DeserializeOwned;

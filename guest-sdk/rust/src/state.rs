@@ -3,6 +3,8 @@
 //! The host hands over the values of a batch's keys with the batch. Changes are kept beside them, so that a later
 //! record of the same key sees them, and go back as one update for each value that changed.
 
+/// Maps that all tasks have.
+mod broadcast;
 /// Lists and maps.
 mod collections;
 /// Numbers that the host combines.
@@ -18,6 +20,7 @@ use crate::failure::{self, Failure};
 use crate::frame::{Cursor, NULL, length, malformed};
 use crate::update::{OP_SET, UPDATE_BYTES, push_update};
 
+pub use broadcast::{Broadcast, BroadcastTable};
 pub(crate) use collections::{Collection, Collections};
 pub use collections::{List, ListTable, Map, MapKey, MapTable};
 #[cfg(not(target_arch = "wasm32"))]

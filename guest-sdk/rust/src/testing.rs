@@ -38,6 +38,7 @@ pub use windows::{WindowKind, Windows};
 use std::marker::PhantomData;
 
 use crate::description::{Table, TableKind};
+use crate::frame::NULL;
 use crate::timer::timers_in;
 use crate::{Failure, Host, Instance, Level, Operator, TimeDomain};
 use stored::{Change, Stored};
@@ -72,7 +73,13 @@ impl Effects<'_> {
     /// The table and the key; the host would end a call that reads what is not there.
     fn place(&self, table: u32, slot: u32) -> (&Table, &[u8]) {
         let table = self.tables.get(table as usize).expect("a table of the description");
-        (table, self.keys.get(slot as usize).expect("a slot of the batch"))
+        match table.kind {
+            TableKind::Broadcast => {
+                assert_eq!(slot, NULL, "table `{}` is under no key", table.name);
+                (table, b"")
+            }
+            _ => (table, self.keys.get(slot as usize).expect("a slot of the batch")),
+        }
     }
 }
 
@@ -96,7 +103,8 @@ impl Host for Effects<'_> {
     fn get_many(&mut self, table: u32, wanted: &[u8]) -> Vec<u8> {
         let get = |slot, entry: &[u8]| {
             let (table, key) = self.place(table, slot);
-            assert_eq!(table.kind, TableKind::Map, "get-many of table `{}`", table.name);
+            let is_map = matches!(table.kind, TableKind::Map | TableKind::Broadcast);
+            assert!(is_map, "get-many of table `{}`", table.name);
             self.stored.map(table.name, key)?.get(entry).map(Vec::as_slice)
         };
         wire::get_many(wanted, get).expect("a list of entries")
@@ -104,7 +112,8 @@ impl Host for Effects<'_> {
 
     fn scan(&mut self, table: u32, slot: u32, start: &[u8], limit: u32) -> Vec<u8> {
         let (table, key) = self.place(table, slot);
-        assert!(matches!(table.kind, TableKind::List | TableKind::Map), "a scan of table `{}`", table.name);
+        let is_read = matches!(table.kind, TableKind::List | TableKind::Map | TableKind::Broadcast);
+        assert!(is_read, "a scan of table `{}`", table.name);
         // It has one or the other.
         let elements = (0u64..).zip(self.stored.list(table.name, key));
         let elements: Vec<_> = elements.map(|(index, value)| (index.to_be_bytes(), value)).collect();
@@ -250,7 +259,13 @@ impl<Op: Operator> Harness<Op> {
     /// One call; nothing of it has happened yet.
     fn call(&mut self, instance: &mut Instance<Op>, task: Task, batch: &[Message]) -> Result<Call, Failure> {
         self.stored.begin(batch.iter().filter_map(|message| message.timestamp).max());
-        let (slots, keys) = if self.tables.is_empty() { (Vec::new(), Vec::new()) } else { wire::slots(batch) };
+        let is_broadcast = matches!(task, Task::Process(input) if Op::describe().is_broadcast(input));
+        let (slots, keys) = match self.tables.is_empty() {
+            true => (Vec::new(), Vec::new()),
+            // What comes to all tasks is under no key.
+            false if is_broadcast => (vec![NULL; batch.len()], Vec::new()),
+            false => wire::slots(batch),
+        };
         let value_tables = self.tables.iter().filter(|table| table.is_handed_over());
         let value_tables: Vec<_> = value_tables.map(|table| table.name).collect();
         let values = wire::values(&value_tables, &keys, &self.stored);
@@ -266,10 +281,18 @@ impl<Op: Operator> Harness<Op> {
         self.log.append(&mut log);
         let updates = updates?;
         let mut call = Call { outputs: wire::outputs(&frames, batch.len())?, ..Call::default() };
+        if is_broadcast && !call.outputs.is_empty() {
+            return Err(Failure::new(
+                "records out of a broadcast input, which come to all tasks: each would send them",
+            ));
+        }
         for update in wire::updates(&updates)? {
             match update.op {
                 wire::Op::Reject => call.reject(&update, batch.len())?,
-                _ => call.changes.push(Change::new(&update, (&self.tables, &keys), (&self.stored, &call.changes))?),
+                _ => {
+                    let within = (self.tables.as_slice(), keys.as_slice(), is_broadcast);
+                    call.changes.push(Change::new(&update, within, (&self.stored, &call.changes))?);
+                }
             }
         }
         Ok(call)
@@ -295,6 +318,11 @@ impl<Op: Operator> Harness<Op> {
     pub fn map(&self, table: &'static str, key: &[u8]) -> Vec<(&[u8], &[u8])> {
         let entries = self.stored.map(table, key).into_iter().flatten();
         entries.map(|(entry, value)| (entry.as_slice(), value.as_slice())).collect()
+    }
+
+    /// The stored bytes of each entry of a table that all tasks have: its key and its value, in order.
+    pub fn broadcast(&self, table: &'static str) -> Vec<(&[u8], &[u8])> {
+        self.map(table, b"")
     }
 
     /// When the timers of a key are due in event time, in order.

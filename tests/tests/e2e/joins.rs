@@ -124,3 +124,88 @@ fn judge(scene: &Scene<'_>) -> Result<()> {
     ensure!(seen.is_empty(), "nobody knows {seen:?}");
     Ok(())
 }
+
+/// Amounts of the table that every task has.
+const AMOUNTS: u64 = 4_000;
+const CURRENCIES: [(&str, f64); 3] = [("EUR", 1.5), ("CHF", 2.0), ("SEK", 0.25)];
+
+/// The pipeline of `convert`, which keys amounts by whom they are of.
+fn conversion(scene: &Scene<'_>, rates: &str, parallelism: u32, pace: &str) -> Result<String> {
+    let (broker, job, plugin) = (scene.broker.bootstrap(), &scene.job, plugin("convert")?);
+    let text = format!(
+        "version = 1\njob = '{job}'\n[kafka]\nbrokers = '{broker}'\n\
+         [sources.amounts]\nkafka = {{ topic = '{}' }}\nuntil = 'latest'\n{pace}\n\
+         [sources.rates]\nkafka = {{ topic = '{rates}' }}\nuntil = 'latest'\n\
+         [operators.worth]\nplugin = '{plugin}'\ninputs = {{ amounts = ['amounts'], rates = ['rates'] }}\n\
+         parallelism = {parallelism}\n[sinks.out]\ninputs = ['worth']\nkafka = {{ topic = '{}' }}\n\
+         [state]\ndir = '{}'\n",
+        scene.input,
+        scene.output,
+        scene.state_dir().join("state").display()
+    );
+    let path = scene.state_dir().join(format!("worth-{parallelism}-{}.toml", pace.len()));
+    std::fs::write(&path, text)?;
+    Ok(path.display().to_string())
+}
+
+#[test]
+fn a_table_that_every_task_has_is_there_for_any_number_of_tasks_whoever_is_killed() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("worth")?;
+    let (rates, mut random) = (format!("{}.rates", scene.input), Random::new());
+    topics::create(scene.broker, &rates, 2, &[])?;
+    let writer = Writer::new(scene.broker)?;
+    let rate = |currency: &str, value: &str, at_ms: i64| {
+        let record = BaseRecord::to(&rates).key(currency.as_bytes()).payload(value.as_bytes());
+        writer.send(record.timestamp(BEGIN_MS + at_ms))
+    };
+    CURRENCIES.iter().try_for_each(|(currency, worth)| rate(currency, &worth.to_string(), 1_000))?;
+    writer.flush()?;
+    // All rates are there before the first amount: who has them is what is to be seen.
+    run(&["run", &conversion(&scene, &rates, 2, "")?, "--api", "off"], PATIENCE)?.expect(0)?;
+    for number in 0..AMOUNTS {
+        let (currency, _) = CURRENCIES[number as usize % CURRENCIES.len()];
+        let (key, value) = (format!("key-{number}"), format!("{number} {currency}"));
+        writer.send(BaseRecord::to(&scene.input).key(key.as_bytes()).payload(value.as_bytes()).timestamp(BEGIN_MS))?;
+    }
+    writer.flush()?;
+    let observer = Observer::new(scene.broker, &scene.output)?;
+    for kill in 0..KILLS {
+        // Rates that are none of them, and older ones that must not count.
+        (0..50).try_for_each(|other| rate(&format!("X{kill}-{other}"), "1", 2_000))?;
+        CURRENCIES.iter().try_for_each(|(currency, _)| rate(currency, "7", 500 + i64::from(kill)))?;
+        writer.flush()?;
+        let paced = conversion(&scene, &rates, kill % 3 + 1, "max-rate = 100")?;
+        let mut host = Host::start(&["run", &paced, "--api", "off"])?;
+        let before = observer.high()?;
+        host.wait_until(&format!("output, before kill {kill}"), PATIENCE, |_| Ok(observer.high()? > before))?;
+        std::thread::sleep(random.between(Duration::ZERO, Duration::from_millis(300)));
+        ensure!(!host.is_over()?, "it was through before kill {kill}: {}", host.log()?);
+        host.kill()?;
+    }
+    // The first ends where the first of those that were killed was to end.
+    for parallelism in [3, 1] {
+        run(&["run", &conversion(&scene, &rates, parallelism, "")?, "--api", "off"], PATIENCE)?.expect(0)?;
+    }
+    let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for record in read_all(scene.broker, &scene.output)? {
+        let (key, value) = (record.key.context("a key")?, record.value.context("a value")?);
+        seen.entry(String::from_utf8(key)?).or_default().push(String::from_utf8(value)?);
+    }
+    for number in 0..AMOUNTS {
+        let (_, worth) = CURRENCIES[number as usize % CURRENCIES.len()];
+        let found = seen.remove(&format!("key-{number}")).unwrap_or_default();
+        let wanted = format!("{:.2}", number as f64 * worth);
+        ensure!(found == [wanted.as_str()], "{number}: {found:?}, not {wanted} (WEIR_SEED={})", random.seed());
+    }
+    ensure!(seen.is_empty(), "nobody knows {seen:?}");
+    // It is kept once, and under no key.
+    let state = scene.state_dir().join("state").display().to_string();
+    let ended = run(&["inspect", &state, "--entries", "--brokers", scene.broker.bootstrap()], PATIENCE)?.expect(0)?;
+    let text = String::from_utf8(ended.stdout)?;
+    let lines: Vec<serde_json::Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let kept: Vec<&str> = lines.iter().filter_map(|line| line["entry"].as_str()).collect();
+    ensure!(kept.len() == 50 * KILLS as usize + 3 && kept.is_sorted(), "{text}");
+    ensure!(lines.iter().all(|line| line["table"] == "rates" && line.get("key").is_none()), "{text}");
+    Ok(())
+}

@@ -51,7 +51,7 @@ pub struct LatestTable(ValueTable<Row>);
 
 /// The time of a row, and its value; none: it was taken away.
 #[derive(Debug)]
-struct Row(i64, Option<Vec<u8>>);
+pub(super) struct Row(pub(super) i64, pub(super) Option<Vec<u8>>);
 
 impl LatestTable {
     /// By the name of its table.

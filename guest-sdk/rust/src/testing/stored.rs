@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::wire::{Op, Update};
 use crate::Failure;
 use crate::description::{Table, TableKind, Ttl};
+use crate::frame::NULL;
 use crate::state::merge_stored;
 
 /// A table, and a key.
 type Place = (&'static str, Vec<u8>);
+
+/// What is under no key is under none of any length.
+const NO_KEY: &Vec<u8> = &Vec::new();
 
 /// When a timer is due, and its key: in this order they fire.
 pub(crate) type Timer = (i64, Vec<u8>);
@@ -65,10 +69,16 @@ impl Change {
     /// before it, of the same call, have left.
     pub(crate) fn new(
         update: &Update<'_>,
-        (tables, keys): (&[Table], &[Vec<u8>]),
+        (tables, keys, is_broadcast): (&[Table], &[Vec<u8>], bool),
         (stored, before): (&Stored, &[Self]),
     ) -> Result<Self, Failure> {
-        let (Some(table), Some(key)) = (tables.get(update.table as usize), keys.get(update.slot as usize)) else {
+        let table = tables.get(update.table as usize);
+        let key = match table.map(|table| table.kind) {
+            // What all tasks have is under no key, and changed by what comes to all of them.
+            Some(TableKind::Broadcast) => (is_broadcast && update.slot == NULL).then_some(NO_KEY),
+            _ => keys.get(update.slot as usize),
+        };
+        let (Some(table), Some(key)) = (table, key) else {
             return Err(Failure::new(format!("update of table {}, slot {}", update.table, update.slot)));
         };
         let place = (table.name, key.clone());
@@ -77,9 +87,8 @@ impl Change {
         let time_ms = || update.value.and_then(|time| time.try_into().ok()).map(i64::from_le_bytes).unwrap_or_default();
         match (update.op, table.kind) {
             (Op::Set, TableKind::Value) => Ok(Self::Set(place, value)),
-            (Op::Clear, TableKind::Value | TableKind::Reducing | TableKind::List | TableKind::Map) => {
-                Ok(Self::Clear(place))
-            }
+            (Op::Clear, TableKind::Value | TableKind::Reducing | TableKind::List) => Ok(Self::Clear(place)),
+            (Op::Clear, TableKind::Map | TableKind::Broadcast) => Ok(Self::Clear(place)),
             (Op::Merge, TableKind::Reducing) => {
                 let last = before.iter().rev().find_map(|change| match change {
                     Self::Set(of, value) if *of == place => Some(Some(value.as_slice())),
@@ -92,8 +101,8 @@ impl Change {
                 Ok(Self::Set(place, merged))
             }
             (Op::Append, TableKind::List) => Ok(Self::Append(place, value)),
-            (Op::Put, TableKind::Map) => Ok(Self::Put(place, entry, value)),
-            (Op::Delete, TableKind::Map) => Ok(Self::Delete(place, entry)),
+            (Op::Put, TableKind::Map | TableKind::Broadcast) => Ok(Self::Put(place, entry, value)),
+            (Op::Delete, TableKind::Map | TableKind::Broadcast) => Ok(Self::Delete(place, entry)),
             (Op::SetTimer, TableKind::Timer | TableKind::ProcessingTimer) => {
                 Ok(Self::SetTimer(update.table, (time_ms(), key.clone())))
             }
