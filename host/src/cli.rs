@@ -8,6 +8,8 @@ mod consent;
 mod engine;
 /// `host inspect`.
 mod inspect;
+/// A running job, and how it is asked.
+mod job;
 /// `--kafka`.
 mod kafka;
 /// The flags that describe a pipeline.

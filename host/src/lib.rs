@@ -29,6 +29,8 @@ mod serve;
 mod signals;
 /// Logs of the process.
 pub mod telemetry;
+/// The token of the API.
+mod token;
 /// The job as the API shows it.
 mod view;
 /// Plugins whose files change.

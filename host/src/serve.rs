@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, Result};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use weir_api::{Hosts, JobView, Listen};
+use weir_api::{Access, Hosts, JobView, Listen};
 use weir_core::PortError;
 use weir_pipeline::plan::{ApiPlan, Plan};
 use weir_plan::Shown;
@@ -15,7 +15,7 @@ use weir_runtime::JobHandle;
 
 use crate::control::{JobControl, PluginShelf};
 use crate::telemetry::Screen;
-use crate::view;
+use crate::{token, view};
 
 /// Serves until it is dropped.
 pub(crate) struct Serving {
@@ -37,15 +37,17 @@ struct Api {
 pub(crate) fn start(plan: &Plan, screen: &Screen) -> Result<Serving> {
     let (job, control) = (Arc::default(), JobControl::default());
     let ApiPlan::Listen { host, port, explicit } = &plan.api else { return Ok(Serving { job, control, api: None }) };
+    let token = token::read(plan.access.token_file.as_deref())?;
     let runtime = Builder::new_current_thread().enable_all().build().context("failed to start the API's runtime")?;
     let listen = Listen { host: host.clone(), port: *port, explicit: *explicit };
     let listening = runtime.block_on(weir_api::bind(&listen)).map_err(PortError::from)?;
     let address = listening.address;
+    let access = Access::of(address, token, plan.access.is_plaintext).map_err(PortError::from)?;
     let metrics = weir_api::metrics::install().map_err(PortError::from)?;
     screen.count_lost();
     let router = weir_api::router(
         view_of(plan, Arc::clone(&job)),
-        Arc::new(control.clone()),
+        (Arc::new(control.clone()), access),
         metrics.clone(),
         Hosts::of(address, host),
     );

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +18,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+
+use crate::audit::Peer;
 
 /// What connections may cost.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +55,9 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, limits: Limits
     let mut open = Open::default();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if open.make_room(limits.connections) {
-                    open.add(|asked| converse(stream, router.clone(), limits, asked));
+                    open.add(|asked| converse((stream, Peer(peer)), router.clone(), limits, asked));
                 }
                 // Whoever has sent a request by now is heard before the next one could push him out.
                 tokio::task::yield_now().await;
@@ -108,15 +112,16 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 /// One connection, to its end. How it ended is the client's affair.
-async fn converse(stream: TcpStream, router: Router, limits: Limits, asked: Asked) {
+async fn converse((stream, peer): (TcpStream, Peer), router: Router, limits: Limits, asked: Asked) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
     http.max_headers(HEAD_FIELDS).max_buf_size(HEAD_BYTES);
     let router = TowerToHyperService::new(router);
     let (answering, mut is_answering) = watch::channel(false);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         answering.send_replace(true);
+        request.extensions_mut().insert(peer);
         let (answer, answering) = (router.call(request), answering.clone());
         async move {
             let answer = answer.await;

@@ -7,10 +7,12 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
+use crate::audit::{self, Audit};
 use crate::gate::{Gate, Refused, ask};
 use crate::model::{self, Refusal, RefusalKind};
 
@@ -56,11 +58,13 @@ impl IntoResponse for Refusal {
 
 /// The routes.
 pub(crate) fn routes(gate: Gate) -> Router {
+    let audit = Audit::new(gate.by());
     Router::new()
         .route("/v1/operators/{name}/swap", post(swap))
         .route("/v1/operators/{name}/rollback", post(rollback))
         .route("/v1/operators/{name}/versions", get(versions))
         .with_state(gate)
+        .route_layer(from_fn_with_state(audit, audit::note))
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,7 +96,6 @@ async fn rollback(State(gate): State<Gate>, Path(name): Path<String>, headers: H
     Ok(pass.change(move |control| control.rollback(&name)).await)
 }
 
-async fn versions(State(gate): State<Gate>, Path(name): Path<String>) -> Result<Response, Refused> {
-    let control = gate.control()?;
-    Ok(ask(control, move |control| control.versions(&name)).await)
+async fn versions(State(gate): State<Gate>, Path(name): Path<String>) -> Response {
+    ask(gate.control(), move |control| control.versions(&name)).await.map(Json).into_response()
 }

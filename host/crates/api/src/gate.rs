@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::access::Access;
+use crate::audit::Outcome;
 use crate::control::Control;
-use crate::model::{Refusal, RefusalKind};
+use crate::model::{Refusal, RefusalKind, Swapped};
 use crate::upload::{self, Bounds};
 
 /// Where changes come in.
 #[derive(Clone)]
 pub(crate) struct Gate {
-    /// Who is asked; `None` where the API is open to the network, and changes nothing.
-    control: Option<Arc<dyn Control>>,
+    control: Arc<dyn Control>,
+    access: Access,
     turns: Arc<Semaphore>,
     uploads: Bounds,
 }
@@ -26,10 +28,17 @@ pub(crate) struct Gate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error(
-        "this API is open to the network and has no password: it shows the job and changes nothing; --api 127.0.0.1:PORT \
-         keeps it on this machine"
+        "this API is open to the network and has no token: it shows the job and changes nothing; start the job with \
+         --api-token @FILE, or with --api 127.0.0.1:PORT, which keeps it on this machine"
     )]
     ReadOnly,
+    #[error(
+        "changes of this job need its token, as in `Authorization: Bearer TOKEN`; commands take it from --api-token @FILE or \
+         WEIR_API_TOKEN"
+    )]
+    NoToken,
+    #[error("this is not the token of this job")]
+    WrongToken,
     #[error("say what is sent: the header content-type is to be {0}")]
     Content(&'static str),
     #[error("another change of an operator is under way; try again after it")]
@@ -45,6 +54,7 @@ pub(crate) enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match self {
+            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::Content(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -52,28 +62,38 @@ impl IntoResponse for Refused {
             Self::Cut => StatusCode::BAD_REQUEST,
             Self::Busy => return Refusal::new(RefusalKind::Conflict, self.to_string()).into_response(),
         };
-        (status, format!("{self}\n")).into_response()
+        let mut response = (status, format!("{self}\n")).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(Outcome::TurnedAway(self.to_string()));
+        response
     }
 }
 
 impl Gate {
-    pub(crate) fn new(control: Option<Arc<dyn Control>>, uploads: Bounds) -> Self {
-        Self { control, turns: Arc::new(Semaphore::new(1)), uploads }
+    pub(crate) fn new(control: Arc<dyn Control>, access: Access, uploads: Bounds) -> Self {
+        Self { control, access, turns: Arc::new(Semaphore::new(1)), uploads }
     }
 
     /// Lets a change of an operator pass whose body is said to be `content`.
     pub(crate) fn pass(&self, headers: &HeaderMap, content: &'static str) -> Result<Pass, Refused> {
-        let control = self.control()?;
+        self.access.check(headers)?;
         if headers.get(header::CONTENT_TYPE).is_none_or(|given| given.as_bytes() != content.as_bytes()) {
             return Err(Refused::Content(content));
         }
         let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Refused::Busy)?;
-        Ok(Pass { control, turn, uploads: self.uploads })
+        Ok(Pass { control: self.control(), turn, uploads: self.uploads })
     }
 
-    /// Whoever answers questions.
-    pub(crate) fn control(&self) -> Result<Arc<dyn Control>, Refused> {
-        self.control.clone().ok_or(Refused::ReadOnly)
+    /// Whoever answers questions that change nothing.
+    pub(crate) fn control(&self) -> Arc<dyn Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// By what it lets changes in.
+    pub(crate) fn by(&self) -> &'static str {
+        self.access.word()
     }
 }
 
@@ -91,26 +111,35 @@ impl Pass {
     }
 
     /// Asks for the change. It goes on if whoever asked leaves, and so does its turn.
-    pub(crate) async fn change<T: serde::Serialize + Send + 'static>(
+    pub(crate) async fn change(
         self,
-        change: impl FnOnce(&dyn Control) -> Result<T, Refusal> + Send + 'static,
+        change: impl FnOnce(&dyn Control) -> Result<Swapped, Refusal> + Send + 'static,
     ) -> Response {
         let Self { control, turn, .. } = self;
-        ask(control, move |control| {
+        let answer = ask(control, move |control| {
             let _turn = turn;
             change(control)
-        })
-        .await
+        });
+        told(answer.await, |swapped| swapped.epoch)
     }
 }
 
 /// Asks on a thread that may block.
-pub(crate) async fn ask<T: serde::Serialize + Send + 'static>(
+pub(crate) async fn ask<T: Send + 'static>(
     control: Arc<dyn Control>,
     ask: impl FnOnce(&dyn Control) -> Result<T, Refusal> + Send + 'static,
-) -> Response {
-    match tokio::task::spawn_blocking(move || ask(control.as_ref())).await {
-        Ok(answer) => answer.map(Json).into_response(),
-        Err(error) => Refusal::new(RefusalKind::Failed, error.to_string()).into_response(),
-    }
+) -> Result<T, Refusal> {
+    let answer = tokio::task::spawn_blocking(move || ask(control.as_ref())).await;
+    answer.unwrap_or_else(|error| Err(Refusal::new(RefusalKind::Failed, error.to_string())))
+}
+
+/// The answer to a change, with what the log says of it.
+fn told<T: serde::Serialize>(answer: Result<T, Refusal>, epoch: impl FnOnce(&T) -> Option<u64>) -> Response {
+    let outcome = match &answer {
+        Ok(done) => Outcome::Done(epoch(done)),
+        Err(refusal) => Outcome::Refused(refusal.error.clone()),
+    };
+    let mut response = answer.map(Json).into_response();
+    response.extensions_mut().insert(outcome);
+    response
 }

@@ -2,11 +2,15 @@
 //! asked of it ([`control`]). It knows no engine: a closure gives it the job as it stands, in the words of [`model`].
 #![expect(clippy::disallowed_methods, reason = "HTTP runs on the threads and the clock of tokio, beside the engine")]
 
+/// Who may change the job.
+mod access;
+/// What was asked for, in the log.
+mod audit;
 /// Connections and their limits.
 mod connections;
 /// What may be asked of a job.
 pub mod control;
-/// Who may change anything, by the head of a request.
+/// What a change has to say in its head.
 mod gate;
 /// Whose requests are answered.
 mod hosts;
@@ -21,6 +25,7 @@ mod server;
 /// The bodies of changes.
 mod upload;
 
+pub use access::Access;
 pub use hosts::Hosts;
 pub use routes::{JobView, router};
 pub use server::{Error, Listen, bind, serve};

@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use weir_core::text::printable_lines;
 
+use crate::access::Access;
 use crate::control::{self, Control};
 use crate::gate::Gate;
 use crate::hosts::{self, Hosts};
@@ -21,11 +22,14 @@ use crate::upload::Bounds;
 /// Gives the job as it stands; called once per request.
 pub type JobView = Arc<dyn Fn() -> model::Job + Send + Sync>;
 
-/// Everything that is served, to requests that name one of `hosts`.
-pub fn router(view: JobView, control: Arc<dyn Control>, metrics: PrometheusHandle, hosts: Hosts) -> Router {
-    // Nobody on the network is known: none of them changes anything.
-    let control = (hosts != Hosts::Any).then_some(control);
-    through(Gate::new(control, Bounds::default()), view, metrics, hosts)
+/// Everything that is served, to requests that name one of `hosts`; whom `access` lets in changes the job by it.
+pub fn router(
+    view: JobView,
+    (control, access): (Arc<dyn Control>, Access),
+    metrics: PrometheusHandle,
+    hosts: Hosts,
+) -> Router {
+    through(Gate::new(control, access, Bounds::default()), view, metrics, hosts)
 }
 
 /// The same, with changes through this gate.

@@ -43,6 +43,15 @@ pub enum Error {
     /// The socket does not say where it is.
     #[error("failed to serve the API")]
     Serve(#[source] io::Error),
+    /// The token would cross the network in clear.
+    #[error(
+        "the API has no TLS, and {0} is not of this machine alone: its token would cross the network in clear; keep the API on \
+         this machine (--api 127.0.0.1:PORT) behind a proxy with TLS, or say --api-plaintext where the network is one to trust"
+    )]
+    Clear(SocketAddr),
+    /// It may, and there is none.
+    #[error("--api-plaintext speaks of a token, and there is none; give --api-token @FILE, or set WEIR_API_TOKEN")]
+    NoToken,
     /// The recorder could not be made.
     #[error("failed to set up metrics")]
     Metrics(#[source] BuildError),
@@ -52,7 +61,7 @@ impl Error {
     /// Who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Bind { .. } => Fault::Config,
+            Self::Bind { .. } | Self::Clear(_) | Self::NoToken => Fault::Config,
             Self::Serve(_) => Fault::User,
             Self::Metrics(_) => Fault::Bug,
         }
@@ -94,8 +103,8 @@ pub async fn bind(listen: &Listen) -> Result<Listening, Error> {
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,
-            "the API is open to the network: it has no password and no TLS, and tells everybody names, positions and \
-             errors of the job; --api 127.0.0.1:PORT keeps it on this machine"
+            "the API is open to the network, without TLS: it tells everybody names, positions and errors of the job; --api \
+             127.0.0.1:PORT keeps it on this machine"
         );
     }
     Ok(Listening { listener, address })

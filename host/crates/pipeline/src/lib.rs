@@ -48,6 +48,8 @@ pub mod restart;
 pub mod show;
 /// What a user may write, key by key.
 pub mod spec;
+/// Where the token of the API is kept.
+mod token;
 /// Durations and sizes as people write them.
 pub mod units;
 /// From a spec to a plan, or why not.
@@ -61,6 +63,7 @@ pub use places::Places;
 pub use plan::Plan;
 pub use read::read;
 pub use spec::Spec;
+pub use token::TokenFile;
 pub use validate::{draft, validate};
 pub use weir_connector::{Error, Found};
 

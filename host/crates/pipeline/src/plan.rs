@@ -34,6 +34,8 @@ pub struct Plan {
     pub state: StatePlan,
     /// Where the API listens.
     pub api: ApiPlan,
+    /// Who changes the job by it.
+    pub access: AccessPlan,
     /// How the job recovers from failures that may pass.
     pub restart: Restart,
     /// What commits output and positions; `None` where no end can.
@@ -172,6 +174,15 @@ pub enum ApiPlan {
         /// True when the user chose it: then no other port will do.
         explicit: bool,
     },
+}
+
+/// Who changes the job by the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessPlan {
+    /// The file with the token for it.
+    pub token_file: Option<PathBuf>,
+    /// Whether the token may cross the network in clear.
+    pub is_plaintext: bool,
 }
 
 impl SourcePlan {

@@ -23,6 +23,7 @@ use crate::event_time::WatermarkSpec;
 use crate::inputs::InputsSpec;
 use crate::places::Places;
 use crate::restart::RestartSpec;
+use crate::token::TokenFile;
 use crate::units::{Size, Span, optional_text};
 
 /// A whole pipeline file.
@@ -42,6 +43,14 @@ pub struct Spec {
     /// Where the HTTP API listens, or off [default: 127.0.0.1:7070, or the next free port]
     #[arg(long, value_name = "HOST:PORT|off")]
     pub api: Option<String>,
+    /// The file with the token that whoever changes the job by its API must know; the environment variable WEIR_API_TOKEN holds
+    /// it otherwise [default: none, and on other addresses than this machine's own the API changes nothing]
+    #[serde(default, deserialize_with = "optional_text")]
+    #[arg(long, value_name = "@FILE")]
+    pub api_token: Option<TokenFile>,
+    /// Take the token also where it crosses the network in clear: the API has no TLS [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub api_plaintext: Option<bool>,
     /// What all nodes of a connector share, by the key of its table.
     #[serde(skip)]
     #[arg(skip)]
@@ -266,6 +275,8 @@ impl Spec {
             job: None,
             delivery: None,
             api: None,
+            api_token: None,
+            api_plaintext: None,
             shared: BTreeMap::new(),
             sources: BTreeMap::new(),
             operators: BTreeMap::new(),
@@ -283,6 +294,7 @@ impl Spec {
         let plugins = self.operators.values_mut().map(|o| &mut o.plugin);
         let paths = plugins.chain(self.state.dir.as_mut()).filter(|path| !path.as_os_str().is_empty());
         paths.for_each(|path| *path = folder.join(&*path));
+        self.api_token.iter_mut().for_each(|token| token.rebase(folder));
         for written in self.written() {
             if let Some(rebased) = written.settings.rebased(folder) {
                 written.settings = rebased;

@@ -69,6 +69,7 @@ fn plan(spec: &Spec, registry: Registry, found: &mut Found) -> Plan {
         epochs: settings::epochs(spec, found),
         state: StatePlan { dir, memory_bytes: settings::state_memory(spec, found) },
         api: found.keep(settings::api(spec.api.as_deref())).unwrap_or(ApiPlan::Off),
+        access: settings::access(spec, found),
         restart: spec.restart.plan(found).unwrap_or(Restart::Never),
         sources,
         operators,

@@ -10,11 +10,13 @@ use super::*;
 use weir_plan::{Shown, ShownEdge, ShownTask};
 
 use crate::control::{Control, SwapRequest};
-use crate::gate::Gate;
 use crate::model::{self, Refusal, RefusalKind};
 use crate::model::{Job, Operator, Plugin, Sink, Split, State, Waiting};
+use weir_core::Secret;
+
+use crate::gate::Gate;
 use crate::upload::Bounds;
-use crate::{Hosts, router, routes};
+use crate::{Access, Hosts, router, routes};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -113,18 +115,18 @@ impl Control for Steady {
 
 /// A server with these limits, on a runtime of its own; it ends with the process.
 fn limited(limits: Limits) -> u16 {
-    serving(|address| Hosts::of(address, "127.0.0.1"), limits, Bounds::default())
+    serving(Access::Machine, limits, Bounds::default())
 }
 
-fn serving(hosts: impl FnOnce(SocketAddr) -> Hosts + Send + 'static, limits: Limits, uploads: Bounds) -> u16 {
+fn serving(access: Access, limits: Limits, uploads: Bounds) -> u16 {
     let (port, listens) = std::sync::mpsc::sync_channel(1);
     let serve = async move {
         let listening = bind(&loopback(0, true)).await.unwrap();
         port.send(listening.address.port()).unwrap();
         let recorder = PrometheusBuilder::new().build_recorder();
-        let hosts = hosts(listening.address);
-        let control = (hosts != Hosts::Any).then(|| Arc::new(Steady) as Arc<dyn Control>);
-        let routes = routes::through(Gate::new(control, uploads), Arc::new(job), recorder.handle(), hosts);
+        let hosts = Hosts::of(listening.address, "127.0.0.1");
+        let gate = Gate::new(Arc::new(Steady), access, uploads);
+        let routes = routes::through(gate, Arc::new(job), recorder.handle(), hosts);
         connections::accept(listening.listener, routes, limits).await;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -140,7 +142,8 @@ async fn everything_is_served() {
     let view = Arc::clone(&shown);
     let listening = bind(&loopback(0, true)).await.unwrap();
     let hosts = Hosts::of(listening.address, "127.0.0.1");
-    let routes = router(Arc::new(move || view.lock().unwrap().clone()), Arc::new(Steady), recorder.handle(), hosts);
+    let control = (Arc::new(Steady) as Arc<dyn Control>, Access::Machine);
+    let routes = router(Arc::new(move || view.lock().unwrap().clone()), control, recorder.handle(), hosts);
     let port = listening.address.port();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listening, routes, recorder.handle(), async { stopped.await.unwrap() }));
@@ -188,8 +191,8 @@ async fn alive_ready_and_healthy_are_three_things() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let listening = bind(&loopback(0, true)).await.unwrap();
     let port = listening.address.port();
-    let routes =
-        router(Arc::new(move || view.lock().unwrap().clone()), Arc::new(Steady), recorder.handle(), Hosts::Any);
+    let control = (Arc::new(Steady) as Arc<dyn Control>, Access::Nobody);
+    let routes = router(Arc::new(move || view.lock().unwrap().clone()), control, recorder.handle(), Hosts::Any);
     tokio::spawn(serve(listening, routes, recorder.handle(), std::future::pending()));
     let waiting = Some(Waiting { what: "for the commit".into(), seconds: 7.5, patient: false });
     for (state, waiting, ready, healthy) in [
@@ -243,8 +246,10 @@ fn swap(content: &str, length: &str) -> String {
 /// Not a byte of the body is sent: whoever waited for it would wait for ever.
 #[tokio::test]
 async fn a_body_that_is_not_wanted_is_refused_by_its_head() {
-    let [open, local] = [serving(|_| Hosts::Any, Limits::default(), Bounds::default()), limited(Limits::default())];
+    let [open, local, token] = [Access::Nobody, Access::Machine, Access::Token(Secret::new("a-token-of-length"))]
+        .map(|access| serving(access, Limits::default(), Bounds::default()));
     let [large, too_large] = ["content-length: 200000000", "content-length: 300000000"];
+    let with = |token: &str| format!("authorization: Bearer {token}\r\n{large}");
     for (port, request, wanted) in [
         (open, swap("application/wasm", large), "403"),
         (open, swap("text/plain", too_large), "403"),
@@ -253,16 +258,37 @@ async fn a_body_that_is_not_wanted_is_refused_by_its_head() {
         (local, swap("application/x-www-form-urlencoded", "transfer-encoding: chunked"), "415"),
         (local, swap("application/wasm", too_large), "413"),
         (local, swap("application/wasm", too_large).replace("count/swap", "count/rollback"), "415"),
+        (token, swap("application/wasm", large), "401"),
+        (token, swap("application/wasm", &with("a-token-of-lengti")), "401"),
+        (token, swap("text/plain", &with("a-token-of-length")), "415"),
     ] {
         let answer = ask(port, request.clone()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{request}{answer}");
     }
 }
 
+/// Whoever may not change the job may look at it.
+#[tokio::test]
+async fn the_token_lets_changes_in_and_nothing_else() {
+    let port = serving(Access::Token(Secret::new("a-token-of-length")), Limits::default(), Bounds::default());
+    let rollback = |more: &str| swap("application/json", more).replace("/swap", "/rollback");
+    let answer = ask(port, rollback("authorization: Bearer a-token-of-length\r\nconnection: close")).await;
+    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    let answer = ask(port, rollback("connection: close")).await;
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("www-authenticate: Bearer"), "{answer}");
+    assert!(!answer.contains("a-token-of-length"), "{answer}");
+    for access in [Access::Token(Secret::new("a-token-of-length")), Access::Nobody] {
+        let port = serving(access, Limits::default(), Bounds::default());
+        for path in ["/v1/job", "/v1/operators/count/versions", "/metrics"] {
+            assert!(get(port, path).await.starts_with("HTTP/1.1 200"), "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_say_its_length_is_counted() {
     let uploads = Bounds { bytes: 10, ..Bounds::default() };
-    let port = serving(|address| Hosts::of(address, ""), Limits::default(), uploads);
+    let port = serving(Access::Machine, Limits::default(), uploads);
     let head = swap("application/wasm", "connection: close\r\ntransfer-encoding: chunked");
     for (body, wanted) in [("a\r\n0123456789\r\n0\r\n\r\n", "422"), ("b\r\n0123456789a\r\n", "413")] {
         let answer = ask(port, format!("{head}{body}")).await;
@@ -311,7 +337,7 @@ fn is_free(port: u16) -> bool {
 #[test]
 fn a_body_that_takes_too_long_is_given_up() {
     let uploads = Bounds { within: Duration::from_millis(300), ..Bounds::default() };
-    let port = serving(|address| Hosts::of(address, ""), Limits::default(), uploads);
+    let port = serving(Access::Machine, Limits::default(), uploads);
     let mut slow = begin_upload(port);
     // A byte now and then keeps nothing open.
     slow.write_all(b"w").unwrap();

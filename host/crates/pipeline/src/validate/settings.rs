@@ -6,8 +6,9 @@ use std::time::Duration;
 use weir_connector::{Error, Found};
 use weir_core::JobName;
 
-use crate::plan::{ApiPlan, EpochsPlan, SourcePlan, StateDir};
+use crate::plan::{AccessPlan, ApiPlan, EpochsPlan, SourcePlan, StateDir};
 use crate::spec::Spec;
+use crate::token::TokenFile;
 
 const API: (&str, u16) = ("127.0.0.1", 7070);
 const EPOCH_INTERVAL: Duration = Duration::from_millis(100);
@@ -72,4 +73,12 @@ pub(super) fn api(address: Option<&str>) -> Result<ApiPlan, Error> {
         Some((host, port)) if !host.is_empty() => Ok(ApiPlan::Listen { host: host.to_owned(), port, explicit: true }),
         _ => Err(Error::invalid("api", format!("{address:?} is neither HOST:PORT, as in 127.0.0.1:7070, nor off"))),
     }
+}
+
+pub(super) fn access(spec: &Spec, found: &mut Found) -> AccessPlan {
+    let token_file = spec.api_token.as_ref().and_then(TokenFile::path);
+    if spec.api_token.is_some() && token_file.is_none() {
+        found.add(Error::invalid("api-token", TokenFile::WRONG));
+    }
+    AccessPlan { token_file: token_file.map(Path::to_owned), is_plaintext: spec.api_plaintext.unwrap_or_default() }
 }

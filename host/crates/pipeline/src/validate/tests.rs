@@ -8,7 +8,7 @@ use weir_core::{Delivery, KeySpec, OnError, Start};
 
 use super::validate;
 use crate::inputs::Partition;
-use crate::plan::{ApiPlan, Input, Limits, Plan, StateDir};
+use crate::plan::{AccessPlan, ApiPlan, Input, Limits, Plan, StateDir};
 use crate::samples::CONNECTORS;
 use crate::{Found, Mistakes, graph, read, show};
 
@@ -70,6 +70,8 @@ const WHOLE: &str = r#"
     job = "orders"
     delivery = "at-least-once"
     api = "off"
+    api-token = "@token"
+    api-plaintext = true
     [kafka]
     brokers = "a:1, b:2"
     create-topics = true
@@ -130,7 +132,17 @@ fn every_setting_of_the_contract_is_read() {
             && plan.is_bounded()
             && plan.cluster.unwrap().creates()
             && plan.api == ApiPlan::Off
+            && plan.access == AccessPlan { token_file: Some("/etc/weir/token".into()), is_plaintext: true }
     );
+}
+
+#[test]
+fn a_token_that_is_said_is_not_repeated() {
+    for said in ["hunter2-hunter2-hunter2", "@", ""] {
+        let error = plan(&format!("api-token = {said:?}{GOOD}")).expect_err("it is no file").to_string();
+        assert!(error.contains("api-token") && error.contains("write @FILE"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }
 
 /// Checks that each text is refused with the words beside it.
