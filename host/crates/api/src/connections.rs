@@ -2,8 +2,9 @@
 //! purpose, gets a bounded number of descriptors, bytes and seconds, and never keeps the others out.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWrite as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -47,6 +49,8 @@ impl Default for Limits {
 const HEAD_FIELDS: usize = 64;
 /// The head of a request in bytes.
 const HEAD_BYTES: usize = 16 << 10;
+/// How long whoever still sends is listened to after the last answer.
+const LINGERS: Duration = Duration::from_secs(1);
 /// How long nobody is accepted when the process has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -117,30 +121,54 @@ async fn converse((stream, peer): (TcpStream, Peer), router: Router, limits: Lim
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
     http.max_headers(HEAD_FIELDS).max_buf_size(HEAD_BYTES);
     let router = TowerToHyperService::new(router);
-    let (answering, mut is_answering) = watch::channel(false);
+    let (answering, is_answering) = watch::channel(false);
     let service = service_fn(move |mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         answering.send_replace(true);
         request.extensions_mut().insert(peer);
         let (answer, answering) = (router.call(request), answering.clone());
-        async move {
+        Box::pin(async move {
             let answer = answer.await;
             answering.send_replace(false);
             answer
-        }
+        })
     });
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        _ended = connection.as_mut() => return,
-        () = tokio::time::sleep(limits.lasts) => connection.as_mut().graceful_shutdown(),
+    let mut connection = http.serve_connection(TokioIo::new(stream), service);
+    let is_over = tokio::select! {
+        _ended = poll_fn(|context| connection.poll_without_shutdown(context)) => true,
+        () = tokio::time::sleep(limits.lasts) => false,
+    };
+    if !is_over {
+        Pin::new(&mut connection).graceful_shutdown();
+        tokio::select! {
+            _ended = poll_fn(|context| connection.poll_without_shutdown(context)) => {}
+            () = last_answer(is_answering, limits) => {}
+        }
     }
-    tokio::select! {
-        _ended = connection.as_mut() => return,
-        _answered = is_answering.wait_for(|is_answering| !is_answering) => {}
-    }
-    tokio::select! {
-        _ended = connection => {}
-        () = tokio::time::sleep(limits.last_answer) => {}
-    }
+    linger(connection.into_parts().io.into_inner()).await;
+}
+
+/// What is being answered is waited for; then it is to be written in time.
+async fn last_answer(mut is_answering: watch::Receiver<bool>, limits: Limits) {
+    // Nobody answers any more where nobody can say so.
+    drop(is_answering.wait_for(|is_answering| !is_answering).await);
+    tokio::time::sleep(limits.last_answer).await;
+}
+
+/// Ends a connection of which something may still be on its way here, as the body of a request that was refused. Bytes that
+/// nobody reads have the kernel reset the connection, and the client lose the answer.
+async fn linger(mut stream: TcpStream) {
+    let rest = async {
+        let closed = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await;
+        let mut unread = vec![0; 16 << 10];
+        while closed.is_ok() && stream.readable().await.is_ok() {
+            match stream.try_read(&mut unread) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    };
+    drop(tokio::time::timeout(LINGERS, rest).await);
 }

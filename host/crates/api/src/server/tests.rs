@@ -346,6 +346,17 @@ fn a_body_that_takes_too_long_is_given_up() {
     assert!(is_free(port));
 }
 
+/// A client that sends before it reads learns why nobody wants it.
+#[test]
+fn whoever_still_sends_hears_the_answer() {
+    let port = limited(Limits::default());
+    let mut stream = connect(port);
+    stream.write_all(swap("text/plain", "connection: close\r\ncontent-length: 8000000").as_bytes()).unwrap();
+    stream.write_all(&vec![0; 8_000_000]).unwrap();
+    let answer = io::read_to_string(stream).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+}
+
 #[test]
 fn a_request_that_never_ends_is_given_up() {
     let limits = Limits { head_within: Duration::from_millis(300), ..Limits::default() };
