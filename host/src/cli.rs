@@ -20,6 +20,10 @@ mod reset;
 mod run;
 /// `host savepoint`.
 mod savepoint;
+/// `host status`.
+mod status;
+/// `host pause`, `host resume`, `host stop`.
+mod steer;
 /// `host swap`.
 mod swap;
 /// `host test`.
@@ -46,6 +50,7 @@ use weir_local::standard;
 
 use crate::compose::operators::{CodeCache, LoadOperator};
 use crate::{exit, telemetry};
+use steer::Steer;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,6 +62,7 @@ Examples:
   host inspect count.wasm
   host test count.wasm golden/cases.json
   host inspect .weir/orders --brokers localhost:9092
+  host status --job orders
   host swap count count-1.1.wasm --job orders
   host savepoint .weir/orders orders.savepoint
   host txn abort --job orders --brokers localhost:9092
@@ -98,6 +104,18 @@ enum Verb {
     /// must not show, nor what a plugin keeps outside of its tables. At the end of a case time ends: windows and timers fire.
     /// Log lines of the plugin are not shown. Exit code 1: a case differs.
     Test(test::Args),
+    /// Show a running job on one screen: where it stands, what it has read, keeps and has written
+    Status(status::Args),
+    /// Have a running job read nothing more, until it is resumed
+    ///
+    /// What was read is processed and committed; epochs, swaps and a stop work as ever, and operators that wait for processing
+    /// time are woken. Nothing is taken for idle that is not read. It lasts as long as the process: a recovery in place keeps it, a
+    /// start does not. /readyz says 503 meanwhile.
+    Pause(job::JobArgs),
+    /// Have a paused job read on
+    Resume(job::JobArgs),
+    /// Have a running job commit and leave, as SIGTERM does, and wait until it is gone
+    Stop(job::JobArgs),
     /// Have another version of a plugin take over in a running job, without a stop
     ///
     /// The file is sent to the job's API, compiled and opened beside the job, and checked against its state. It takes over
@@ -107,7 +125,7 @@ enum Verb {
     Swap(swap::Args),
     /// Write all state of a stopped job to one directory, which can be moved and started from
     ///
-    /// The job must not run: stop it with SIGTERM, after which it commits and leaves within 10 s. The savepoint holds log
+    /// The job must not run: `host stop` has it commit and leave. The savepoint holds log
     /// and store with a digest of every file; it has its name only once it is whole. Start from it on any machine with
     /// `host run .. --from-savepoint OUT-DIR`: under the same job name if nothing was committed since, under another one
     /// as a new job that begins with this state. --brokers asks for the marker: needed for a new job from the state of
@@ -131,6 +149,10 @@ impl Cli {
             Verb::Run(args) => run::execute(*args, loader),
             Verb::Validate(args) => validate::execute(*args, loader),
             Verb::Inspect(args) => inspect::execute(&args),
+            Verb::Status(args) => status::execute(&args),
+            Verb::Pause(args) => steer::execute(&args, Steer::Pause),
+            Verb::Resume(args) => steer::execute(&args, Steer::Resume),
+            Verb::Stop(args) => steer::execute(&args, Steer::Stop),
             Verb::Swap(args) => swap::execute(args),
             Verb::Test(args) => test::execute(&args, loader),
             Verb::Savepoint(args) => savepoint::execute(&args),

@@ -10,11 +10,12 @@ use weir_checkpoint::{PluginEntry, Turn};
 use weir_core::ports::OperatorFactory;
 use weir_core::{Digest, Fault, PortError};
 use weir_pipeline::plan::{OperatorPlan, Plan};
-use weir_runtime::{JobHandle, NotSwapped, Shelf, Swap, Swapped};
+use weir_runtime::{JobHandle, JobState, NotSwapped, Shelf, Swap, Swapped};
 use weir_state::PluginFiles;
 
 use crate::compose::operators::{self, LoadOperator};
-use crate::exit;
+use crate::signals::Signals;
+use crate::{exit, view};
 
 /// The plugins beside the state of a job, loaded as its plan says.
 pub(crate) struct PluginShelf {
@@ -87,17 +88,24 @@ impl Shelf for PluginShelf {
 }
 
 /// Changes a job once there is one.
-#[derive(Clone, Default)]
-pub(crate) struct JobControl(Arc<OnceLock<(JobHandle, Arc<PluginShelf>)>>);
+#[derive(Clone)]
+pub(crate) struct JobControl {
+    job: Arc<OnceLock<(JobHandle, Arc<PluginShelf>)>>,
+    signals: Signals,
+}
 
 impl JobControl {
+    pub(crate) fn new(signals: Signals) -> Self {
+        Self { job: Arc::default(), signals }
+    }
+
     /// From now on this job is changed.
     pub(crate) fn show(&self, handle: JobHandle, shelf: Arc<PluginShelf>) {
-        drop(self.0.set((handle, shelf)));
+        drop(self.job.set((handle, shelf)));
     }
 
     fn get(&self) -> Result<&(JobHandle, Arc<PluginShelf>), Refusal> {
-        self.0.get().ok_or_else(|| Refusal::new(RefusalKind::Conflict, "the job is starting; try again once it runs"))
+        self.job.get().ok_or_else(|| Refusal::new(RefusalKind::Conflict, "the job is starting; try again once it runs"))
     }
 
     /// Has the plugin of `bytes` take over.
@@ -185,6 +193,41 @@ impl Control for JobControl {
         known(handle, operator)?;
         let turns = shelf.history().into_iter().filter(|turn| turn.operator == operator);
         Ok(turns.map(turn).collect())
+    }
+
+    fn pause(&self) -> Result<model::Standing, Refusal> {
+        let (handle, _) = self.get()?;
+        standing(handle)?;
+        handle.pause();
+        standing(handle)
+    }
+
+    fn resume(&self) -> Result<model::Standing, Refusal> {
+        let (handle, _) = self.get()?;
+        standing(handle)?;
+        handle.resume();
+        standing(handle)
+    }
+
+    fn stop(&self) -> Result<model::Standing, Refusal> {
+        let stopped = self.signals.stop();
+        stopped.map_err(|error| Refusal::new(RefusalKind::Failed, format!("failed to start a thread: {error}")))?;
+        let epoch = self.job.get().map_or(0, |(handle, _)| handle.status().epoch.0);
+        Ok(model::Standing { state: model::State::Stopping, epoch })
+    }
+}
+
+/// Where a job stands that goes on.
+fn standing(handle: &JobHandle) -> Result<model::Standing, Refusal> {
+    let status = handle.status();
+    match status.state {
+        JobState::Stopping | JobState::Finished | JobState::Failed => {
+            let text = format!("the job does not go on: it is {}", status.state.word());
+            Err(Refusal::new(RefusalKind::Conflict, text))
+        }
+        JobState::Starting | JobState::Running | JobState::Recovering => {
+            Ok(model::Standing { state: view::state(&status), epoch: status.epoch.0 })
+        }
     }
 }
 

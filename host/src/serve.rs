@@ -14,6 +14,7 @@ use weir_plan::Shown;
 use weir_runtime::JobHandle;
 
 use crate::control::{JobControl, PluginShelf};
+use crate::signals::Signals;
 use crate::telemetry::Screen;
 use crate::{token, view};
 
@@ -34,8 +35,8 @@ struct Api {
 
 /// Listens where the plan says, and answers that the job is starting. A port that cannot be had is an error before
 /// anything else happens.
-pub(crate) fn start(plan: &Plan, screen: &Screen) -> Result<Serving> {
-    let (job, control) = (Arc::default(), JobControl::default());
+pub(crate) fn start(plan: &Plan, screen: &Screen, signals: &Signals) -> Result<Serving> {
+    let (job, control) = (Arc::default(), JobControl::new(signals.clone()));
     let ApiPlan::Listen { host, port, explicit } = &plan.api else { return Ok(Serving { job, control, api: None }) };
     let token = token::read(plan.access.token_file.as_deref())?;
     let runtime = Builder::new_current_thread().enable_all().build().context("failed to start the API's runtime")?;

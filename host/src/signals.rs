@@ -12,6 +12,8 @@ use crate::{exit, telemetry};
 
 /// How long a stop may take in all.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long a stop that was asked for by the API waits for its answer to be sent.
+const ANSWERED: Duration = Duration::from_millis(100);
 /// How long the process that could not stop waits for whoever reads its log.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -71,13 +73,32 @@ impl Signals {
         });
     }
 
+    /// Does what SIGTERM does, for somebody who is told first that it will be. A stop that is under way stays as it is.
+    pub(crate) fn stop(&self) -> io::Result<()> {
+        if self.begin(SIGTERM) {
+            let signals = self.clone();
+            let stop = move || {
+                weir_machine::sleep(ANSWERED);
+                leave_in_time();
+                signals.call();
+            };
+            weir_machine::spawn("weir-stop", stop)?;
+        }
+        Ok(())
+    }
+
+    /// Whether `signal` is the first.
+    fn begin(&self, signal: i32) -> bool {
+        self.first.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
     /// The number of the first signal, if there was one.
     pub(crate) fn first(&self) -> Option<i32> {
         Some(self.first.load(Ordering::Acquire)).filter(|signal| *signal != 0)
     }
 
     fn arrived(&self, signal: i32) {
-        if self.first.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        if !self.begin(signal) {
             signal_hook::low_level::exit(128 + signal);
         }
         self.call();

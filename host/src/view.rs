@@ -15,7 +15,7 @@ pub(crate) fn job(status: JobStatus, plan: Shown) -> model::Job {
     model::Job {
         job: status.job.to_string(),
         shard: status.shard.0,
-        state: state(status.state),
+        state: state(&status),
         delivery: status.delivery.to_string(),
         epoch: status.epoch.0,
         attempt: status.attempt.map(|attempt| attempt.0),
@@ -59,9 +59,11 @@ fn moment(at: Instant) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-fn state(state: JobState) -> model::State {
-    match state {
+/// Where it stands, in one word: of a job that runs, that it is paused.
+pub(crate) fn state(status: &JobStatus) -> model::State {
+    match status.state {
         JobState::Starting => model::State::Starting,
+        JobState::Running if status.is_paused => model::State::Paused,
         JobState::Running => model::State::Running,
         JobState::Recovering => model::State::Recovering,
         JobState::Stopping => model::State::Stopping,

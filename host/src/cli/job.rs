@@ -90,6 +90,17 @@ impl Asked {
         answer(request.send(body))
     }
 
+    /// What the API shows there.
+    pub(super) fn look<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        answer(self.agent.get(self.url(path)).call())
+    }
+
+    /// The same of one that may be gone: `None` where nobody answers.
+    pub(super) fn glance<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let answered = self.agent.get(self.url(path)).call();
+        answered.ok().map(|answered| answer(Ok(answered))).transpose()
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

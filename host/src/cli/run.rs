@@ -55,7 +55,7 @@ pub(super) fn execute(args: Args, loader: impl Loader) -> Result<ExitCode> {
     let signals = Signals::listen().context("failed to listen for signals")?;
     // The port is taken, and answers, before the job is touched: an address that cannot be had changes nothing, and
     // whoever asks meanwhile is told that the job is starting.
-    let api = serve::start(&plan, &screen)?;
+    let api = serve::start(&plan, &screen, &signals)?;
     announce(&plan, &api);
     signals.leave_until_there_is_a_job(plan.is_bounded());
     // Plugins may take long to compile, so only now; but what they refuse is refused before a directory or Kafka is

@@ -45,6 +45,8 @@ mod rivals;
 mod routes;
 /// Where to start, what to find, when to stop.
 mod sources;
+/// A running job is paused, resumed, stopped.
+mod steer;
 /// Numbers that are merged.
 mod sums;
 /// What is waited for is seen; what is endured is counted; who gives up says why.

@@ -13,9 +13,11 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 
 use crate::audit::{self, Audit};
-use crate::gate::{Gate, Refused, ask};
+use crate::gate::{self, Gate, Refused, ask};
 use crate::model::{self, Refusal, RefusalKind};
 
+/// What changes say that need no body: no form of a browser does.
+const NO_BODY: &str = "application/json";
 /// How long the version before waits, unless somebody says otherwise.
 pub const PROBATION: Duration = Duration::from_secs(60);
 
@@ -29,6 +31,15 @@ pub trait Control: Send + Sync {
 
     /// What took over from what, the oldest first.
     fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refusal>;
+
+    /// Sources stand still until [`Self::resume`].
+    fn pause(&self) -> Result<model::Standing, Refusal>;
+
+    /// Sources read on.
+    fn resume(&self) -> Result<model::Standing, Refusal>;
+
+    /// Does what SIGTERM does: the job commits and leaves. Returns before it has.
+    fn stop(&self) -> Result<model::Standing, Refusal>;
 }
 
 /// What is to take over.
@@ -63,6 +74,9 @@ pub(crate) fn routes(gate: Gate) -> Router {
         .route("/v1/operators/{name}/swap", post(swap))
         .route("/v1/operators/{name}/rollback", post(rollback))
         .route("/v1/operators/{name}/versions", get(versions))
+        .route("/v1/job/pause", post(|gate, headers| steer(gate, headers, |job| job.pause())))
+        .route("/v1/job/resume", post(|gate, headers| steer(gate, headers, |job| job.resume())))
+        .route("/v1/job/stop", post(|gate, headers| steer(gate, headers, |job| job.stop())))
         .with_state(gate)
         .route_layer(from_fn_with_state(audit, audit::note))
 }
@@ -91,8 +105,18 @@ async fn swap(
     Ok(pass.change(move |control| control.swap(&name, request)).await)
 }
 
+/// The job as a whole: at once, whatever changes one of its operators meanwhile.
+async fn steer(
+    State(gate): State<Gate>,
+    headers: HeaderMap,
+    change: fn(&dyn Control) -> Result<model::Standing, Refusal>,
+) -> Result<Response, Refused> {
+    let control = gate.admit(&headers, NO_BODY)?;
+    Ok(gate::told(ask(control, change).await, |standing| Some(standing.epoch)))
+}
+
 async fn rollback(State(gate): State<Gate>, Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Refused> {
-    let pass = gate.pass(&headers, "application/json")?;
+    let pass = gate.pass(&headers, NO_BODY)?;
     Ok(pass.change(move |control| control.rollback(&name)).await)
 }
 

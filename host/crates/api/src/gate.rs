@@ -76,14 +76,20 @@ impl Gate {
         Self { control, access, turns: Arc::new(Semaphore::new(1)), uploads }
     }
 
-    /// Lets a change of an operator pass whose body is said to be `content`.
-    pub(crate) fn pass(&self, headers: &HeaderMap, content: &'static str) -> Result<Pass, Refused> {
+    /// Lets a change in whose body is said to be `content`.
+    pub(crate) fn admit(&self, headers: &HeaderMap, content: &'static str) -> Result<Arc<dyn Control>, Refused> {
         self.access.check(headers)?;
-        if headers.get(header::CONTENT_TYPE).is_none_or(|given| given.as_bytes() != content.as_bytes()) {
-            return Err(Refused::Content(content));
+        match headers.get(header::CONTENT_TYPE) {
+            Some(given) if given.as_bytes() == content.as_bytes() => Ok(self.control()),
+            _ => Err(Refused::Content(content)),
         }
+    }
+
+    /// The same for a change of an operator, in its turn.
+    pub(crate) fn pass(&self, headers: &HeaderMap, content: &'static str) -> Result<Pass, Refused> {
+        let control = self.admit(headers, content)?;
         let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Refused::Busy)?;
-        Ok(Pass { control: self.control(), turn, uploads: self.uploads })
+        Ok(Pass { control, turn, uploads: self.uploads })
     }
 
     /// Whoever answers questions that change nothing.
@@ -134,7 +140,7 @@ pub(crate) async fn ask<T: Send + 'static>(
 }
 
 /// The answer to a change, with what the log says of it.
-fn told<T: serde::Serialize>(answer: Result<T, Refusal>, epoch: impl FnOnce(&T) -> Option<u64>) -> Response {
+pub(crate) fn told<T: serde::Serialize>(answer: Result<T, Refusal>, epoch: impl FnOnce(&T) -> Option<u64>) -> Response {
     let outcome = match &answer {
         Ok(done) => Outcome::Done(epoch(done)),
         Err(refusal) => Outcome::Refused(refusal.error.clone()),

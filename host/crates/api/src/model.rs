@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use weir_plan::Shown;
 
 /// A job as it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Its name.
     pub job: String,
@@ -34,17 +34,20 @@ pub struct Job {
     pub sinks: Vec<Sink>,
     /// Which threads carry records, and how these get from node to node, as `host validate --json` says it; `None` until
     /// the plugins are loaded.
+    #[serde(skip_deserializing)]
     pub plan: Option<Shown>,
 }
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Restoring.
     Starting,
     /// Processing.
     Running,
+    /// Sources stand still until somebody says otherwise; everything else goes on.
+    Paused,
     /// An attempt failed; the next one waits or starts.
     Recovering,
     /// The last epoch is under way.
@@ -55,8 +58,32 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// For people, after "it is".
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Recovering => "recovering",
+            Self::Stopping => "stopping",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What came of a pause, of its end, or of a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Where the job stands now.
+    pub state: State,
+    /// The newest epoch that holds.
+    pub epoch: u64,
+}
+
 /// A wait that has become slow.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// `for the commit`, `to read the marker`.
     pub what: String,
@@ -67,7 +94,7 @@ pub struct Waiting {
 }
 
 /// One operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
     /// Its name.
     pub name: String,
@@ -153,7 +180,7 @@ pub struct Turn {
 }
 
 /// One split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// The source that reads it.
     pub source: String,
@@ -174,7 +201,7 @@ pub struct Split {
 }
 
 /// One sink.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sink {
     /// Topic or path.
     pub topic: String,
@@ -190,7 +217,7 @@ impl Job {
             (State::Failed, _) => Some(because("failed")),
             (State::Finished, _) => None,
             (_, Some(Waiting { what, seconds, patient: false })) => Some(format!("waiting {what} for {seconds} s")),
-            (State::Running | State::Stopping, _) => None,
+            (State::Running | State::Paused | State::Stopping, _) => None,
             (State::Starting, _) => Some(because("starting")),
             (State::Recovering, _) => Some(because("recovering")),
         }
@@ -198,13 +225,16 @@ impl Job {
 
     /// What a job that is well waits for.
     pub fn remark(&self) -> Option<String> {
-        self.waiting.as_ref().map(|Waiting { what, seconds, .. }| format!("waiting {what} for {seconds} s"))
+        let waiting = self.waiting.as_ref();
+        let waiting = waiting.map(|Waiting { what, seconds, .. }| format!("waiting {what} for {seconds} s"));
+        waiting.or_else(|| (self.state == State::Paused).then(|| "paused".to_owned()))
     }
 
     /// Why the job does not process records; `None` when it does, however slowly.
     pub fn unreadiness(&self) -> Option<String> {
         match self.state {
             State::Running => None,
+            State::Paused => Some("paused".to_owned()),
             State::Starting => Some(self.because("starting")),
             State::Recovering => Some(self.because("recovering")),
             State::Stopping => Some("stopping".to_owned()),

@@ -84,7 +84,8 @@ async fn render(State(metrics): State<PrometheusHandle>) -> Response {
 async fn unknown() -> Response {
     (
         StatusCode::NOT_FOUND,
-        "there are /healthz, /livez, /readyz, /metrics, /v1/job and /v1/operators/NAME/{swap,rollback,versions}\n",
+        "there are /healthz, /livez, /readyz, /metrics, /v1/job, /v1/job/{pause,resume,stop} and \
+         /v1/operators/NAME/{swap,rollback,versions}\n",
     )
         .into_response()
 }

@@ -27,6 +27,7 @@ use crate::attempt::MarkerPlace;
 use crate::coordinate::Ending;
 use crate::error::{Error, chain};
 use crate::metrics::{self, JobMetrics};
+use crate::pause::Pause;
 use crate::status::{Board, JobState, JobStatus, OperatorStatus, SinkStatus};
 use crate::supervisor::{self, Ended};
 use crate::versions::{Answer, Asked, NotSwapped, Shelf, Swap, Swapped, Versions};
@@ -269,6 +270,7 @@ pub struct JobHandle {
     pub(crate) board: Board,
     /// When a stop was asked for.
     pub(crate) stop: Arc<OnceLock<Instant>>,
+    pub(crate) pause: Pause,
     pub(crate) written: Vec<Arc<AtomicU64>>,
     pub(crate) versions: Versions,
 }
@@ -277,6 +279,7 @@ impl JobHandle {
     /// A snapshot.
     pub fn status(&self) -> JobStatus {
         let mut status = self.board.read();
+        status.is_paused = self.pause.is_on();
         for (sink, written) in status.sinks.iter_mut().zip(&self.written) {
             sink.records = written.load(Ordering::Relaxed);
         }
@@ -382,6 +385,7 @@ impl Job {
             job: self.options.name.clone(),
             shard: self.options.shard,
             state: JobState::Starting,
+            is_paused: false,
             delivery: self.options.delivery,
             epoch: Epoch::default(),
             attempt: None,
@@ -400,6 +404,7 @@ impl Job {
         JobHandle {
             board,
             stop: Arc::default(),
+            pause: Pause::default(),
             written,
             versions: Versions::new(&self.operators, &self.shelf.history()),
         }

@@ -35,6 +35,8 @@ mod exchange;
 mod log_writer;
 /// Metric names, described once.
 mod metrics;
+/// A job whose sources stand still.
+mod pause;
 /// When a failure is followed by another attempt.
 mod restarts;
 /// What coordinator and tasks say to each other.

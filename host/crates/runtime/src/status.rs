@@ -47,6 +47,8 @@ pub struct JobStatus {
     pub shard: ShardId,
     /// Where it stands.
     pub state: JobState,
+    /// Whether its sources stand still.
+    pub is_paused: bool,
     /// What it promises.
     pub delivery: Delivery,
     /// The newest epoch that holds.

@@ -111,6 +111,18 @@ impl Control for Steady {
     fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refusal> {
         if operator == "count" { Ok(Vec::new()) } else { Err(Refusal::new(RefusalKind::Unknown, operator)) }
     }
+
+    fn pause(&self) -> Result<model::Standing, Refusal> {
+        Ok(model::Standing { state: State::Paused, epoch: 7 })
+    }
+
+    fn resume(&self) -> Result<model::Standing, Refusal> {
+        Ok(model::Standing { state: State::Running, epoch: 7 })
+    }
+
+    fn stop(&self) -> Result<model::Standing, Refusal> {
+        Err(Refusal::new(RefusalKind::Conflict, "it does not go on"))
+    }
 }
 
 /// A server with these limits, on a runtime of its own; it ends with the process.
@@ -199,6 +211,7 @@ async fn alive_ready_and_healthy_are_three_things() {
         (State::Starting, None, "503", "503"),
         (State::Running, None, "200", "200"),
         (State::Running, waiting, "200", "503"),
+        (State::Paused, None, "503", "200"),
         (State::Recovering, None, "503", "503"),
         (State::Stopping, None, "503", "200"),
         (State::Failed, None, "503", "503"),
@@ -283,6 +296,27 @@ async fn the_token_lets_changes_in_and_nothing_else() {
             assert!(get(port, path).await.starts_with("HTTP/1.1 200"), "{path}");
         }
     }
+}
+
+/// Also while an operator is being changed, which may take minutes.
+#[test]
+fn the_job_as_a_whole_is_changed_at_once() {
+    let port = limited(Limits::default());
+    let _under_way = begin_upload(port);
+    let exchange = |what: &str, content: &str| {
+        let mut stream = connect(port);
+        let request =
+            swap(content, "connection: close").replace("/v1/operators/count/swap", &format!("/v1/job/{what}"));
+        stream.write_all(request.as_bytes()).unwrap();
+        io::read_to_string(stream).unwrap()
+    };
+    for (what, wanted, word) in [("pause", "200", "paused"), ("resume", "200", "running"), ("stop", "409", "conflict")]
+    {
+        let answer = exchange(what, "application/json");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")) && answer.contains(word), "{what}: {answer}");
+        assert!(exchange(what, "text/plain").starts_with("HTTP/1.1 415"), "{what}: a form of a browser");
+    }
+    assert!(!is_free(port), "the other change is still under way");
 }
 
 #[tokio::test]

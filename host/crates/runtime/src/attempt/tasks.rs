@@ -153,8 +153,9 @@ impl Maker<'_> {
         let drains = job.options.drains;
         let checks = self.workshop.checks_of(id, 0);
         let unreadable = UnreadablePolicy::new(self.on_unreadable(id), metrics.unreadable);
-        let read = metrics.read;
-        let task = SourceTask { source, reader, checks, flow, signals, events, read, unreadable, sealed, time, drains };
+        let (read, pause) = (metrics.read, self.watch.handle.pause.clone());
+        let task =
+            SourceTask { source, reader, checks, flow, signals, pause, events, read, unreadable, sealed, time, drains };
         Ok(Box::new(move || task.run()))
     }
 

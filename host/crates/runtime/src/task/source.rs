@@ -23,6 +23,7 @@ use super::unreadable::UnreadablePolicy;
 use super::wake::wake;
 use crate::clock;
 use crate::error::Error;
+use crate::pause::{self, Pause};
 use crate::signals::{Signals, TaskEvent};
 
 /// How long the reader may wait: the longest a barrier is late on an idle stream.
@@ -50,6 +51,8 @@ pub(crate) struct SourceTask {
     pub flow: Flow,
     /// From the coordinator.
     pub signals: Arc<Signals>,
+    /// Whether it stands still.
+    pub pause: Pause,
     /// To the coordinator.
     pub events: Sender<TaskEvent>,
     /// Records read.
@@ -111,6 +114,11 @@ impl SourceTask {
                 self.note_time()?;
             }
             match rest.take() {
+                // What is read already waits like what is not.
+                waits if self.pause.is_on() => {
+                    rest = waits;
+                    weir_machine::sleep(wait);
+                }
                 Some(batch) => rest = self.process(batch, &mut pace)?,
                 None => match self.reader.poll(wait).map_err(Error::port("failed to read the source"))? {
                     Poll::Batch(batch) => {
@@ -127,13 +135,18 @@ impl SourceTask {
             }
             if weir_machine::since(shown) >= PROGRESS_EVERY {
                 shown = weir_machine::now();
-                let (splits, progress) = (before(self.reader.snapshot(), rest.as_ref()), self.reader.progress());
-                self.signals.name_splits(self.source, &splits);
-                let (source, silent_since, times) = (self.source, self.reader.silent_since(), self.times());
-                self.tell(TaskEvent::Progress { source, splits, progress, times, silent_since })?;
+                self.show(rest.as_ref())?;
             }
         }
         Ok(())
+    }
+
+    /// Where it stands, between barriers; `rest` was read and is not processed.
+    fn show(&mut self, rest: Option<&Batch>) -> Result<(), Stopped> {
+        let (splits, progress) = (before(self.reader.snapshot(), rest), self.reader.progress());
+        self.signals.name_splits(self.source, &splits);
+        let (source, silent_since, times) = (self.source, self.reader.silent_since(), self.times());
+        self.tell(TaskEvent::Progress { source, splits, progress, times, silent_since })
     }
 
     /// The source has nothing more; what ends for good ends all time.
@@ -227,7 +240,9 @@ impl SourceTask {
     /// How its splits are read tells which of them are waited for, and which run ahead.
     fn note_time(&mut self) -> Result<(), Stopped> {
         let Some(time) = &mut self.time else { return Ok(()) };
-        let Noted { progress, held } = time.note(&self.reader.readings(), clock::now_ms());
+        let readings = self.reader.readings();
+        let readings = if self.pause.is_on() { pause::paused(readings) } else { readings };
+        let Noted { progress, held } = time.note(&readings, clock::now_ms());
         if time.holds() {
             self.reader.hold(&held);
         }
