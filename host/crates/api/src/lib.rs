@@ -18,6 +18,8 @@ mod hosts;
 pub mod metrics;
 /// What is sent, field by field.
 pub mod model;
+/// What the API is, for programs.
+mod openapi;
 /// The routes.
 mod routes;
 /// The listening socket and the server on it.

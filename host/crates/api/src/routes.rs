@@ -16,8 +16,8 @@ use crate::access::Access;
 use crate::control::{self, Control};
 use crate::gate::Gate;
 use crate::hosts::{self, Hosts};
-use crate::model;
 use crate::upload::Bounds;
+use crate::{model, openapi};
 
 /// Gives the job as it stands; called once per request.
 pub type JobView = Arc<dyn Fn() -> model::Job + Send + Sync>;
@@ -39,6 +39,7 @@ pub(crate) fn through(gate: Gate, view: JobView, metrics: PrometheusHandle, host
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .route("/v1/job", get(job))
+        .route(openapi::PATH, get(openapi::document))
         .with_state(view)
         .merge(control::routes(gate))
         .merge(Router::new().route("/metrics", get(render)).with_state(metrics))
@@ -84,7 +85,7 @@ async fn render(State(metrics): State<PrometheusHandle>) -> Response {
 async fn unknown() -> Response {
     (
         StatusCode::NOT_FOUND,
-        "there are /healthz, /livez, /readyz, /metrics, /v1/job, /v1/job/{pause,resume,stop} and \
+        "there are /healthz, /livez, /readyz, /metrics, /v1/openapi.json, /v1/job, /v1/job/{pause,resume,stop} and \
          /v1/operators/NAME/{swap,rollback,versions}\n",
     )
         .into_response()
