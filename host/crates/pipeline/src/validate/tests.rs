@@ -194,7 +194,7 @@ fn what_is_wrong_with_a_source_is_said() {
             "sources.clicks.stdin conflicts with sources.clicks.file",
         ),
         (changed(kafka_in, "generate = { name = \"click\" }"), "did you mean \"clicks\"?"),
-        (changed(kafka_in, "generate = { name = \"zzz\" }"), "known are clicks, sequence"),
+        (changed(kafka_in, "generate = { name = \"zzz\" }"), "known are clicks, nexmark, sequence"),
         (
             changed(kafka_in, &format!("{kafka_in}\n[sources.lines]\nstdin = {{}}"))
                 .replace("[\"clicks\"]", "[\"clicks\", \"lines\"]"),
