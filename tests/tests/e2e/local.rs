@@ -216,6 +216,8 @@ fn the_settings_of_a_generator_have_ends() -> Result<()> {
     }
     pass("generate:sequence?bytes=4294967295")?.expect(2)?.says(&["bytes is at most 67108864"])?;
     pass("generate:sequence?count=18446744073709551615")?.expect(2)?.says(&["count is at most"])?;
+    let given = ["nexmark has rate and count, and no keys", "and no bytes"];
+    pass("generate:nexmark?keys=3&bytes=9")?.expect(2)?.says(&given)?;
     Ok(())
 }
 
