@@ -92,6 +92,49 @@ fn a_stop_is_what_sigterm_is() -> Result<()> {
     Ok(())
 }
 
+/// The pause is asked for while the process is stopped, so it is the first thing that happens after the broker has ended the
+/// transaction, and the recovery from that comes later.
+#[test]
+fn a_recovery_in_place_keeps_the_pause() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("steer-recovery")?;
+    scene.fill(20_000, 500)?;
+    let port = free_port()?;
+    let api = format!("127.0.0.1:{port}");
+    let short = ["--transaction-timeout", "4s", "--max-rate", "500", "--api", &api];
+    let mut job = scene.start("count", &short)?;
+    let output = Observer::new(scene.broker, &scene.output)?;
+    job.wait_until("output", PATIENCE, |_| Ok(output.stable()? > 1_000))?;
+    loop {
+        job.signal(Signal::SIGSTOP)?;
+        std::thread::sleep(Duration::from_millis(50));
+        if output.open_transactions()? > 0 {
+            break;
+        }
+        job.signal(Signal::SIGCONT)?;
+        std::thread::sleep(Duration::from_millis(37));
+    }
+    let mut asking = TcpStream::connect(("127.0.0.1", port))?;
+    let head = "POST /v1/job/pause HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    asking.write_all(format!("{head}connection: close\r\n\r\n").as_bytes())?;
+    job.wait_until("the end of the transaction", PATIENCE, |_| Ok(output.open_transactions()? == 0))?;
+    job.signal(Signal::SIGCONT)?;
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    job.wait_for_job(port, PATIENCE, |job| job["restarts"].as_u64() >= Some(1) && job["state"] == "paused")?;
+    let before = output.stable()?;
+    std::thread::sleep(Duration::from_millis(500));
+    ensure!(output.stable()? == before, "the next attempt read on");
+    steer(&scene, "resume", &[])?.expect(0)?;
+    job.wait_until("more output", PATIENCE, |_| Ok(output.stable()? > before + 500))?;
+    steer(&scene, "stop", &[])?.expect(0)?;
+    job.wait(PATIENCE)?.expect(0)?;
+    scene.run("count", &[])?.expect(0)?;
+    scene.judge()?.expect_exact()?;
+    Ok(())
+}
+
 /// A job on no broker, with this more on its command line.
 fn start(more: &[&str]) -> Result<Host> {
     let plugin = host::plugin("uppercase")?;
