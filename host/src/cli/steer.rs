@@ -50,12 +50,18 @@ fn told(steer: Steer, job: &str, Standing { state, epoch }: Standing) -> String 
     format!("job {job} {what}; it is {}, and holds epoch {epoch}\n", state.word())
 }
 
-/// Waits until nobody answers for the job any more. Another process may have its port by then.
+/// Whether `seen` is the job that was asked to stop, and not another process that has its port by then, as a supervisor starts one.
+fn is_same(seen: &Job, asked: &Job) -> bool {
+    let is_ending = matches!(seen.state, State::Stopping | State::Finished | State::Failed);
+    seen.job == asked.job && (seen.attempt == asked.attempt || is_ending)
+}
+
+/// Waits until nobody answers for the job any more.
 fn gone(asked: &Asked, job: &Job, mut epoch: u64) -> Result<String> {
     let began = weir_machine::now();
     while weir_machine::since(began) < GONE_WITHIN {
         let seen: Option<Job> = asked.glance("/v1/job")?;
-        match seen.filter(|seen| (&seen.job, &seen.attempt) == (&job.job, &job.attempt)) {
+        match seen.filter(|seen| is_same(seen, job)) {
             None => {
                 return Ok(format!("job {} has left; epoch {epoch} is the last that it was seen to hold\n", job.job));
             }
