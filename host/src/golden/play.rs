@@ -251,13 +251,15 @@ impl Driver for Told {
         self.get().late += records;
     }
 
-    fn skipped(&self, origin: Option<Origin>, why: &CallError) {
+    fn skipped(&self, origin: Origin, why: &CallError) {
         let mut told = self.get();
-        match origin.filter(|origin| *origin != Origin::NONE) {
+        match Some(origin).filter(|origin| *origin != Origin::NONE) {
             Some(Origin { offset, .. }) => told.failures.push(usize::try_from(offset).unwrap_or(usize::MAX)),
             None => told.failed_due.push(why.to_string()),
         }
     }
+
+    fn dead_lettered(&self) {}
 
     fn fell_back(&self, _: &CallError) {}
 

@@ -26,6 +26,7 @@
 //! | table | one named piece of an operator's keyed state |
 //! | delta | the state changes of one epoch, as bytes |
 //! | seal | to end an epoch in a task: its overlay becomes read-only and its delta is handed on |
+//! | dead letter | a record that an operator failed on, in a topic of its own, with headers that say where and why |
 //! | watermark | how far event time has come: every record before it is taken to have arrived |
 //! | idle | a split that is read to its end, as confirmed again and again for `idle-after`; nobody waits for its watermark |
 //! | fault | who must act on an error |
@@ -42,6 +43,8 @@ pub mod frame;
 pub mod ids;
 /// The 1024 buckets of the key space.
 pub mod key_group;
+/// What a dead letter says of the record that failed.
+pub mod letter;
 /// What the user chooses about a job's promises.
 pub mod policy;
 /// What the outside provides: sources, sinks, operators, state, the epoch log.

@@ -80,4 +80,6 @@ pub enum OnError {
     Fail,
     /// The record is dropped and counted.
     Skip,
+    /// The record goes to the operator's topic of dead letters, with what is known of its failure.
+    DeadLetter,
 }

@@ -9,6 +9,8 @@
 pub mod call_state;
 /// How long what is written in a table stays there.
 pub mod expiry;
+/// What kinds of failure there are.
+pub mod failure;
 /// What a sink takes, record by record.
 pub mod limit;
 /// What runs a plugin (or native code) on a batch.
@@ -27,10 +29,11 @@ pub mod state;
 pub use bytes::Bytes;
 pub use call_state::CallState;
 pub use expiry::{EXPIRES_BYTES, Now, Ttl, expires_and_value};
+pub use failure::FailureKind;
 pub use limit::{RecordCheck, RecordForm, RecordLimit, TimestampLimit, Unfit};
 pub use operator::{
-    Call, CallError, CallTask, Effects, LATE, Operator, OperatorFactory, PluginDescription, Role, TableDescription,
-    TableKind, TimeDomain, WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS,
+    Call, CallError, CallTask, DEAD_LETTER, Effects, LATE, Operator, OperatorFactory, PluginDescription, Role,
+    TableDescription, TableKind, TimeDomain, WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS,
 };
 pub use reduce::{Reduce, Unreduced};
 pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};

@@ -7,7 +7,7 @@ use weir_time::timers::Due;
 use weir_time::window::Assign;
 
 use crate::error::NodeError;
-use crate::runner::{Runner, Step};
+use crate::runner::{Runner, Step, Suspect};
 use crate::timers::{self, NodeTimers, PluginTimers};
 use crate::windows::names::Names;
 use crate::windows::{Windows, due_list};
@@ -88,6 +88,7 @@ impl Runner {
             Some(_) => self.fire_windows(due, out)?,
             None => self.fire_timers(domain, &due, out)?,
         }
+        self.put_out_letters(out);
         let next_ms = match domain {
             TimeDomain::Event => self.timers(domain).and_then(NodeTimers::next_ms),
             TimeDomain::Processing => self.wakes_at(),
@@ -126,12 +127,12 @@ impl Runner {
         let sorted = windows.sort(batch, &self.options.key, (&mut self.slots, call.state.as_mut()));
         let mut sorted = sorted.map_err(|error| error.of(&self.options.name))?;
         let names = std::mem::take(&mut windows.names);
-        for (origin, why) in sorted.failed(batch) {
-            self.leave_out(Some(origin), why)?;
+        for (record, origin, why) in sorted.failed(batch) {
+            self.leave_out(Step::Fold(input), Suspect { record, origin, at: 0, index: 0 }, why)?;
         }
         if sorted.late() > 0 {
             self.driver.late(sorted.late());
-            self.put_out_late(&sorted.late_of(batch), out)?;
+            self.put_out_late(input, &sorted.late_of(batch), out)?;
         }
         self.merge(std::mem::take(&mut sorted.merges), out)?;
         let rounds = std::mem::take(&mut sorted.rounds);
@@ -152,7 +153,7 @@ impl Runner {
     }
 
     /// Late records go on as they came, where somebody reads them. One that a sink does not take is left to the policy.
-    fn put_out_late(&mut self, late: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
+    fn put_out_late(&mut self, input: u32, late: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         let readers = self.windows.as_ref().and_then(|windows| windows.options.late.as_ref());
         let Some((output, checks)) = readers else { return Ok(()) };
         let unfit = |record: RecordView<'_>| checks.iter().find_map(|check| check.check(&record, self.now_ms).err());
@@ -161,9 +162,10 @@ impl Runner {
         if !fit.frame.is_empty() {
             out.push((*output, fit));
         }
-        for (index, unfit) in (0..).zip(unfit) {
+        for ((index, unfit), (record, origin)) in (0..).zip(unfit).zip(late.frame.records().zip(&late.origins)) {
             let Some(unfit) = unfit.map(Box::new) else { continue };
-            self.leave_out(late.origins.get(index as usize).copied(), CallError::Unfit { index, unfit })?;
+            let suspect = Suspect { record, origin: *origin, at: 0, index: 0 };
+            self.leave_out(Step::Fold(input), suspect, CallError::Unfit { index, unfit })?;
         }
         Ok(())
     }

@@ -13,8 +13,11 @@ pub trait Driver: Send {
     /// So many records came after their windows were gone.
     fn late(&self, records: usize);
 
-    /// A record was dropped by policy, for this reason; or what was due, which has no origin of a source.
-    fn skipped(&self, origin: Option<Origin>, why: &CallError);
+    /// A record was dropped by policy, for this reason; or what was due, which has no origin.
+    fn skipped(&self, origin: Origin, why: &CallError);
+
+    /// A record became a dead letter, or what was due did.
+    fn dead_lettered(&self);
 
     /// A version on probation failed like this: the one before it runs again.
     fn fell_back(&self, why: &CallError);
@@ -27,10 +30,8 @@ pub trait Driver: Send {
 }
 
 /// Where a record was read, for people.
-pub(crate) fn place(driver: &dyn Driver, origin: Option<Origin>) -> String {
-    let mut place = "(unknown)".to_owned();
-    if let Some(origin) = origin {
-        driver.with_splits(&mut |splits| place = splits.describe(origin));
-    }
+pub(crate) fn place(driver: &dyn Driver, origin: Origin) -> String {
+    let mut place = String::new();
+    driver.with_splits(&mut |splits| place = splits.describe(origin));
     place
 }

@@ -1,6 +1,6 @@
 //! Why a node cannot go on.
 
-use weir_core::ports::CallError;
+use weir_core::ports::{CallError, Unfit};
 use weir_core::{Fault, PortError};
 
 /// See the module.
@@ -28,6 +28,21 @@ pub enum NodeError {
         #[source]
         source: CallError,
     },
+    /// A record that the plugin fails on, and whose dead letter its topic does not take.
+    #[error(
+        "operator {operator:?} failed on {of} ({why}), and its dead letter cannot be written: {unfit}; let it take \
+         what the source gives, with some KiB more for headers, or set on-error to skip"
+    )]
+    DeadLetter {
+        /// The operator's name.
+        operator: String,
+        /// The record, window or timer.
+        of: String,
+        /// What the plugin did.
+        why: CallError,
+        /// What the topic has against it.
+        unfit: Box<Unfit>,
+    },
     /// Its timers set each other without end.
     #[error("operator {0:?} failed")]
     Storm(String, #[source] weir_time::timers::Storm),
@@ -46,7 +61,7 @@ impl NodeError {
             Self::Record { source: CallError::Host(error), .. } | Self::Read(_, error) | Self::Change(_, error) => {
                 error.fault()
             }
-            Self::Record { .. } | Self::Due { .. } | Self::Storm(..) => Fault::User,
+            Self::Record { .. } | Self::Due { .. } | Self::DeadLetter { .. } | Self::Storm(..) => Fault::User,
         }
     }
 }

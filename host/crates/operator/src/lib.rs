@@ -23,6 +23,8 @@ mod driver;
 mod error;
 /// What time it is for tables that expire.
 mod expiry;
+/// Dead letters.
+mod letters;
 /// The state that a call is given, and how many records it leaves room for.
 mod load;
 /// The headers `weir.origin.*`.
@@ -39,7 +41,7 @@ mod reduce;
 mod rejected;
 /// One operator: slots, state, the call, its effects, and what happens to a bad record.
 mod runner;
-/// What is said of skipped records.
+/// What is said of records that are left out.
 mod skips;
 /// The distinct keys of a batch.
 mod slots;
@@ -62,6 +64,7 @@ mod windows;
 pub use advance::Advanced;
 pub use driver::Driver;
 pub use error::NodeError;
+pub use letters::LetterOptions;
 pub use pace::{FIRST_RECORDS, Pace};
 pub use reduce::Reducing;
 pub use runner::{Runner, RunnerOptions};
@@ -69,5 +72,5 @@ pub use slots::key_of;
 pub use splits::SplitTable;
 pub use throttle::{Tell, Throttle};
 pub use timers::TimerOptions;
-pub use version::{Terms, Version};
+pub use version::{PluginLabel, Terms, Version};
 pub use windows::{WindowOptions, WindowTables};

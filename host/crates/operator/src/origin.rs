@@ -6,7 +6,7 @@ use weir_core::{Batch, FrameWriter, Origin};
 use crate::splits::SplitTable;
 
 /// Names of the source's own headers; an operator before this one may have passed on its own.
-const OWN: &[u8] = b"weir.origin.";
+pub(crate) const OWN: &[u8] = b"weir.origin.";
 
 /// What a record gains at most, beside the topic's name: three names, two numbers, lengths.
 const HEADERS_BYTES: usize = 128;

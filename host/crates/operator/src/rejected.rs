@@ -13,7 +13,7 @@ pub(crate) fn check_rejected(effects: &Effects, rejected: usize, on_error: OnErr
     match on_error {
         // The first of them ends the job: as if the plugin had returned its failure, so that what came before is out.
         OnError::Fail => updates::rejects(&effects.updates).next().map_or(Ok(()), |first| Err(first.into())),
-        OnError::Skip => check_outputs(effects, rejected),
+        OnError::Skip | OnError::DeadLetter => check_outputs(effects, rejected),
     }
 }
 

@@ -9,12 +9,13 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use weir_core::ports::{Call, CallError, CallState, CallTask, Effects, KeyedState, Operator, RecordCheck, TimeDomain};
-use weir_core::{Batch, KeySpec, OnError, OperatorId, Origin, Watermark};
+use weir_core::{Batch, KeySpec, OnError, OperatorId, Origin, RecordView, Watermark};
 
 use crate::driver::{Driver, place};
 use crate::error::NodeError;
 use crate::expiry::Expiry;
-use crate::load::{fitting, load};
+use crate::letters::{Failed, LetterOptions, Letters, Of, Scene};
+use crate::load::{fitting, load, values as values_of};
 use crate::origin::with_origin;
 use crate::outputs::trace_origins;
 use crate::pace::Pace;
@@ -52,6 +53,8 @@ pub struct RunnerOptions {
     pub outputs: Vec<Vec<RecordCheck>>,
     /// What becomes of a record it fails on.
     pub on_error: OnError,
+    /// Where its dead letters go, where it has any.
+    pub letters: Option<LetterOptions>,
     /// Its windows, where its plugin is an aggregate.
     pub windows: Option<WindowOptions>,
     /// The timers that its plugin sets, of each time at most once.
@@ -77,6 +80,7 @@ pub struct Runner {
     /// How long a call should take.
     call_time: Duration,
     skips: Skips,
+    letters: Option<Letters>,
     pub(crate) driver: Box<dyn Driver>,
     pub(crate) windows: Option<Windows>,
     pub(crate) timers: PluginTimers,
@@ -97,7 +101,9 @@ impl Runner {
     ) -> Self {
         assert_eq!(state.is_some(), !options.terms.tables.is_empty(), "state belongs to tables");
         let (slots, values, effects) = (Slots::default(), Vec::new(), Effects::default());
-        let (pace, call_time, skips) = (Pace::default(), CALL_TIME, Skips::default());
+        let (pace, call_time) = (Pace::default(), CALL_TIME);
+        let letters = options.letters.clone().map(Letters::new);
+        let skips = if letters.is_some() { Skips::of_dead_letters() } else { Skips::of_skipped() };
         let state = state.map(|mut state| {
             if !options.writes_broadcast {
                 state.follow();
@@ -120,6 +126,7 @@ impl Runner {
             pace,
             call_time,
             skips,
+            letters,
             driver,
             windows,
             timers,
@@ -191,9 +198,16 @@ impl Runner {
     pub fn run(&mut self, input: u32, batch: &Batch, out: &mut Vec<(u32, Batch)>) -> Result<(), NodeError> {
         self.now_ms = self.driver.now_ms();
         match self.windows {
-            Some(_) => self.fold(input, batch, out),
-            None => self.run_whole(Step::Process(input), &self.stamped(batch), out),
+            Some(_) => self.fold(input, batch, out)?,
+            None => self.run_whole(Step::Process(input), &self.stamped(batch), out)?,
         }
+        self.put_out_letters(out);
+        Ok(())
+    }
+
+    /// The dead letters of the batch or the list that is through go behind what it has sent.
+    pub(crate) fn put_out_letters(&mut self, out: &mut Vec<(u32, Batch)>) {
+        self.letters.iter_mut().for_each(|letters| letters.put_out(out));
     }
 
     /// `batch` as the plugin is to see it.
@@ -293,7 +307,7 @@ impl Runner {
             self.driver.processed(batch.frame.len() - rejected);
         }
         if rejected > 0 && !self.is_told_elsewhere(step) {
-            self.leave_out_rejected(batch)?;
+            self.leave_out_rejected(step, (batch, at))?;
         }
         out.extend(outputs);
         Ok(Outcome::Done)
@@ -329,20 +343,13 @@ impl Runner {
 
     /// The one record of `part`, or the one window or timer, failed: the policy decides, and it is over.
     fn give_up(&mut self, step: Step, (part, at): (&Batch, usize), failure: CallError) -> Result<(), NodeError> {
-        match (step.has_records(), self.options.on_error) {
-            (false, OnError::Fail) => {
-                let due = match &self.windows {
-                    Some(windows) => windows::described(windows.names.get(at)),
-                    None => timers::described(&part.frame),
-                };
-                Err(NodeError::Due { operator: self.options.name.clone(), due, source: failure })
-            }
-            _ if self.is_told_elsewhere(step) => Ok(()),
-            _ => {
-                self.leave_out(part.origins.first().copied(), failure)?;
-                self.note_fired(step, part)
-            }
+        if self.is_told_elsewhere(step) {
+            return Ok(());
         }
+        if let Some((record, origin)) = part.frame.records().zip(&part.origins).next() {
+            self.leave_out(step, Suspect { record, origin: *origin, at, index: 0 }, failure)?;
+        }
+        self.note_fired(step, part)
     }
 
     /// What the call was made for is over, if it was due: before its updates, which may set the same timer again.
@@ -385,29 +392,54 @@ impl Runner {
         noted.map_err(|error| error.of(&self.options.name))
     }
 
-    /// Leaves every record that the plugin rejected to the policy.
-    fn leave_out_rejected(&mut self, batch: &Batch) -> Result<(), NodeError> {
+    /// Leaves every record that the plugin rejected to the policy; the call began with this record of the batch.
+    fn leave_out_rejected(&mut self, step: Step, (batch, at): (&Batch, usize)) -> Result<(), NodeError> {
         let updates = std::mem::take(&mut self.effects.updates);
-        for reject in updates::rejects(&updates) {
-            self.leave_out(batch.origins.get(reject.record as usize).copied(), reject.into())?;
+        let mut rejects = updates::rejects(&updates).peekable();
+        for ((index, record), origin) in batch.frame.records().enumerate().zip(&batch.origins) {
+            if let Some(reject) = rejects.next_if(|reject| reject.record as usize == index) {
+                self.leave_out(step, Suspect { record, origin: *origin, at: at + index, index }, reject.into())?;
+            }
         }
         Ok(())
     }
 
-    /// What the policy makes of a record that failed.
-    pub(crate) fn leave_out(&mut self, origin: Option<Origin>, why: CallError) -> Result<(), NodeError> {
-        let operator = &self.options.name;
-        match self.options.on_error {
-            OnError::Fail => {
-                let record = place(&*self.driver, origin);
-                Err(NodeError::Record { operator: operator.clone(), record, source: why })
+    /// What the policy makes of a record that failed, or of a window or a timer.
+    pub(crate) fn leave_out(&mut self, step: Step, suspect: Suspect<'_>, why: CallError) -> Result<(), NodeError> {
+        let (Suspect { record, origin, at, .. }, operator) = (suspect, &self.options.name);
+        let due = (!step.has_records()).then(|| match &self.windows {
+            Some(windows) => windows::described(windows.names.get(at)),
+            None => timers::described(&record),
+        });
+        match (self.options.on_error, &mut self.letters) {
+            (OnError::Skip, _) => self.driver.skipped(origin, &why),
+            (OnError::DeadLetter, Some(letters)) => {
+                let (plugin, driver, now_ms) = (&self.options.terms.plugin, &*self.driver, self.now_ms);
+                let scene = Scene { operator, plugin, driver, now_ms };
+                let failed = match &due {
+                    Some(due) => {
+                        let value = suspect.kept(step, self.slots.of_record(), &self.values);
+                        Failed { record: RecordView { value, ..record }, origin, of: Of::Due(due) }
+                    }
+                    None => Failed { record, origin, of: Of::Record { input: step.input() } },
+                };
+                if let Err(unfit) = letters.add(failed, &why, scene) {
+                    let of = due.unwrap_or_else(|| format!("record {}", place(driver, origin)));
+                    let (operator, unfit) = (operator.clone(), Box::new(unfit));
+                    return Err(NodeError::DeadLetter { operator, of, why, unfit });
+                }
+                self.driver.dead_lettered();
             }
-            OnError::Skip => {
-                self.driver.skipped(origin, &why);
-                self.skips.skipped(operator, &*self.driver, origin, why);
-                Ok(())
+            (OnError::Fail | OnError::DeadLetter, _) => {
+                let operator = operator.clone();
+                return Err(match due {
+                    Some(due) => NodeError::Due { operator, due, source: why },
+                    None => NodeError::Record { operator, record: place(&*self.driver, origin), source: why },
+                });
             }
         }
+        self.skips.left_out(operator, &*self.driver, origin, why);
+        Ok(())
     }
 
     /// Event time has come to `to`, and what was due by then has fired.
@@ -422,7 +454,7 @@ impl Runner {
         self.operator.discard();
     }
 
-    /// Between two elements: tells of skipped records what is due.
+    /// Between two elements: tells of records that were left out what is due.
     pub fn look(&mut self) {
         self.skips.look(&self.options.name, &*self.driver);
     }
@@ -471,6 +503,14 @@ impl Step {
         matches!(self, Self::Process(_) | Self::Fold(_))
     }
 
+    /// The input that its records came in by.
+    fn input(self) -> u32 {
+        match self {
+            Self::Process(input) | Self::Fold(input) => input,
+            Self::Timers(_) | Self::Merge | Self::Fire | Self::FireAgain => 0,
+        }
+    }
+
     /// Whether the plugin may change its tables. What is kept of windows that have fired is the host's to clear.
     fn changes_tables(self) -> bool {
         matches!(self, Self::Process(_) | Self::Fold(_) | Self::Timers(_) | Self::Merge)
@@ -479,6 +519,31 @@ impl Step {
     /// What the batch is keyed by, where records are keyed by `key`.
     fn key(self, key: &KeySpec) -> &KeySpec {
         if matches!(self, Self::Timers(_)) { &KeySpec::Key } else { key }
+    }
+}
+
+/// A record that failed, or what stands for a window or a timer in a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Suspect<'a> {
+    /// As the plugin saw it.
+    pub(crate) record: RecordView<'a>,
+    /// Where it was read.
+    pub(crate) origin: Origin,
+    /// Its number in its batch or list.
+    pub(crate) at: usize,
+    /// Its number in the call.
+    pub(crate) index: usize,
+}
+
+impl<'a> Suspect<'a> {
+    /// What is kept of the window that it stands for, and is over with it: its accumulator, or the one that was to be merged.
+    /// The plugin was given the `values` of the call's `slots`.
+    fn kept(&self, step: Step, slots: &[u32], values: &'a [u8]) -> Option<&'a [u8]> {
+        match step {
+            Step::Merge => self.record.value,
+            Step::Fire | Step::FireAgain => values_of(values).nth(*slots.get(self.index)? as usize).flatten(),
+            Step::Process(_) | Step::Fold(_) | Step::Timers(_) => None,
+        }
     }
 }
 

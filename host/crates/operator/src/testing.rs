@@ -10,6 +10,7 @@ use weir_core::ports::{CallError, Change, Delta, KeyRef, KeyedState, Now, Table,
 use weir_core::{Epoch, KeySpec, OnError, OperatorId, Origin, PortError, TableId, Watermark};
 
 use crate::driver::Driver;
+use crate::letters::LetterOptions;
 use crate::runner::RunnerOptions;
 use crate::splits::SplitTable;
 use crate::version::Terms;
@@ -137,10 +138,20 @@ pub(crate) fn options(terms: Terms, on_error: OnError) -> RunnerOptions {
         terms,
         outputs: vec![Vec::new()],
         on_error,
+        letters: letters(on_error),
         windows: None,
         timers: Vec::new(),
         writes_broadcast: true,
     }
+}
+
+/// The output of dead letters, where a node's policy has them: behind all others that nodes have here.
+pub(crate) const LETTERS: u32 = 2;
+
+/// Where dead letters go by this policy.
+pub(crate) fn letters(on_error: OnError) -> Option<LetterOptions> {
+    let options = || LetterOptions { job: "j".into(), output: LETTERS, checks: Vec::new(), as_read: vec![true] };
+    (on_error == OnError::DeadLetter).then(options)
 }
 
 /// What a node has told.
@@ -149,7 +160,10 @@ pub(crate) struct Counters {
     pub(crate) processed: AtomicUsize,
     pub(crate) late: AtomicUsize,
     pub(crate) skipped: AtomicUsize,
+    pub(crate) dead_lettered: AtomicUsize,
     pub(crate) fell_back: AtomicUsize,
+    /// What splits are called.
+    pub(crate) splits: Mutex<SplitTable>,
     /// What the clock says.
     pub(crate) now_ms: AtomicI64,
 }
@@ -164,8 +178,11 @@ impl Driver for Alone {
     fn late(&self, records: usize) {
         self.0.late.fetch_add(records, Ordering::Relaxed);
     }
-    fn skipped(&self, _: Option<Origin>, _: &CallError) {
+    fn skipped(&self, _: Origin, _: &CallError) {
         self.0.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+    fn dead_lettered(&self) {
+        self.0.dead_lettered.fetch_add(1, Ordering::Relaxed);
     }
     fn fell_back(&self, _: &CallError) {
         self.0.fell_back.fetch_add(1, Ordering::Relaxed);
@@ -174,6 +191,6 @@ impl Driver for Alone {
         self.0.now_ms.load(Ordering::Relaxed)
     }
     fn with_splits(&self, look: &mut dyn FnMut(&SplitTable)) {
-        look(&SplitTable::default());
+        look(&self.0.splits.lock().unwrap());
     }
 }

@@ -30,6 +30,17 @@ pub struct Terms {
     pub broadcast: Vec<u32>,
     /// Whether it asks for `weir.origin.*` headers.
     pub origin: bool,
+    /// Which plugin it is, for people.
+    pub plugin: PluginLabel,
+}
+
+/// Which plugin something was.
+#[derive(Debug, Clone, Default)]
+pub struct PluginLabel {
+    /// Its name and version, as in `count 1.0.0`.
+    pub name: String,
+    /// The digest of its file.
+    pub digest: String,
 }
 
 /// See the module.

@@ -132,10 +132,10 @@ impl Sorted {
     }
 
     /// The records of `batch` that no window holds, and why.
-    pub(crate) fn failed(&self, batch: &Batch) -> Vec<(Origin, CallError)> {
-        let placed = self.placed.iter().zip(&batch.origins);
-        let failed = placed.filter_map(|(placed, origin)| match placed {
-            Placed::Nowhere(why) => Some((*origin, CallError::NoWindow(why.clone()))),
+    pub(crate) fn failed<'a>(&self, batch: &'a Batch) -> Vec<(RecordView<'a>, Origin, CallError)> {
+        let placed = self.placed.iter().zip(batch.frame.records()).zip(&batch.origins);
+        let failed = placed.filter_map(|((placed, record), origin)| match placed {
+            Placed::Nowhere(why) => Some((record, *origin, CallError::NoWindow(why.clone()))),
             Placed::In | Placed::Late => None,
         });
         failed.collect()

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use weir_connector::{Error, Found, closest};
-use weir_core::ports::{LATE, PluginDescription};
+use weir_core::OnError;
+use weir_core::ports::{DEAD_LETTER, LATE, PluginDescription};
 use weir_plan::{Edge, Graph, Node, NodeId, OperatorNode, Ship};
 
 use crate::inputs::Partition;
@@ -28,6 +29,7 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
         let names = plugin.map(|plugin| plugin.inputs.as_slice()).filter(|_| !found.is_wrong(&at));
         let to_all = plugin.map(|plugin| plugin.broadcast_inputs()).unwrap_or_default();
         let ports = Ports { names, to_all, ship: Ship::ByKey(operator.key.clone()) };
+        found.keep(check_letters(operator, *plugin));
         if plugin.is_some_and(|plugin| !plugin.tables.is_empty()) {
             check_keyed(&at, &operator.inputs, found);
         }
@@ -43,6 +45,17 @@ pub fn graph(plan: &Plan, plugins: &[Option<&PluginDescription>], found: &mut Fo
     }
     let is_whole = found.count() == 0 && plugins.iter().all(Option::is_some);
     if is_whole { found.keep(Graph::new(nodes, edges).map_err(no_graph)) } else { None }
+}
+
+/// The host's own output must not be taken for one of the plugin's.
+fn check_letters(operator: &OperatorPlan, plugin: Option<&PluginDescription>) -> Result<(), Error> {
+    let is_taken = plugin.is_some_and(|plugin| plugin.outputs.iter().any(|output| output == DEAD_LETTER));
+    if operator.on_error != OnError::DeadLetter || !is_taken {
+        return Ok(());
+    }
+    let reason =
+        format!("its plugin has an output named {DEAD_LETTER:?}, which is the host's own here; use fail or skip");
+    Err(Error::invalid(format!("operators.{}.on-error", operator.name), reason))
 }
 
 /// State is found by key, by the task that owns the key.
@@ -77,6 +90,10 @@ fn node((operator, plugin): &Described<'_>, plan: &Plan) -> Node {
     if let Some(plugin) = plugin.filter(|plugin| plugin.is_aggregate() && late.next().is_some()) {
         outputs.resize(plugin.output_count() as usize, String::new());
         outputs.push(LATE.to_owned());
+    }
+    if let Some(plugin) = plugin.filter(|_| operator.on_error == OnError::DeadLetter) {
+        outputs.resize(outputs.len().max(plugin.output_count() as usize), String::new());
+        outputs.push(DEAD_LETTER.to_owned());
     }
     let shape = OperatorNode {
         parallelism: operator.parallelism.get(),

@@ -28,6 +28,8 @@ pub mod event_time;
 mod graph;
 /// What an operator reads, as written.
 pub mod inputs;
+/// Topics of dead letters.
+mod letters;
 /// All that is wrong with a description.
 mod mistakes;
 /// The name of a job that was given none.

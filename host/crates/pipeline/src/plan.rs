@@ -26,7 +26,7 @@ pub struct Plan {
     pub sources: Vec<SourcePlan>,
     /// Each after all that it reads; may be empty.
     pub operators: Vec<OperatorPlan>,
-    /// At least one, in order of name.
+    /// At least one, in order of name; behind them those of dead letters.
     pub sinks: Vec<SinkPlan>,
     /// How the stream is cut.
     pub epochs: EpochsPlan,

@@ -125,6 +125,7 @@ fn write_operator(operator: &OperatorPlan, shown: &Shown, out: &mut String) -> s
     let on_error = match operator.on_error {
         OnError::Fail => "fail",
         OnError::Skip => "skip",
+        OnError::DeadLetter => "dead-letter",
     };
     writeln!(out, "  on error  {on_error}")?;
     if let Some(window) = &operator.window {

@@ -154,7 +154,8 @@ pub struct OperatorSpec {
     #[serde(default)]
     #[arg(skip)]
     pub ttl: BTreeMap<String, TtlSpec>,
-    /// What becomes of a record that the plugin fails on: fail, skip [default: fail]
+    /// What becomes of a record that the plugin fails on: fail, skip, or dead-letter:TOPIC, which keeps it with the reason in a
+    /// topic of its own [default: fail]
     #[arg(long, value_name = "POLICY")]
     pub on_error: Option<OnErrorSpec>,
     /// Bounds of one call.
@@ -204,7 +205,7 @@ pub enum OnErrorSpec {
     Fail,
     /// Drop and count it.
     Skip,
-    /// Send it to this topic. Does not run yet.
+    /// Send it to this topic.
     DeadLetter(String),
 }
 
@@ -331,10 +332,12 @@ impl FromStr for OnErrorSpec {
             None if text == "fail" => Ok(Self::Fail),
             None if text == "skip" => Ok(Self::Skip),
             Some(("dead-letter", topic)) if !topic.is_empty() => Ok(Self::DeadLetter(topic.to_owned())),
+            _ if text == "dead-letter" => Err("it needs a topic, as in dead-letter:clicks-dlq".to_owned()),
             _ => {
-                let close = closest(text, ["fail", "skip"]);
+                let word = text.split_once(':').map_or(text, |(word, _)| word);
+                let close = closest(word, ["fail", "skip", "dead-letter:TOPIC"]);
                 let close = close.map(|close| format!("; did you mean {close}?")).unwrap_or_default();
-                Err(format!("{text:?} is neither fail nor skip{close}"))
+                Err(format!("{text:?} is none of fail, skip and dead-letter:TOPIC{close}"))
             }
         }
     }
@@ -347,7 +350,7 @@ impl<'de> Deserialize<'de> for OnErrorSpec {
             type Value = OnErrorSpec;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"fail\" or \"skip\"")
+                f.write_str(r#""fail", "skip" or { dead-letter = "TOPIC" }"#)
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OnErrorSpec, E> {

@@ -20,6 +20,7 @@ use weir_connector::{Error, Found, Registry};
 use weir_core::{Delivery, JobName, Restart};
 
 use crate::delivery;
+use crate::letters::Letters;
 use crate::mistakes::{Draft, Mistakes};
 use crate::name::default_name;
 use crate::names;
@@ -41,9 +42,11 @@ pub fn draft(spec: &Spec, registry: Registry) -> Draft {
 /// What is wrong has its default in the plan, or is a node that can do anything: nothing is found wrong because of it.
 fn plan(spec: &Spec, registry: Registry, found: &mut Found) -> Plan {
     let reads = names::resolve(spec, found);
-    let connected = connectors::plan(spec, registry, found);
+    let letters = Letters::of(spec, registry, found);
+    let connected = connectors::plan(spec, &letters, registry, found);
     // A node that is wrong may be the one that can commit.
     let is_whole = (connected.sources.len(), connected.sinks.len()) == (spec.sources.len(), spec.sinks.len());
+    let is_whole = is_whole && letters.is_whole;
     let sources = spec.sources.iter().map(|(name, spec)| source::plan(name, spec, connected.source(name), found));
     let sources: Vec<SourcePlan> = sources.collect();
     let operators = reads.operators.into_iter().filter_map(|(name, inputs)| {
@@ -53,11 +56,13 @@ fn plan(spec: &Spec, registry: Registry, found: &mut Found) -> Plan {
     let operators: Vec<OperatorPlan> = operators.collect();
     let sinks = reads.sinks.into_iter();
     let sinks = sinks.map(|(name, inputs)| SinkPlan { name: name.to_owned(), inputs, writes: connected.sink(name) });
-    let sinks: Vec<SinkPlan> = sinks.collect();
+    let mut sinks: Vec<SinkPlan> = sinks.collect();
     together::check(&sources, found);
-    let cluster = connected.cluster;
     let default_name = || default_name(&sources, &operators, &sinks);
     let job = found.keep(job(spec)).flatten().unwrap_or_else(default_name);
+    // The name of a job goes by what its description names.
+    sinks.extend(letters.sinks(&connected.letters));
+    let cluster = connected.cluster;
     let dir = settings::state_dir(spec, &job, &sources, cluster.is_some());
     let delivery = match is_whole {
         true => found.keep(delivery::choose(spec.delivery, &sources, cluster.is_some(), registry)),

@@ -18,7 +18,7 @@ use weir_core::{
     Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
 };
 use weir_machine::channel::bounded;
-use weir_operator::{Reducing, RunnerOptions, Terms, TimerOptions, WindowOptions, WindowTables};
+use weir_operator::{PluginLabel, Reducing, RunnerOptions, Terms, TimerOptions, WindowOptions, WindowTables};
 use weir_plan::{Graph, Kind, Node};
 use weir_time::WindowSpec;
 use weir_time::window::Assign;
@@ -155,7 +155,11 @@ impl OperatorSetup {
         });
         let reducing = reducing.collect::<Option<_>>()?;
         let (broadcast, origin) = (description.broadcast_inputs(), description.origin);
-        Some(Terms { tables, prefetched, reducing, broadcast, origin })
+        let plugin = PluginLabel {
+            name: format!("{} {}", description.name, description.version),
+            digest: self.factory.digest().0.clone(),
+        };
+        Some(Terms { tables, prefetched, reducing, broadcast, origin, plugin })
     }
 
     /// How it is run at one place; `table` is what the table of a name is there, but for how long it keeps what it has, and
@@ -188,6 +192,7 @@ impl OperatorSetup {
             terms,
             outputs,
             on_error: self.on_error,
+            letters: None,
             windows,
             timers,
             writes_broadcast,

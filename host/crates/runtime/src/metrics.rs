@@ -21,6 +21,7 @@ const SOURCE_WATERMARK: &str = "weir_source_watermark_timestamp_seconds";
 const OPERATOR_WATERMARK: &str = "weir_operator_watermark_timestamp_seconds";
 const OPERATOR_RECORDS: &str = "weir_operator_records_total";
 const OPERATOR_SKIPPED: &str = "weir_operator_skipped_records_total";
+const OPERATOR_DEAD_LETTERS: &str = "weir_operator_dead_letters_total";
 const OPERATOR_LATE: &str = "weir_operator_late_records_total";
 const OPERATOR_UNREAD: &str = "weir_operator_unread_records_total";
 const SINK_RECORDS: &str = "weir_sink_records_total";
@@ -49,6 +50,7 @@ pub(crate) fn describe() {
         "Records processed by an operator; those it failed on do not count."
     );
     describe_counter!(OPERATOR_SKIPPED, Unit::Count, "Records dropped by the policy 'skip'.");
+    describe_counter!(OPERATOR_DEAD_LETTERS, Unit::Count, "Records sent to the operator's topic of dead letters.");
     describe_counter!(OPERATOR_LATE, Unit::Count, "Records that came after their windows were gone, dropped.");
     describe_counter!(OPERATOR_UNREAD, Unit::Count, "Records of an output that nothing reads, dropped.");
     describe_counter!(SINK_RECORDS, Unit::Count, "Records written, committed or not.");
@@ -168,6 +170,7 @@ impl JobMetrics {
             processed: counter!(OPERATOR_RECORDS, &labels),
             late: counter!(OPERATOR_LATE, &labels),
             skipped: counter!(OPERATOR_SKIPPED, &labels),
+            dead_letters: counter!(OPERATOR_DEAD_LETTERS, &labels),
         }
     }
 
@@ -198,6 +201,7 @@ pub(crate) struct OperatorMetrics {
     processed: Counter,
     late: Counter,
     skipped: Counter,
+    dead_letters: Counter,
 }
 
 impl OperatorMetrics {
@@ -214,6 +218,11 @@ impl OperatorMetrics {
     /// A record was dropped by policy.
     pub(crate) fn skipped(&self) {
         self.skipped.increment(1);
+    }
+
+    /// A record became a dead letter.
+    pub(crate) fn dead_lettered(&self) {
+        self.dead_letters.increment(1);
     }
 }
 

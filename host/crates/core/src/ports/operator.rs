@@ -290,6 +290,10 @@ pub const WINDOW_LISTS: &str = "window-lists";
 /// The name of the output of an aggregate that the host adds, behind the plugin's own: records whose windows are gone.
 pub const LATE: &str = "late";
 
+/// The name of the output that the host adds, behind all others, where an operator has a topic for records that it fails on.
+/// There its plugin has no output named so.
+pub const DEAD_LETTER: &str = "dead-letter";
+
 /// The kinds of tables this host runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use weir_core::ports::{KeyedState, Table, TimeDomain};
-use weir_core::{Batch, Frame, FrameWriter, Origin, PortError, RecordView};
+use weir_core::{Batch, FrameWriter, Origin, PortError, RecordView};
 use weir_time::timers::Due;
 
 use super::{NodeTimers, TimerError, TimerOptions};
@@ -106,10 +106,8 @@ pub(crate) fn time_ms(record: &RecordView<'_>) -> Option<i64> {
     record.value?.first_chunk().map(|time| i64::from_le_bytes(*time))
 }
 
-/// The first timer of a due list, for people.
-pub(crate) fn described(list: &Frame) -> String {
-    let Some((key, at_ms)) = list.records().next().and_then(|record| Some((record.key?, time_ms(&record)?))) else {
-        return "a timer".to_owned();
-    };
+/// The timer of a record of a due list, for people.
+pub(crate) fn described(record: &RecordView<'_>) -> String {
+    let Some((key, at_ms)) = record.key.zip(time_ms(record)) else { return "a timer".to_owned() };
     format!("the timer of key {:?} at {at_ms} ms", String::from_utf8_lossy(key))
 }

@@ -240,6 +240,13 @@ fn a_timer_that_fails_is_named_or_skipped_alone_and_over() {
         node.advance(Watermark::at(8)).unwrap();
         assert_eq!(node.sent(), [("a", 1), ("c", 3)], "{key}");
         assert_eq!((node.counters.skipped.load(Ordering::Relaxed), node.timers()), (1, 1));
+        let mut node = Node::new(OnError::DeadLetter);
+        for (key, what) in [("a", "set 1"), (key, "set 2"), (key, "set 9"), ("c", "set 3")] {
+            node.says(key, what);
+        }
+        node.advance(Watermark::at(8)).unwrap();
+        assert_eq!(node.sent(), [("a", 1), ("c", 3), (key, 2)], "the letter has its key and its time");
+        assert_eq!((node.counters.dead_lettered.load(Ordering::Relaxed), node.timers()), (1, 1));
         let mut node = Node::new(OnError::Fail);
         node.says("a", "set 1");
         node.says(key, "set 2");

@@ -16,7 +16,7 @@ use crate::advance::Advanced;
 use crate::error::NodeError;
 use crate::load::after_value;
 use crate::runner::{Runner, RunnerOptions};
-use crate::testing::{Alone, Counters, Memory, Stored, options};
+use crate::testing::{Alone, Counters, LETTERS, Memory, Stored, options};
 use crate::version::Terms;
 
 /// Windows that fire before their end.
@@ -315,6 +315,16 @@ fn a_window_that_fails_is_named_or_skipped_alone() {
     node.advance(Watermark::END).unwrap();
     assert_eq!(node.sent(), [("a", "0,1", 9), ("b", "0,1", 9)]);
     assert_eq!(*node.stored.lock().unwrap(), Stored::default());
+    let mut node = Node::new(&[("tumbling", "10ms")], OnError::DeadLetter);
+    node.records(&records).unwrap();
+    let mut out = Vec::new();
+    while node.runner.advance(Watermark::END, &mut out).unwrap() == Advanced::More {}
+    let (output, letters) = out.last().unwrap();
+    let letter = letters.frame.records().next().unwrap();
+    assert_eq!((*output, letters.frame.len(), letter.key), (LETTERS, 1, Some(&b"bad"[..])));
+    assert_eq!(letter.value, Some(&1u64.to_le_bytes()[..]), "what the window has gathered is not lost with it");
+    let due = letter.header(weir_core::letter::DUE_NAME).flatten();
+    assert_eq!(due, Some(&b"the window of key \"bad\" from 0 ms to 10 ms"[..]));
     let mut node = Node::new(&[("tumbling", "10ms")], OnError::Fail);
     node.records(&records).unwrap();
     let error = node.advance(Watermark::END).unwrap_err();

@@ -162,6 +162,7 @@ fn operator(operator: &OperatorPlan) -> OperatorView<'_> {
         on_error: match operator.on_error {
             OnError::Fail => "fail",
             OnError::Skip => "skip",
+            OnError::DeadLetter => "dead-letter",
         },
         limits: LimitsView {
             memory_bytes: operator.limits.memory_bytes,

@@ -8,6 +8,7 @@ use weir_connector::{
 };
 
 use super::unplanned::Unplanned;
+use crate::letters::Letters;
 use crate::spec::Spec;
 
 /// What connectors made of their nodes, by name; a node that is wrong is not among them.
@@ -15,6 +16,8 @@ use crate::spec::Spec;
 pub(super) struct Connected<'a> {
     pub sources: BTreeMap<&'a str, Arc<dyn PlannedSource>>,
     pub sinks: BTreeMap<&'a str, Arc<dyn PlannedSink>>,
+    /// The sinks of dead letters, by operator.
+    pub letters: BTreeMap<&'a str, Arc<dyn PlannedSink>>,
     pub cluster: Option<Arc<dyn Cluster>>,
 }
 
@@ -25,27 +28,41 @@ struct Chosen<'a> {
     written: &'a Written,
 }
 
-pub(super) fn plan<'a>(spec: &'a Spec, registry: Registry, found: &mut Found) -> Connected<'a> {
+pub(super) fn plan<'a>(
+    spec: &'a Spec,
+    letters: &'a Letters<'a>,
+    registry: Registry,
+    found: &mut Found,
+) -> Connected<'a> {
     let sources = spec.sources.iter().map(|(name, source)| (name, &source.reads));
     let sources = chosen(sources, ("sources", Side::Source), registry, found);
     let sinks = spec.sinks.iter().map(|(name, sink)| (name, &sink.writes));
     let sinks = chosen(sinks, ("sinks", Side::Sink), registry, found);
-    let is_whole = (sources.len(), sinks.len()) == (spec.sources.len(), spec.sinks.len());
+    let is_whole = (sources.len(), sinks.len()) == (spec.sources.len(), spec.sinks.len()) && letters.is_whole;
+    let letters: Vec<Chosen<'_>> = letters
+        .all
+        .iter()
+        .map(|letter| Chosen { name: letter.operator, at: letter.at(), written: &letter.written })
+        .collect();
     let mut connected = Connected::default();
     for connector in registry.rows() {
         let table = connector.shared.as_ref().and_then(|shared| spec.shared.get(shared.key));
         let (sources, sinks) = (own(&sources, connector), own(&sinks, connector));
+        let letters = own(&letters, connector);
         let nodes = Nodes {
             shared: table.map(|table| &**table),
             sources: sources.iter().map(|chosen| chosen.node()).collect(),
-            sinks: sinks.iter().map(|chosen| chosen.node()).collect(),
+            sinks: sinks.iter().chain(&letters).map(|chosen| chosen.node()).collect(),
             is_whole,
         };
         let part = (connector.plan)(&nodes, found);
         let planned = sources.iter().zip(part.sources);
         connected.sources.extend(planned.filter_map(|(chosen, planned)| Some((chosen.name, planned?))));
-        let planned = sinks.iter().zip(part.sinks);
-        connected.sinks.extend(planned.filter_map(|(chosen, planned)| Some((chosen.name, planned?))));
+        let mut planned = part.sinks.into_iter();
+        let own = sinks.iter().zip(planned.by_ref());
+        connected.sinks.extend(own.filter_map(|(chosen, planned)| Some((chosen.name, planned?))));
+        let own = letters.iter().zip(planned);
+        connected.letters.extend(own.filter_map(|(chosen, planned)| Some((chosen.name, planned?))));
         connected.join(part.cluster, found);
     }
     connected

@@ -28,7 +28,7 @@ pub(super) fn plan(name: &str, spec: &OperatorSpec, inputs: Vec<Input>, found: &
         config: spec.config.clone().into(),
         window: found.keep(window(&at, spec)).flatten(),
         ttl: ttl(&at, spec, found),
-        on_error: found.keep(on_error(&at, spec)).unwrap_or(OnError::Fail),
+        on_error: on_error(spec),
         limits: limits(&at, spec, found),
     }
 }
@@ -52,13 +52,11 @@ fn ttl(at: &str, spec: &OperatorSpec, found: &mut Found) -> BTreeMap<String, Ttl
     ttl.collect()
 }
 
-fn on_error(at: &str, spec: &OperatorSpec) -> Result<OnError, Error> {
+fn on_error(spec: &OperatorSpec) -> OnError {
     match &spec.on_error {
-        None | Some(OnErrorSpec::Fail) => Ok(OnError::Fail),
-        Some(OnErrorSpec::Skip) => Ok(OnError::Skip),
-        Some(OnErrorSpec::DeadLetter(topic)) => {
-            Err(Error::not_yet(format!("{at}.on-error = dead-letter:{topic}"), "use fail or skip"))
-        }
+        None | Some(OnErrorSpec::Fail) => OnError::Fail,
+        Some(OnErrorSpec::Skip) => OnError::Skip,
+        Some(OnErrorSpec::DeadLetter(_)) => OnError::DeadLetter,
     }
 }
 

@@ -254,10 +254,22 @@ fn what_is_wrong_with_anything_else_is_said() {
     refused(&[
         (changed("kafka = { topic = \"counts\" }", ""), "give it one of stdout, file"),
         (
-            changed("parallelism = 2", "on-error = { dead-letter = \"dlq\" }"),
-            "on-error = dead-letter:dlq does not run yet",
+            changed("parallelism = 2", "on-error = { dead-letter = \"clicks\" }"),
+            "line 11: operators.count.on-error conflicts with sources.clicks: the job would read its own output, for ever",
         ),
-        (changed("parallelism = 2", "on-error = \"skp\""), "\"skp\" is neither fail nor skip; did you mean skip?"),
+        (
+            changed("parallelism = 2", "on-error = \"dead-letter:a b\""),
+            "line 11: operators.count.on-error: \"a b\" is not an address",
+        ),
+        (
+            changed("parallelism = 2", "on-error = { dead-letter = \"file:x\" }"),
+            "dead letters go to Kafka, in the transaction of all output",
+        ),
+        (
+            changed("parallelism = 2", "on-error = \"skp\""),
+            "none of fail, skip and dead-letter:TOPIC; did you mean skip?",
+        ),
+        (changed("parallelism = 2", "on-error = \"deadletter:dlq\""), "did you mean dead-letter:TOPIC?"),
         (changed("parallelism = 2", "key = \"value\""), "neither key nor header:NAME"),
         (changed("parallelism = 2", "limits = { memory = \"lots\" }"), "\"lots\" is not a size like 64MiB"),
         (changed("parallelism = 2", "limits = { memory = 0 }"), "a plugin needs some memory"),
@@ -298,6 +310,46 @@ fn what_is_wrong_with_anything_else_is_said() {
         (format!("delivery = \"once\"{GOOD}"), "unknown variant `once`"),
         ("version 1".into(), "line 1, column"),
     ]);
+}
+
+#[test]
+fn dead_letters_have_a_sink_that_is_none_of_the_description() {
+    let text =
+        changed("parallelism = 2", "on-error = { dead-letter = \"clicks-dlq\" }").replace("job = \"orders\"", "");
+    let plan = plan(&text).unwrap();
+    assert_eq!(plan.job.as_str(), "count-clicks-counts", "it has no part in the name of the job");
+    let [counts, letters] = plan.sinks.as_slice() else { panic!("{:?}", plan.sinks) };
+    assert_eq!((counts.name.as_str(), letters.name.as_str()), ("counts", "count.dead-letter"));
+    assert_eq!(letters.inputs, [keyed("count", Some("dead-letter"))]);
+    assert_eq!(letters.writes.words(), "kafka clicks-dlq");
+    let described = |outputs: &[&str]| PluginDescription {
+        name: "count".into(),
+        version: "1".into(),
+        inputs: vec![],
+        outputs: outputs.iter().map(|output| (*output).to_owned()).collect(),
+        tables: vec![],
+        broadcast: vec![],
+        origin: false,
+        routes: false,
+        window: String::new(),
+    };
+    for outputs in [&[][..], &["main", "side"]] {
+        let graph = graph(&plan, &[Some(&described(outputs))], &mut Found::default()).unwrap();
+        let count = graph.node(graph.find("count").unwrap()).unwrap();
+        let port = outputs.len().max(1) as u32;
+        assert_eq!((count.outputs(), count.output_name(port).as_str()), (port + 1, "dead-letter"));
+    }
+    let mut found = Found::default();
+    assert_eq!(graph(&plan, &[Some(&described(&["dead-letter"]))], &mut found), None);
+    assert!(found.all()[0].to_string().contains("has an output named \"dead-letter\""), "{found:?}");
+    // Where nothing else is Kafka's, it alone makes the job one with a cluster.
+    let local = text
+        .replace("kafka = { topic = \"clicks\" }", "stdin = {}")
+        .replace("kafka = { topic = \"counts\" }", "stdout = {}");
+    assert!(validate(&read(&local, CONNECTORS).unwrap(), CONNECTORS).unwrap().cluster.is_some());
+    let lost = local.replace("brokers = \"localhost:9092\"", "");
+    let said = validate(&read(&lost, CONNECTORS).unwrap(), CONNECTORS).unwrap_err().to_string();
+    assert!(said.contains("operators.count.on-error: the address of the Kafka brokers is missing"), "{said}");
 }
 
 #[test]

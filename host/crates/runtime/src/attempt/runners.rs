@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use weir_checkpoint::Manifest;
 use weir_core::key_group::groups_of;
-use weir_core::ports::{Operator, RecordCheck};
-use weir_operator::Runner;
-use weir_plan::{Graph, NodeId, Port};
+use weir_core::ports::{DEAD_LETTER, LATE, Operator, RecordCheck};
+use weir_operator::{LetterOptions, Runner};
+use weir_plan::{Graph, NodeId, OperatorNode, Port};
 
 use crate::error::Error;
 use crate::job::{Job, OperatorSetup, Place};
@@ -76,12 +76,17 @@ impl<'a> Workshop<'a> {
         };
         let outputs = (0..description.output_count()).map(|output| self.checks_of(id, output)).collect();
         let mut options = setup.options(place, |name| entry.table(name), outputs).ok_or_else(missing)?;
+        // The host's own outputs lie behind the plugin's.
+        let hosts = |name| hosts_output(operates, description.output_count(), name);
         if let Some(windows) = &mut options.windows {
-            // Behind the plugin's own, where somebody reads it.
-            let late = description.output_count();
-            let is_read = graph.edges_out_of(Port { node: id, port: late }).next().is_some();
-            windows.late = is_read.then(|| (late, self.checks_of(id, late)));
+            windows.late = hosts(LATE).map(|late| (late, self.checks_of(id, late)));
         }
+        options.letters = hosts(DEAD_LETTER).map(|output| LetterOptions {
+            job: job.options.name.to_string(),
+            output,
+            checks: self.checks_of(id, output),
+            as_read: as_read(job, graph, id),
+        });
         let state = (!options.terms.tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(graph))));
         let operator = self.plugins.take(index, task).ok_or_else(missing)?;
         let driver =
@@ -99,6 +104,19 @@ impl<'a> Workshop<'a> {
         let checks = sinks.filter_map(|sink| self.checks.get(sink)?.clone());
         checks.map(|check| if is_router { check } else { check.without_routes() }).collect()
     }
+}
+
+/// The number of an output that the host has added, where it has.
+fn hosts_output(operator: &OperatorNode, plugins: u32, name: &str) -> Option<u32> {
+    (0..).zip(&operator.outputs).skip(plugins as usize).find(|(_, output)| *output == name).map(|(output, _)| output)
+}
+
+/// For each input of an operator whether it reads topics of the cluster and nothing else.
+fn as_read(job: &Job, graph: &Graph, id: NodeId) -> Vec<bool> {
+    let inputs = graph.node(id).map_or(0, |node| node.inputs());
+    let is_marked = |node| job.sources.iter().any(|source| source.marked && *source.name.0 == *graph.name(node));
+    let into = |input| graph.edges_into(id).filter(move |edge| edge.to.port == input);
+    (0..inputs).map(|input| into(input).all(|edge| is_marked(edge.from.node))).collect()
 }
 
 /// How many tasks have state; each gets an equal share of the memory.

@@ -29,8 +29,12 @@ impl Driver for TaskDriver {
         self.metrics.late(records);
     }
 
-    fn skipped(&self, _: Option<Origin>, _: &CallError) {
+    fn skipped(&self, _: Origin, _: &CallError) {
         self.metrics.skipped();
+    }
+
+    fn dead_lettered(&self) {
+        self.metrics.dead_lettered();
     }
 
     fn fell_back(&self, why: &CallError) {

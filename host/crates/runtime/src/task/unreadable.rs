@@ -26,7 +26,7 @@ impl UnreadablePolicy {
     /// Drops `record`, or fails because of it.
     pub(crate) fn judge(&mut self, record: impl FnOnce() -> String, why: Cow<'static, str>) -> Result<(), Error> {
         match self.on_error {
-            OnError::Fail => return Err(Error::Unreadable { record: record(), why }),
+            OnError::Fail | OnError::DeadLetter => return Err(Error::Unreadable { record: record(), why }),
             OnError::Skip => self.dropped.increment(1),
         }
         match self.throttle.one(weir_machine::now()) {
