@@ -4,6 +4,8 @@
 mod cluster;
 /// The flags that give leave.
 mod consent;
+/// `host dead-letters`.
+mod dead_letters;
 /// The flags of the machine that plugins run on.
 mod engine;
 /// `host inspect`.
@@ -64,6 +66,7 @@ Examples:
   host inspect .weir/orders --brokers localhost:9092
   host status --job orders
   host swap count count-1.1.wasm --job orders
+  host dead-letters list clicks-dlq --brokers localhost:9092
   host savepoint .weir/orders orders.savepoint
   host txn abort --job orders --brokers localhost:9092
   host reset --job orders --brokers localhost:9092
@@ -131,6 +134,11 @@ enum Verb {
     /// as a new job that begins with this state. --brokers asks for the marker: needed for a new job from the state of
     /// one that was killed.
     Savepoint(savepoint::Args),
+    /// Look at records that operators failed on, and send them through the pipeline again
+    ///
+    /// For topics that `--on-error dead-letter:TOPIC` has filled.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    DeadLetters(dead_letters::Args),
     /// Tend the transactions of a job
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Txn(txn::Args),
@@ -156,6 +164,7 @@ impl Cli {
             Verb::Swap(args) => swap::execute(args),
             Verb::Test(args) => test::execute(&args, loader),
             Verb::Savepoint(args) => savepoint::execute(&args),
+            Verb::DeadLetters(args) => dead_letters::execute(&args),
             Verb::Txn(args) => txn::execute(&args),
             Verb::Reset(args) => reset::execute(&args),
         }

@@ -5,6 +5,8 @@
 pub mod cluster;
 /// A job's state directory while it does not run.
 pub mod directory;
+/// Dead letters, read and sent again.
+pub mod letters;
 /// Operators and what they need, before anything starts.
 pub mod operators;
 /// A job forgets.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::BaseRecord;
 use serde_json::Value;
 use tempfile::TempDir;
 use weir_tests::broker::{Broker, free_port};
@@ -105,7 +107,15 @@ fn the_commands_of_the_operations_page_work_as_written() -> Result<()> {
     for topic in ["clicks", "counts"] {
         topics::create(&broker, topic, 2, &[])?;
     }
-    topics::fill(&Writer::new(&broker)?, "clicks", 1_000, 50, 100)?;
+    let writer = Writer::new(&broker)?;
+    topics::fill(&writer, "clicks", 1_000, 50, 100)?;
+    topics::create(&broker, "clicks-dlq", 1, &[])?;
+    let letter = [("of", "record"), ("topic", "clicks"), ("partition", "1"), ("kind", "trap")];
+    let headers = letter.into_iter().fold(OwnedHeaders::new(), |headers, (name, text)| {
+        headers.insert(Header { key: &format!("weir.dead-letter.{name}"), value: Some(text) })
+    });
+    writer.send(BaseRecord::to("clicks-dlq").key(&b"key"[..]).payload(&b"value"[..]).headers(headers))?;
+    writer.flush()?;
     let home = as_built()?;
     symlink(PathBuf::from(plugin("count")?).canonicalize()?, home.path().join("count.wasm"))?;
     let job =

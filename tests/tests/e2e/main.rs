@@ -11,6 +11,8 @@ mod api;
 mod count;
 /// A topic that lost its end.
 mod cut;
+/// Records that a plugin fails on, in a topic of their own.
+mod dead_letters;
 /// The disk as an enemy: bits that flip, files that vanish, copies of another time.
 mod enemies;
 /// A broker that hangs, is away, refuses.

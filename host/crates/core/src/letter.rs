@@ -1,4 +1,5 @@
-//! What a dead letter says of the record that failed: headers behind the record's own, each a text. `operator` writes them.
+//! What a dead letter says of the record that failed: headers behind the record's own, each a text. `operator` writes them,
+//! `host dead-letters` reads them.
 
 /// Names of all these headers begin so.
 pub const PREFIX: &[u8] = b"weir.dead-letter.";

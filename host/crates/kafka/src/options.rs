@@ -68,6 +68,9 @@ pub struct SourceOptions {
     pub discovery_interval: Duration,
     /// Whether a partition may be held back while others are read (alignment of event time).
     pub holds: bool,
+    /// Whether headers that are Weir's own words ([`weir_core::ports::OWN_HEADERS`]) are given: to who reads what Weir has
+    /// written, and runs no plugin.
+    pub keeps_own_headers: bool,
 }
 
 impl SourceOptions {
@@ -80,6 +83,7 @@ impl SourceOptions {
             max_rate: None,
             discovery_interval: Duration::from_secs(30),
             holds: false,
+            keeps_own_headers: false,
         }
     }
 

@@ -23,6 +23,7 @@ use crate::admin::{Admin, settled};
 use crate::client;
 use crate::error::Error;
 use crate::options::{ClientOptions, SourceOptions, Topics};
+use batching::Batching;
 use discovery::{Discovery, Selection, Silence};
 use fetcher::{Fetcher, Stop};
 use gate::Gate;
@@ -139,7 +140,8 @@ impl KafkaSource {
         let (nudge, nudges) = bounded(1);
         // One epoch is under way at a time.
         let (questions, asked) = bounded(1);
-        let intake = Intake::new(admin.clone(), Arc::clone(&handover), nudge.clone());
+        let batching = Batching::new(self.options.keeps_own_headers);
+        let intake = Intake::new(admin.clone(), Arc::clone(&handover), nudge.clone(), batching);
         let fetcher = Fetcher::new(&admin, intake, &self.options, fetching.clone())?;
         let gate = Gate { admin: asking.clone(), questions: asked, handover: Arc::clone(&handover) };
         let discovery = Discovery {

@@ -14,19 +14,22 @@ pub(super) struct Batching {
     writer: FrameWriter,
     origins: Vec<Origin>,
     headers: Vec<u8>,
+    keeps_own_headers: bool,
     /// Size of the last frame: the next one will be about as large.
     bytes_expected: usize,
 }
 
 impl Batching {
-    pub(super) fn new() -> Self {
-        Self { writer: FrameWriter::new(Vec::new()), origins: Vec::new(), headers: Vec::new(), bytes_expected: 0 }
+    pub(super) fn new(keeps_own_headers: bool) -> Self {
+        let (origins, headers) = (Vec::new(), Vec::new());
+        Self { writer: FrameWriter::new(Vec::new()), origins, headers, keeps_own_headers, bytes_expected: 0 }
     }
 
     /// Takes the headers of the record that is added next.
     #[inline]
     pub(super) fn take_headers<'a>(&mut self, headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) {
-        encode_headers(headers.filter(|(name, _)| !name.starts_with(OWN_HEADERS)), &mut self.headers);
+        let is_given = |name: &[u8]| self.keeps_own_headers || !name.starts_with(OWN_HEADERS);
+        encode_headers(headers.filter(|(name, _)| is_given(name)), &mut self.headers);
     }
 
     /// Adds a record. Returns the batch before it, if that had no room left for it.
@@ -89,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_cut_at_its_number_of_records() {
-        let mut batching = Batching::new();
+        let mut batching = Batching::new(false);
         for offset in 0..RECORDS_MAX as i64 - 1 {
             assert!(push(&mut batching, offset, b"v", &[]).is_none());
         }
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_large_record_travels_alone() {
-        let mut batching = Batching::new();
+        let mut batching = Batching::new(false);
         assert!(push(&mut batching, 0, b"small", &[]).is_none());
         let before = push(&mut batching, 1, &vec![7; BYTES_MAX], &[]).unwrap();
         assert_eq!(offsets(&before), [0]);
@@ -114,7 +117,7 @@ mod tests {
 
     #[test]
     fn every_frame_but_a_lone_one_keeps_the_bound() {
-        let mut batching = Batching::new();
+        let mut batching = Batching::new(false);
         let mut seen = Vec::new();
         for offset in 0..100 {
             let batch = push(&mut batching, offset, &vec![1; 40_000 * (offset as usize % 5)], &[]);
@@ -129,7 +132,7 @@ mod tests {
 
     #[test]
     fn own_headers_are_stripped_and_null_values_kept() {
-        let mut batching = Batching::new();
+        let mut batching = Batching::new(false);
         push(&mut batching, 0, b"v", &[(b"a", None), (b"weir.origin.topic", Some(b"x")), (b"b", Some(b""))]);
         push(&mut batching, 1, b"v", &[(b"weir.route.topic", Some(b"x"))]);
         let batch = batching.finish().unwrap();

@@ -70,14 +70,14 @@ pub(super) struct Intake {
 
 impl Intake {
     /// With no split yet; `nudge` asks discovery for a look.
-    pub(super) fn new(admin: Admin, handover: Arc<Handover>, nudge: Sender<()>) -> Self {
+    pub(super) fn new(admin: Admin, handover: Arc<Handover>, nudge: Sender<()>, batching: Batching) -> Self {
         Self {
             splits: Vec::new(),
             by_handle: HashMap::new(),
             last: ((0, -1), 0),
             moved: Vec::new(),
             served: Vec::new(),
-            batching: Batching::new(),
+            batching,
             admin,
             handover,
             nudge,
