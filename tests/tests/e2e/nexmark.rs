@@ -65,6 +65,7 @@ fn late() -> Vec<Event> {
 
 #[test]
 fn queries_find_what_a_batch_computation_finds() -> Result<()> {
+    let _machine = machine::shared();
     let (mut random, home) = (Random::new(), TempDir::new()?);
     let came = Came { in_time: disordered(events(PER_SECOND).take(EVENTS), DISORDER_MS, &mut random), late: late() };
     let (before, after) = came.in_time.split_at(LATE_AFTER);
