@@ -119,16 +119,21 @@ impl LetterTopic {
         };
         let sink = KafkaSink::new(self.client.clone(), options).map_err(PortError::from)?;
         patiently("prepare a transaction", || sink.fence())?;
-        let splits: Vec<SplitId> = part.iter().map(|split| split.split.clone()).collect();
-        // Beside a position stands which topic it is of: one that was made anew has letters of its own.
-        let identity = part.iter().find_map(|split| split.identity.clone()).unwrap_or_default();
-        let marks = sink.read_marker(&splits, MarkerRead::Stable)?.into_iter();
-        let marks = marks.filter(|mark| mark.metadata == identity.as_bytes());
-        let marks = marks.map(|mark| (mark.split, mark.position)).collect();
+        let marks = marks(&sink, part, MarkerRead::Stable)?;
+        let identity = identity(part);
         let outputs = sink.open()?;
         let check = outputs.sinks.iter().find_map(|sink| sink.record_check());
         let writer = FrameWriter::new(Vec::new());
         Ok(Resending { _sink: sink, outputs, check, identity, marks, writer, sent: 0 })
+    }
+
+    /// What of `part` was not sent again by whoever sent all of it, as far as that shows now. Fences nobody.
+    pub fn rest(&self, part: Vec<SplitState>) -> Result<Vec<SplitState>> {
+        let transaction_timeout = Duration::from_secs(10);
+        let options = SinkSideOptions { sinks: Vec::new(), delivery: Delivery::AtLeastOnce, transaction_timeout };
+        let sink = KafkaSink::new(self.client.clone(), options).map_err(PortError::from)?;
+        let marks = patiently("read what was sent again", || marks(&sink, &part, MarkerRead::Glance))?;
+        Ok(rest(&marks, part))
     }
 
     /// Its name.
@@ -146,9 +151,33 @@ pub struct Resending {
     /// Of the topic of letters.
     identity: String,
     /// How far each partition was sent again by those before that sent all.
-    marks: BTreeMap<SplitId, i64>,
+    marks: Marks,
     writer: FrameWriter,
     sent: u64,
+}
+
+/// How far each partition was sent again by those who sent all.
+type Marks = BTreeMap<SplitId, i64>;
+
+/// Beside a position stands which topic it is of: one that was made anew has letters of its own.
+fn marks(sink: &KafkaSink, part: &[SplitState], read: MarkerRead) -> Result<Marks, PortError> {
+    let splits: Vec<SplitId> = part.iter().map(|split| split.split.clone()).collect();
+    let marks = sink.read_marker(&splits, read)?.into_iter();
+    let marks = marks.filter(|mark| mark.metadata == identity(part).as_bytes());
+    Ok(marks.map(|mark| (mark.split, mark.position)).collect())
+}
+
+fn identity(part: &[SplitState]) -> String {
+    part.iter().find_map(|split| split.identity.clone()).unwrap_or_default()
+}
+
+/// What of `part` comes behind the marks.
+fn rest(marks: &Marks, mut part: Vec<SplitState>) -> Vec<SplitState> {
+    for split in &mut part {
+        let mark = marks.get(&split.split).copied().unwrap_or(0);
+        split.position = split.position.max(mark).min(split.end.unwrap_or(i64::MAX));
+    }
+    part
 }
 
 /// Where a letter is sent.
@@ -162,12 +191,8 @@ pub struct Target<'a> {
 
 impl Resending {
     /// What of `part` was not sent again by whoever sent all of it.
-    pub fn rest(&self, mut part: Vec<SplitState>) -> Vec<SplitState> {
-        for split in &mut part {
-            let mark = self.marks.get(&split.split).copied().unwrap_or(0);
-            split.position = split.position.max(mark).min(split.end.unwrap_or(i64::MAX));
-        }
-        part
+    pub fn rest(&self, part: Vec<SplitState>) -> Vec<SplitState> {
+        rest(&self.marks, part)
     }
 
     /// Sends the record that `letter` is of.

@@ -187,6 +187,7 @@ fn dead_letters_are_listed_shown_and_sent_again_once() -> Result<()> {
 
     let told = letters.tells("replay", &["--all"])?;
     ensure!(told.starts_with("2 sent to topic "), "{told}");
+    ensure!(letters.tells("replay", &["--all", "--dry-run"])? == "0 would be sent\n", "all were sent before");
     ensure!(letters.tells("replay", &["--all"])? == "0 sent\n", "all were sent before");
     ensure!(letters.tells("replay", &["--all", "--again"])?.starts_with("2 sent to topic "));
     ensure!(input()?.len() == before.len() + 5);

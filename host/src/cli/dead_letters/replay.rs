@@ -81,6 +81,7 @@ pub(super) fn execute(args: &Args) -> Result<ExitCode> {
         return Err(PortError::new(Fault::Config, reason).into());
     }
     let part = topic.all()?;
+    let part = if args.goes_on() { topic.rest(part)? } else { part };
     let tally = args.count(&topic, part.clone())?;
     args.check_found(&tally)?;
     if args.dry_run || tally.to.is_empty() {
@@ -102,6 +103,11 @@ impl Args {
     /// Whether it is all that it sends.
     fn moves_mark(&self) -> bool {
         self.choice.all && self.filter.is_open()
+    }
+
+    /// Whether it begins behind what was sent before.
+    fn goes_on(&self) -> bool {
+        self.moves_mark() && !self.again
     }
 
     fn count(&self, topic: &LetterTopic, part: Vec<SplitState>) -> Result<Tally> {
@@ -132,7 +138,8 @@ impl Args {
         mut sending: Resending,
         part: Vec<SplitState>,
     ) -> Result<(Tally, Resending, Vec<SplitState>)> {
-        let part = if self.moves_mark() && !self.again { sending.rest(part) } else { part };
+        // Somebody else may have sent them meanwhile.
+        let part = if self.goes_on() { sending.rest(part) } else { part };
         let (mut tally, mut told) = (Tally::default(), weir_machine::now());
         topic.read(part.clone(), |letter| {
             if !self.takes(&letter) {
