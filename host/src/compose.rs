@@ -122,7 +122,7 @@ pub fn compose(
     loaded: Loaded,
     loader: Arc<dyn LoadOperator>,
 ) -> Result<Composed> {
-    let Loaded { graph, operators, sinks } = loaded;
+    let Loaded { graph, operators, sinks, timestamps } = loaded;
     let job_facts = job_facts(plan);
     let lookout = plan.cluster.as_ref().map(|cluster| cluster.lookout(&job_facts)).transpose()?;
     for unread in outputs::unread(&graph) {
@@ -144,7 +144,8 @@ pub fn compose(
     let set_up = |(planned, connector): (&SourcePlan, Arc<dyn SourceConnector>)| {
         let marked = planned.reads.abilities().commits_positions;
         let time = has_time.then(|| planned.event_time());
-        SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked, time }
+        let timestamps = timestamps.get(&planned.name).cloned();
+        SourceSetup { name: SourceName::new(planned.name.as_str()), connector, marked, time, timestamps }
     };
     #[cfg(feature = "crash-points")]
     let (sources, sink, log) = (sources.into_iter().map(sabotage::source), sabotage::sink(sink), sabotage::log(log));

@@ -35,7 +35,12 @@ pub(crate) fn check(plan: &Plan, settings: &[PathBuf], found: &mut Found) {
     let read: Vec<Used> = read.collect();
     let plugins =
         plan.operators.iter().map(|operator| (format!("operators.{}.plugin", operator.name), &operator.plugin));
-    let settings = settings.iter().map(|path| ("a file that describes the job".to_owned(), path));
+    let timestamps = plan
+        .sources
+        .iter()
+        .filter_map(|source| Some((format!("sources.{}.watermark.timestamp", source.name), source.timestamps()?)));
+    let plugins = plugins.map(|(what, path)| (what, path.as_path())).chain(timestamps);
+    let settings = settings.iter().map(PathBuf::as_path).map(|path| ("a file that describes the job".to_owned(), path));
     let parts = plugins.chain(settings).filter_map(|(what, path)| Some(Used { what, place: at(path)? }));
     let parts: Vec<Used> = parts.collect();
     let mut written: Vec<Used> = Vec::new();

@@ -64,15 +64,34 @@ pub mod aggregates {
     });
 }
 
+/// When records were made.
+#[allow(missing_docs, unreachable_pub, reason = "generated from wit/, where the words are")]
+pub mod stamping {
+    wit_bindgen::generate!({
+        inline: "package weir:sdk; world stamps { import weir:operator/log@0.1.0; export weir:operator/timestamps@0.1.0; }",
+        path: "../../wit",
+        world: "weir:sdk/stamps",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_timestamps_of",
+        default_bindings_module: "weir_sdk::bindings::stamping",
+        with: {
+            "weir:operator/types@0.1.0": super::operators::weir::operator::types,
+            "weir:operator/log@0.1.0": super::operators::weir::operator::log,
+        },
+    });
+}
+
 pub use aggregates::exports::weir::operator::aggregate;
 pub use operators::exports::weir::operator::operator;
 pub use operators::weir::operator::types::Failure;
 pub use plugins::exports::weir::operator::plugin;
+pub use stamping::exports::weir::operator::timestamps;
 pub use timed::exports::weir::operator::timers;
 
 use operators::weir::operator::{context, log, output, state};
 
-use crate::{Aggregate, Instance, Level, Operator, WindowInstance};
+use crate::{Aggregate, Instance, Level, Operator, Timestamps, WindowInstance};
 
 /// The host behind the plugin's imports: what [`crate::Host`] is natively.
 pub struct Imports;
@@ -153,6 +172,12 @@ pub fn on_timers<Op: Operator>(
 ) -> Result<Vec<u8>, Failure> {
     let instance = instance.as_mut().expect("the host calls open before on-timers");
     instance.on_timers(due, slots, values, &mut Imports).map_err(to_wit)
+}
+
+/// `timestamps.timestamps`.
+pub fn timestamps_of<T: Timestamps>(batch: &[u8]) -> Result<Vec<i64>, Failure> {
+    report_panics();
+    crate::timestamps::timestamps::<T>(batch).map_err(to_wit)
 }
 
 /// `plugin.describe` of an aggregate.

@@ -51,6 +51,8 @@ pub mod record;
 pub mod state;
 /// Timers: moments that an operator waits for.
 pub mod timer;
+/// When records were made.
+pub mod timestamps;
 
 mod context;
 mod frame;
@@ -74,6 +76,7 @@ pub use instance::{HostRef, Instance};
 pub use record::{HeaderList, Record};
 pub use state::{BroadcastTable, Json, ListTable, MapKey, MapTable, Number, ReducingTable, StateValue, ValueTable};
 pub use timer::{TimeDomain, Timer};
+pub use timestamps::Timestamps;
 
 use serde::de::DeserializeOwned;
 

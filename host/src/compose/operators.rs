@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use weir_core::ports::OperatorFactory;
+use weir_core::ports::{OperatorFactory, TimestampsFactory};
 use weir_core::{Fault, KeySpec, OnError, PortError};
 use weir_pipeline::plan::{self, OperatorPlan, Plan};
 use weir_pipeline::{Draft, Error, Found, settle};
@@ -23,6 +23,9 @@ use crate::exit;
 pub trait LoadOperator: Send + Sync {
     /// Loads what `operator` names.
     fn load(&self, operator: &OperatorPlan) -> Result<Arc<dyn OperatorFactory>>;
+
+    /// Loads what says when the records of a source were made.
+    fn load_timestamps(&self, file: &Path) -> Result<Arc<dyn TimestampsFactory>>;
 }
 
 /// Loads plugins from files.
@@ -46,6 +49,12 @@ impl LoadOperator for WasmOperators {
         let plugin = self.0.load(&operator.plugin, Limits { memory_bytes, call_deadline }).map_err(PortError::from)?;
         Ok(Arc::new(plugin))
     }
+
+    fn load_timestamps(&self, file: &Path) -> Result<Arc<dyn TimestampsFactory>> {
+        let plan::Limits { memory_bytes, call_deadline, .. } = plan::Limits::default();
+        let plugin = self.0.load_timestamps(file, Limits { memory_bytes, call_deadline }).map_err(PortError::from)?;
+        Ok(Arc::new(plugin))
+    }
 }
 
 /// What a job runs: its graph, and what runs the operators in it.
@@ -53,6 +62,8 @@ pub struct Loaded {
     pub(super) graph: Graph,
     pub(super) operators: Vec<OperatorSetup>,
     pub(super) sinks: Vec<SinkSetup>,
+    /// What says when records were made, by the sources that ask a plugin.
+    pub(super) timestamps: BTreeMap<String, Arc<dyn TimestampsFactory>>,
 }
 
 impl Loaded {
@@ -83,16 +94,34 @@ impl Loaded {
 pub fn load(plan: &Plan, loader: &dyn LoadOperator) -> Result<Loaded> {
     let mut found = Found::default();
     let (graph, operators) = examine(plan, loader, &mut found)?;
+    let timestamps = load_timestamps(plan, loader, &mut found)?;
     let graph = settle(found, graph, &plan.places)?;
     let sinks =
         plan.sinks.iter().map(|sink| SinkSetup { name: sink.name.clone(), target: sink.writes.target() }).collect();
-    Ok(Loaded { graph, operators, sinks })
+    Ok(Loaded { graph, operators, sinks, timestamps })
 }
 
 /// Notes what the plugins of `draft` have against what is right of it.
 pub fn find_mistakes(draft: &mut Draft, loader: &dyn LoadOperator) {
     // What is no mistake of the draft comes alone, another time.
     drop(examine(&draft.plan, loader, &mut draft.found));
+    drop(load_timestamps(&draft.plan, loader, &mut draft.found));
+}
+
+/// Loads what sources ask when their records were made.
+fn load_timestamps(
+    plan: &Plan,
+    loader: &dyn LoadOperator,
+    found: &mut Found,
+) -> Result<BTreeMap<String, Arc<dyn TimestampsFactory>>> {
+    let mut all = BTreeMap::new();
+    for source in &plan.sources {
+        let Some(file) = source.timestamps() else { continue };
+        let at = format!("sources.{}.watermark.timestamp", source.name);
+        let loaded = keep(loader.load_timestamps(file), &at, found)?;
+        all.extend(loaded.map(|loaded| (source.name.clone(), loaded)));
+    }
+    Ok(all)
 }
 
 /// Loads what can be loaded and notes what is wrong.
@@ -219,6 +248,10 @@ mod tests {
             let opens = operator.plugin != Path::new("closed.wasm");
             Ok(Arc::new(Fake { description, digest: Digest("d".to_owned()), opens }))
         }
+
+        fn load_timestamps(&self, file: &Path) -> Result<Arc<dyn TimestampsFactory>> {
+            bail!(PortError::new(Fault::Config, format!("{} does not say when", file.display())))
+        }
     }
 
     fn loaded(text: &str) -> Result<Loaded> {
@@ -250,6 +283,15 @@ mod tests {
         // What is no mistake comes alone.
         let said = loaded(&text.replace("absent", "large")).err().unwrap();
         assert_eq!((said.to_string().as_str(), exit::fault(&said)), ("no room", Fault::Transient));
+    }
+
+    #[test]
+    fn what_says_when_records_were_made_is_loaded_with_the_rest() {
+        let text = TEXT.replacen("stdin = {}", "stdin = {}\nwatermark = { timestamp = 'plugin:when.wasm' }", 1);
+        let said = loaded(&text.replacen("open.wasm", "absent.wasm", 1)).err().unwrap();
+        let wanted = "2 mistakes\nline 4: sources.s.watermark.timestamp: when.wasm does not say when\n\
+            line 6: operators.a.plugin: failed to read it: no such file";
+        assert_eq!((said.to_string().as_str(), exit::fault(&said)), (wanted, Fault::Config));
     }
 
     #[test]

@@ -217,3 +217,44 @@ fn a_silent_partition_delays_windows_by_its_span_and_a_second_at_most() -> Resul
     ensure!(waited <= IDLE_AFTER + Duration::from_secs(1), "it waited for {waited:?}");
     Ok(())
 }
+
+#[test]
+fn a_plugin_says_when_records_were_made_and_what_it_fails_on_is_left_to_the_policy() -> Result<()> {
+    let _machine = machine::shared();
+    let (windows, times) = (plugin("window-count")?, plugin("log-time")?);
+    let watermark = format!("max-disorder=1s,timestamp=plugin:{times}");
+    let lines = |more: &str| format!("a\t1700000001.5 x\n{more}a\t1700000003.25 x\na\t1700000012 x\nb\t1700000002 x\n");
+    let args = |on_error: &'static str| {
+        let from = ["--from", "-?format=key-value", "--to", "-?format=json", "--api", "off", "--on-error", on_error];
+        [&["run", "--plugin", &windows, "--watermark", &watermark, "--window", "tumbling:10s"][..], &from].concat()
+    };
+    let wanted = |count: u32| {
+        let line = |key: &str, start: i64, count: u32| {
+            format!("{{\"key\":\"{key}\",\"value\":\"{start},{count}\",\"timestamp\":{}}}\n", start + 9_999)
+        };
+        [line("a", 1_700_000_000_000, count), line("b", 1_700_000_000_000, 1), line("a", 1_700_000_010_000, 1)].concat()
+    };
+    let bad = "a\tnone\na\t1 boom\na\t1 fail\na\t1 spin\n";
+    let ended = run_with_input(&args("skip"), lines(bad).as_bytes(), PATIENCE)?.expect(0)?;
+    ensure!(String::from_utf8(ended.stdout)? == wanted(2), "{}", ended.stderr);
+    for (line, why) in [
+        ("a\tnone\n", "there is no timestamp"),
+        ("a\t1 boom\n", "told to panic"),
+        ("a\t1 fail\n", "plugin returned failure 100: told to fail"),
+        ("a\t1 spin\n", "exceeded its deadline of 1000 ms"),
+    ] {
+        run_with_input(&args("fail"), lines(line).as_bytes(), PATIENCE)?
+            .expect(1)?
+            .says(&["no usable timestamp", why])?;
+    }
+    let wrong = format!("timestamp=plugin:{windows}");
+    for (watermark, wanted) in [
+        (wrong.as_str(), "does not export weir:operator/timestamps"),
+        ("timestamp=plugin:absent.wasm", "failed to read plugin absent.wasm"),
+        ("timestamp=plugin", "which plugin?"),
+    ] {
+        let args = ["run", "--plugin", &windows, "--watermark", watermark, "--window", "tumbling:10s", "--api", "off"];
+        run_with_input(&args, b"", PATIENCE)?.expect(2)?.says(&[wanted])?;
+    }
+    Ok(())
+}

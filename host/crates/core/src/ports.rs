@@ -25,6 +25,8 @@ pub mod sink;
 pub mod source;
 /// Keyed state of one shard, and the log of its epochs.
 pub mod state;
+/// What says when records were made.
+pub mod timestamps;
 
 pub use bytes::Bytes;
 pub use call_state::CallState;
@@ -40,3 +42,4 @@ pub use route::{ROUTE_PREFIX, Route, RouteTable, RouteTopic};
 pub use sink::{Commit, Committed, Committer, MarkerRead, Outputs, Sink, SinkConnector};
 pub use source::{OWN_HEADERS, Poll, SourceConnector, SourceReader, SplitProgress, Unreadable, Verified};
 pub use state::{Change, Delta, EpochLog, KeyRef, KeyedState, SCAN_BYTES_MAX, StateBytes, StateStore, Table};
+pub use timestamps::{Timestamps, TimestampsFactory};

@@ -2,6 +2,7 @@
 //! by `time`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -23,7 +24,7 @@ pub struct WatermarkSpec {
     pub max_future: Option<String>,
     /// What becomes of a record that is further ahead: keep, clamp, fail. Default: keep.
     pub on_future: Option<String>,
-    /// Where the time of a record comes from: record, ingestion, processing, header:NAME, json:/POINTER. Default: record;
+    /// Where the time of a record comes from: record, ingestion, processing, header:NAME, json:/POINTER, plugin:FILE.wasm. Default: record;
     /// ingestion where records have no time of their own.
     pub timestamp: Option<String>,
     /// What numbers in headers and JSON count: s, ms, us, ns. Default: ms.
@@ -31,6 +32,14 @@ pub struct WatermarkSpec {
 }
 
 impl WatermarkSpec {
+    /// Makes the file of a plugin that is relative one of `folder`.
+    pub(crate) fn rebase(&mut self, folder: &Path) {
+        let Some(timestamp) = &mut self.timestamp else { return };
+        if let Ok(TimestampSource::Plugin(file)) = timestamp.parse() {
+            *timestamp = TimestampSource::Plugin(folder.join(file)).to_string();
+        }
+    }
+
     fn places(&mut self) -> [(&'static str, &mut Option<String>); 7] {
         [
             ("max-disorder", &mut self.max_disorder),
@@ -73,8 +82,7 @@ impl WatermarkSpec {
 fn check(at: &str, options: &Options, source: &dyn PlannedSource, found: &mut Found) {
     let what = format!("{at}.watermark.timestamp = {}", options.timestamp);
     let can = source.abilities();
-    match options.timestamp {
-        TimestampSource::Plugin => found.add(Error::not_yet(what, "use record, header:NAME or json:/POINTER")),
+    match &options.timestamp {
         TimestampSource::Record if !can.times => {
             let reason = "its records have no time of their own; use ingestion, or json:/POINTER into the value";
             found.add(Error::conflict(what, source.noun(), reason));
@@ -129,5 +137,17 @@ mod tests {
         assert_eq!(flag.parse(), Ok(table.clone()));
         assert_eq!(Options::from_table(&table.words()).ok(), flag.parse().ok());
         assert!("max-disorder=1".parse::<WatermarkSpec>().is_err() && "disorder=1s".parse::<WatermarkSpec>().is_err());
+    }
+    #[test]
+    fn the_file_of_a_plugin_lies_beside_the_file_that_names_it() {
+        let rebased = |text: &str| {
+            let mut spec: WatermarkSpec = text.parse().unwrap();
+            spec.rebase(Path::new("/etc/weir"));
+            spec.timestamp
+        };
+        assert_eq!(rebased("timestamp=plugin:a/b.wasm").as_deref(), Some("plugin:/etc/weir/a/b.wasm"));
+        assert_eq!(rebased("timestamp=plugin:/b.wasm").as_deref(), Some("plugin:/b.wasm"));
+        assert_eq!(rebased("timestamp=json:/a").as_deref(), Some("json:/a"));
+        assert_eq!(rebased("max-disorder=1s"), None);
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU64};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use weir_connector::{Cluster, Place, PlannedSink, PlannedSource, Range};
 use weir_core::ports::Ttl;
 use weir_core::{Delivery, JobName, KeySpec, OnError, Restart, Start, Until};
-use weir_time::WindowSpec;
+use weir_time::{TimestampSource, WindowSpec};
 
 use crate::inputs::Partition;
 use crate::places::Places;
@@ -186,6 +186,14 @@ pub struct AccessPlan {
 }
 
 impl SourcePlan {
+    /// The file of the plugin that says when its records were made, where one does.
+    pub fn timestamps(&self) -> Option<&Path> {
+        match &self.watermark.as_ref()?.timestamp {
+            TimestampSource::Plugin(file) => Some(file),
+            _ => None,
+        }
+    }
+
     /// Its event time in a pipeline that has any.
     pub fn event_time(&self) -> weir_time::Options {
         self.watermark.clone().unwrap_or_else(|| crate::event_time::default(&*self.reads))

@@ -114,7 +114,7 @@ pub struct SourceSpec {
     #[arg(long, value_name = "TIME")]
     pub discovery_interval: Option<Span>,
     /// Event time of the source: max-disorder=5s, idle-after=30s, max-drift=off, max-future=1h, on-future=keep|clamp|fail,
-    /// timestamp=record|ingestion|processing|header:NAME|json:/POINTER, timestamp-unit=ms [default: none, unless an operator
+    /// timestamp=record|ingestion|processing|header:NAME|json:/POINTER|plugin:FILE.wasm, timestamp-unit=ms [default: none, unless an operator
     /// needs it]
     #[arg(long, value_name = "WORD=TEXT,..")]
     pub watermark: Option<WatermarkSpec>,
@@ -296,6 +296,8 @@ impl Spec {
         let paths = plugins.chain(self.state.dir.as_mut()).filter(|path| !path.as_os_str().is_empty());
         paths.for_each(|path| *path = folder.join(&*path));
         self.api_token.iter_mut().for_each(|token| token.rebase(folder));
+        let watermarks = self.sources.values_mut().filter_map(|source| source.watermark.as_mut());
+        watermarks.for_each(|watermark| watermark.rebase(folder));
         for written in self.written() {
             if let Some(rebased) = written.settings.rebased(folder) {
                 written.settings = rebased;

@@ -13,6 +13,7 @@ use crate::host::{self, Host};
 use crate::inspect::Inspection;
 use crate::limits::Limits;
 use crate::plugin::Plugin;
+use crate::timestamps::TimePlugin;
 
 /// How often the engine's epoch advances: the grain of every deadline.
 const TICK: Duration = Duration::from_millis(10);
@@ -44,11 +45,17 @@ impl Runtime {
         Plugin::new(&Artifact::load(&self.engine, path)?, &self.linker, limits)
     }
 
+    /// Makes of a file what says when records were made.
+    pub fn load_timestamps(&self, path: &Path, limits: Limits) -> Result<TimePlugin, Error> {
+        TimePlugin::new(&Artifact::load(&self.engine, path)?, &self.linker, limits)
+    }
+
     /// What can be said of a file, also when this host refuses to run it.
     pub fn inspect(&self, path: &Path) -> Result<Inspection, Error> {
         let artifact = Artifact::load(&self.engine, path)?;
         let plugin = Plugin::new(&artifact, &self.linker, Limits::default());
-        Ok(Inspection::new(&artifact, plugin))
+        let timestamps = TimePlugin::new(&artifact, &self.linker, Limits::default());
+        Ok(Inspection::new(&artifact, plugin, timestamps.is_ok()))
     }
 }
 

@@ -91,6 +91,18 @@ pub enum Error {
         /// What is exported.
         found: String,
     },
+    /// A source asks it when records were made, and it does not say.
+    #[error(
+        "{} does not export weir:operator/timestamps, by which a source asks when records were made, only {found}; write it \
+         with weir_sdk::timestamps!, or name another file",
+        path.display()
+    )]
+    Untimed {
+        /// The file.
+        path: PathBuf,
+        /// What is exported.
+        found: String,
+    },
     /// It does not say what it is.
     #[error(
         "{} exports both the interfaces operator and aggregate: a plugin has one of them; make two plugins of it",
@@ -135,7 +147,7 @@ pub enum Error {
     Start {
         /// Its name, or its file as long as the name is not known.
         plugin: String,
-        /// `describe` or `open`.
+        /// `describe`, `open` or `its start`.
         function: &'static str,
         /// How.
         source: CallError,
@@ -173,7 +185,7 @@ impl Error {
         match self {
             Self::Start { source: CallError::Host(host), .. } => host.fault(),
             // Its file alone decides what it says of itself.
-            Self::Start { function: "describe", .. } => Fault::Config,
+            Self::Start { function: "describe" | "its start", .. } => Fault::Config,
             Self::Start { .. } => Fault::User,
             Self::Engine { .. } => Fault::Bug,
             _ => Fault::Config,

@@ -29,6 +29,9 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// What it says of itself, if this host runs it.
     pub plugin: Option<PluginDescription>,
+    /// Whether a source may ask it when records were made.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub timestamps: bool,
     /// Why this host does not run it.
     pub refused: Option<Refusal>,
 }
@@ -43,9 +46,11 @@ pub struct Refusal {
 }
 
 impl Inspection {
-    pub(crate) fn new(artifact: &Artifact, plugin: Result<Plugin, Error>) -> Self {
+    pub(crate) fn new(artifact: &Artifact, plugin: Result<Plugin, Error>, timestamps: bool) -> Self {
         let (plugin, refused) = match plugin {
             Ok(plugin) => (Some(plugin.description().clone()), None),
+            // It is for sources alone.
+            Err(Error::Missing { .. }) if timestamps => (None, None),
             Err(error) => (None, Some(Refusal::new(&error))),
         };
         Self {
@@ -56,6 +61,7 @@ impl Inspection {
             exports: world::exports(&artifact.component),
             imports: world::imports(&artifact.component),
             plugin,
+            timestamps,
             refused,
         }
     }
@@ -78,6 +84,9 @@ impl fmt::Display for Inspection {
         lines(f, "imports", &self.imports)?;
         if let Some(plugin) = &self.plugin {
             write_description(f, plugin)?;
+        }
+        if self.timestamps {
+            line(f, "says", "when records were made, to sources that ask it")?;
         }
         if let Some(refused) = &self.refused {
             line(f, "refused", &refused.error)?;

@@ -110,9 +110,9 @@ impl Operator for Instance {
 /// it rejected is. The other records of a call that failed are called again, and no instance sees a record twice; one that
 /// trapped may be in any condition.
 #[inline]
-fn lives_on(outcome: &Result<(), CallError>, records: usize) -> bool {
+pub(crate) fn lives_on<T>(outcome: &Result<T, CallError>, records: usize) -> bool {
     match outcome {
-        Ok(()) => true,
+        Ok(_) => true,
         Err(CallError::Failed { .. }) => records == 1,
         Err(_) => false,
     }
@@ -167,7 +167,7 @@ impl From<Failure> for CallError {
 
 /// What the guest said becomes the host's log, or is dropped with the call.
 #[inline]
-fn end(program: &Program, host: &mut Host, lines: &mut LineBudget, outcome: &Result<(), CallError>) {
+pub(crate) fn end<E, T>(program: &Program<E>, host: &mut Host, lines: &mut LineBudget, outcome: &Result<T, CallError>) {
     if outcome.is_err() {
         host.log.keep_errors();
     }

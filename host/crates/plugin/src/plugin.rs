@@ -25,10 +25,10 @@ pub struct Plugin {
     digest: Digest,
 }
 
-/// What instances of one plugin share.
-pub(crate) struct Program {
+/// What instances of one plugin share; `E` is what is called of it.
+pub(crate) struct Program<E = Exports> {
     pre: InstancePre<Host>,
-    exports: Exports,
+    pub(crate) exports: E,
     limits: Limits,
     ticks: u64,
     outputs: u32,
@@ -43,11 +43,7 @@ pub(crate) struct Functions {
 
 impl Plugin {
     pub(crate) fn new(artifact: &Artifact, linker: &Linker<Host>, limits: Limits) -> Result<Self, Error> {
-        let exports = world::check(artifact)?;
-        let pre = linker.instantiate_pre(&artifact.component).map_err(|e| signature(&artifact.path, "an import", e))?;
-        let ticks = engine::ticks(limits.call_deadline);
-        let name = artifact.path.display().to_string();
-        let mut program = Program { pre, exports, limits, ticks, outputs: 0, name };
+        let mut program = Program::new(artifact, linker, world::check(artifact)?, limits)?;
         let description = program.describe(&artifact.path)?;
         program.outputs = description.output_count();
         program.name.clone_from(&description.name);
@@ -77,7 +73,13 @@ impl OperatorFactory for Plugin {
     }
 }
 
-impl Program {
+impl<E> Program<E> {
+    pub(crate) fn new(artifact: &Artifact, linker: &Linker<Host>, exports: E, limits: Limits) -> Result<Self, Error> {
+        let pre = linker.instantiate_pre(&artifact.component).map_err(|e| signature(&artifact.path, "an import", e))?;
+        let (ticks, name) = (engine::ticks(limits.call_deadline), artifact.path.display().to_string());
+        Ok(Self { pre, exports, limits, ticks, outputs: 0, name })
+    }
+
     /// The plugin's name; its file while it is being loaded.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -98,6 +100,22 @@ impl Program {
         u64::try_from(self.limits.call_deadline.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// A new instance, of which nothing was called.
+    pub(crate) fn link(&self) -> Result<(Store<Host>, Linked), CallError> {
+        let mut store = Store::new(self.pre.engine(), Host::new(&self.limits));
+        store.limiter(|host| &mut host.memory);
+        store.set_epoch_deadline(self.ticks);
+        // What a guest hands over lies in its memory, so it is bounded already; our own bounds name what is too much.
+        store.set_hostcall_fuel(usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX).saturating_mul(4));
+        let linked = match self.pre.instantiate(&mut store) {
+            Ok(linked) => linked,
+            Err(trap) => return Err(explain(self, store.data_mut(), trap)),
+        };
+        Ok((store, linked))
+    }
+}
+
+impl Program {
     /// A new instance, not yet opened. The deadline covers its start and the first call.
     pub(crate) fn start(&self) -> Result<(Store<Host>, Functions), CallError> {
         let (mut store, linked) = self.link()?;
@@ -127,19 +145,6 @@ impl Program {
         })
     }
 
-    fn link(&self) -> Result<(Store<Host>, Linked), CallError> {
-        let mut store = Store::new(self.pre.engine(), Host::new(&self.limits));
-        store.limiter(|host| &mut host.memory);
-        store.set_epoch_deadline(self.ticks);
-        // What a guest hands over lies in its memory, so it is bounded already; our own bounds name what is too much.
-        store.set_hostcall_fuel(usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX).saturating_mul(4));
-        let linked = match self.pre.instantiate(&mut store) {
-            Ok(linked) => linked,
-            Err(trap) => return Err(explain(self, store.data_mut(), trap)),
-        };
-        Ok((store, linked))
-    }
-
     /// Checks the types of all functions and calls the first.
     fn describe(&self, path: &Path) -> Result<PluginDescription, Error> {
         let failed = |source| Error::Start { plugin: self.name.clone(), function: "describe", source };
@@ -159,6 +164,6 @@ impl Program {
     }
 }
 
-fn signature(path: &Path, name: &'static str, error: wasmtime::Error) -> Error {
+pub(crate) fn signature(path: &Path, name: &'static str, error: wasmtime::Error) -> Error {
     Error::Signature { path: path.to_owned(), name, contract: CONTRACT, source: error.into() }
 }

@@ -15,7 +15,7 @@ const FRAMES_SHOWN: usize = 8;
 
 /// What a trap means: the first cause that is known, from the surest down.
 #[cold]
-pub(crate) fn explain(program: &Program, host: &mut Host, trap: wasmtime::Error) -> CallError {
+pub(crate) fn explain<E>(program: &Program<E>, host: &mut Host, trap: wasmtime::Error) -> CallError {
     if let Some(refusal) = host.take_refusal() {
         return refusal;
     }

@@ -29,6 +29,8 @@ const PLUGIN: &str = "weir:operator/plugin@0.1.0";
 const OPERATOR: &str = "weir:operator/operator@0.1.0";
 /// Exported beside it, if the plugin has timers: what they do.
 const TIMERS: &str = "weir:operator/timers@0.1.0";
+/// Exported: when records were made, for a source.
+const TIMESTAMPS: &str = "weir:operator/timestamps@0.1.0";
 /// Exported: what folds the records of windows.
 const AGGREGATE: &str = "weir:operator/aggregate@0.1.0";
 
@@ -97,6 +99,21 @@ pub(crate) fn check(artifact: &Artifact) -> Result<Exports, Error> {
         _ => Calls::Operator(find("process")?, on_timers(artifact)?),
     };
     Ok(Exports { describe, open, calls })
+}
+
+/// Finds the function that says when records were made, and refuses an import that is not granted.
+pub(crate) fn timestamps(artifact: &Artifact) -> Result<ComponentExportIndex, Error> {
+    if artifact.component.get_export_index(None, TIMESTAMPS).is_none() {
+        let names = exports(&artifact.component);
+        let path = artifact.path.clone();
+        return match names.iter().find(|name| base(name) == base(TIMESTAMPS)) {
+            Some(found) => Err(version(artifact, TIMESTAMPS, found)),
+            None => Err(Error::Untimed { path, found: names.join(", ") }),
+        };
+    }
+    let timestamps = interface(artifact, TIMESTAMPS)?;
+    check_imports(artifact)?;
+    function(artifact, TIMESTAMPS, &timestamps, "timestamps")
 }
 
 fn on_timers(artifact: &Artifact) -> Result<Option<ComponentExportIndex>, Error> {

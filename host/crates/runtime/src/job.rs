@@ -12,7 +12,7 @@ use weir_checkpoint::manifest::TookOver;
 use weir_core::key_group::{KeyGroup, key_hash};
 use weir_core::ports::{
     EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
-    TableDescription, TableKind, TimeDomain, Ttl, WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS,
+    TableDescription, TableKind, TimeDomain, TimestampsFactory, Ttl, WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS,
 };
 use weir_core::{
     Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
@@ -91,6 +91,8 @@ pub struct SourceSetup {
     pub marked: bool,
     /// Its event time; `None` where nothing of the job asks for the time.
     pub time: Option<weir_time::Options>,
+    /// What says when its records were made, where a plugin does.
+    pub timestamps: Option<Arc<dyn TimestampsFactory>>,
 }
 
 /// Where an operator runs.

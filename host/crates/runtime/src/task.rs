@@ -1,5 +1,7 @@
 //! The loops of the tasks. Each has its own named thread; all look the same: signals, then one element, then again.
 
+/// Timestamps that a plugin is asked for.
+mod asked;
 /// What the node of a task asks of the attempt.
 pub(crate) mod driver;
 /// The operators of one thread, and where their output goes.

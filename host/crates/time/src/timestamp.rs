@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use weir_core::RecordView;
@@ -18,7 +19,7 @@ pub use value::Unit;
 /// Timestamps that records may have: from 1970 (no broker takes earlier ones) to the end of the year 9899.
 pub const LEGAL_MS: RangeInclusive<i64> = 0..=250_246_627_199_999;
 
-/// Where a record's timestamp comes from. Written as `record`, `ingestion`, `processing`, `plugin`, `header:NAME` or
+/// Where a record's timestamp comes from. Written as `record`, `ingestion`, `processing`, `plugin:FILE.wasm`, `header:NAME` or
 /// `json:/POINTER` (RFC 6901, into the value).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimestampSource {
@@ -28,8 +29,8 @@ pub enum TimestampSource {
     Ingestion,
     /// The clock when an operator processes it: there is no event time, and nothing is ever late.
     Processing,
-    /// What the plugin's `timestamps` function has made of it, which stands in the record by then.
-    Plugin,
+    /// What the function `timestamps` of the plugin in this file has made of it, which stands in the record by then.
+    Plugin(PathBuf),
     /// The last header of this name, as text.
     Header(String),
     /// A place in the value, which is JSON: a number or a text.
@@ -40,8 +41,11 @@ pub enum TimestampSource {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Not one of the known words.
-    #[error("{0:?} is none of record, ingestion, processing, plugin, header:NAME, json:/POINTER")]
+    #[error("{0:?} is none of record, ingestion, processing, plugin:FILE.wasm, header:NAME, json:/POINTER")]
     Unknown(String),
+    /// `plugin` without a file.
+    #[error("which plugin? Name its file, as in plugin:timestamps.wasm")]
+    NoPlugin,
     /// `header:` without a name.
     #[error("header: needs the name of a header, as in header:created-at")]
     NoHeader,
@@ -83,10 +87,10 @@ impl TimestampSource {
     /// ```
     pub fn read(&self, record: &RecordView<'_>, arrived_ms: i64, unit: Unit) -> Result<i64, Error> {
         match self {
-            Self::Record | Self::Plugin if record.timestamp_ms == NO_TIMESTAMP => {
+            Self::Record | Self::Plugin(_) if record.timestamp_ms == NO_TIMESTAMP => {
                 Err(Error::Missing("the record has none"))
             }
-            Self::Record | Self::Plugin => legal(i128::from(record.timestamp_ms)),
+            Self::Record | Self::Plugin(_) => legal(i128::from(record.timestamp_ms)),
             Self::Ingestion | Self::Processing => legal(i128::from(arrived_ms)),
             Self::Header(name) => {
                 let text = record.header(name.as_bytes()).flatten().ok_or(Error::Missing("the header is missing"))?;
@@ -118,7 +122,9 @@ impl FromStr for TimestampSource {
             None if text == "record" => Ok(Self::Record),
             None if text == "ingestion" => Ok(Self::Ingestion),
             None if text == "processing" => Ok(Self::Processing),
-            None if text == "plugin" => Ok(Self::Plugin),
+            None if text == "plugin" => Err(ParseError::NoPlugin),
+            Some(("plugin", "")) => Err(ParseError::NoPlugin),
+            Some(("plugin", file)) => Ok(Self::Plugin(file.into())),
             Some(("header", "")) => Err(ParseError::NoHeader),
             Some(("header", name)) => Ok(Self::Header(name.to_owned())),
             Some(("json", pointer)) => pointer.parse().map(Self::Json),
@@ -133,7 +139,7 @@ impl fmt::Display for TimestampSource {
             Self::Record => f.write_str("record"),
             Self::Ingestion => f.write_str("ingestion"),
             Self::Processing => f.write_str("processing"),
-            Self::Plugin => f.write_str("plugin"),
+            Self::Plugin(file) => write!(f, "plugin:{}", file.display()),
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Json(pointer) => write!(f, "json:{pointer}"),
         }
@@ -148,10 +154,12 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_read() {
-        for text in ["record", "ingestion", "processing", "plugin", "header:a:b", "json:", "json:/a~1b/~0/0"] {
+        for text in ["record", "ingestion", "processing", "plugin:a/b:c.wasm", "header:a:b", "json:", "json:/a~1b/~0/0"]
+        {
             assert_eq!(text.parse::<TimestampSource>().unwrap().to_string(), text);
         }
-        for text in ["", "Record", "header", "header:", "json", "json:ts", "json:/a~2", "record:x"] {
+        for text in ["", "Record", "plugin", "plugin:", "header", "header:", "json", "json:ts", "json:/a~2", "record:x"]
+        {
             assert!(text.parse::<TimestampSource>().is_err(), "{text:?}");
         }
     }
@@ -167,7 +175,7 @@ mod tests {
         let record = record(10, Some(br#"{"ts": 30}"#), &headers);
         let read = |text: &str| text.parse::<TimestampSource>().unwrap().read(&record, 40, Unit::Milliseconds);
         assert_eq!(read("record"), Ok(10));
-        assert_eq!(read("plugin"), Ok(10));
+        assert_eq!(read("plugin:a.wasm"), Ok(10));
         assert_eq!(read("header:at"), Ok(20));
         assert_eq!(read("json:/ts"), Ok(30));
         assert_eq!(read("ingestion"), Ok(40));
@@ -180,7 +188,7 @@ mod tests {
         let mut headers = Vec::new();
         encode_headers([(&b"at"[..], None)], &mut headers);
         let record = record(NO_TIMESTAMP, None, &headers);
-        for source in ["record", "plugin", "header:at", "json:/ts"] {
+        for source in ["record", "plugin:a.wasm", "header:at", "json:/ts"] {
             let read = source.parse::<TimestampSource>().unwrap().read(&record, 40, Unit::Milliseconds);
             assert!(matches!(read, Err(Error::Missing(_))), "{source}: {read:?}");
         }

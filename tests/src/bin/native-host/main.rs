@@ -1,12 +1,13 @@
 //! The host with native operators in place of plugins: the same command line, engine and operator port, the example
 //! plugins' own sources, no wasm. `make bench` compares plugins with it.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use host::compose::operators::LoadOperator;
-use weir_core::ports::OperatorFactory;
+use weir_core::ports::{OperatorFactory, TimestampsFactory};
 use weir_pipeline::plan::OperatorPlan;
 
 /// An operator of the SDK behind the engine's port.
@@ -30,6 +31,10 @@ impl LoadOperator for NativeOperators {
             "clickstream" => Arc::new(Native::<clickstream::Clickstream>::new()?),
             other => bail!("there is no native operator {other:?}; there are uppercase, count and clickstream"),
         })
+    }
+
+    fn load_timestamps(&self, file: &Path) -> Result<Arc<dyn TimestampsFactory>> {
+        bail!("nothing native says when records were made, as {} is to do", file.display())
     }
 }
 

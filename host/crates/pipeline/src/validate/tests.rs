@@ -231,7 +231,7 @@ fn what_is_wrong_with_event_time_is_said_word_by_word() {
         ),
         (
             changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ timestamp = \"plugin\" }}")),
-            "watermark.timestamp = plugin does not run yet",
+            "watermark: timestamp: which plugin? Name its file, as in plugin:timestamps.wasm",
         ),
         (
             changed(kafka_in, &format!("{kafka_in}\nwatermark = {{ timestmap = \"record\" }}")),

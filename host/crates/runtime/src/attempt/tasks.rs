@@ -146,10 +146,13 @@ impl Maker<'_> {
         let source = job.sources.iter().position(|source| *source.name.0 == *head.name).ok_or_else(missing)?;
         let metrics = self.watch.metrics.source(&SourceName::new(head.name.as_str()));
         let reader = self.readers.get_mut(source).and_then(Option::take).ok_or_else(missing)?;
-        let options = job.sources.get(source).and_then(|setup| setup.time.clone());
+        let setup = job.sources.get(source);
+        let options = setup.and_then(|setup| setup.time.clone());
+        let plugin = setup.and_then(|setup| setup.timestamps.as_ref()).map(|factory| factory.instantiate());
+        let plugin = plugin.transpose().map_err(Error::port("failed to start the plugin of the timestamps"))?;
         let kept = self.workshop.manifest.times.source(source).cloned();
         let kept = kept.unwrap_or(SourceTimes { watermark: Watermark::NONE, splits: Vec::new() });
-        let time = options.map(|options| Stamper::new(options, kept.watermark, kept.splits));
+        let time = options.map(|options| Stamper::new((options, plugin), kept.watermark, kept.splits));
         let drains = job.options.drains;
         let checks = self.workshop.checks_of(id, 0);
         let unreadable = UnreadablePolicy::new(self.on_unreadable(id), metrics.unreadable);

@@ -225,7 +225,8 @@ impl SourceTask {
             self.check(&batch)?;
             return self.flow.read(batch);
         };
-        let Stamped { before, batch, after, refused } = time.stamp(batch, clock::now_ms());
+        let Stamped { before, batch, after, refused } =
+            time.stamp(batch, clock::now_ms()).map_err(Error::port("failed to ask when records were made"))?;
         for (origin, why) in refused {
             self.unreadable.judge(|| self.signals.describe(origin), why.into())?;
         }

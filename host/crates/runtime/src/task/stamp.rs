@@ -1,10 +1,15 @@
 //! HOT PATH. The event time of a source, where the job has any: gives each record its timestamp, and says how far time has
 //! come. What is decided here is decided by `time`; what comes of it travels in-band.
 
-use weir_core::{Batch, Origin, Progress, Reading, Watermark};
+use std::collections::BTreeMap;
+
+use weir_core::ports::Timestamps;
+use weir_core::{Batch, Origin, PortError, Progress, Reading, Watermark};
 use weir_time::future::Admitted;
 use weir_time::source::Noted;
 use weir_time::{Options, SourceTime};
+
+use super::asked::ask;
 
 /// What a record falls under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +23,8 @@ enum Stamp {
 /// See the module.
 pub(crate) struct Stamper {
     options: Options,
+    /// Says when records were made, where a plugin does.
+    plugin: Option<Box<dyn Timestamps>>,
     time: SourceTime,
     /// Of the batch under way.
     stamps: Vec<Stamp>,
@@ -37,7 +44,11 @@ pub(crate) struct Stamped {
 
 impl Stamper {
     /// Of a source with these splits, which the last epoch left at these watermarks, and itself at `floor`.
-    pub(crate) fn new(mut options: Options, floor: Watermark, splits: impl IntoIterator<Item = Watermark>) -> Self {
+    pub(crate) fn new(
+        (mut options, plugin): (Options, Option<Box<dyn Timestamps>>),
+        floor: Watermark,
+        splits: impl IntoIterator<Item = Watermark>,
+    ) -> Self {
         if options.timestamp.is_clock() {
             // The clock goes on whether records come or not: nobody waits for a silent split.
             options.idle_after = None;
@@ -46,7 +57,7 @@ impl Stamper {
         for split in splits {
             time.add(split);
         }
-        Self { options, time, stamps: Vec::new() }
+        Self { options, plugin, time, stamps: Vec::new() }
     }
 
     /// Where the source's time stands.
@@ -72,12 +83,20 @@ impl Stamper {
         }
     }
 
-    /// Gives the records of `batch` their timestamps, where the clock says `now_ms`.
-    pub(crate) fn stamp(&mut self, mut batch: Batch, now_ms: i64) -> Stamped {
+    /// Gives the records of `batch` their timestamps, where the clock says `now_ms`. Fails where a plugin that is asked for them
+    /// cannot be.
+    pub(crate) fn stamp(&mut self, mut batch: Batch, now_ms: i64) -> Result<Stamped, PortError> {
         let (mut refused, mut differs) = (Vec::new(), false);
+        let mut failed = BTreeMap::new();
+        if let Some(plugin) = &mut self.plugin {
+            let told = ask(&mut **plugin, &batch)?;
+            batch.frame.stamp(told.timestamps);
+            failed = told.failed;
+        }
         self.stamps.clear();
-        for (record, origin) in batch.frame.records().zip(&batch.origins) {
-            let stamp = match self.admit(&record, now_ms) {
+        for (at, (record, origin)) in batch.frame.records().zip(&batch.origins).enumerate() {
+            let failed = failed.remove(&at).map(|why| Err(format!("no usable timestamp: {why}")));
+            let stamp = match failed.unwrap_or_else(|| self.admit(&record, now_ms)) {
                 Ok(stamp) => stamp,
                 Err(why) => {
                     refused.push((*origin, why));
@@ -100,7 +119,7 @@ impl Stamper {
         if !refused.is_empty() {
             batch = batch.only(self.stamps.iter().map(|stamp| *stamp != Stamp::Refused));
         }
-        Stamped { before: around.before, batch, after: around.after, refused }
+        Ok(Stamped { before: around.before, batch, after: around.after, refused })
     }
 
     fn admit(&self, record: &weir_core::RecordView<'_>, now_ms: i64) -> Result<Stamp, String> {
@@ -138,14 +157,15 @@ impl Stamper {
 #[cfg(test)]
 mod tests {
     use weir_core::frame::{NO_TIMESTAMP, encode_headers};
-    use weir_core::{FrameWriter, RecordView};
+    use weir_core::ports::CallError;
+    use weir_core::{Frame, FrameWriter, RecordView};
 
     use super::*;
 
     const NOW_MS: i64 = 1_000_000;
 
     fn stamper(options: &str) -> Stamper {
-        Stamper::new(options.parse().unwrap(), Watermark::NONE, [Watermark::NONE; 2])
+        Stamper::new((options.parse().unwrap(), None), Watermark::NONE, [Watermark::NONE; 2])
     }
 
     /// (split, timestamp, value of the header `at`).
@@ -174,7 +194,7 @@ mod tests {
             ("timestamp=ingestion", [(NOW_MS, 0), (NOW_MS, 1)]),
         ] {
             let mut stamper = stamper(options);
-            let stamped = stamper.stamp(batch(&[(0, 10, "70"), (1, 20, "80")]), NOW_MS);
+            let stamped = stamper.stamp(batch(&[(0, 10, "70"), (1, 20, "80")]), NOW_MS).unwrap();
             assert_eq!(timestamps(&stamped.batch), expected, "{options}");
             let slowest = expected[0].0;
             assert_eq!(stamped.after.map(|after| after.watermark), Some(Watermark::at(slowest)), "{options}");
@@ -185,7 +205,7 @@ mod tests {
     fn a_record_without_a_usable_time_is_left_out_and_named() {
         let mut stamper = stamper("max-disorder=0s,timestamp=header:at,max-future=1s,on-future=fail");
         let records = [(0, 5, "x"), (0, 5, "50"), (1, 5, "-1"), (1, 5, "60"), (1, 5, "9999999")];
-        let Stamped { batch, after, refused, .. } = stamper.stamp(batch(&records), NOW_MS);
+        let Stamped { batch, after, refused, .. } = stamper.stamp(batch(&records), NOW_MS).unwrap();
         assert_eq!(timestamps(&batch), [(50, 1), (60, 3)]);
         assert_eq!(after.map(|after| after.watermark), Some(Watermark::at(50)));
         let whys: Vec<_> = refused.iter().map(|(origin, why)| (origin.offset, why.as_str())).collect();
@@ -199,9 +219,37 @@ mod tests {
     fn the_far_future_moves_no_time_and_a_missing_timestamp_neither() {
         let mut stamper = stamper("max-disorder=0s,max-future=1s");
         let far = NOW_MS * 2;
-        let stamped = stamper.stamp(batch(&[(0, far, ""), (1, far, ""), (0, NO_TIMESTAMP, "")]), NOW_MS);
+        let stamped = stamper.stamp(batch(&[(0, far, ""), (1, far, ""), (0, NO_TIMESTAMP, "")]), NOW_MS).unwrap();
         assert_eq!(timestamps(&stamped.batch), [(far, 0), (far, 1)]);
         assert_eq!((stamped.after, stamped.refused.len()), (None, 1));
+    }
+
+    /// Says that a record was made ten times as late as it says itself, and fails on those of 13.
+    struct Tenfold;
+
+    impl Timestamps for Tenfold {
+        fn timestamps(&mut self, frame: &Frame) -> Result<Vec<i64>, CallError> {
+            let time = |record: RecordView<'_>| match record.timestamp_ms {
+                13 => Err(CallError::Failed { index: None, code: 100, message: "unlucky".to_owned() }),
+                NO_TIMESTAMP => Ok(NO_TIMESTAMP),
+                at_ms => Ok(at_ms * 10),
+            };
+            frame.records().map(time).collect()
+        }
+    }
+
+    #[test]
+    fn a_plugin_says_when_records_were_made_and_one_that_it_fails_on_has_no_time() {
+        let options = "max-disorder=0s,timestamp=plugin:a.wasm,max-future=1s".parse().unwrap();
+        let mut stamper = Stamper::new((options, Some(Box::new(Tenfold))), Watermark::NONE, [Watermark::NONE; 2]);
+        let records = [(0, 5, ""), (1, 13, ""), (1, 7, ""), (0, NO_TIMESTAMP, ""), (0, -1, "")];
+        let Stamped { batch, after, refused, .. } = stamper.stamp(batch(&records), NOW_MS).unwrap();
+        assert_eq!(timestamps(&batch), [(50, 0), (70, 2)]);
+        assert_eq!(after.map(|after| after.watermark), Some(Watermark::at(50)));
+        let whys: Vec<_> = refused.iter().map(|(origin, why)| (origin.offset, why.as_str())).collect();
+        assert_eq!(whys[0], (1, "no usable timestamp: plugin returned failure 100: unlucky"));
+        assert_eq!((whys[1].0, whys[2].0), (3, 4));
+        assert!(whys[2].1.contains("-10 ms lies outside"), "{whys:?}");
     }
 
     #[test]

@@ -62,6 +62,7 @@ fn job_of(world: &Arc<World>, graph: Graph, operators: Vec<Arc<dyn OperatorFacto
         connector,
         marked,
         time: None,
+        timestamps: None,
     });
     let names = of_kind(|kind| matches!(kind, Kind::Operator(_)));
     let setup = |(name, factory)| {

@@ -116,6 +116,7 @@ fn set_up(world: &Arc<World>, sources: &[&Script], options: &str) -> Vec<SourceS
         connector: Arc::new((*script).clone()),
         marked: true,
         time: Some(options.parse().unwrap()),
+        timestamps: None,
     };
     sources.iter().enumerate().map(set_up).collect()
 }
