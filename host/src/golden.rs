@@ -5,11 +5,14 @@
 mod case;
 /// What differs, as text.
 mod difference;
+/// A report that build servers read.
+mod junit;
 /// A plugin on a stage: state, and no job around it.
 mod play;
 
 pub(crate) use case::{Case, read, written};
 pub(crate) use difference::difference;
+pub(crate) use junit::{Outcome, report};
 pub(crate) use play::{Stage, Way};
 
 /// What a case makes of its input.

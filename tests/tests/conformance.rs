@@ -201,11 +201,31 @@ fn golden_cases_hold_for_the_wasm_alone() -> Result<()> {
     Ok(())
 }
 
-/// Of tables that combine and forget, with a restart after every record.
+/// Of tables that combine and forget, and of timers of both times, with a restart after every record.
 #[test]
-fn what_is_merged_and_what_expires_is_the_same_whoever_is_restarted() -> Result<()> {
-    let cases = checkout().join("tests/plugins/ledger/golden").display().to_string();
-    run(&["test", &plugin("ledger")?, &cases, "--thorough"], PATIENCE)?.expect(0)?;
+fn what_is_merged_what_expires_and_what_waits_is_the_same_whoever_is_restarted() -> Result<()> {
+    for name in ["ledger", "alarm"] {
+        let cases = checkout().join(format!("tests/plugins/{name}/golden")).display().to_string();
+        run(&["test", &plugin(name)?, &cases, "--thorough"], PATIENCE)?.expect(0)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_build_server_reads_what_became_of_the_cases() -> Result<()> {
+    let dir = TempDir::new()?;
+    let (cases, report) = (dir.path().join("cases.json"), dir.path().join("report.xml").display().to_string());
+    let case = |name: &str, value: &str| {
+        format!(
+            r#"{{ "name": "{name}", "in": [{{ "value": "a" }}], "out": [{{ "record": {{ "value": "{value}" }} }}] }}"#
+        )
+    };
+    std::fs::write(&cases, format!("[{}, {}]", case("right", "A"), case("wrong", "B")))?;
+    let args = ["test", &plugin("uppercase")?, &cases.display().to_string(), "--junit", &report];
+    run(&args, PATIENCE)?.expect(1)?;
+    let text = std::fs::read_to_string(&report)?;
+    ensure!(text.contains("<testsuite name=\"uppercase\" tests=\"2\" failures=\"1\""), "{text}");
+    ensure!(text.contains("name=\"right\"") && text.matches("<failure ").count() == 1, "{text}");
     Ok(())
 }
 

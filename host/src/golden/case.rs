@@ -43,6 +43,8 @@ pub(crate) enum Step {
     },
     /// Event time has come so far.
     Watermark(i64),
+    /// Processing time has.
+    Clock(i64),
 }
 
 impl Step {
@@ -50,7 +52,7 @@ impl Step {
     pub(crate) fn record(&self) -> Option<&Record> {
         match self {
             Self::Record { record, .. } => Some(record),
-            Self::Watermark(_) => None,
+            Self::Watermark(_) | Self::Clock(_) => None,
         }
     }
 }
@@ -80,12 +82,15 @@ struct CaseForm {
     failures: Vec<usize>,
     #[serde(default)]
     late: usize,
+    #[serde(default)]
+    due_failures: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StepForm {
     watermark: Option<i64>,
+    clock: Option<i64>,
     input: Option<u32>,
     key: Option<Bytes>,
     value: Option<Bytes>,
@@ -145,12 +150,15 @@ impl RecordForm {
 
 impl StepForm {
     fn step(self) -> Result<Step, String> {
-        let Self { watermark, input, key, value, headers, timestamp } = self;
+        let Self { watermark, clock, input, key, value, headers, timestamp } = self;
         let is_record = input.is_some() || key.is_some() || value.is_some() || headers.is_some() || timestamp.is_some();
-        match watermark {
-            Some(_) if is_record => Err("a watermark and a record are two steps".to_owned()),
-            Some(ms) => Ok(Step::Watermark(ms)),
-            None => {
+        match (watermark, clock) {
+            (Some(_), Some(_)) => Err("a watermark and a clock are two steps".to_owned()),
+            (Some(_), None) if is_record => Err("a watermark and a record are two steps".to_owned()),
+            (None, Some(_)) if is_record => Err("a clock and a record are two steps".to_owned()),
+            (Some(ms), None) => Ok(Step::Watermark(ms)),
+            (None, Some(ms)) => Ok(Step::Clock(ms)),
+            (None, None) => {
                 let record = RecordForm { key, value, headers, timestamp }.record()?;
                 Ok(Step::Record { input: input.unwrap_or(0), record })
             }
@@ -176,7 +184,7 @@ impl Case {
         let steps = steps.collect::<Result<_, String>>()?;
         let key = form.key.as_deref().unwrap_or("key").parse();
         let key = key.map_err(|why| format!("case {name:?}: key: {why}"))?;
-        let expected = Seen { output, failures: form.failures, late: form.late, failed_due: Vec::new() };
+        let expected = Seen { output, failures: form.failures, late: form.late, failed_due: form.due_failures };
         Ok(Self { name, config: form.config, window: form.window, key, steps, expected, text })
     }
 }
@@ -222,6 +230,9 @@ impl Case {
         if seen.late > 0 {
             fields.push(("late".to_owned(), seen.late.to_string()));
         }
+        if !seen.failed_due.is_empty() {
+            fields.push(("due-failures".to_owned(), spaced(&json!(seen.failed_due))));
+        }
         let fields: Vec<String> = fields.iter().map(|(name, value)| format!("    \"{name}\": {value}")).collect();
         format!("  {{\n{}\n  }}", fields.join(",\n"))
     }
@@ -238,7 +249,7 @@ fn listed(lines: Vec<String>) -> String {
 
 /// A step with its fields in the order in which people read them.
 fn in_order(step: &Value) -> String {
-    let names = ["watermark", "input", "key", "value", "timestamp", "headers"];
+    let names = ["watermark", "clock", "input", "key", "value", "timestamp", "headers"];
     let given = |name: &str| step.get(name).map(|value| format!("\"{name}\": {}", spaced(value)));
     let fields: Vec<String> = names.into_iter().filter_map(given).collect();
     if fields.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", fields.join(", ")) }
@@ -312,14 +323,16 @@ mod tests {
       { "key": "a", "value": { "hex": "00ff" }, "timestamp": 7, "headers": [["h", null]] },
       { "input": 1, "key": null, "value": "ä\n" },
       { "watermark": 8 },
+      { "clock": 9 },
       {}
     ],
     "out": [
       { "output": 1, "record": { "key": "", "headers": [["h", { "hex": "ff" }]] } },
       { "record": {} }
     ],
-    "failures": [0, 3],
-    "late": 2
+    "failures": [0, 4],
+    "late": 2,
+    "due-failures": ["plugin returned failure 100: why", "it trapped"]
   },
   {
     "name": "nothing",
@@ -336,7 +349,7 @@ mod tests {
         assert_eq!(written(&seen), FILE);
         let Step::Record { input: 0, record } = &seen[0].0.steps[0] else { panic!("{:?}", seen[0].0) };
         assert_eq!((record.value.as_deref(), record.timestamp), (Some(&[0, 0xff][..]), Some(7)));
-        assert_eq!(seen[0].0.steps[2], Step::Watermark(8));
+        assert_eq!(seen[0].0.steps[2..4], [Step::Watermark(8), Step::Clock(9)]);
     }
 
     #[test]
@@ -360,6 +373,8 @@ mod tests {
             (case(r#""in": []"#), "missing field `out`"),
             (case(r#""in": [{"kye": "a"}], "out": []"#), "unknown field `kye`"),
             (case(r#""in": [{"watermark": 1, "key": "a"}], "out": []"#), "case \"n\": in[0]: a watermark and a record"),
+            (case(r#""in": [{"clock": 1, "key": "a"}], "out": []"#), "case \"n\": in[0]: a clock and a record"),
+            (case(r#""in": [{"clock": 1, "watermark": 2}], "out": []"#), "in[0]: a watermark and a clock"),
             (case(r#""in": [], "out": [{"record": {"key": {"hex": "0g"}}}]"#), "case \"n\": out[0]: \"0g\" is no hex"),
             (case(r#""in": [], "out": [{"record": {"key": {"hex": "0"}}}]"#), "is no hex"),
             (case(r#""key": "value", "in": [], "out": []"#), "neither key nor header:NAME"),

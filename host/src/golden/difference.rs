@@ -28,7 +28,7 @@ pub(crate) fn difference(expected: &Seen, seen: &Seen) -> String {
     };
     other("steps of `in` that fail", format!("{:?}", expected.failures), format!("{:?}", seen.failures));
     other("records that are late", expected.late.to_string(), seen.late.to_string());
-    other("timers and windows that fail", "none".to_owned(), due(&seen.failed_due));
+    other("timers and windows that fail", due(&expected.failed_due), due(&seen.failed_due));
     lines.join("\n")
 }
 

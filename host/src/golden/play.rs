@@ -123,6 +123,10 @@ impl Stage {
                     reached = reached.max(Watermark::at(*ms));
                     advance(&mut runner, reached, &mut out)?;
                 }
+                Step::Clock(ms) => {
+                    cast.told.get().now_ms = *ms;
+                    while runner.wake(*ms, &mut out)? == Advanced::More {}
+                }
                 Step::Record { input, record } => {
                     let mut batch = vec![(at, record)];
                     let more =
@@ -236,6 +240,8 @@ struct Tally {
     failures: Vec<usize>,
     failed_due: Vec<String>,
     late: usize,
+    /// What the clock says.
+    now_ms: i64,
 }
 
 impl Told {
@@ -264,7 +270,7 @@ impl Driver for Told {
     fn fell_back(&self, _: &CallError) {}
 
     fn now_ms(&self) -> i64 {
-        0
+        self.get().now_ms
     }
 
     fn with_splits(&self, look: &mut dyn FnMut(&SplitTable)) {
