@@ -75,14 +75,6 @@ pub enum Error {
         /// The closest that exists.
         close: Option<String>,
     },
-    /// Described rightly, but this version cannot run it.
-    #[error("{what} does not run yet; {instead}")]
-    NotYet {
-        /// What.
-        what: String,
-        /// What runs.
-        instead: String,
-    },
 }
 
 impl Error {
@@ -109,10 +101,6 @@ impl Error {
                 let (line, at) = find(&at);
                 (line, Self::Unknown { at, kind, name, close })
             }
-            Self::NotYet { what, instead } => {
-                let (line, what) = find(&what);
-                (line, Self::NotYet { what, instead })
-            }
             Self::Syntax { line, .. } => (Some(line), self),
             Self::Version(_) | Self::Address { .. } => (None, self),
         }
@@ -132,8 +120,7 @@ impl Error {
             | Self::MissingOneOf { at, .. }
             | Self::Invalid { at, .. }
             | Self::Conflict { one: at, .. }
-            | Self::Unknown { at, .. }
-            | Self::NotYet { what: at, .. } => Some(at),
+            | Self::Unknown { at, .. } => Some(at),
             Self::Syntax { .. } | Self::Version(_) | Self::Address { .. } => None,
         }
     }
@@ -156,11 +143,6 @@ impl Error {
     /// Two settings that exclude each other, and why.
     pub fn conflict(one: impl Into<String>, other: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Conflict { one: one.into(), other: other.into(), reason: reason.into() }
-    }
-
-    /// What this version cannot run, and what runs.
-    pub fn not_yet(what: impl Into<String>, instead: impl Into<String>) -> Self {
-        Self::NotYet { what: what.into(), instead: instead.into() }
     }
 }
 
