@@ -39,6 +39,8 @@ pub(crate) struct Task<'a> {
     pub(crate) from: &'a str,
     pub(crate) to: &'a str,
     pub(crate) bounded: bool,
+    /// Whether the host's API listens, on whatever port.
+    pub(crate) api: bool,
 }
 
 /// `native-host`: as `host`, but runs the native operator that the plugin's file name says. Not everybody builds it.
@@ -68,7 +70,8 @@ impl Task<'_> {
         let (plugin, state) = (plugin(self.operator)?, state.display().to_string());
         let interval = format!("{}ms", self.interval_ms);
         let mut args = vec!["run", "--plugin", &plugin, "--brokers", broker.bootstrap(), "--from", self.from];
-        args.extend(["--to", self.to, "--job", self.to, "--state-dir", &state, "--api", "off"]);
+        let api = if self.api { "127.0.0.1:0" } else { "off" };
+        args.extend(["--to", self.to, "--job", self.to, "--state-dir", &state, "--api", api]);
         args.extend(["--delivery", self.delivery, "--epoch-interval", &interval]);
         if self.bounded {
             args.extend(["--until", "latest"]);

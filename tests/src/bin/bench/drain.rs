@@ -81,6 +81,7 @@ fn drain(broker: &Broker, line: &Line, records: u64, stall: Option<Duration>) ->
     topics::create(broker, to, PARTITIONS, &[])?;
     let state = TempDir::new()?;
     let task = Task {
+        api: false,
         system: line.system,
         operator: line.operator,
         delivery: line.delivery,

@@ -2,7 +2,7 @@
 //! built, the host with native operators take turns, so that what the machine does meanwhile hits all alike.
 //!
 //! `bench GROUP` measures one group alone: drain, shapes, windows, shuffle, nexmark, latency, restart,
-//! restart-with-state, partitions.
+//! restart-with-state, partitions, swap.
 //!
 //! `QUICK=1`: fewer and shorter runs, exactly-once only. The figures of a short run are rough.
 
@@ -26,6 +26,8 @@ mod partitions;
 mod shapes;
 /// Windows, ShuffleBench, Nexmark.
 mod streams;
+/// Another version takes over under load.
+mod swap;
 /// Medians and ranges.
 mod table;
 
@@ -43,6 +45,9 @@ struct Size {
     /// Records and keys of a shape.
     shape_records: u64,
     many_keys: u64,
+    /// Keyed state under swaps, and how many there are with each.
+    swap_states: &'static [u64],
+    swaps: usize,
 }
 
 const FULL: Size = Size {
@@ -55,6 +60,8 @@ const FULL: Size = Size {
     stall: Some(Duration::from_secs(15)),
     shape_records: 5_000_000,
     many_keys: 1_000_000,
+    swap_states: &[0, 100_000_000, 1_000_000_000, 5_000_000_000],
+    swaps: 100,
 };
 
 const QUICK: Size = Size {
@@ -67,6 +74,8 @@ const QUICK: Size = Size {
     stall: None,
     shape_records: 1_000_000,
     many_keys: 250_000,
+    swap_states: &[0, 100_000_000],
+    swaps: 12,
 };
 
 fn main() -> Result<()> {
@@ -77,7 +86,7 @@ fn main() -> Result<()> {
     // `bench restart-with-state`: that group alone.
     let only = std::env::args().nth(1);
     type Group = fn(&Broker, &Size) -> Result<()>;
-    let groups: [(&str, Group); 9] = [
+    let groups: [(&str, Group); 10] = [
         ("drain", drain::run),
         ("shapes", shapes::run),
         ("windows", streams::windows),
@@ -87,6 +96,7 @@ fn main() -> Result<()> {
         ("restart", paced::restart),
         ("restart-with-state", paced::restart_with_state),
         ("partitions", partitions::run),
+        ("swap", swap::run),
     ];
     let known = only.as_deref().is_none_or(|only| groups.iter().any(|(name, _)| *name == only));
     ensure!(known, "there are the groups {}", groups.map(|(name, _)| name).join(", "));

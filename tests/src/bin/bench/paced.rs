@@ -19,21 +19,36 @@ use crate::contender::{System, Task};
 use crate::table::Values;
 use crate::{Size, say};
 
-const RATE_PER_MS: u64 = 10;
 const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 const FILL_PATIENCE: Duration = Duration::from_secs(900);
 /// How long a key is that is to make the state large.
-const STATE_KEY: usize = 450;
+pub(crate) const STATE_KEY: usize = 450;
 /// What is left over from before a kill is read within this time; nothing new can come as early.
 const LEFT_OVER: Duration = Duration::from_millis(150);
 
+/// How a system under observation is fed and set up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Records a millisecond.
+    pub(crate) per_ms: u64,
+    pub(crate) interval_ms: u32,
+    /// Whether the host's API listens.
+    pub(crate) api: bool,
+}
+
+/// 10,000 records a second.
+const PACE: Pace = Pace { per_ms: 10, interval_ms: 100, api: false };
+
 /// One system at the pace, observed.
-struct Paced<'a> {
-    broker: &'a Broker,
-    task: Task<'a>,
+pub(crate) struct Paced<'a> {
+    pub(crate) broker: &'a Broker,
+    pub(crate) task: Task<'a>,
     reader: BaseConsumer,
     clock: Instant,
+    /// Whether no more is to be written, and none is.
+    over: &'a AtomicBool,
+    written: &'a AtomicBool,
 }
 
 /// Latency of the bare client and of the host, with both commit intervals.
@@ -46,7 +61,7 @@ pub(crate) fn latency(broker: &Broker, size: &Size) -> Result<()> {
                 broker,
                 system,
                 "uppercase",
-                interval_ms,
+                Pace { interval_ms, ..PACE },
                 |_| Ok(()),
                 |paced| {
                     let state = TempDir::new()?;
@@ -87,7 +102,7 @@ fn restarts(broker: &Broker, size: &Size, keys: u64) -> Result<()> {
         let mut times = Values::default();
         let state = TempDir::new()?;
         let before = |task: &Task<'_>| fill_state(broker, task, &state, keys);
-        observe(broker, system, operator, 100, before, |paced| {
+        observe(broker, system, operator, PACE, before, |paced| {
             let mut host = paced.task.start(paced.broker, &state)?;
             paced.first_after(Duration::ZERO)?;
             let mut random = Random::new();
@@ -108,7 +123,7 @@ fn restarts(broker: &Broker, size: &Size, keys: u64) -> Result<()> {
 }
 
 /// Has the host count `keys` large keys, once each, and leave in good order. The bare client has no state to fill.
-fn fill_state(broker: &Broker, task: &Task<'_>, state: &TempDir, keys: u64) -> Result<()> {
+pub(crate) fn fill_state(broker: &Broker, task: &Task<'_>, state: &TempDir, keys: u64) -> Result<()> {
     if task.system == System::Pipe || keys == 0 {
         return Ok(());
     }
@@ -135,19 +150,21 @@ pub(crate) fn bytes_in(directory: &Path) -> Result<u64> {
 }
 
 /// Gives `look` a system whose input is written at the pace until it returns. What `before` does, is over by then.
-fn observe(
+pub(crate) fn observe(
     broker: &Broker,
     system: System,
     operator: &str,
-    interval_ms: u32,
+    pace: Pace,
     before: impl FnOnce(&Task<'_>) -> Result<()>,
     look: impl FnOnce(&Paced<'_>) -> Result<()>,
 ) -> Result<()> {
+    let interval_ms = pace.interval_ms;
     let run = format!("paced-{:08x}", Random::new().number() as u32);
     let (from, to) = (format!("{run}.in"), format!("{run}.out"));
     topics::create(broker, &from, PARTITIONS, &[])?;
     topics::create(broker, &to, PARTITIONS, &[])?;
-    let task = Task { system, operator, delivery: "exactly-once", interval_ms, from: &from, to: &to, bounded: false };
+    let (delivery, api) = ("exactly-once", pace.api);
+    let task = Task { system, operator, delivery, interval_ms, from: &from, to: &to, bounded: false, api };
     before(&task)?;
     let reader = consumer(broker, Isolation::Committed)?;
     let mut assignment = TopicPartitionList::new();
@@ -157,13 +174,18 @@ fn observe(
         assignment.add_partition_offset(&to, partition, Offset::Offset(end))?;
     }
     reader.assign(&assignment)?;
-    let paced = Paced { broker, task, reader, clock: Instant::now() };
-    let (over, clock) = (AtomicBool::new(false), paced.clock);
+    let (over, is_written) = (AtomicBool::new(false), AtomicBool::new(false));
+    let paced = Paced { broker, task, reader, clock: Instant::now(), over: &over, written: &is_written };
+    let clock = paced.clock;
     let (looked, written) = std::thread::scope(|scope| {
-        let pace = scope.spawn(|| write(broker, &from, RATE_PER_MS, clock, &over));
+        let writer = scope.spawn(|| {
+            let written = write(broker, &from, pace.per_ms, clock, &over);
+            is_written.store(true, Ordering::Release);
+            written
+        });
         let looked = look(&paced);
         over.store(true, Ordering::Relaxed);
-        (looked, pace.join())
+        (looked, writer.join())
     });
     topics::delete(broker, &from)?;
     topics::delete(broker, &to)?;
@@ -191,7 +213,7 @@ pub(crate) fn write(broker: &Broker, topic: &str, per_ms: u64, clock: Instant, o
 
 impl Paced<'_> {
     /// Reads for `time`; `see` gets each record's latency in milliseconds.
-    fn collect(&self, time: Duration, mut see: impl FnMut(f64)) -> Result<()> {
+    pub(crate) fn collect(&self, time: Duration, mut see: impl FnMut(f64)) -> Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
             match self.reader.poll(Duration::from_millis(20)) {
@@ -210,8 +232,33 @@ impl Paced<'_> {
         Ok(())
     }
 
+    /// Nothing more is written; what was is in the topic.
+    pub(crate) fn stop_writing(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        while !self.written.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Reads until it `is_over`; gives the longest time in which nothing new came.
+    pub(crate) fn longest_gap(&self, mut is_over: impl FnMut() -> bool) -> Result<Duration> {
+        let (mut longest, mut last) = (Duration::ZERO, self.clock.elapsed());
+        while !is_over() {
+            match self.reader.poll(Duration::from_millis(5)) {
+                Some(Ok(_)) => {
+                    let now = self.clock.elapsed();
+                    longest = longest.max(now - last);
+                    last = now;
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(Err(error)) => return Err(error).context("failed to read the output"),
+            }
+        }
+        Ok(longest.max(self.clock.elapsed() - last))
+    }
+
     /// When the first record came that is read later than `moment`.
-    fn first_after(&self, moment: Duration) -> Result<Duration> {
+    pub(crate) fn first_after(&self, moment: Duration) -> Result<Duration> {
         loop {
             let message = self.reader.poll(Duration::from_millis(20));
             let now = self.clock.elapsed();

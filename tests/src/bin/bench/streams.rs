@@ -187,7 +187,7 @@ fn measured(broker: &Broker, row: &Row, from: &str, records: u64) -> Result<(Run
 
 fn bare(broker: &Broker, from: &str, records: u64) -> Result<Run> {
     let (system, operator, delivery) = (System::Pipe, "none", "exactly-once");
-    let task = Task { system, operator, delivery, interval_ms: INTERVAL_MS, from, to: TO, bounded: true };
+    let task = Task { system, operator, delivery, interval_ms: INTERVAL_MS, from, to: TO, bounded: true, api: false };
     forget(broker, &task)?;
     let (state, observer) = (TempDir::new()?, Observer::new(broker, TO)?);
     watch(records, || task.start(broker, &state), || Ok(observer.high()? > 0), || Ok(()))
