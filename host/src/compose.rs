@@ -151,7 +151,10 @@ pub fn compose(
     let (sources, sink, log) = (sources.into_iter().map(sabotage::source), sabotage::sink(sink), sabotage::log(log));
     let sources = plan.sources.iter().zip(sources).map(set_up).collect();
     let shelf = Arc::new(PluginShelf::new(dir.plugins(), loader, plan));
-    shelf.keep_started();
+    // Nobody starts again with a directory that goes with the process.
+    if temporary.is_none() {
+        shelf.keep_started(operators.iter().map(|operator| operator.factory.digest()));
+    }
     let options = options(plan, consent, drains);
     let kept: Arc<dyn Shelf> = Arc::<PluginShelf>::clone(&shelf);
     let job = Job { options, sources, sink, graph, operators, sinks, state, shelf: kept };

@@ -1,6 +1,6 @@
 //! What may be asked of a running job: another version of an operator, and its history.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -10,7 +10,7 @@ use weir_checkpoint::{PluginEntry, Turn};
 use weir_core::ports::OperatorFactory;
 use weir_core::{Digest, Fault, PortError};
 use weir_pipeline::plan::{OperatorPlan, Plan};
-use weir_runtime::{JobHandle, JobState, NotSwapped, Shelf, Swap, Swapped};
+use weir_runtime::{Held, JobHandle, JobState, NotSwapped, OperatorSetup, Shelf, Swap, Swapped};
 use weir_state::PluginFiles;
 
 use crate::compose::operators::{self, LoadOperator};
@@ -29,41 +29,49 @@ impl PluginShelf {
         Self { files, loader, operators: plan.operators.clone() }
     }
 
-    /// Keeps the files that the process is started with: whoever goes back to one of them finds it, whatever became of it. A
-    /// file that cannot be kept is told, and cannot be gone back to. A pipe was read to its end already.
-    pub(crate) fn keep_started(&self) {
-        let is_file = |operator: &&OperatorPlan| operator.plugin.metadata().is_ok_and(|file| file.is_file());
-        for operator in self.operators.iter().filter(is_file) {
-            let kept = std::fs::read(&operator.plugin).map_err(Into::into).and_then(|bytes| self.keep(&bytes));
-            if let Err(error) = kept {
-                tracing::warn!(operator = %operator.name, "the plugin is not kept beside the state: {error:#}");
-            }
+    /// Keeps the files that the process was started with, whose digests these are: whoever goes back to one of them finds it,
+    /// whatever became of it. A file that cannot be kept is told, and cannot be gone back to. A pipe was read to its end
+    /// already.
+    pub(crate) fn keep_started<'a>(&self, digests: impl Iterator<Item = &'a Digest>) {
+        let is_file = |(operator, _): &(&OperatorPlan, _)| operator.plugin.metadata().is_ok_and(|file| file.is_file());
+        for (operator, digest) in self.operators.iter().zip(digests).filter(is_file) {
+            let why = match self.files.keep_loaded(&operator.plugin, digest) {
+                Ok(true) => continue,
+                Ok(false) => "it has changed since it was loaded".to_owned(),
+                Err(error) => format!("{:#}", anyhow::Error::from(PortError::from(error))),
+            };
+            tracing::warn!(operator = %operator.name, "the plugin is not kept beside the state: {why}");
         }
     }
 
-    fn keep(&self, bytes: &[u8]) -> Result<Digest> {
+    /// Keeps a file that is to take over; says whether it is new here. Whoever asks for it says in the end what came of it:
+    /// [`PluginShelf::settle`].
+    fn keep(&self, bytes: &[u8]) -> Result<(Digest, bool)> {
         Ok(self.files.keep(bytes).map_err(PortError::from)?)
     }
 
-    /// What the process was started with.
-    fn config(&self, operator: &str) -> Option<String> {
-        self.operators.iter().find(|plan| plan.name == operator).map(|plan| plan.config.to_string())
+    /// A `new` file that nothing came of goes again; so do others, where there are too many that are not `in_use`.
+    fn settle(&self, new: Option<&Digest>, in_use: &[Digest]) {
+        let unused = new.filter(|new| !in_use.contains(new));
+        let settled = unused.map_or(Ok(()), |unused| self.files.forget(unused)).and_then(|()| self.files.trim(in_use));
+        if let Err(error) = settled.map_err(PortError::from) {
+            tracing::warn!("plugins that are not used any more are not removed: {:#}", anyhow::Error::from(error));
+        }
     }
 
-    /// Loads the file of this digest as the plugin of an operator, and checks that it fits what the pipeline says of it.
-    fn load(&self, operator: &str, digest: &Digest) -> Result<Arc<dyn OperatorFactory>> {
+    /// Loads the file of this digest as the plugin of an operator, as the pipeline would run it.
+    fn load(&self, operator: &str, digest: &Digest) -> Result<OperatorSetup> {
         let plan = self.operators.iter().find(|plan| plan.name == operator);
         let plan = plan.with_context(|| format!("the pipeline has no operator {operator:?}"))?;
         let plan = OperatorPlan { plugin: self.files.path(digest), ..plan.clone() };
         let factory = self.loader.load(&plan)?;
-        operators::setup(&plan, Arc::clone(&factory)).map_err(|error| PortError::new(Fault::Config, error))?;
-        Ok(factory)
+        Ok(operators::setup(&plan, factory).map_err(|error| PortError::new(Fault::Config, error))?)
     }
 }
 
 impl Shelf for PluginShelf {
     fn find(&self, operator: &str, digest: &Digest) -> Result<Arc<dyn OperatorFactory>, PortError> {
-        let found = self.load(operator, digest).and_then(|factory| {
+        let found = self.load(operator, digest).and_then(|OperatorSetup { factory, .. }| {
             let is_itself = factory.digest() == digest;
             is_itself.then_some(factory).with_context(|| format!("{} is damaged", self.files.path(digest).display()))
         });
@@ -89,23 +97,28 @@ impl Shelf for PluginShelf {
 
 /// Changes a job once there is one.
 #[derive(Clone)]
-pub(crate) struct JobControl {
-    job: Arc<OnceLock<(JobHandle, Arc<PluginShelf>)>>,
+pub(crate) struct JobControl(Arc<Shared>);
+
+struct Shared {
+    job: OnceLock<(JobHandle, Arc<PluginShelf>)>,
     signals: Signals,
+    /// Held while a file is kept and takes over: one at a time.
+    changing: Mutex<()>,
 }
 
 impl JobControl {
     pub(crate) fn new(signals: Signals) -> Self {
-        Self { job: Arc::default(), signals }
+        Self(Arc::new(Shared { job: OnceLock::new(), signals, changing: Mutex::default() }))
     }
 
     /// From now on this job is changed.
     pub(crate) fn show(&self, handle: JobHandle, shelf: Arc<PluginShelf>) {
-        drop(self.job.set((handle, shelf)));
+        drop(self.0.job.set((handle, shelf)));
     }
 
     fn get(&self) -> Result<&(JobHandle, Arc<PluginShelf>), Refusal> {
-        self.job.get().ok_or_else(|| Refusal::new(RefusalKind::Conflict, "the job is starting; try again once it runs"))
+        let starting = || Refusal::new(RefusalKind::Busy, "the job is starting; try again once it runs");
+        self.0.job.get().ok_or_else(starting)
     }
 
     /// Has the plugin of `bytes` take over.
@@ -114,22 +127,31 @@ impl JobControl {
         let SwapRequest { plugin, config, probation, dry_run } = request;
         let config = config.map(|text| json(&text)).transpose()?;
         known(handle, operator)?;
-        let digest = shelf.keep(&plugin).map_err(because(RefusalKind::Failed))?;
-        let factory = shelf.load(operator, &digest).map_err(because(RefusalKind::Unfit))?;
-        swap(handle, Swap { operator: operator.to_owned(), factory, config, probation, dry_run, goes_back: false })
+        let changing = match self.0.changing.try_lock() {
+            Ok(changing) => changing,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(refused(NotSwapped::Busy)),
+        };
+        let (digest, is_new) = shelf.keep(&plugin).map_err(because(RefusalKind::Failed))?;
+        let loaded = shelf.load(operator, &digest).map_err(because(RefusalKind::Unfit));
+        let swapped = loaded.and_then(|OperatorSetup { factory, windows, .. }| {
+            let swap = Swap { operator: operator.to_owned(), factory, windows, config, probation, dry_run };
+            handle.swap(swap).map(swapped).map_err(refused)
+        });
+        // Where nobody knows whether it holds, the next start may need it.
+        let is_in_doubt = swapped.as_ref().is_err_and(|refusal| refusal.kind == RefusalKind::Failed);
+        shelf.settle(Some(&digest).filter(|_| is_new && !is_in_doubt), &handle.plugins_in_use());
+        drop(changing);
+        swapped
     }
 }
 
-fn swap(handle: &JobHandle, swap: Swap) -> Result<model::Swapped, Refusal> {
-    let (description, digest) = (swap.factory.description(), swap.factory.digest().0.clone());
-    let plugin = model::Plugin { name: description.name.clone(), version: description.version.clone(), digest };
-    match handle.swap(swap).map_err(refused)? {
-        Swapped::Possible => Ok(model::Swapped { plugin, epoch: None, paused_ms: None, took_ms: None }),
-        Swapped::Done { epoch, paused, took } => {
-            let (paused_ms, took_ms) = (Some(ms(paused)), Some(ms(took)));
-            Ok(model::Swapped { plugin, epoch: Some(epoch.0), paused_ms, took_ms })
-        }
-    }
+fn swapped(swapped: Swapped) -> model::Swapped {
+    let plugin = plugin(swapped.plugin);
+    let Some(Held { epoch, paused, took }) = swapped.held else {
+        return model::Swapped { plugin, epoch: None, paused_ms: None, took_ms: None };
+    };
+    model::Swapped { plugin, epoch: Some(epoch.0), paused_ms: Some(ms(paused)), took_ms: Some(ms(took)) }
 }
 
 fn ms(time: Duration) -> f64 {
@@ -157,8 +179,9 @@ fn refused(error: NotSwapped) -> Refusal {
         NotSwapped::Unknown { .. } => RefusalKind::Unknown,
         NotSwapped::State(_) => RefusalKind::State,
         NotSwapped::Place { .. } | NotSwapped::Open(_) => RefusalKind::Unfit,
-        NotSwapped::Same(_) | NotSwapped::NotRunning(_) | NotSwapped::Busy => RefusalKind::Conflict,
-        NotSwapped::Undone | NotSwapped::Ended => RefusalKind::Failed,
+        NotSwapped::Same(_) | NotSwapped::NoneBefore(_) => RefusalKind::Conflict,
+        NotSwapped::NotRunning(_) | NotSwapped::Busy => RefusalKind::Busy,
+        NotSwapped::Gone(_) | NotSwapped::Undone | NotSwapped::Ended => RefusalKind::Failed,
     };
     because(kind)(error.into())
 }
@@ -174,24 +197,14 @@ impl Control for JobControl {
     }
 
     fn rollback(&self, operator: &str) -> Result<model::Swapped, Refusal> {
-        let (handle, shelf) = self.get()?;
-        known(handle, operator)?;
-        let history = shelf.history();
-        let last = history.iter().rev().find(|turn| turn.operator == operator);
-        let nothing = format!("no version of operator {operator:?} took over from another");
-        let nothing = || Refusal::new(RefusalKind::Conflict, nothing);
-        let PluginEntry { digest, took_over, .. } = &last.ok_or_else(nothing)?.from;
-        let config = took_over.as_ref().and_then(|took_over| took_over.config.clone());
-        let config = config.or_else(|| shelf.config(operator));
-        let factory = shelf.load(operator, digest).map_err(because(RefusalKind::Failed))?;
-        let (operator, probation) = (operator.to_owned(), Duration::ZERO);
-        swap(handle, Swap { operator, factory, config, probation, dry_run: false, goes_back: true })
+        let (handle, _) = self.get()?;
+        handle.rollback(operator).map(swapped).map_err(refused)
     }
 
     fn versions(&self, operator: &str) -> Result<Vec<model::Turn>, Refusal> {
-        let (handle, shelf) = self.get()?;
+        let (handle, _) = self.get()?;
         known(handle, operator)?;
-        let turns = shelf.history().into_iter().filter(|turn| turn.operator == operator);
+        let turns = handle.history().into_iter().filter(|turn| turn.operator == operator);
         Ok(turns.map(turn).collect())
     }
 
@@ -210,9 +223,9 @@ impl Control for JobControl {
     }
 
     fn stop(&self) -> Result<model::Standing, Refusal> {
-        let stopped = self.signals.stop();
+        let stopped = self.0.signals.stop();
         stopped.map_err(|error| Refusal::new(RefusalKind::Failed, format!("failed to start a thread: {error}")))?;
-        let epoch = self.job.get().map_or(0, |(handle, _)| handle.status().epoch.0);
+        let epoch = self.0.job.get().map_or(0, |(handle, _)| handle.status().epoch.0);
         Ok(model::Standing { state: model::State::Stopping, epoch })
     }
 }
@@ -232,8 +245,10 @@ fn standing(handle: &JobHandle) -> Result<model::Standing, Refusal> {
 }
 
 fn turn(turn: Turn) -> model::Turn {
-    let plugin =
-        |entry: PluginEntry| model::Plugin { name: entry.name, version: entry.version, digest: entry.digest.0 };
     let (from, to) = (plugin(turn.from), plugin(turn.to));
     model::Turn { epoch: turn.epoch, at_ms: turn.at_ms, from, to, failure: turn.failure }
+}
+
+fn plugin(entry: PluginEntry) -> model::Plugin {
+    model::Plugin { name: entry.name, version: entry.version, digest: entry.digest.0 }
 }

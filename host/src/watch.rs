@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use weir_api::control::{PROBATION, SwapRequest};
-use weir_api::model::Refusal;
+use weir_api::model::{Refusal, RefusalKind};
 use weir_pipeline::Plan;
 
 use crate::control::JobControl;
@@ -26,18 +26,14 @@ struct Watched {
     looks: Looks,
     /// What was taken last, or what the job was started with.
     taken: Looks,
+    /// Whether it was told that what it is now has to wait.
+    has_told: bool,
 }
 
 /// Watches the plugins of `plan` for as long as the process lives.
 pub(crate) fn start(plan: &Plan, control: JobControl) -> Result<()> {
-    let mut watched: Vec<Watched> = plan
-        .operators
-        .iter()
-        .map(|operator| {
-            let looks = looks(&operator.plugin);
-            Watched { operator: operator.name.clone(), path: operator.plugin.clone(), looks, taken: looks }
-        })
-        .collect();
+    let mut watched: Vec<Watched> =
+        plan.operators.iter().map(|operator| Watched::new(operator.name.clone(), operator.plugin.clone())).collect();
     let watch = move || loop {
         weir_machine::sleep(LOOK_EVERY);
         for file in &mut watched {
@@ -55,28 +51,49 @@ fn looks(path: &Path) -> Looks {
 }
 
 impl Watched {
+    fn new(operator: String, path: PathBuf) -> Self {
+        let looks = looks(&path);
+        Self { operator, path, looks, taken: looks, has_told: false }
+    }
+
+    /// Nothing more is to be done with it as it is.
+    fn take(&mut self) {
+        (self.taken, self.has_told) = (self.looks, false);
+    }
+
     /// Whether it is another file than was taken, and nobody writes it any more.
     fn has_settled(&mut self) -> bool {
         let now = looks(&self.path);
         let is_settled = now.is_some() && now == self.looks && now != self.taken;
         self.looks = now;
-        if is_settled {
-            self.taken = now;
-        }
         is_settled
     }
 }
 
-fn take_over(file: &Watched, control: &JobControl) {
-    let Watched { operator, path, .. } = file;
+/// Where the job cannot be changed just now, it is tried again.
+fn take_over(file: &mut Watched, control: &JobControl) {
+    let Watched { operator, path, .. } = &*file;
     let plugin = match fs::read(path) {
         Ok(bytes) => bytes.into(),
-        Err(error) => return tracing::warn!(operator, path = %path.display(), %error, "the plugin cannot be read"),
+        Err(error) => {
+            tracing::warn!(operator, path = %path.display(), %error, "the plugin cannot be read");
+            return file.take();
+        }
     };
     let request = SwapRequest { plugin, config: None, probation: PROBATION, dry_run: false };
-    // What took over is logged by the job.
-    if let Err(Refusal { error, .. }) = control.take_over(operator, request) {
-        tracing::warn!(operator, path = %path.display(), "the plugin has changed, and does not take over: {error}");
+    match control.take_over(operator, request) {
+        Err(Refusal { kind: RefusalKind::Busy, error }) => {
+            if !file.has_told {
+                tracing::info!(operator, path = %path.display(), "the plugin has changed, and waits: {error}");
+            }
+            file.has_told = true;
+        }
+        Err(Refusal { error, .. }) => {
+            tracing::warn!(operator, path = %path.display(), "the plugin has changed, and does not take over: {error}");
+            file.take();
+        }
+        // The job has logged it.
+        Ok(_) => file.take(),
     }
 }
 
@@ -89,14 +106,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.wasm");
         fs::write(&path, b"1").unwrap();
-        let mut file = Watched { operator: "o".into(), path: path.clone(), looks: looks(&path), taken: looks(&path) };
+        let mut file = Watched::new("o".into(), path.clone());
         assert!(!file.has_settled(), "it is what the job was started with");
         fs::write(&path, b"12").unwrap();
         assert!(!file.has_settled(), "it is perhaps being written");
         fs::write(&path, b"123").unwrap();
         assert!(!file.has_settled());
-        assert!(file.has_settled());
-        assert!(!file.has_settled(), "once");
+        assert!(file.has_settled() && file.has_settled(), "until it is taken");
+        file.take();
+        assert!(!file.has_settled());
         fs::remove_file(&path).unwrap();
         assert!(!file.has_settled() && !file.has_settled());
         fs::write(&path, b"1234").unwrap();

@@ -125,7 +125,7 @@ fn fault(kind: RefusalKind) -> Fault {
     match kind {
         RefusalKind::Unknown | RefusalKind::Unfit => Fault::Config,
         RefusalKind::State => Fault::Corrupt,
-        RefusalKind::Conflict | RefusalKind::Failed => Fault::User,
+        RefusalKind::Conflict | RefusalKind::Busy | RefusalKind::Failed => Fault::User,
     }
 }
 

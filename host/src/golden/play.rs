@@ -267,8 +267,6 @@ impl Driver for Told {
 
     fn dead_lettered(&self) {}
 
-    fn fell_back(&self, _: &CallError) {}
-
     fn now_ms(&self) -> i64 {
         self.get().now_ms
     }

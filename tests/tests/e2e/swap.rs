@@ -126,8 +126,38 @@ fn a_version_that_traps_goes_back_by_itself() -> Result<()> {
     ensure!(failure.is_some_and(|failure| failure.contains("told to panic")), "{history:?}");
     ensure!(history.len() == 2, "{history:?}");
     running.host.wait_for_log("the new version failed on probation", PATIENCE)?;
+    says(running.swap(&["--rollback"])?, 1, &["from one that failed"])?;
     let restarts = host::job(running.port)?.get("restarts").and_then(Value::as_u64);
     ensure!(restarts == Some(0), "{restarts:?}");
+    running.host.kill()?;
+    scene.run("count", &[])?.expect(0)?;
+    scene.judge()?.expect_exact()?;
+    Ok(())
+}
+
+#[test]
+fn a_probation_outlives_the_process() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("swap-probation")?;
+    let write = |value: &str| {
+        let writer = Writer::new(scene.broker)?;
+        (0..100).try_for_each(|at| writer.write(&scene.input, format!("k{}", at % 7).as_bytes(), value.as_bytes()))?;
+        writer.flush()
+    };
+    write("x")?;
+    let running = Running::start(&scene, "count", &[])?;
+    running.swap(&[&host::plugin("recount")?, "--probation", "10min"])?.expect(0)?;
+    running.host.kill()?;
+    write("boom")?;
+    let mut running = Running::start(&scene, "count", &[])?;
+    running.wait(|job| job.pointer("/operators/0/plugin/version") == Some(&"0.1.0".into()))?;
+    running.host.wait_for_log("a version goes on that took over from the file of the command line", PATIENCE)?;
+    running.host.kill()?;
+    // Neither is it run again by the next one.
+    let running = Running::start(&scene, "count", &[])?;
+    ensure!(running.version()? == "0.1.0");
+    let failures = running.history()?.iter().filter(|turn| turn.get("failure").is_some_and(Value::is_string)).count();
+    ensure!(failures == 1, "{failures} failures");
     running.host.kill()?;
     scene.run("count", &[])?.expect(0)?;
     scene.judge()?.expect_exact()?;
@@ -151,7 +181,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() -> Result<()> {
         (&[&text], 2, &["text.wasm does not take over"]),
         (&[&none], 2, &["failed to read", "none.wasm"]),
         (&[&host::plugin("recount")?, "--config", "other=1"], 2, &["does not open", "unknown field"]),
-        (&["--rollback"], 1, &["no version of operator", "took over"]),
+        (&["--rollback"], 1, &["took over from no other"]),
     ] {
         let other = host::plugin("tally")?;
         let args: Vec<&str> = args.iter().map(|arg| if *arg == "OTHER-TABLE" { other.as_str() } else { arg }).collect();
@@ -160,6 +190,8 @@ fn what_does_not_fit_is_refused_and_changes_nothing() -> Result<()> {
     }
     says(running.swap(&[&host::plugin("recount")?, "--dry-run"])?, 0, &["could go on with count 2.0.0"])?;
     ensure!(running.version()? == "0.1.0" && running.history()?.is_empty());
+    let kept = fs::read_dir(scene.state_dir().join("plugins"))?.count();
+    ensure!(kept == 1, "{kept} files are kept, and one runs");
     let state = scene.state_dir().display().to_string();
     let unknown = host::run(&["swap", "nobody", &count, "--state-dir", &state], PATIENCE)?;
     says(unknown, 2, &["there is no operator \"nobody\"", "operator"])?;

@@ -60,7 +60,7 @@ impl IntoResponse for Refusal {
         let status = match self.kind {
             RefusalKind::Unknown => StatusCode::NOT_FOUND,
             RefusalKind::Unfit | RefusalKind::State => StatusCode::UNPROCESSABLE_ENTITY,
-            RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::Conflict | RefusalKind::Busy => StatusCode::CONFLICT,
             RefusalKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(self)).into_response()

@@ -60,7 +60,7 @@ impl IntoResponse for Refused {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Cut => StatusCode::BAD_REQUEST,
-            Self::Busy => return Refusal::new(RefusalKind::Conflict, self.to_string()).into_response(),
+            Self::Busy => return Refusal::new(RefusalKind::Busy, self.to_string()).into_response(),
         };
         let mut response = (status, format!("{self}\n")).into_response();
         if status == StatusCode::UNAUTHORIZED {

@@ -148,7 +148,7 @@ impl Refusal {
     }
 }
 
-/// Kinds of refusals: `unknown`, `unfit`, `state`, `conflict`, `failed`.
+/// Kinds of refusals: `unknown`, `unfit`, `state`, `conflict`, `busy`, `failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalKind {
@@ -158,8 +158,10 @@ pub enum RefusalKind {
     Unfit,
     /// State would be lost or misread.
     State,
-    /// Not now.
+    /// There is nothing to be done: it is so already.
     Conflict,
+    /// Not now; perhaps later.
+    Busy,
     /// It was tried, and did not hold.
     Failed,
 }

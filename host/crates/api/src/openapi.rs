@@ -163,8 +163,14 @@ mod tests {
         ];
         assert_eq!(document["components"]["schemas"]["State"]["enum"], json!(states));
         assert_eq!(json!(states), json!(states.map(State::word)));
-        let kinds =
-            [RefusalKind::Unknown, RefusalKind::Unfit, RefusalKind::State, RefusalKind::Conflict, RefusalKind::Failed];
+        let kinds = [
+            RefusalKind::Unknown,
+            RefusalKind::Unfit,
+            RefusalKind::State,
+            RefusalKind::Conflict,
+            RefusalKind::Busy,
+            RefusalKind::Failed,
+        ];
         assert_eq!(document["components"]["schemas"]["Refusal"]["properties"]["kind"]["enum"], json!(kinds));
     }
 

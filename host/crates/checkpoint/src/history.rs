@@ -1,9 +1,14 @@
-//! What took over from what, for those who come later: people who ask, and the next process, which must not run again what
-//! failed on probation.
+//! What took over from what, for those who come later: people who ask, whoever goes back, and the next process, which must not
+//! run again what failed on probation, and goes on with a probation that is not over.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::PluginEntry;
+
+/// So many turns are remembered.
+const TURNS_MAX: usize = 1_000;
 
 /// One version took over from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,9 +16,9 @@ use crate::manifest::PluginEntry;
 pub struct Turn {
     /// The operator.
     pub operator: String,
-    /// From the end of this epoch on, where its number is known.
+    /// From the end of this epoch on. Where a version failed on probation: the last epoch that held by then.
     pub epoch: u64,
-    /// When it was written down, in milliseconds since 1970.
+    /// When it was noted, in milliseconds since 1970.
     pub at_ms: i64,
     /// What ran before.
     pub from: PluginEntry,
@@ -22,18 +27,99 @@ pub struct Turn {
     /// Why it did, where nobody had asked for it: how the version before failed on probation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// For how long the version before waits to take over again, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub probation_ms: u64,
 }
 
-/// For each version that failed on probation, and that nobody asked for again since: what ran before it.
-pub fn condemned(history: &[Turn]) -> Vec<&Turn> {
-    let mut condemned: Vec<&Turn> = Vec::new();
-    for turn in history {
-        condemned.retain(|other| other.operator != turn.operator || other.from != turn.to);
-        if turn.failure.is_some() {
-            condemned.push(turn);
-        }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The turns of a job, the oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct History(Vec<Turn>);
+
+impl History {
+    /// With these, the oldest first.
+    pub fn new(turns: Vec<Turn>) -> Self {
+        let mut history = Self(turns);
+        history.forget();
+        history
     }
-    condemned
+
+    /// Adds the newest.
+    pub fn add(&mut self, turn: Turn) {
+        self.0.push(turn);
+        self.forget();
+    }
+
+    /// All of them, the oldest first.
+    pub fn turns(&self) -> &[Turn] {
+        &self.0
+    }
+
+    /// Whether this turn, or one of the same versions, is in it.
+    pub fn has(&self, operator: &str, from: &PluginEntry, to: &PluginEntry) -> bool {
+        self.of(operator).any(|turn| turn.from == *from && turn.to == *to)
+    }
+
+    fn forget(&mut self) {
+        let surplus = self.0.len().saturating_sub(TURNS_MAX);
+        self.0.drain(..surplus);
+    }
+
+    fn of(&self, operator: &str) -> impl DoubleEndedIterator<Item = &Turn> {
+        self.0.iter().filter(move |turn| turn.operator == operator)
+    }
+
+    /// How this version failed on probation, unless somebody asked for it again since.
+    pub fn failed(&self, operator: &str, version: &PluginEntry) -> Option<&Turn> {
+        let last = self.of(operator).rev().find(|turn| match turn.failure {
+            Some(_) => turn.from == *version,
+            None => turn.to == *version,
+        });
+        last.filter(|turn| turn.failure.is_some())
+    }
+
+    /// What is to run where this version is asked for: itself, unless it failed.
+    pub fn heir<'a>(&'a self, operator: &str, version: &'a PluginEntry) -> &'a PluginEntry {
+        let mut heir = version;
+        // A version that failed may have been the one before another that did: as often as there are turns at most.
+        for _ in &self.0 {
+            match self.failed(operator, heir) {
+                Some(turn) => heir = &turn.to,
+                None => return heir,
+            }
+        }
+        version
+    }
+
+    /// What can be gone back to from this version: what it took over from, unless that failed.
+    pub fn before(&self, operator: &str, version: &PluginEntry) -> Option<&PluginEntry> {
+        let turn = self.came(operator, version)?;
+        Some(self.heir(operator, &turn.from)).filter(|before| *before != version)
+    }
+
+    /// How long the probation of this version still lasts at `now_ms`, if it is on one.
+    pub fn probation(&self, operator: &str, version: &PluginEntry, now_ms: i64) -> Option<Duration> {
+        let turn = self.came(operator, version)?;
+        let lasts = i64::try_from(turn.probation_ms).unwrap_or(i64::MAX);
+        // A clock that was set back makes it no longer than it was.
+        let left = lasts.saturating_sub(now_ms.saturating_sub(turn.at_ms)).min(lasts);
+        u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis)
+    }
+
+    /// How this version came to run when it was asked for last.
+    fn came(&self, operator: &str, version: &PluginEntry) -> Option<&Turn> {
+        self.of(operator).rev().find(|turn| turn.failure.is_none() && turn.to == *version)
+    }
+
+    /// The version that took over at the end of this epoch, and what ran before it.
+    pub fn turn_at(&self, operator: &str, epoch: u64) -> Option<&Turn> {
+        self.of(operator).rev().find(|turn| turn.failure.is_none() && turn.epoch == epoch)
+    }
 }
 
 #[cfg(test)]
@@ -48,19 +134,67 @@ mod tests {
 
     fn turn(operator: &str, from: &str, to: &str, failure: Option<&str>) -> Turn {
         let failure = failure.map(str::to_owned);
-        Turn { operator: operator.into(), epoch: 7, at_ms: 1, from: version(from), to: version(to), failure }
+        let (from, to) = (version(from), version(to));
+        Turn { operator: operator.into(), epoch: 7, at_ms: 1_000, from, to, failure, probation_ms: 500 }
+    }
+
+    fn heir(history: &History, of: &str) -> String {
+        history.heir("a", &version(of)).version.clone()
+    }
+
+    fn before(history: &History, of: &str) -> Option<String> {
+        history.before("a", &version(of)).map(|before| before.version.clone())
     }
 
     #[test]
-    fn what_failed_stays_condemned_until_somebody_asks_for_it_again() {
-        let mut history = vec![turn("a", "1", "2", None), turn("a", "2", "1", Some("trapped"))];
-        assert_eq!(condemned(&history), [&history[1]]);
-        history.push(turn("b", "1", "2", None));
-        assert_eq!(condemned(&history), [&history[1]], "of another operator");
-        history.push(turn("a", "1", "3", None));
-        assert_eq!(condemned(&history), [&history[1]], "another version");
-        history.push(turn("a", "3", "2", None));
-        assert!(condemned(&history).is_empty());
+    fn what_failed_stays_so_until_somebody_asks_for_it_again() {
+        let mut history = History::new(vec![turn("a", "1", "2", None), turn("a", "2", "1", Some("trapped"))]);
+        assert_eq!(heir(&history, "2"), "1");
+        history.add(turn("b", "1", "2", None));
+        assert_eq!(heir(&history, "2"), "1", "of another operator");
+        history.add(turn("a", "1", "3", None));
+        assert_eq!((heir(&history, "2"), heir(&history, "3")), ("1".into(), "3".into()), "another version");
+        history.add(turn("a", "3", "2", None));
+        assert_eq!(heir(&history, "2"), "2");
+    }
+
+    #[test]
+    fn nobody_goes_back_to_what_failed() {
+        let mut history = History::new(vec![turn("a", "1", "2", None)]);
+        assert_eq!((before(&history, "1"), before(&history, "2")), (None, Some("1".into())));
+        history.add(turn("a", "2", "1", Some("trapped")));
+        assert_eq!(before(&history, "1"), None, "only 2 ran since, which failed");
+        // It failed while the next one was on its way already.
+        history.add(turn("a", "2", "3", None));
+        assert_eq!(before(&history, "3"), Some("1".into()));
+        history.add(turn("a", "3", "1", None));
+        assert_eq!(before(&history, "1"), Some("3".into()), "back and forth, as it was asked for");
+    }
+
+    #[test]
+    fn versions_that_all_failed_end_no_search() {
+        let history = History::new(vec![
+            turn("a", "1", "2", None),
+            turn("a", "2", "1", Some("trapped")),
+            turn("a", "1", "2", Some("trapped")),
+        ]);
+        assert_eq!((heir(&history, "1"), heir(&history, "2")), ("1".into(), "2".into()));
+    }
+
+    #[test]
+    fn a_probation_ends_with_its_time_and_not_with_the_process() {
+        let history = History::new(vec![turn("a", "1", "2", None)]);
+        let left = |version: &PluginEntry, now_ms| history.probation("a", version, now_ms).map(|left| left.as_millis());
+        assert_eq!(left(&version("2"), 1_100), Some(400));
+        assert_eq!(left(&version("2"), 0), Some(500), "a clock that was set back");
+        assert_eq!((left(&version("2"), 1_500), left(&version("1"), 1_100)), (None, None));
+    }
+
+    #[test]
+    fn a_long_history_loses_its_beginning() {
+        let mut history = History::default();
+        (0..TURNS_MAX + 5).for_each(|at| history.add(turn("a", &at.to_string(), &(at + 1).to_string(), None)));
+        assert_eq!((history.0.len(), history.0[0].from.version.as_str()), (TURNS_MAX, "5"));
     }
 
     #[test]

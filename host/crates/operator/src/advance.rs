@@ -137,11 +137,10 @@ impl Runner {
         self.merge(std::mem::take(&mut sorted.merges), out)?;
         let rounds = std::mem::take(&mut sorted.rounds);
         let kept = sorted.kept(batch);
-        let stamped = self.stamped(&kept);
         if !rounds.is_empty() {
-            return self.fold_rounds(input, (&stamped, rounds), out);
+            return self.fold_rounds(input, (&kept, rounds), out);
         }
-        self.run_named(Step::Fold(input), names, &stamped, out)?;
+        self.run_named(Step::Fold(input), names, &kept, out)?;
         let Some(windows) = &mut self.windows else { return Ok(()) };
         let again = windows.take_again();
         match *windows.assign() {

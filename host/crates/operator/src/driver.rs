@@ -19,9 +19,6 @@ pub trait Driver: Send {
     /// A record became a dead letter, or what was due did.
     fn dead_lettered(&self);
 
-    /// A version on probation failed like this: the one before it runs again.
-    fn fell_back(&self, why: &CallError);
-
     /// Milliseconds since 1970, as the sinks' brokers compare timestamps with.
     fn now_ms(&self) -> i64;
 

@@ -72,5 +72,5 @@ pub use slots::key_of;
 pub use splits::SplitTable;
 pub use throttle::{Tell, Throttle};
 pub use timers::TimerOptions;
-pub use version::{PluginLabel, Terms, Version};
+pub use version::{PluginLabel, Probation, Terms, Version};
 pub use windows::{WindowOptions, WindowTables};

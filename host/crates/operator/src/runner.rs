@@ -26,7 +26,7 @@ use crate::skips::Skips;
 use crate::slots::Slots;
 use crate::timers::{self, PluginTimers, TimerError, TimerOptions};
 use crate::updates::{self, Within};
-use crate::version::{Fallback, Terms, Version};
+use crate::version::{Fallback, Probation, Terms, Version};
 use crate::windows::{self, WindowOptions, Windows};
 
 /// A call gets at most this much frame and values, unless a single record is larger.
@@ -138,8 +138,13 @@ impl Runner {
 
     /// Between two batches: `version` runs it from now on. It keeps state if the one before did; for the time of its probation
     /// that one waits.
-    pub fn take_over(&mut self, version: Version, probation: Duration) {
+    pub fn take_over(&mut self, version: Version, probation: Probation) {
         let before = self.put_in(version);
+        self.go_on_probation(before, probation);
+    }
+
+    /// What runs it is on `probation`: for that time `before`, which ran before it, waits.
+    pub fn go_on_probation(&mut self, before: Version, probation: Probation) {
         self.fallback = Fallback::new(before, probation);
     }
 
@@ -155,12 +160,15 @@ impl Runner {
         Version { terms, operator: std::mem::replace(&mut self.operator, operator) }
     }
 
+    /// What waits, unless the probation is over.
+    fn fallback(&mut self, now: Instant) -> Option<&mut Fallback> {
+        self.fallback.take_if(|fallback| fallback.is_over(now));
+        self.fallback.as_mut()
+    }
+
     /// Whether a version on probation has rejected too many records with these, and the one before it runs again.
     fn is_borne_no_longer(&mut self, now: Instant, records: usize, rejected: usize) -> bool {
-        let Some(fallback) = self.fallback.as_mut().filter(|fallback| !fallback.is_over(now)) else {
-            self.fallback = None;
-            return false;
-        };
+        let Some(fallback) = self.fallback(now) else { return false };
         if fallback.bears(records, rejected) {
             return false;
         }
@@ -174,7 +182,8 @@ impl Runner {
     /// Brings the version before back, if `failure` on so many records ends a probation.
     fn falls_back(&mut self, failure: &CallError, records: usize) -> bool {
         let on_error = self.options.on_error;
-        self.fallback.as_mut().is_some_and(|fallback| fallback.ends_by(failure, records, on_error)) && {
+        let waits = self.fallback.is_some().then(weir_machine::now).and_then(|now| self.fallback(now));
+        waits.is_some_and(|fallback| fallback.ends_by(failure, records, on_error)) && {
             self.fall_back(failure);
             true
         }
@@ -184,7 +193,7 @@ impl Runner {
     fn fall_back(&mut self, why: &CallError) {
         if let Some(fallback) = self.fallback.take() {
             drop(self.put_in(fallback.version));
-            self.driver.fell_back(why);
+            (fallback.failed)(why);
         }
     }
 
@@ -199,7 +208,7 @@ impl Runner {
         self.now_ms = self.driver.now_ms();
         match self.windows {
             Some(_) => self.fold(input, batch, out)?,
-            None => self.run_whole(Step::Process(input), &self.stamped(batch), out)?,
+            None => self.run_whole(Step::Process(input), batch, out)?,
         }
         self.put_out_letters(out);
         Ok(())
@@ -210,16 +219,16 @@ impl Runner {
         self.letters.iter_mut().for_each(|letters| letters.put_out(out));
     }
 
-    /// `batch` as the plugin is to see it.
-    pub(crate) fn stamped<'a>(&self, batch: &'a Batch) -> Cow<'a, Batch> {
+    /// `batch` as the version that runs is to see it.
+    fn stamped<'a>(&self, step: Step, batch: &'a Batch) -> Cow<'a, Batch> {
         let mut stamped = Cow::Borrowed(batch);
-        if self.options.terms.origin {
+        if self.options.terms.origin && step.has_records() {
             self.driver.with_splits(&mut |splits| stamped = Cow::Owned(with_origin(batch, splits)));
         }
         stamped
     }
 
-    /// Takes `step` with `batch`, as the plugin is to see it: in one call if all goes well, otherwise part by part.
+    /// Takes `step` with `batch`: in one call if all goes well, otherwise part by part.
     pub(crate) fn run_whole(
         &mut self,
         step: Step,
@@ -228,7 +237,8 @@ impl Runner {
     ) -> Result<(), NodeError> {
         let mut parts = Parts::new(batch);
         while let Some(part) = parts.next(self.pace.records_in(self.call_time)) {
-            match self.call(step, (&part, parts.at()), out)? {
+            let stamped = self.stamped(step, &part);
+            match self.call(step, (&stamped, parts.at()), out)? {
                 Outcome::Done => parts.went_well(part),
                 Outcome::TooLarge { fit } => parts.shorten(part, fit),
                 Outcome::FellBack => parts.again(part),

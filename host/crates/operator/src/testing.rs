@@ -184,9 +184,6 @@ impl Driver for Alone {
     fn dead_lettered(&self) {
         self.0.dead_lettered.fetch_add(1, Ordering::Relaxed);
     }
-    fn fell_back(&self, _: &CallError) {
-        self.0.fell_back.fetch_add(1, Ordering::Relaxed);
-    }
     fn now_ms(&self) -> i64 {
         self.0.now_ms.load(Ordering::Relaxed)
     }

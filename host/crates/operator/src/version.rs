@@ -51,19 +51,29 @@ pub struct Version {
     pub operator: Box<dyn Operator>,
 }
 
+/// For how long a version may still be gone back from, by itself.
+pub struct Probation {
+    /// The time; none at all if it is zero.
+    pub lasts: Duration,
+    /// Told of the failure that ended it, if one did. The version before runs again by then.
+    pub failed: Box<dyn FnOnce(&CallError) + Send>,
+}
+
 /// What waits while a version is on probation.
 pub(crate) struct Fallback {
     /// The version before.
     pub(crate) version: Version,
+    /// See [`Probation`].
+    pub(crate) failed: Box<dyn FnOnce(&CallError) + Send>,
     until: Instant,
     tried: u64,
     left_out: u64,
 }
 
 impl Fallback {
-    pub(crate) fn new(version: Version, probation: Duration) -> Option<Self> {
-        let until = weir_machine::now().checked_add(probation)?;
-        (!probation.is_zero()).then_some(Self { version, until, tried: 0, left_out: 0 })
+    pub(crate) fn new(version: Version, Probation { lasts, failed }: Probation) -> Option<Self> {
+        let until = weir_machine::now().checked_add(lasts)?;
+        (!lasts.is_zero()).then_some(Self { version, failed, until, tried: 0, left_out: 0 })
     }
 
     /// Whether the probation is over.

@@ -30,7 +30,7 @@ mod runners;
 mod tasks;
 mod wiring;
 
-use heritage::{Decided, Glanced, tell};
+use heritage::{Decided, Glanced, tell, tell_taken_over};
 pub use restore::check_store;
 use restore::{Restored, restore};
 pub(crate) use tasks::TaskTime;
@@ -98,8 +98,7 @@ fn prepare(job: &Job, log: &JobLog, known: &mut Known, watch: Watch<'_>) -> Resu
     let manifests = read_log(job, watch, log)?;
     // What this directory holds was written by its owner: this process, or one before it.
     manifests.iter().for_each(|(manifest, _)| known.ownership.uses(manifest.attempt.clone()));
-    handle.versions.look_for(known.course.taken_over(&manifests), job.shelf.as_ref());
-    let offered = handle.versions.taken_over();
+    let offered = handle.versions.look_for(&known.course.taken_over(&manifests));
     known.course.offer(offered.iter().map(|setup| setup.declared(job.key_of(setup))).collect());
     let glanced = Glanced::new(job, &known.course, watch, &manifests)?;
     debug!(ms = ms(weir_machine::since(began)), "marker read");
@@ -123,12 +122,15 @@ fn prepare(job: &Job, log: &JobLog, known: &mut Known, watch: Watch<'_>) -> Resu
         readers.push(reader);
     }
     let replaces = restored.first;
+    let held = restored.after.as_ref().map_or(Epoch::default(), |held| held.epoch);
+    handle.versions.learn(&manifests, held);
+    let held_plan = restored.times_of.as_ref().map(|held| Arc::clone(&held.plan));
     let (mut beginning, notes) = beginning(job, &mut known.course, restored)?;
-    handle.versions.amend(&mut beginning.plan);
+    handle.versions.amend(&mut beginning.plan)?;
     // Before the first record is written: a plugin that does not open leaves no trace of this start's settings.
-    let held = beginning.after.as_ref().map_or(Epoch::default(), |held| held.epoch);
-    let operators = handle.versions.run(&beginning.plan, held)?;
-    let plugins = runners::Plugins::open(job, operators, &beginning.plan.graph)?;
+    let heirs = handle.versions.run(&beginning.plan, held_plan.as_ref().map(|plan| &***plan), held)?;
+    tell_taken_over(&heirs.running, watch);
+    let plugins = runners::Plugins::open(job, (heirs, held), &beginning.plan.graph)?;
     tell(&notes, watch);
     let opening = Opening::new(beginning);
     write_first(job, watch, log, &opening, replaces)?;
@@ -285,7 +287,6 @@ impl Running {
             sink: self.tasks.sink_commands.clone(),
             log: &self.log,
             state: job.state.as_ref(),
-            shelf: job.shelf.as_ref(),
             sealers: self.tasks.sealers,
             stretch,
             shown: Shown::new(handle, metrics, self.signals, job, std::mem::take(&mut self.tasks.times)),

@@ -21,7 +21,6 @@ use crate::log_writer::LogWriter;
 use crate::metrics::JobMetrics;
 use crate::signals::{SealedState, Signals, SinkCommand, Switch, TaskEvent};
 use crate::status::JobState;
-use crate::versions::Shelf;
 use crate::watch::{STOP_WITHIN, Wait, Watch, ms};
 
 mod shown;
@@ -58,8 +57,6 @@ pub(crate) struct Loop<'a> {
     pub log: &'a LogWriter,
     /// Keyed state.
     pub state: &'a dyn StateStore,
-    /// The history of versions.
-    pub shelf: &'a dyn Shelf,
     /// Tasks that seal: those of every source and operator.
     pub sealers: usize,
     /// How much longer than usual everything may take, after time-outs.
@@ -123,6 +120,7 @@ impl<'a> Loop<'a> {
             }
             self.check_stop()?;
             self.look_for_swaps(&mut epochs, &mut open)?;
+            drop(self.handle.versions.write_down());
             let active = self.signals.happened() != open.happened_at_barrier;
             self.step(Event::Tick { now: weir_machine::since(began), active }, &mut epochs, &mut open)?;
             self.watch(&epochs, &mut open)?;

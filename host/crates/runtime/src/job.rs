@@ -7,17 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use weir_checkpoint::Wanted;
 use weir_checkpoint::manifest::TookOver;
+use weir_checkpoint::{Turn, Wanted};
 use weir_core::key_group::{KeyGroup, key_hash};
 use weir_core::ports::{
     EpochLog, OperatorFactory, RecordCheck, Reduce, SinkConnector, SourceConnector, StateStore, Table,
     TableDescription, TableKind, TimeDomain, TimestampsFactory, Ttl, WINDOW_LISTS, WINDOW_NEWS, WINDOW_TIMERS,
 };
 use weir_core::{
-    Consent, Delivery, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
+    Consent, Delivery, Digest, Epoch, JobName, KeySpec, OnError, OperatorId, Restart, ShardId, SourceName, Watermark,
 };
-use weir_machine::channel::bounded;
 use weir_operator::{PluginLabel, Reducing, RunnerOptions, Terms, TimerOptions, WindowOptions, WindowTables};
 use weir_plan::{Graph, Kind, Node};
 use weir_time::WindowSpec;
@@ -25,12 +24,15 @@ use weir_time::window::Assign;
 
 use crate::attempt::MarkerPlace;
 use crate::coordinate::Ending;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::metrics::{self, JobMetrics};
 use crate::pause::Pause;
 use crate::status::{Board, JobState, JobStatus, OperatorStatus, SinkStatus};
 use crate::supervisor::{self, Ended};
-use crate::versions::{Answer, Asked, NotSwapped, Shelf, Swap, Swapped, Versions};
+use crate::versions::{Shelf, Versions};
+
+/// How long a job that ends waits for its history of versions.
+const HISTORY_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a job promises and how it is paced.
 #[derive(Debug, Clone)]
@@ -293,73 +295,14 @@ impl JobHandle {
         status
     }
 
-    /// Has another version of an operator take over, without a stop: beside the job its instances are opened, and between two
-    /// batches each task takes its own. Returns once that holds, or why it does not.
-    ///
-    /// # Errors
-    /// Says why the version before goes on.
-    pub fn swap(&self, swap: Swap) -> Result<Swapped, NotSwapped> {
-        let began = weir_machine::now();
-        let (status, started, running) = (self.status(), self.versions.started(), self.versions.running());
-        let unknown = || NotSwapped::Unknown {
-            name: swap.operator.clone(),
-            known: running.iter().map(|setup| setup.name.clone()).collect(),
-        };
-        let operator = running.iter().position(|setup| setup.name == swap.operator).ok_or_else(unknown)?;
-        let of = (running.get(operator), started.get(operator), status.operators.get(operator));
-        let (Some(now), Some(started), Some(shown)) = of else { return Err(unknown()) };
-        let setup = now.swapped_for(&swap, started);
-        if setup.factory.digest() == now.factory.digest() && setup.config == now.config {
-            return Err(NotSwapped::Same(swap.operator));
-        }
-        let differences = now.differences(&setup);
-        if !differences.is_empty() {
-            return Err(NotSwapped::Place { operator: swap.operator, differences });
-        }
-        let instances = setup.open_all(&status.job, status.shard, shown.parallelism).map_err(NotSwapped::Open)?;
-        if status.state != JobState::Running {
-            return Err(NotSwapped::NotRunning(status.state.word()));
-        }
-        let (to, answered) = bounded(1);
-        let Swap { probation, dry_run, goes_back, .. } = swap;
-        let answer = Answer { began, to: Some(to) };
-        let failure = None;
-        self.versions.ask(Asked { operator, setup, instances, probation, dry_run, goes_back, answer, failure });
-        // The job has ended where nobody answers any more.
-        answered.recv().unwrap_or(Err(NotSwapped::Ended))
+    /// What took over from what, the oldest first.
+    pub fn history(&self) -> Vec<Turn> {
+        self.versions.turns()
     }
 
-    /// Has `before` run the operator again, in all of its tasks. Nobody waits for it: its instances are opened elsewhere.
-    pub(crate) fn restore_version(&self, operator: usize, before: OperatorSetup, failure: String) {
-        let (handle, status) = (self.clone(), self.status());
-        let tasks = status.operators.get(operator).map_or(1, |shown| shown.parallelism);
-        let restore = move || {
-            let name = before.name.clone();
-            match before.open_all(&status.job, status.shard, tasks) {
-                Ok(instances) => {
-                    let answer = Answer { began: weir_machine::now(), to: None };
-                    let (setup, probation, dry_run, goes_back) = (before, Duration::ZERO, false, true);
-                    let failure = Some(failure);
-                    handle.versions.ask(Asked {
-                        operator,
-                        setup,
-                        instances,
-                        probation,
-                        dry_run,
-                        goes_back,
-                        answer,
-                        failure,
-                    });
-                }
-                Err(error) => {
-                    let error = chain(&error);
-                    tracing::error!(operator = %name, error, "the version before does not open: tasks that have not failed go on");
-                }
-            }
-        };
-        if let Err(error) = weir_machine::spawn("weir-restore", restore) {
-            tracing::error!(%error, "failed to start a thread: tasks that have not failed go on with the new version");
-        }
+    /// The digests of all plugins that run or may have to.
+    pub fn plugins_in_use(&self) -> Vec<Digest> {
+        self.versions.in_use()
     }
 
     /// Asks for a final barrier; the job commits it and leaves.
@@ -413,7 +356,7 @@ impl Job {
             stop: Arc::default(),
             pause: Pause::default(),
             written,
-            versions: Versions::new(&self.operators, &self.shelf.history()),
+            versions: Versions::new(&self.operators, &self.shelf),
         }
     }
 
@@ -447,6 +390,8 @@ impl Job {
         let supervised = AssertUnwindSafe(|| supervisor::supervise(self, log, handle, &metrics));
         let outcome = catch_unwind(supervised);
         handle.versions.end();
+        // What is not written by then the next start finds out for itself, or does without.
+        handle.versions.write_down().map(|written| written.recv_timeout(HISTORY_WITHIN));
         let outcome = outcome.unwrap_or_else(|_| Err(Error::Panicked("(coordinator)".into())));
         let state = if outcome.is_ok() { JobState::Finished } else { JobState::Failed };
         handle.board.change(|status| status.state = state);

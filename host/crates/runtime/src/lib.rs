@@ -54,4 +54,4 @@ pub use attempt::{MarkerPlace, check_store};
 pub use error::Error;
 pub use job::{Bounds, Job, JobHandle, JobOptions, OperatorSetup, Place, SinkSetup, SourceSetup, Summary};
 pub use status::{JobState, JobStatus, OperatorStatus, SinkStatus, SplitStatus, Waiting};
-pub use versions::{NotSwapped, Shelf, Swap, Swapped};
+pub use versions::{Held, NotSwapped, Shelf, Swap, Swapped};

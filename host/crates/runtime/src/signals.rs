@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use weir_checkpoint::TaskTimes;
-use weir_core::ports::{CallError, Commit, Delta, Operator, SplitProgress};
+use weir_core::ports::{Commit, Delta, Operator, SplitProgress};
 use weir_core::{Epoch, Origin, Progress, SourceName, SplitState};
-use weir_operator::{SplitTable, Terms, Version};
+use weir_operator::{Probation, SplitTable, Terms, Version};
 
-use crate::error::{Error, chain};
+use crate::error::Error;
+use crate::versions::Versions;
 
 /// Downwards. One writer, the coordinator; tasks only read, except for the counters.
 #[derive(Debug, Default)]
@@ -27,9 +28,6 @@ pub(crate) struct Signals {
     splits: Mutex<SplitTable>,
     /// A version that takes over at a barrier that was asked for.
     switch: Mutex<Option<Arc<Switch>>>,
-    /// Operators of which a task runs the version before again, and why; until the coordinator has heard of it.
-    fallen_back: Mutex<Vec<(usize, String)>>,
-    has_fallen_back: AtomicBool,
 }
 
 /// Another version of an operator, which its tasks take at one barrier.
@@ -44,6 +42,8 @@ pub(crate) struct Switch {
     instances: Mutex<Vec<Option<Box<dyn Operator>>>>,
     /// How long a task stood still for it, at most: in nanoseconds.
     paused: AtomicU64,
+    /// Who is told if it fails on probation.
+    versions: Versions,
 }
 
 impl Switch {
@@ -51,9 +51,10 @@ impl Switch {
         operator: usize,
         (terms, probation): (Terms, Duration),
         instances: Vec<Box<dyn Operator>>,
+        versions: Versions,
     ) -> Self {
         let instances = Mutex::new(instances.into_iter().map(Some).collect());
-        Self { operator, terms, probation, epoch: AtomicU64::new(0), instances, paused: AtomicU64::new(0) }
+        Self { operator, terms, probation, epoch: AtomicU64::new(0), instances, paused: AtomicU64::new(0), versions }
     }
 
     /// The epoch that ends with the barrier, once that was asked for.
@@ -61,11 +62,13 @@ impl Switch {
         Some(Epoch(self.epoch.load(Ordering::Relaxed))).filter(|epoch| epoch.0 > 0)
     }
 
-    /// What task number `task` of the operator takes, once, and for how long the version before it waits.
-    pub(crate) fn take(&self, task: u16) -> Option<(Version, Duration)> {
+    /// What task number `task` of the operator takes, once, and on what probation.
+    pub(crate) fn take(&self, task: u16) -> Option<(Version, Probation)> {
         let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         let operator = instances.get_mut(usize::from(task))?.take()?;
-        Some((Version { terms: self.terms.clone(), operator }, self.probation))
+        let since = self.epoch()?;
+        let probation = self.versions.probation(self.operator, since, self.probation);
+        Some((Version { terms: self.terms.clone(), operator }, probation))
     }
 
     /// A task stood still for so long.
@@ -104,24 +107,6 @@ impl Signals {
     pub(crate) fn switch(&self, epoch: Epoch) -> Option<Arc<Switch>> {
         let switch = self.switch.lock().unwrap_or_else(PoisonError::into_inner);
         switch.as_ref().filter(|switch| switch.epoch() == Some(epoch)).cloned()
-    }
-
-    /// A task runs the version before again.
-    pub(crate) fn fell_back(&self, operator: usize, why: &CallError) {
-        self.fallen_back.lock().unwrap_or_else(PoisonError::into_inner).push((operator, chain(why)));
-        self.has_fallen_back.store(true, Ordering::Release);
-    }
-
-    /// An operator of which a task did, and why; once, for all of its tasks.
-    pub(crate) fn fallen_back(&self) -> Option<(usize, String)> {
-        if !self.has_fallen_back.swap(false, Ordering::Acquire) {
-            return None;
-        }
-        let mut fallen_back = self.fallen_back.lock().unwrap_or_else(PoisonError::into_inner);
-        let (operator, why) = fallen_back.pop()?;
-        fallen_back.retain(|(other, _)| *other != operator);
-        self.has_fallen_back.store(!fallen_back.is_empty(), Ordering::Release);
-        Some((operator, why))
     }
 
     /// Every source is to end `epoch`; with `last` nothing may follow.

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::files;
 use crate::format::PLUGINS;
 
-/// So many are kept: those that were used last.
+/// So many are kept: those that were used last, and whatever is in use.
 const KEPT: usize = 16;
 const SUFFIX: &str = ".wasm";
 /// What took over when, and why; a line each.
@@ -40,8 +40,8 @@ impl PluginFiles {
         self.0.join(format!("{digest}{SUFFIX}"))
     }
 
-    /// Keeps a file, durably: a record may name it from now on. Gives its digest.
-    pub fn keep(&self, bytes: &[u8]) -> Result<Digest, Error> {
+    /// Keeps a file, durably: a record may name it from now on. Gives its digest, and whether it is new here. One at a time.
+    pub fn keep(&self, bytes: &[u8]) -> Result<(Digest, bool), Error> {
         let digest = Digest(blake3::hash(bytes).to_hex().to_string());
         let path = self.path(&digest);
         let is_whole = fs::read(&path).is_ok_and(|kept| kept == bytes);
@@ -54,21 +54,39 @@ impl PluginFiles {
             files::create_dirs(&self.0)?;
             files::put(&self.0, &format!("{digest}{SUFFIX}"), bytes)?;
         }
-        self.trim()?;
-        Ok(digest)
+        Ok((digest, !is_whole))
     }
 
-    /// Removes what was used longest ago.
-    fn trim(&self) -> Result<(), Error> {
+    /// Keeps the file at `from`, which had this digest when it was loaded. One that is here with its length is believed; one
+    /// that is another file by now is not kept, which `false` says.
+    pub fn keep_loaded(&self, from: &Path, digest: &Digest) -> Result<bool, Error> {
+        let len = fs::metadata(from).map_err(Error::io("look at", from))?.len();
+        if fs::metadata(self.path(digest)).is_ok_and(|kept| kept.len() == len) {
+            return Ok(true);
+        }
+        let bytes = fs::read(from).map_err(Error::io("read", from))?;
+        let is_itself = digest.0 == blake3::hash(&bytes).to_hex().as_str();
+        Ok(is_itself && self.keep(&bytes).map(|_| true)?)
+    }
+
+    /// Removes one that nothing came of.
+    pub fn forget(&self, digest: &Digest) -> Result<(), Error> {
+        files::remove_file(&self.path(digest))
+    }
+
+    /// Removes what was used longest ago, and is none of those `in_use`.
+    pub fn trim(&self, in_use: &[Digest]) -> Result<(), Error> {
         let mut used = Vec::new();
-        for name in files::names(&self.0)?.iter().filter(|name| name.ends_with(SUFFIX)) {
-            let path = self.0.join(name);
+        for name in files::names(&self.0)? {
+            let Some(digest) = name.strip_suffix(SUFFIX) else { continue };
+            let path = self.0.join(&name);
             let at = fs::metadata(&path).and_then(|file| file.modified()).map_err(Error::io("look at", &path))?;
-            used.push((at, path));
+            used.push((at, in_use.iter().any(|used| used.0 == digest), path));
         }
         used.sort();
         let surplus = used.len().saturating_sub(KEPT);
-        used.iter().take(surplus).try_for_each(|(_, path)| files::remove_file(path))
+        let unused = used.iter().filter(|(_, in_use, _)| !in_use).take(surplus);
+        unused.map(|(_, _, path)| path).try_for_each(|path| files::remove_file(path))
     }
 
     /// Adds a line to the history, durably.
@@ -112,24 +130,43 @@ mod tests {
     #[test]
     fn a_file_is_found_by_what_is_in_it_and_mended_when_it_is_not() {
         let (_dir, files) = files();
-        let digest = files.keep(b"one").unwrap();
-        assert_eq!(fs::read(files.path(&digest)).unwrap(), b"one");
+        let (digest, is_new) = files.keep(b"one").unwrap();
+        assert_eq!((fs::read(files.path(&digest)).unwrap().as_slice(), is_new), (&b"one"[..], true));
         fs::write(files.path(&digest), b"on").unwrap();
-        assert_eq!(files.keep(b"one").unwrap(), digest);
+        assert_eq!(files.keep(b"one").unwrap(), (digest.clone(), true));
+        assert_eq!(files.keep(b"one").unwrap(), (digest.clone(), false));
         assert_eq!(fs::read(files.path(&digest)).unwrap(), b"one");
+        files.forget(&digest).unwrap();
+        assert!(!files.path(&digest).exists());
     }
 
     #[test]
-    fn only_those_used_last_are_kept() {
+    fn a_file_that_was_loaded_is_kept_unless_it_is_another_by_now() {
+        let (dir, files) = files();
+        let from = dir.path().join("p.wasm");
+        fs::write(&from, b"one").unwrap();
+        let digest = Digest(blake3::hash(b"one").to_hex().to_string());
+        assert!(files.keep_loaded(&from, &digest).unwrap());
+        assert_eq!(fs::read(files.path(&digest)).unwrap(), b"one");
+        fs::write(&from, b"other").unwrap();
+        files.forget(&digest).unwrap();
+        assert!(!files.keep_loaded(&from, &digest).unwrap());
+        assert!(!files.path(&digest).exists());
+    }
+
+    #[test]
+    fn only_those_used_last_are_kept_and_those_in_use() {
         let (_dir, files) = files();
-        let first = files.keep(b"first").unwrap();
-        for number in 0..KEPT {
+        let (runs, _) = files.keep(b"runs").unwrap();
+        let (first, _) = files.keep(b"first").unwrap();
+        for number in 0..2 * KEPT {
             files.keep(format!("{number}").as_bytes()).unwrap();
             // Used again and again, it stays.
             files.keep(b"first").unwrap();
         }
+        files.trim(std::slice::from_ref(&runs)).unwrap();
         assert_eq!(files::names(&files.0).unwrap().len(), KEPT);
-        assert!(files.path(&first).exists());
+        assert!(files.path(&first).exists() && files.path(&runs).exists());
         assert!(!files.path(&Digest(blake3::hash(b"0").to_hex().to_string())).exists());
     }
 

@@ -10,7 +10,14 @@ use super::*;
 use crate::runner::Runner;
 use crate::testing::{Alone, Counters, options};
 
-const PROBATION: Duration = Duration::from_secs(60);
+/// On a probation of so many seconds, of whose end the counters are told.
+fn probation(seconds: u64, counters: &Arc<Counters>) -> Probation {
+    let counters = Arc::clone(counters);
+    let failed = Box::new(move |_: &CallError| {
+        counters.fell_back.fetch_add(1, Ordering::Relaxed);
+    });
+    Probation { lasts: Duration::from_secs(seconds), failed }
+}
 
 /// Gives records its name; traps, or fails, on those that it does not like.
 struct Named {
@@ -71,7 +78,7 @@ fn run(runner: &mut Runner, values: &[&str]) -> Result<String, String> {
 fn a_version_takes_over_between_two_batches() {
     let (mut runner, counters) = runner(OnError::Fail);
     assert_eq!(run(&mut runner, &["1", "2"]).unwrap(), "a1 a2");
-    runner.take_over(named("b", "", ""), PROBATION);
+    runner.take_over(named("b", "", ""), probation(60, &counters));
     assert_eq!(run(&mut runner, &["3"]).unwrap(), "b3");
     assert_eq!(counters.fell_back.load(Ordering::Relaxed), 0);
 }
@@ -80,7 +87,7 @@ fn a_version_takes_over_between_two_batches() {
 fn a_trap_on_probation_brings_the_version_before_back_on_that_very_batch() {
     for on_error in [OnError::Fail, OnError::Skip] {
         let (mut runner, counters) = runner(on_error);
-        runner.take_over(named("b", "bad", ""), PROBATION);
+        runner.take_over(named("b", "bad", ""), probation(60, &counters));
         assert_eq!(run(&mut runner, &["1", "2"]).unwrap(), "b1 b2");
         assert_eq!(run(&mut runner, &["3", "bad", "4"]).unwrap(), "a3 abad a4", "nothing of the failed call happened");
         assert_eq!(run(&mut runner, &["5"]).unwrap(), "a5");
@@ -90,8 +97,8 @@ fn a_trap_on_probation_brings_the_version_before_back_on_that_very_batch() {
 
 #[test]
 fn a_failure_that_would_end_the_job_ends_the_probation() {
-    let (mut runner, _) = runner(OnError::Fail);
-    runner.take_over(named("b", "", "bad"), PROBATION);
+    let (mut runner, counters) = runner(OnError::Fail);
+    runner.take_over(named("b", "", "bad"), probation(60, &counters));
     // What came before the record is through.
     assert_eq!(run(&mut runner, &["1", "bad", "2"]).unwrap(), "b1 abad a2");
 }
@@ -99,7 +106,7 @@ fn a_failure_that_would_end_the_job_ends_the_probation() {
 #[test]
 fn a_few_records_may_be_left_out_and_many_may_not() {
     let (mut runner, counters) = runner(OnError::Skip);
-    runner.take_over(named("b", "", "bad"), PROBATION);
+    runner.take_over(named("b", "", "bad"), probation(60, &counters));
     let few: Vec<_> = (0..200).map(|at| if at % 20 == 0 { "bad" } else { "x" }).collect();
     let out = run(&mut runner, &few).unwrap();
     assert_eq!((out.matches('b').count(), counters.skipped.load(Ordering::Relaxed)), (190, 10));
@@ -112,11 +119,11 @@ fn a_few_records_may_be_left_out_and_many_may_not() {
 
 #[test]
 fn after_the_probation_a_failure_is_like_any_other() {
-    for probation in [Duration::ZERO, Duration::from_millis(1)] {
+    for lasts in [Duration::ZERO, Duration::from_millis(1)] {
         let (mut runner, counters) = runner(OnError::Fail);
-        runner.take_over(named("b", "bad", ""), probation);
+        runner.take_over(named("b", "bad", ""), Probation { lasts, ..probation(0, &counters) });
         std::thread::sleep(Duration::from_millis(5));
-        assert_eq!(run(&mut runner, &["1"]).unwrap(), "b1");
+        // The very first call.
         assert!(run(&mut runner, &["bad"]).is_err());
         assert_eq!(counters.fell_back.load(Ordering::Relaxed), 0);
     }
@@ -125,8 +132,8 @@ fn after_the_probation_a_failure_is_like_any_other() {
 #[test]
 fn a_record_that_both_fail_on_is_left_to_the_policy() {
     let (mut runner, counters) = runner(OnError::Skip);
-    runner.take_over(named("a", "bad", ""), PROBATION);
-    runner.take_over(named("b", "bad", ""), PROBATION);
+    runner.take_over(named("a", "bad", ""), probation(60, &counters));
+    runner.take_over(named("b", "bad", ""), probation(60, &counters));
     assert_eq!(run(&mut runner, &["1", "bad", "2"]).unwrap(), "a1 a2");
     let told = (counters.fell_back.load(Ordering::Relaxed), counters.skipped.load(Ordering::Relaxed));
     assert_eq!(told, (1, 1));

@@ -17,7 +17,7 @@ use weir_core::{Digest, Fault, SplitId, SplitState, crash_point};
 use super::restore::check_store;
 use super::{LOOK, MarkerPlace, of_source};
 use crate::error::{Error, chain};
-use crate::job::Job;
+use crate::job::{Job, OperatorSetup};
 use crate::watch::{Late, Watch};
 
 /// What a start found.
@@ -254,5 +254,17 @@ pub(super) fn tell(notes: &[Note], watch: Watch<'_>) {
             true => warn!("{note}"),
             false => info!("{note}"),
         }
+    }
+}
+
+/// Tells of operators that run something else than the process was started with.
+pub(super) fn tell_taken_over(running: &[OperatorSetup], watch: Watch<'_>) {
+    if watch.handle.status().attempt.is_some() {
+        return;
+    }
+    for setup in running.iter().filter(|setup| setup.took_over.is_some()) {
+        let (operator, plugin) = (&setup.name, setup.entry());
+        let (version, digest) = (&plugin.version, &plugin.digest);
+        info!(operator, version, %digest, "a version goes on that took over from the file of the command line");
     }
 }

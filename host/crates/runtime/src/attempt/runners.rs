@@ -1,41 +1,77 @@
 //! The operators of an attempt: opened plugins, and what runs them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use weir_checkpoint::Manifest;
+use tracing::warn;
+use weir_checkpoint::{Manifest, OperatorEntry};
 use weir_core::key_group::groups_of;
 use weir_core::ports::{DEAD_LETTER, LATE, Operator, RecordCheck};
-use weir_operator::{LetterOptions, Runner};
+use weir_core::{Epoch, PortError};
+use weir_operator::{LetterOptions, Runner, Version};
 use weir_plan::{Graph, NodeId, OperatorNode, Port};
 
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::job::{Job, OperatorSetup, Place};
 use crate::metrics::JobMetrics;
 use crate::signals::Signals;
 use crate::task::driver::TaskDriver;
+use crate::versions::{Heirs, Versions};
 
 /// What runs the operators of an attempt.
 pub(super) struct Plugins {
     /// In the order of the job.
     setups: Vec<OperatorSetup>,
     /// Opened: for each operator one for each of its tasks, until that takes it.
-    opened: Vec<Vec<Option<Box<dyn Operator>>>>,
+    opened: Vec<Instances>,
+    /// What waits beside them, where they are on probation.
+    waiting: Vec<Option<Waiting>>,
+    /// The epoch at whose end they begin to run.
+    since: Epoch,
+}
+
+/// For each task of an operator, until it takes its own.
+type Instances = Vec<Option<Box<dyn Operator>>>;
+
+/// A version that runs again if the one that took over fails within this time.
+struct Waiting {
+    setup: OperatorSetup,
+    lasts: Duration,
+    opened: Instances,
 }
 
 impl Plugins {
-    /// Opens all that the operators of `graph` need.
-    pub(super) fn open(job: &Job, setups: Vec<OperatorSetup>, graph: &Graph) -> Result<Self, Error> {
+    /// Opens all that the operators of `graph` need from the end of `since` on.
+    pub(super) fn open(job: &Job, (heirs, since): (Heirs, Epoch), graph: &Graph) -> Result<Self, Error> {
         let (name, shard) = (&job.options.name, job.options.shard);
-        let open = |setup: &OperatorSetup| {
+        let open = |setup: &OperatorSetup| -> Result<Instances, PortError> {
             Ok(setup.open_all(name, shard, setup.tasks(graph))?.into_iter().map(Some).collect())
         };
+        let Heirs { running: setups, waiting } = heirs;
         let opened = setups.iter().map(open).collect::<Result<_, _>>();
         let opened = opened.map_err(Error::port("failed to open a plugin"))?;
-        Ok(Self { setups, opened })
+        let wait = |(setup, lasts): (OperatorSetup, Duration)| match open(&setup) {
+            Ok(opened) => Some(Waiting { setup, lasts, opened }),
+            Err(error) => {
+                let error = chain(&error);
+                warn!(operator = %setup.name, error, "the version before does not open: the probation is over");
+                None
+            }
+        };
+        let waiting = waiting.into_iter().map(|waits| waits.and_then(wait)).collect();
+        Ok(Self { setups, opened, waiting, since })
     }
 
     fn take(&mut self, operator: usize, task: u16) -> Option<Box<dyn Operator>> {
         self.opened.get_mut(operator)?.get_mut(usize::from(task))?.take()
+    }
+
+    /// What waits in this task beside what runs it, whose tables are those of `entry`; and for how long.
+    fn take_waiting(&mut self, operator: usize, task: u16, entry: &OperatorEntry) -> Option<(Version, Duration)> {
+        let Waiting { setup, lasts, opened } = self.waiting.get_mut(operator)?.as_mut()?;
+        let terms = setup.terms(|name| entry.table(name))?;
+        let operator = opened.get_mut(usize::from(task))?.take()?;
+        Some((Version { terms, operator }, *lasts))
     }
 }
 
@@ -46,6 +82,8 @@ pub(super) struct Workshop<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) metrics: &'a JobMetrics,
     pub(super) signals: &'a Arc<Signals>,
+    /// Who is told of versions that fail on probation.
+    pub(super) versions: &'a Versions,
     /// What each sink takes.
     pub(super) checks: Vec<Option<RecordCheck>>,
 }
@@ -89,9 +127,12 @@ impl<'a> Workshop<'a> {
         });
         let state = (!options.terms.tables.is_empty()).then(|| job.state.open(entry.id, (1, shares(graph))));
         let operator = self.plugins.take(index, task).ok_or_else(missing)?;
-        let driver =
-            TaskDriver { operator: index, metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
-        Ok(Runner::new(options, operator, state, Box::new(driver)))
+        let driver = TaskDriver { metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
+        let mut runner = Runner::new(options, operator, state, Box::new(driver));
+        if let Some((before, lasts)) = self.plugins.take_waiting(index, task, entry) {
+            runner.go_on_probation(before, self.versions.probation(index, self.plugins.since, lasts));
+        }
+        Ok(runner)
     }
 
     /// What the sinks take that read this output. Only a plugin that says so routes records.

@@ -79,7 +79,15 @@ pub(super) fn start(
     let graph = &manifest.plan.graph;
     let layout = layout(graph);
     let mut maker = Maker {
-        workshop: Workshop { job, plugins, manifest, metrics: watch.metrics, signals, checks },
+        workshop: Workshop {
+            job,
+            plugins,
+            manifest,
+            metrics: watch.metrics,
+            signals,
+            versions: &watch.handle.versions,
+            checks,
+        },
         layout: &layout,
         readers: readers.into_iter().map(Some).collect(),
         sinks: Some((outputs, commands)),

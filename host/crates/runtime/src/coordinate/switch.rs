@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::info;
 use weir_checkpoint::inherit::{Numbered, inherit};
-use weir_checkpoint::{Epochs, Event, OperatorEntry, Turn};
-use weir_core::{Consent, Epoch, StateName};
+use weir_checkpoint::{Epochs, Event};
+use weir_core::{Consent, Epoch};
 
 use super::{Loop, Open};
-use crate::clock;
 use crate::error::Error;
-use crate::job::OperatorSetup;
 use crate::signals::Switch;
-use crate::versions::{Asked, NotSwapped, Pending, Swapped, key_of};
+use crate::versions::{Asked, NotSwapped, Pending, Reason, Swapped, drop_surplus, key_of};
 
 impl<'a> Loop<'a> {
-    /// Between two epochs: looks whether somebody wants a version to take over, or a task fell back to the one before.
+    /// Between two epochs: looks whether somebody wants a version to take over, or one that failed is still to be replaced.
     pub(super) fn look_for_swaps(&mut self, epochs: &mut Epochs, open: &mut Open<'a>) -> Result<(), Error> {
         if epochs.machine().is_waiting() || !open.is_running || open.switch.is_some() {
             return Ok(());
@@ -27,32 +25,26 @@ impl<'a> Loop<'a> {
             }
             Some(asked) => self.swap(asked, epochs, open),
             None => {
-                self.look_for_falls();
+                if let Some(owed) = self.handle.versions.owed() {
+                    self.handle.restore_version(owed);
+                }
                 Ok(())
             }
         }
     }
 
-    /// A version on probation failed in one task, which runs the version before again: so shall all others.
-    fn look_for_falls(&self) {
-        let Some((operator, why)) = self.signals.fallen_back() else { return };
-        let Some(before) = self.handle.versions.condemn(operator) else { return };
-        warn!(
-            operator = %before.name, version = %before.entry().version, digest = %before.entry().digest, why = %why,
-            "the new version failed on probation: the one before it runs again"
-        );
-        self.handle.restore_version(operator, before, why);
-    }
-
     fn swap(&mut self, asked: Asked, epochs: &mut Epochs, open: &mut Open<'a>) -> Result<(), Error> {
-        let Asked { operator, setup, instances, probation, dry_run, goes_back, answer, failure } = asked;
+        let Asked { operator, setup, instances, probation, dry_run, reason, answer } = asked;
         let plan = &epochs.manifest().plan;
         let mut setups = self.handle.versions.running();
         if let Some(now) = setups.get_mut(operator) {
             now.clone_from(&setup);
         }
         let declared: Vec<_> = setups.iter().map(|setup| setup.declared(key_of(&plan.graph, &setup.name))).collect();
-        let consent = if goes_back { drop_surplus(&plan.operators, &setup) } else { Consent::default() };
+        let consent = match reason {
+            Reason::Wanted => Consent::default(),
+            Reason::Back | Reason::Failure => drop_surplus(&plan.operators, std::slice::from_ref(&setup)),
+        };
         let numbered = match inherit(&Numbered::of(plan), &declared, &consent) {
             Ok((numbered, _)) => numbered,
             Err(mismatch) => {
@@ -61,40 +53,36 @@ impl<'a> Loop<'a> {
             }
         };
         if dry_run {
-            answer.give(Ok(Swapped::Possible));
+            answer.give(Ok(Swapped { plugin: setup.entry(), held: None }));
             return Ok(());
         }
         let entry = numbered.operators.iter().find(|entry| entry.name == setup.name);
         let terms = entry.and_then(|entry| setup.terms(|name| entry.table(name)));
         let missing = || Error::Invariant(format!("operator {} has not the tables of its new version", setup.name));
         let terms = terms.ok_or_else(missing)?;
-        open.switch = Some(Arc::new(Switch::new(operator, (terms, probation), instances)));
-        self.handle.versions.begin(Pending { operator, setup, answer, failure });
+        let versions = self.handle.versions.clone();
+        open.switch = Some(Arc::new(Switch::new(operator, (terms, probation), instances, versions)));
+        self.handle.versions.begin(Pending { operator, setup, probation, reason, failure: None, answer });
         self.step(Event::Change(numbered), epochs, open)
     }
 
     /// The epoch holds: so does the version that took over with it.
     pub(super) fn hold_switch(&mut self, epoch: Epoch, open: &mut Open<'a>) {
-        let Some(switch) = open.switch.take_if(|switch| switch.epoch() == Some(epoch)) else { return };
-        let paused = switch.paused();
-        let Some(turn) = self.handle.versions.hold(epoch, paused, clock::now_ms()) else { return };
-        let Turn { operator, to: plugin, .. } = &turn;
+        let switch = open.switch.take_if(|switch| switch.epoch() == Some(epoch));
+        let paused = switch.as_ref().map(|switch| switch.paused());
+        let taken = self.handle.versions.hold(epoch, paused);
+        let (Some(paused), Some(taken)) = (paused, taken) else { return };
+        let plugin = taken.setup.entry();
         let (version, digest, paused_us) = (&plugin.version, &plugin.digest, paused.as_micros());
-        info!(operator, plugin = plugin.name, version, %digest, epoch = epoch.0, paused_us, "another version took over");
+        info!(
+            operator = %taken.setup.name, plugin = plugin.name, version, %digest, epoch = epoch.0, paused_us,
+            "another version took over"
+        );
         self.handle.board.change(|status| {
-            if let Some(operator) = status.operators.get_mut(switch.operator) {
-                operator.plugin = plugin.clone();
+            if let Some(operator) = status.operators.get_mut(taken.operator) {
+                operator.plugin = plugin;
             }
         });
-        self.shelf.note(&turn);
+        taken.tell();
     }
-}
-
-/// Leave to drop what `setup`, which ran before, has no table for.
-fn drop_surplus(operators: &[OperatorEntry], setup: &OperatorSetup) -> Consent {
-    let own = setup.tables();
-    let recorded = operators.iter().filter(|entry| entry.name == setup.name).flat_map(|entry| &entry.tables);
-    let surplus = recorded.filter(|table| own.iter().all(|own| own.name != table.name));
-    let drop = surplus.map(|table| StateName::table(&setup.name, &table.name)).collect();
-    Consent { drop, ..Consent::default() }
 }

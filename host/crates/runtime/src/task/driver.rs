@@ -14,8 +14,6 @@ use crate::signals::Signals;
 pub(crate) struct TaskDriver {
     /// The operator's counters.
     pub metrics: OperatorMetrics,
-    /// Index of the operator in the job.
-    pub operator: usize,
     /// Which know the splits.
     pub signals: Arc<Signals>,
 }
@@ -35,10 +33,6 @@ impl Driver for TaskDriver {
 
     fn dead_lettered(&self) {
         self.metrics.dead_lettered();
-    }
-
-    fn fell_back(&self, why: &CallError) {
-        self.signals.fell_back(self.operator, why);
     }
 
     fn now_ms(&self) -> i64 {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use weir_checkpoint::{Plan, Turn};
 use weir_core::ports::{Call, CallError, Effects, EpochLog as _, Operator, OperatorFactory, PluginDescription};
 use weir_core::{Digest, Fault, PortError};
-use weir_runtime::{Error, Job, JobHandle, NotSwapped, Shelf, Swap, Swapped};
+use weir_runtime::{Error, Job, JobHandle, JobState, NotSwapped, Shelf, Swap, Swapped};
 
 use crate::world::{CountFactory, Failure, MemoryLog, World};
 use crate::{KEYS, PARTITIONS, job};
 
-const RECORDS: i64 = 1_500;
+/// As many as a job lasts long enough with for some swaps, on a machine that is busy.
+const RECORDS: i64 = 6_000;
 
 /// Counts as the first version does, under a digest of its own, and perhaps badly.
 struct Version {
@@ -25,10 +26,12 @@ struct Version {
 }
 
 impl Version {
-    fn new(version: &str, table: &str) -> Arc<Self> {
-        let text = format!(
-            r#"{{"name":"count","version":"{version}","tables":[{{"name":"{table}","kind":"value","schema":"u64"}}]}}"#
-        );
+    fn new(version: &str, tables: &[&str]) -> Arc<Self> {
+        // The counter knows the first alone.
+        let kinds = std::iter::once("value").chain(std::iter::repeat("list"));
+        let table = |(table, kind)| format!(r#"{{"name":"{table}","kind":"{kind}","schema":"u64"}}"#);
+        let tables: Vec<_> = tables.iter().zip(kinds).map(table).collect();
+        let text = format!(r#"{{"name":"count","version":"{version}","tables":[{}]}}"#, tables.join(","));
         let (description, digest) = (serde_json::from_str(&text).unwrap(), Digest(format!("{version:0>64}")));
         Arc::new(Self { count: CountFactory::new(), description, digest, traps: Arc::default() })
     }
@@ -139,14 +142,8 @@ fn swap(
     loop {
         let factory: Arc<dyn OperatorFactory> = Arc::<Version>::clone(version);
         let operator = handle.status().operators[0].name.clone();
-        let mut swap = Swap {
-            operator,
-            factory,
-            config: None,
-            probation: Duration::from_secs(9),
-            dry_run: false,
-            goes_back: false,
-        };
+        let mut swap =
+            Swap { operator, factory, windows: None, config: None, probation: Duration::from_secs(9), dry_run: false };
         change(&mut swap);
         match handle.swap(swap) {
             Err(NotSwapped::NotRunning("starting" | "recovering") | NotSwapped::Busy | NotSwapped::Undone) => {
@@ -165,13 +162,13 @@ fn versions_take_over_amid_the_stream_whatever_fails() {
         vec![(3, Failure::BeforeCommit), (9, Failure::AfterCommit)],
         vec![(2, Failure::AfterCommit), (4, Failure::Fenced), (7, Failure::Write), (12, Failure::BeforeCommit)],
     ] {
-        let (mut place, one, two) = (Place::new(&failures), Version::new("1", "n"), Version::new("2", "n"));
+        let (mut place, one, two) = (Place::new(&failures), Version::new("1", &["n"]), Version::new("2", &["n"]));
         let shelf = Arc::clone(&place.shelf);
         let (swaps, ended) = place.run(&one, |handle| {
             let mut swaps = 0;
             for version in [&two, &one].into_iter().cycle() {
                 match swap(handle, &shelf, version, |_| ()) {
-                    Some(Ok(Swapped::Done { .. })) => swaps += 1,
+                    Some(Ok(Swapped { held: Some(_), .. })) => swaps += 1,
                     // A commit whose answer was lost, after which it is asked for again.
                     Some(Err(NotSwapped::Same(_))) => {}
                     Some(other) => panic!("{other:?}"),
@@ -192,12 +189,12 @@ fn versions_take_over_amid_the_stream_whatever_fails() {
 #[test]
 fn the_next_process_goes_on_with_what_took_over_unless_it_is_asked_for_another_file() {
     let (mut place, one, two, three) =
-        (Place::new(&[]), Version::new("1", "n"), Version::new("2", "n"), Version::new("3", "n"));
+        (Place::new(&[]), Version::new("1", &["n"]), Version::new("2", &["n"]), Version::new("3", &["n"]));
     let shelf = Arc::clone(&place.shelf);
     place.world.limit_reads(RECORDS / 3);
     let (swapped, ended) = place.run(&one, |handle| swap(handle, &shelf, &two, |_| ()));
     ended.unwrap();
-    assert!(matches!(swapped, Some(Ok(Swapped::Done { .. }))), "{swapped:?}");
+    assert!(matches!(swapped, Some(Ok(Swapped { held: Some(_), .. }))), "{swapped:?}");
     // The same command line, and what it names is what took over by now; or still the file of before.
     for (again, runs) in [(&one, "2"), (&two, "2"), (&one, "1"), (&three, "3"), (&one, "1")] {
         place.world.limit_reads(RECORDS / 3 + 1);
@@ -212,7 +209,7 @@ fn the_next_process_goes_on_with_what_took_over_unless_it_is_asked_for_another_f
 
 #[test]
 fn what_took_over_and_is_gone_is_refused_with_the_way_out() {
-    let (mut place, one, two) = (Place::new(&[]), Version::new("1", "n"), Version::new("2", "n"));
+    let (mut place, one, two) = (Place::new(&[]), Version::new("1", &["n"]), Version::new("2", &["n"]));
     let shelf = Arc::clone(&place.shelf);
     place.world.limit_reads(RECORDS / 3);
     place.run(&one, |handle| swap(handle, &shelf, &two, |_| ())).1.unwrap();
@@ -228,16 +225,16 @@ fn what_took_over_and_is_gone_is_refused_with_the_way_out() {
 
 #[test]
 fn what_does_not_fit_changes_nothing() {
-    let (mut place, one) = (Place::new(&[]), Version::new("1", "n"));
+    let (mut place, one) = (Place::new(&[]), Version::new("1", &["n"]));
     let shelf = Arc::clone(&place.shelf);
     let ((), ended) = place.run(&one, |handle| {
-        let (two, other) = (Version::new("2", "n"), Version::new("2", "other"));
+        let (two, other) = (Version::new("2", &["n"]), Version::new("2", &["other"]));
         let ask = |version, change: fn(&mut Swap)| swap(handle, &shelf, version, change).unwrap();
         assert!(matches!(ask(&other, |_| ()), Err(NotSwapped::State(_))));
         assert!(matches!(ask(&one, |_| ()), Err(NotSwapped::Same(_))));
         assert!(matches!(ask(&two, |swap| swap.operator = "nobody".into()), Err(NotSwapped::Unknown { .. })));
         assert!(matches!(ask(&two, |swap| swap.config = Some("\"shut\"".into())), Err(NotSwapped::Open(_))));
-        assert_eq!(ask(&two, |swap| swap.dry_run = true).unwrap(), Swapped::Possible);
+        assert_eq!(ask(&two, |swap| swap.dry_run = true).unwrap().held, None);
         assert_eq!(handle.status().operators[0].plugin.version, "1");
     });
     ended.unwrap();
@@ -245,30 +242,117 @@ fn what_does_not_fit_changes_nothing() {
     assert_eq!((place.shelf.history(), place.recorded()), (vec![], "1".to_owned()));
 }
 
+/// Waits until the job runs this version.
+fn wait_for(handle: &JobHandle, version: &str) {
+    while handle.status().operators[0].plugin.version != version {
+        let status = handle.status();
+        assert!(
+            !matches!(status.state, JobState::Finished | JobState::Failed),
+            "{:?}: {:?}",
+            status.state,
+            status.last_error
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Version, and whether it was left because it failed, of each turn.
+fn turns(history: &[Turn]) -> Vec<(&str, &str, bool)> {
+    history.iter().map(|turn| (&*turn.from.version, &*turn.to.version, turn.failure.is_some())).collect()
+}
+
 #[test]
 fn a_version_that_traps_on_probation_goes_back_by_itself() {
-    let (mut place, one, two) =
-        (Place::new(&[(6, Failure::AfterCommit)]), Version::new("1", "n"), Version::new("2", "n"));
+    for failures in [
+        vec![],
+        vec![(6, Failure::AfterCommit)],
+        // In the moment of the switch, and of the failure.
+        vec![(2, Failure::BeforeCommit), (3, Failure::AfterCommit), (4, Failure::Fenced), (5, Failure::BeforeCommit)],
+    ] {
+        let (mut place, one, two) =
+            (Place::new(&failures), Version::new("1", &["n"]), Version::new("2", &["n", "more"]));
+        let shelf = Arc::clone(&place.shelf);
+        let (undone, ended) = place.run(&one, |handle| {
+            two.traps.store(true, Ordering::Relaxed);
+            swap(handle, &shelf, &two, |_| ()).unwrap().unwrap();
+            wait_for(handle, "1");
+            let undone = handle.rollback(&handle.status().operators[0].name).unwrap_err();
+            // A good one of the same tables takes over as if nothing had been.
+            two.traps.store(false, Ordering::Relaxed);
+            swap(handle, &shelf, &two, |_| ()).unwrap().unwrap();
+            undone
+        });
+        ended.unwrap();
+        place.world.assert_exact();
+        assert!(matches!(undone, NotSwapped::NoneBefore(_)), "{undone:?} with {failures:?}");
+        assert_eq!(place.recorded(), "2");
+        let history = place.shelf.history();
+        assert_eq!(turns(&history), [("1", "2", false), ("2", "1", true), ("1", "2", false)], "{failures:?}");
+        assert!(history[1].failure.as_ref().unwrap().contains("bad version"), "{history:?}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_while_a_version_fails_condemns_no_other() {
+    let (mut place, one, two, three) =
+        (Place::new(&[]), Version::new("1", &["n"]), Version::new("2", &["n"]), Version::new("3", &["n"]));
     let shelf = Arc::clone(&place.shelf);
-    let (shown, ended) = place.run(&one, |handle| {
+    let ((), ended) = place.run(&one, |handle| {
         two.traps.store(true, Ordering::Relaxed);
         swap(handle, &shelf, &two, |_| ()).unwrap().unwrap();
-        while handle.status().operators[0].plugin.version != "1" {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        handle.status().operators[0].plugin.version.clone()
+        swap(handle, &shelf, &three, |_| ()).unwrap().unwrap();
+        assert_eq!(handle.status().operators[0].plugin.version, "3");
+        // Two failed: so what was before it is what can be gone back to.
+        handle.rollback(&handle.status().operators[0].name).unwrap();
+        assert_eq!(handle.status().operators[0].plugin.version, "1");
     });
     ended.unwrap();
     place.world.assert_exact();
-    assert_eq!((shown.as_str(), place.recorded().as_str()), ("1", "1"));
     let history = place.shelf.history();
-    let failures: Vec<_> = history.iter().filter_map(|turn| turn.failure.clone()).collect();
-    assert!(failures.len() == 1 && failures[0].contains("bad version"), "{history:?}");
+    let failures = history.iter().filter(|turn| turn.failure.is_some());
+    assert!(failures.clone().all(|turn| turn.from.version == "2" && turn.to.version == "1"), "{history:?}");
+    assert_eq!((failures.count(), place.recorded().as_str()), (1, "1"), "{history:?}");
+}
+
+#[test]
+fn a_probation_goes_on_after_a_start() {
+    let (mut place, one, two) = (Place::new(&[]), Version::new("1", &["n"]), Version::new("2", &["n"]));
+    let shelf = Arc::clone(&place.shelf);
+    place.world.limit_reads(RECORDS / 3);
+    place.run(&one, |handle| swap(handle, &shelf, &two, |_| ())).1.unwrap();
+    two.traps.store(true, Ordering::Relaxed);
+    place.world.limit_reads(RECORDS);
+    place.run(&one, |_| ()).1.unwrap();
+    place.world.assert_exact();
+    assert_eq!(turns(&place.shelf.history()), [("1", "2", false), ("2", "1", true)]);
+}
+
+#[test]
+fn a_start_with_another_file_is_a_turn_and_can_be_gone_back_from() {
+    let (mut place, one, two) = (Place::new(&[]), Version::new("1", &["n"]), Version::new("2", &["n"]));
+    place.shelf.plugins.lock().unwrap().push(Arc::clone(&one));
+    place.world.limit_reads(RECORDS / 3);
+    place.run(&one, |_| ()).1.unwrap();
+    place.world.limit_reads(RECORDS);
+    let (back, ended) = place.run(&two, |handle| {
+        loop {
+            match handle.rollback(&handle.status().operators[0].name) {
+                Err(NotSwapped::NotRunning("starting") | NotSwapped::NoneBefore(_)) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                outcome => break outcome,
+            }
+        }
+    });
+    ended.unwrap();
+    assert_eq!(back.unwrap().plugin.version, "1");
+    place.world.assert_exact();
+    assert_eq!(turns(&place.shelf.history()), [("1", "2", false), ("2", "1", false)]);
 }
 
 #[test]
 fn what_failed_on_probation_is_not_run_by_the_next_process() {
-    let (mut place, one, two) = (Place::new(&[]), Version::new("1", "n"), Version::new("2", "n"));
+    let (mut place, one, two) = (Place::new(&[]), Version::new("1", &["n"]), Version::new("2", &["n", "more"]));
     let shelf = Arc::clone(&place.shelf);
     place.world.limit_reads(RECORDS / 3);
     place.run(&one, |handle| swap(handle, &shelf, &two, |_| ())).1.unwrap();
@@ -278,8 +362,21 @@ fn what_failed_on_probation_is_not_run_by_the_next_process() {
     let failed = Turn { from: took_over.to, to: took_over.from, failure: Some("trapped".into()), ..took_over };
     place.shelf.note(&failed);
     two.traps.store(true, Ordering::Relaxed);
+    place.world.limit_reads(RECORDS / 2);
+    place.run(&one, |_| ()).1.unwrap();
+    assert_eq!(place.recorded(), "1");
+    // Its table is gone with it, and in nobody's way.
     place.world.limit_reads(RECORDS);
     place.run(&one, |_| ()).1.unwrap();
     place.world.assert_exact();
-    assert_eq!(place.recorded(), "1");
+    assert_eq!(place.shelf.history().len(), 2);
+}
+
+#[test]
+fn a_job_that_has_ended_swaps_nothing_and_keeps_nobody_waiting() {
+    let (mut place, one, two) = (Place::new(&[]), Version::new("1", &["n"]), Version::new("2", &["n"]));
+    place.world.limit_reads(RECORDS / 3);
+    let (handle, ended) = place.run(&one, Clone::clone);
+    ended.unwrap();
+    assert!(swap(&handle, &place.shelf, &two, |_| ()).is_none());
 }
