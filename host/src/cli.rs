@@ -22,6 +22,8 @@ mod reset;
 mod run;
 /// `host savepoint`.
 mod savepoint;
+/// `host state`.
+mod state;
 /// `host status`.
 mod status;
 /// `host pause`, `host resume`, `host stop`.
@@ -67,6 +69,7 @@ Examples:
   host status --job orders
   host swap count count-1.1.wasm --job orders
   host dead-letters list clicks-dlq --brokers localhost:9092
+  host state check .weir/orders count-1.1.wasm
   host savepoint .weir/orders orders.savepoint
   host txn abort --job orders --brokers localhost:9092
   host reset --job orders --brokers localhost:9092
@@ -126,6 +129,9 @@ enum Verb {
     /// start goes on with it, whatever the file that its command line names holds by then; a start with a file of another
     /// content is asked for that. Exit code 4: state would be lost or misread, and the version before goes on.
     Swap(swap::Args),
+    /// Ask about the keyed state of a job
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    State(state::Args),
     /// Write all state of a stopped job to one directory, which can be moved and started from
     ///
     /// The job must not run: `host stop` has it commit and leave. The savepoint holds log
@@ -162,6 +168,7 @@ impl Cli {
             Verb::Resume(args) => steer::execute(&args, Steer::Resume),
             Verb::Stop(args) => steer::execute(&args, Steer::Stop),
             Verb::Swap(args) => swap::execute(args),
+            Verb::State(args) => state::execute(args, loader),
             Verb::Test(args) => test::execute(&args, loader),
             Verb::Savepoint(args) => savepoint::execute(&args),
             Verb::DeadLetters(args) => dead_letters::execute(&args),

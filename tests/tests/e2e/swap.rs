@@ -165,6 +165,28 @@ fn a_probation_outlives_the_process() -> Result<()> {
 }
 
 #[test]
+fn it_is_said_beforehand_whether_a_plugin_fits_the_state() -> Result<()> {
+    let _machine = machine::shared();
+    let scene = Scene::new("state-check")?;
+    scene.fill(100, KEYS)?;
+    scene.run("count", &[])?.expect(0)?;
+    let dir = scene.state_dir().display().to_string();
+    let check = |plugin: &str, more: &[&str]| {
+        host::run(&[&["state", "check", &dir, &host::plugin(plugin)?], more].concat(), PATIENCE)
+    };
+    says(
+        check("recount", &[])?,
+        0,
+        &["count 2.0.0 can go on with the state of operator operator", "(value", "goes on"],
+    )?;
+    says(check("tally", &[])?, 4, &["cannot go on", "table \"count\"", "--drop-state"])?;
+    says(check("uppercase", &["--operator", "operator"])?, 4, &["declares no such table"])?;
+    says(check("count", &["--operator", "other"])?, 2, &["there is no operator \"other\"; there are: operator"])?;
+    says(host::run(&["state", "check", "/nowhere", &host::plugin("count")?], PATIENCE)?, 2, &["/nowhere"])?;
+    Ok(())
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_changes_nothing() -> Result<()> {
     let _machine = machine::shared();
     let (scene, dir) = (Scene::new("swap-refused")?, TempDir::new()?);

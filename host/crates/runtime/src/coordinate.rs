@@ -120,7 +120,7 @@ impl<'a> Loop<'a> {
             }
             self.check_stop()?;
             self.look_for_swaps(&mut epochs, &mut open)?;
-            drop(self.handle.versions.write_down());
+            self.handle.versions.write_news();
             let active = self.signals.happened() != open.happened_at_barrier;
             self.step(Event::Tick { now: weir_machine::since(began), active }, &mut epochs, &mut open)?;
             self.watch(&epochs, &mut open)?;

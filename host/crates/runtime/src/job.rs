@@ -390,8 +390,7 @@ impl Job {
         let supervised = AssertUnwindSafe(|| supervisor::supervise(self, log, handle, &metrics));
         let outcome = catch_unwind(supervised);
         handle.versions.end();
-        // What is not written by then the next start finds out for itself, or does without.
-        handle.versions.write_down().map(|written| written.recv_timeout(HISTORY_WITHIN));
+        handle.versions.write_rest(HISTORY_WITHIN);
         let outcome = outcome.unwrap_or_else(|_| Err(Error::Panicked("(coordinator)".into())));
         let state = if outcome.is_ok() { JobState::Finished } else { JobState::Failed };
         handle.board.change(|status| status.state = state);

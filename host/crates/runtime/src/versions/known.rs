@@ -10,7 +10,7 @@ use weir_checkpoint::history::History;
 use weir_checkpoint::inherit::{Numbered, inherit};
 use weir_checkpoint::{Manifest, OperatorEntry, Plan, PluginEntry, Turn};
 use weir_core::{Consent, Digest, Epoch, Fault, PortError, StateName};
-use weir_machine::channel::{Receiver, bounded};
+use weir_machine::channel::{Receiver, RecvTimeoutError, bounded};
 use weir_operator::Probation;
 
 use super::{Answer, Asked, Held, NotSwapped, Pending, Reason, Shelf, Swapped, key_of};
@@ -398,11 +398,24 @@ impl Versions {
         self.0.has_news.store(has_news, Ordering::Release);
     }
 
-    /// Writes down what is not, on a thread of its own: a disk that hangs hangs nobody. `Some`: tells when all of it is.
-    pub(crate) fn write_down(&self) -> Option<Receiver<()>> {
-        if !self.0.has_news.swap(false, Ordering::AcqRel) {
-            return None;
+    /// Writes down what is not, if there is anything.
+    pub(crate) fn write_news(&self) {
+        if self.0.has_news.swap(false, Ordering::AcqRel) {
+            drop(self.write_all());
         }
+    }
+
+    /// Writes down all that is not, and waits for it so long. What is not written by then the next start finds out for itself,
+    /// or does without.
+    pub(crate) fn write_rest(&self, within: Duration) {
+        if self.write_all().recv_timeout(within) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the history of versions is not written: the disk does not answer");
+        }
+    }
+
+    /// Writes down what is not, on a thread of its own: a disk that hangs hangs nobody. Ends when all of it is, also what
+    /// others have begun to write.
+    fn write_all(&self) -> Receiver<()> {
         let (done, is_done) = bounded(1);
         let versions = self.clone();
         let write = move || {
@@ -410,14 +423,12 @@ impl Versions {
             while let Some(turn) = versions.next_news() {
                 versions.0.shelf.note(&turn);
             }
-            drop(order);
-            // Nobody waits, but at the end.
-            let _ = done.send(());
+            drop((order, done));
         };
         if let Err(error) = weir_machine::spawn("weir-history", write) {
             tracing::warn!(%error, "failed to start a thread: the history of versions is not written");
         }
-        Some(is_done)
+        is_done
     }
 
     fn next_news(&self) -> Option<Turn> {
