@@ -78,11 +78,13 @@ impl Runner {
         }
         let due = self.due(domain, to_ms).map_err(|error| NodeError::Read(self.options.name.clone(), error))?;
         if due.is_empty() {
-            return match domain {
-                TimeDomain::Event => Ok(Advanced::Nothing),
+            let advanced = match domain {
+                TimeDomain::Event => Advanced::Nothing,
                 // Only now: a window that is at its end has said its last.
-                TimeDomain::Processing => self.fire_early(to_ms, out),
+                TimeDomain::Processing => self.fire_early(to_ms, out)?,
             };
+            self.put_out_letters(out);
+            return Ok(advanced);
         }
         match self.windows {
             Some(_) => self.fire_windows(due, out)?,

@@ -130,9 +130,14 @@ impl Letters {
         });
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.writer.is_empty()
+    }
+
     /// Puts out what there is.
     pub(crate) fn put_out(&mut self, out: &mut Vec<(u32, Batch)>) {
-        if !self.writer.is_empty() {
+        if !self.is_empty() {
             let frame = std::mem::replace(&mut self.writer, FrameWriter::new(Vec::new())).finish();
             out.push((self.options.output, Batch { frame, origins: std::mem::take(&mut self.origins) }));
         }

@@ -219,6 +219,11 @@ impl Runner {
         self.letters.iter_mut().for_each(|letters| letters.put_out(out));
     }
 
+    /// Whether a dead letter of what is through is not out yet. Sealed so, it would be lost with the process.
+    pub fn holds_letters(&self) -> bool {
+        self.letters.as_ref().is_some_and(|letters| !letters.is_empty())
+    }
+
     /// `batch` as the version that runs is to see it.
     fn stamped<'a>(&self, step: Step, batch: &'a Batch) -> Cow<'a, Batch> {
         let mut stamped = Cow::Borrowed(batch);

@@ -238,6 +238,7 @@ impl Flow {
     /// Ends `epoch`: every operator seals its state.
     pub(crate) fn seal(&mut self, epoch: Epoch) -> Result<Vec<SealedState>, Error> {
         assert!(self.sealed.is_none(), "at most one epoch is sealed and unacknowledged");
+        assert!(!self.operators.iter().any(Runner::holds_letters), "dead letters leave with what they are of");
         (self.sealed, self.last) = (Some(epoch), epoch);
         (self.has_changed, self.has_told) = (false, false);
         let seal = |runner: &mut Runner| {

@@ -117,6 +117,14 @@ fn an_early_firing_that_fails_is_named_or_left_out() {
     node.wake(1_100);
     assert_eq!(node.sent(), [("b", "0,1", 9)]);
     assert_eq!(node.counters.skipped.load(Ordering::Relaxed), 2);
+    let mut node = Node::new(&EARLY, OnError::DeadLetter);
+    node.wake(1_000);
+    node.records(&[("bad", 1, ""), ("b", 1, "")]).unwrap();
+    let mut out = Vec::new();
+    node.pass_to(1_100);
+    assert_eq!(node.runner.wake(1_100, &mut out).unwrap(), Advanced::Changed);
+    let letters = out.iter().filter(|(output, _)| *output == LETTERS).map(|(_, letters)| letters.frame.len());
+    assert_eq!((letters.sum::<usize>(), node.runner.holds_letters()), (1, false), "in the epoch of the firing");
     let mut node = Node::new(&EARLY, OnError::Fail);
     node.wake(1_000);
     node.records(&[("bad", 1, "")]).unwrap();
