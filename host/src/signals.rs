@@ -2,7 +2,7 @@
 //! first what it is for and is logged then.
 
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,13 +31,15 @@ type Callback = Box<dyn FnOnce() + Send>;
 pub(crate) struct Signals {
     /// Number of the first signal; 0 before.
     first: Arc<AtomicI32>,
+    /// Whether that stands for somebody who asked by the API, and no signal has come yet.
+    was_asked: Arc<AtomicBool>,
     callback: Arc<Mutex<Option<Callback>>>,
 }
 
 impl Signals {
     /// Starts to listen.
     pub(crate) fn listen() -> io::Result<Self> {
-        let signals = Self { first: Arc::default(), callback: Arc::default() };
+        let signals = Self { first: Arc::default(), was_asked: Arc::default(), callback: Arc::default() };
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
         let mut incoming = signal_hook::iterator::Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
         let listener = signals.clone();
@@ -73,16 +75,19 @@ impl Signals {
         });
     }
 
-    /// Does what SIGTERM does, for somebody who is told first that it will be. A stop that is under way stays as it is.
+    /// Does what SIGTERM does, for somebody who is told first that it will be. A stop that is under way stays as it is. The
+    /// SIGTERM that a supervisor sends after it is the first signal, and leaves nothing undone.
     pub(crate) fn stop(&self) -> io::Result<()> {
         if self.begin(SIGTERM) {
+            self.was_asked.store(true, Ordering::Release);
             let signals = self.clone();
             let stop = move || {
                 weir_machine::sleep(ANSWERED);
                 leave_in_time();
                 signals.call();
             };
-            weir_machine::spawn("weir-stop", stop)?;
+            // Where no thread can be had, it can be asked for again.
+            weir_machine::spawn("weir-stop", stop).inspect_err(|_| self.first.store(0, Ordering::Release))?;
         }
         Ok(())
     }
@@ -98,7 +103,7 @@ impl Signals {
     }
 
     fn arrived(&self, signal: i32) {
-        if !self.begin(signal) {
+        if !self.begin(signal) && !self.was_asked.swap(false, Ordering::AcqRel) {
             signal_hook::low_level::exit(128 + signal);
         }
         self.call();
@@ -156,7 +161,7 @@ mod tests {
     #[test]
     fn the_first_signal_calls_once_whenever_it_comes() {
         for is_early in [true, false] {
-            let signals = Signals { first: Arc::default(), callback: Arc::default() };
+            let signals = Signals { first: Arc::default(), was_asked: Arc::default(), callback: Arc::default() };
             let calls = Arc::new(AtomicI32::new(0));
             let counted = Arc::clone(&calls);
             if is_early {

@@ -1,5 +1,6 @@
 //! A running job, and how it is asked: by its API, which its name, its state directory or its address leads to.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +11,16 @@ use ureq::{Agent, Body, Error};
 use weir_api::model::{self, RefusalKind};
 use weir_core::{Fault, JobName, PortError, Secret};
 use weir_pipeline::TokenFile;
+use weir_state::StateView;
 
 use super::cluster::job_name;
 use crate::token;
 
 /// Compiling takes the longest: minutes for what is large on a machine that is busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
+
+/// Whoever is there at all answers a question by then.
+const GLANCE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Which running job.
 #[derive(Debug, clap::Args)]
@@ -51,8 +56,13 @@ impl JobArgs {
             }
             None => token::read(None)?,
         };
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_WITHIN)).build();
-        Ok(Asked { agent: Agent::new_with_config(config), address: self.place.address()?, token })
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_WITHIN));
+        // What the environment says of proxies is about the web.
+        let agent = Agent::new_with_config(config.proxy(None).build());
+        let asked = Asked { agent, address: self.place.address()?, token };
+        let expected = self.place.expected()?;
+        expected.map_or(Ok(()), |job| asked.expect(&job))?;
+        Ok(asked)
     }
 }
 
@@ -66,6 +76,17 @@ impl PlaceArgs {
         let address = weir_state::address_of(&dir).map_err(|error| PortError::new(Fault::Config, error));
         address
             .with_context(|| format!("no running job says in {} where its API is; give --api HOST:PORT", dir.display()))
+    }
+}
+
+impl PlaceArgs {
+    /// The job that is meant, where that is said.
+    fn expected(&self) -> Result<Option<JobName>> {
+        match (&self.job, &self.state_dir) {
+            (Some(job), _) => Ok(Some(job.clone())),
+            (None, Some(dir)) => Ok(Some(StateView::open(dir).map_err(PortError::from)?.job().clone())),
+            (None, None) => Ok(None),
+        }
     }
 }
 
@@ -90,15 +111,28 @@ impl Asked {
         answer(request.send(body))
     }
 
+    /// A directory says where the API of its job was; by now another may be there. Before the token is sent anywhere.
+    fn expect(&self, job: &JobName) -> Result<()> {
+        let found: model::Job = self.look("/v1/job")?;
+        let reason = || {
+            let (address, found) = (&self.address, &found.job);
+            format!("job {job} does not run: where its API was, {address}, answers that of job {found}")
+        };
+        if found.job == job.as_str() { Ok(()) } else { Err(PortError::new(Fault::Transient, reason()).into()) }
+    }
+
     /// What the API shows there.
     pub(super) fn look<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         answer(self.agent.get(self.url(path)).call())
     }
 
-    /// The same of one that may be gone: `None` where nobody answers.
+    /// The same of one that may be gone: `None` where nobody listens any more.
     pub(super) fn glance<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let answered = self.agent.get(self.url(path)).call();
-        answered.ok().map(|answered| answer(Ok(answered))).transpose()
+        let asked = self.agent.get(self.url(path)).config().timeout_global(Some(GLANCE_WITHIN)).build().call();
+        match asked {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
+            asked => answer(asked).map(Some),
+        }
     }
 
     fn url(&self, path: &str) -> String {

@@ -53,14 +53,19 @@ fn told(steer: Steer, job: &str, Standing { state, epoch }: Standing) -> String 
 /// Whether `seen` is the job that was asked to stop, and not another process that has its port by then, as a supervisor starts one.
 fn is_same(seen: &Job, asked: &Job) -> bool {
     let is_ending = matches!(seen.state, State::Stopping | State::Finished | State::Failed);
-    seen.job == asked.job && (seen.attempt == asked.attempt || is_ending)
+    // One that was starting had none yet.
+    seen.job == asked.job && (asked.attempt.is_none() || seen.attempt == asked.attempt || is_ending)
 }
 
 /// Waits until nobody answers for the job any more.
 fn gone(asked: &Asked, job: &Job, mut epoch: u64) -> Result<String> {
     let began = weir_machine::now();
     while weir_machine::since(began) < GONE_WITHIN {
-        let seen: Option<Job> = asked.glance("/v1/job")?;
+        // Who does not answer just now is not gone.
+        let Ok(seen) = asked.glance::<Job>("/v1/job") else {
+            weir_machine::sleep(LOOK_EVERY);
+            continue;
+        };
         match seen.filter(|seen| is_same(seen, job)) {
             None => {
                 return Ok(format!("job {} has left; epoch {epoch} is the last that it was seen to hold\n", job.job));
@@ -73,7 +78,7 @@ fn gone(asked: &Asked, job: &Job, mut epoch: u64) -> Result<String> {
         }
         weir_machine::sleep(LOOK_EVERY);
     }
-    let text = format!("the job was asked to stop {} s ago, and still answers", GONE_WITHIN.as_secs());
+    let text = format!("the job was asked to stop {} s ago, and is not gone", GONE_WITHIN.as_secs());
     Err(PortError::new(Fault::User, text).into())
 }
 

@@ -164,7 +164,8 @@ async fn linger(mut stream: TcpStream) {
         while closed.is_ok() && stream.readable().await.is_ok() {
             match stream.try_read(&mut unread) {
                 Ok(0) => break,
-                Ok(_) => {}
+                // A sender that is always ahead must not keep the thread from everybody else.
+                Ok(_) => tokio::task::yield_now().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => break,
             }

@@ -100,9 +100,9 @@ impl Args {
         (self.choice.all || self.choice.offsets.contains(&letter.spot)) && self.filter.takes(letter)
     }
 
-    /// Whether it is all that it sends.
+    /// Whether it is all that it sends, and to where it came from.
     fn moves_mark(&self) -> bool {
-        self.choice.all && self.filter.is_open()
+        self.choice.all && self.filter.is_open() && self.to.is_none()
     }
 
     /// Whether it begins behind what was sent before.
