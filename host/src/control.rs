@@ -127,6 +127,11 @@ impl JobControl {
         let SwapRequest { plugin, config, probation, dry_run } = request;
         let config = config.map(|text| json(&text)).transpose()?;
         known(handle, operator)?;
+        // Before anything is written or compiled for it.
+        let state = handle.status().state;
+        if state != JobState::Running {
+            return Err(refused(NotSwapped::NotRunning(state.word())));
+        }
         let changing = match self.0.changing.try_lock() {
             Ok(changing) => changing,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -180,8 +185,8 @@ fn refused(error: NotSwapped) -> Refusal {
         NotSwapped::State(_) => RefusalKind::State,
         NotSwapped::Place { .. } | NotSwapped::Open(_) => RefusalKind::Unfit,
         NotSwapped::Same(_) | NotSwapped::NoneBefore(_) => RefusalKind::Conflict,
-        NotSwapped::NotRunning(_) | NotSwapped::Busy => RefusalKind::Busy,
-        NotSwapped::Gone(_) | NotSwapped::Undone | NotSwapped::Ended => RefusalKind::Failed,
+        NotSwapped::NotRunning(_) | NotSwapped::Late | NotSwapped::Busy | NotSwapped::Undone => RefusalKind::Busy,
+        NotSwapped::Gone(_) | NotSwapped::Ended => RefusalKind::Failed,
     };
     because(kind)(error.into())
 }

@@ -153,8 +153,8 @@ fn a_probation_outlives_the_process() -> Result<()> {
     running.wait(|job| job.pointer("/operators/0/plugin/version") == Some(&"0.1.0".into()))?;
     running.host.wait_for_log("a version goes on that took over from the file of the command line", PATIENCE)?;
     running.host.kill()?;
-    // Neither is it run again by the next one.
-    let running = Running::start(&scene, "count", &[])?;
+    // Neither is it run again by the next one, also where that names its file.
+    let running = Running::start(&scene, "recount", &[])?;
     ensure!(running.version()? == "0.1.0");
     let failures = running.history()?.iter().filter(|turn| turn.get("failure").is_some_and(Value::is_string)).count();
     ensure!(failures == 1, "{failures} failures");

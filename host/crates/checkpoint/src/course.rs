@@ -163,7 +163,7 @@ impl Pending {
     /// What runs where `now` is asked for.
     fn goes_on<'a>(&'a self, now: &'a Declared, recorded: &[OperatorEntry]) -> Result<&'a Declared, Mismatch> {
         let Some(entry) = recorded.iter().find(|entry| took_over(entry, now)) else { return Ok(now) };
-        let version = self.versions.iter().find(|version| version.name == now.name && version.plugin == entry.plugin);
+        let version = self.versions.iter().find(|version| version.name == now.name && version.plugin.is(&entry.plugin));
         version.ok_or_else(|| {
             let (operator, version, digest) =
                 (now.name.clone(), entry.plugin.version.clone(), entry.plugin.digest.clone());

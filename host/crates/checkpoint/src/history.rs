@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::PluginEntry;
 
-/// So many turns are remembered.
-const TURNS_MAX: usize = 1_000;
+/// So many turns of an operator are remembered.
+const TURNS_MAX: usize = 200;
 
 /// One version took over from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +44,17 @@ pub struct History(Vec<Turn>);
 impl History {
     /// With these, the oldest first.
     pub fn new(turns: Vec<Turn>) -> Self {
-        let mut history = Self(turns);
-        history.forget();
+        let mut history = Self::default();
+        turns.into_iter().for_each(|turn| history.add(turn));
         history
     }
 
     /// Adds the newest.
     pub fn add(&mut self, turn: Turn) {
+        let is_full = self.of(&turn.operator).count() >= TURNS_MAX;
+        let oldest = self.0.iter().position(|old| is_full && old.operator == turn.operator);
+        oldest.into_iter().for_each(|oldest| drop(self.0.remove(oldest)));
         self.0.push(turn);
-        self.forget();
     }
 
     /// All of them, the oldest first.
@@ -60,14 +62,12 @@ impl History {
         &self.0
     }
 
-    /// Whether this turn, or one of the same versions, is in it.
-    pub fn has(&self, operator: &str, from: &PluginEntry, to: &PluginEntry) -> bool {
-        self.of(operator).any(|turn| turn.from == *from && turn.to == *to)
-    }
-
-    fn forget(&mut self) {
-        let surplus = self.0.len().saturating_sub(TURNS_MAX);
-        self.0.drain(..surplus);
+    /// Whether it has this turn, or the failure that led to it.
+    pub fn has(&self, operator: &str, (from, to): (&PluginEntry, &PluginEntry), epoch: u64) -> bool {
+        self.of(operator).filter(|turn| turn.from.is(from) && turn.to.is(to)).any(|turn| match turn.failure {
+            Some(_) => turn.epoch <= epoch,
+            None => turn.epoch == epoch,
+        })
     }
 
     fn of(&self, operator: &str) -> impl DoubleEndedIterator<Item = &Turn> {
@@ -77,8 +77,8 @@ impl History {
     /// How this version failed on probation, unless somebody asked for it again since.
     pub fn failed(&self, operator: &str, version: &PluginEntry) -> Option<&Turn> {
         let last = self.of(operator).rev().find(|turn| match turn.failure {
-            Some(_) => turn.from == *version,
-            None => turn.to == *version,
+            Some(_) => turn.from.is(version),
+            None => turn.to.is(version),
         });
         last.filter(|turn| turn.failure.is_some())
     }
@@ -99,7 +99,7 @@ impl History {
     /// What can be gone back to from this version: what it took over from, unless that failed.
     pub fn before(&self, operator: &str, version: &PluginEntry) -> Option<&PluginEntry> {
         let turn = self.came(operator, version)?;
-        Some(self.heir(operator, &turn.from)).filter(|before| *before != version)
+        Some(self.heir(operator, &turn.from)).filter(|before| !before.is(version))
     }
 
     /// How long the probation of this version still lasts at `now_ms`, if it is on one.
@@ -113,7 +113,8 @@ impl History {
 
     /// How this version came to run when it was asked for last.
     fn came(&self, operator: &str, version: &PluginEntry) -> Option<&Turn> {
-        self.of(operator).rev().find(|turn| turn.failure.is_none() && turn.to == *version)
+        let came = |turn: &&Turn| turn.failure.is_none() && turn.to.is(version) && !turn.from.is(version);
+        self.of(operator).rev().find(came)
     }
 
     /// The version that took over at the end of this epoch, and what ran before it.
@@ -127,6 +128,7 @@ mod tests {
     use weir_core::Digest;
 
     use super::*;
+    use crate::manifest::TookOver;
 
     fn version(name: &str) -> PluginEntry {
         PluginEntry { name: "p".into(), version: name.into(), digest: Digest(name.into()), took_over: None }
@@ -191,10 +193,33 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_its_file_and_configuration_whatever_it_took_over_from() {
+        let with = |config: Option<&str>| {
+            let took_over = TookOver { from: Digest("1".into()), config: config.map(str::to_owned) };
+            PluginEntry { took_over: Some(took_over), ..version("2") }
+        };
+        let history = History::new(vec![Turn { to: with(None), ..turn("a", "1", "2", None) }]);
+        assert_eq!(before(&history, "2"), Some("1".into()), "in a process that was started with it");
+        assert!(history.probation("a", &version("2"), 1_100).is_some());
+        assert!(history.before("a", &with(Some("{}"))).is_none());
+    }
+
+    #[test]
+    fn a_turn_is_known_by_its_epoch_and_a_failure_by_what_came_of_it() {
+        let failed = Turn { epoch: 8, ..turn("a", "2", "1", Some("trapped")) };
+        let history = History::new(vec![turn("a", "1", "2", None), failed]);
+        let has = |from: &str, to: &str, epoch| history.has("a", (&version(from), &version(to)), epoch);
+        assert!(has("1", "2", 7) && has("2", "1", 9));
+        assert!(!has("1", "2", 12), "asked for once more, and not noted");
+    }
+
+    #[test]
     fn a_long_history_loses_its_beginning() {
         let mut history = History::default();
         (0..TURNS_MAX + 5).for_each(|at| history.add(turn("a", &at.to_string(), &(at + 1).to_string(), None)));
         assert_eq!((history.0.len(), history.0[0].from.version.as_str()), (TURNS_MAX, "5"));
+        history.add(turn("b", "1", "2", None));
+        assert_eq!(history.0.len(), TURNS_MAX + 1, "of another operator");
     }
 
     #[test]

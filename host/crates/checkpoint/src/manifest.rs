@@ -195,6 +195,14 @@ pub struct PluginEntry {
     pub took_over: Option<TookOver>,
 }
 
+impl PluginEntry {
+    /// Whether it is the same version: the same file with the same configuration, whatever it took over from.
+    pub fn is(&self, other: &Self) -> bool {
+        let config = |entry: &Self| entry.took_over.as_ref().and_then(|took_over| took_over.config.clone());
+        self.digest == other.digest && config(self) == config(other)
+    }
+}
+
 /// A version that took over while the job ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

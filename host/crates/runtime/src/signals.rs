@@ -12,7 +12,7 @@ use weir_core::{Epoch, Origin, Progress, SourceName, SplitState};
 use weir_operator::{Probation, SplitTable, Terms, Version};
 
 use crate::error::Error;
-use crate::versions::Versions;
+use crate::versions::Witness;
 
 /// Downwards. One writer, the coordinator; tasks only read, except for the counters.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub(crate) struct Switch {
     /// How long a task stood still for it, at most: in nanoseconds.
     paused: AtomicU64,
     /// Who is told if it fails on probation.
-    versions: Versions,
+    witness: Witness,
 }
 
 impl Switch {
@@ -51,10 +51,10 @@ impl Switch {
         operator: usize,
         (terms, probation): (Terms, Duration),
         instances: Vec<Box<dyn Operator>>,
-        versions: Versions,
+        witness: Witness,
     ) -> Self {
         let instances = Mutex::new(instances.into_iter().map(Some).collect());
-        Self { operator, terms, probation, epoch: AtomicU64::new(0), instances, paused: AtomicU64::new(0), versions }
+        Self { operator, terms, probation, epoch: AtomicU64::new(0), instances, paused: AtomicU64::new(0), witness }
     }
 
     /// The epoch that ends with the barrier, once that was asked for.
@@ -67,7 +67,7 @@ impl Switch {
         let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         let operator = instances.get_mut(usize::from(task))?.take()?;
         let since = self.epoch()?;
-        let probation = self.versions.probation(self.operator, since, self.probation);
+        let probation = self.witness.probation(self.operator, since, self.probation);
         Some((Version { terms: self.terms.clone(), operator }, probation))
     }
 

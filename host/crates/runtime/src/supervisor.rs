@@ -90,6 +90,7 @@ pub(crate) fn supervise(
             Ok(ending) => return Ok(Ended { ending, flushed: flush(job, watch)? }),
             Err(error) => error,
         };
+        handle.versions.interrupt();
         let mut ran = Duration::ZERO;
         handle.board.change(|status| {
             ran = status.running_since.take().map_or(Duration::ZERO, weir_machine::since);

@@ -29,7 +29,7 @@ mod ask;
 /// What runs, what ran before it, and what is asked for.
 mod known;
 
-pub(crate) use known::{Heirs, Versions, drop_surplus};
+pub(crate) use known::{Heirs, Versions, Witness, drop_surplus};
 
 /// Where plugins are found again that took over while the job ran, and their history.
 pub trait Shelf: Send + Sync {
@@ -123,6 +123,9 @@ pub enum NotSwapped {
     /// The job cannot be changed now.
     #[error("the job does not run: it is {0}; try again once it does")]
     NotRunning(&'static str),
+    /// It does not come to the end of an epoch.
+    #[error("the job's epoch has not ended for a minute, and nothing was changed; see in /healthz what it waits for")]
+    Late,
     /// Somebody else changes it.
     #[error("another swap is under way; try again after it")]
     Busy,
@@ -186,27 +189,26 @@ pub(crate) struct Pending {
 }
 
 impl OperatorSetup {
-    /// The same place with another version.
-    pub(crate) fn with(&self, factory: Arc<dyn OperatorFactory>, took_over: Option<TookOver>) -> Self {
-        let config = took_over.as_ref().and_then(|took_over| took_over.config.clone());
-        let config = config.unwrap_or_else(|| self.config.clone());
-        Self { factory, config, took_over, ..self.clone() }
-    }
-
     /// The same place after `swap`, in a process that was `started` with that. Without a configuration of its own it keeps
     /// that of the version before.
     pub(crate) fn swapped_for(&self, swap: &Swap, started: &Self) -> Self {
-        let (from, kept) = (started.factory.digest().clone(), swap.config.as_ref().unwrap_or(&self.config));
-        let config = (*kept != started.config).then(|| kept.clone());
+        let (factory, config) = (Arc::clone(&swap.factory), swap.config.as_ref().unwrap_or(&self.config).clone());
+        Self { windows: swap.windows.clone(), ..started.taken_over(factory, config) }
+    }
+
+    /// The same place with another version, in a process that was started with this: the next one that is goes on with it.
+    pub(crate) fn taken_over(&self, factory: Arc<dyn OperatorFactory>, config: String) -> Self {
+        let from = self.factory.digest().clone();
+        let other = (config != self.config).then(|| config.clone());
         // What the process was started with may take over again, and is then what it was.
-        let is_another = from != *swap.factory.digest() || config.is_some();
-        let setup = started.with(Arc::clone(&swap.factory), is_another.then_some(TookOver { from, config }));
-        Self { windows: swap.windows.clone(), ..setup }
+        let is_another = from != *factory.digest() || other.is_some();
+        let took_over = is_another.then_some(TookOver { from, config: other });
+        Self { factory, config, took_over, ..self.clone() }
     }
 
     /// Whether it is this version of an operator.
     pub(crate) fn is(&self, operator: &str, plugin: &PluginEntry) -> bool {
-        self.name == operator && self.entry() == *plugin
+        self.name == operator && self.entry().is(plugin)
     }
 
     /// What is recorded of its plugin.

@@ -16,7 +16,7 @@ use crate::job::{Job, OperatorSetup, Place};
 use crate::metrics::JobMetrics;
 use crate::signals::Signals;
 use crate::task::driver::TaskDriver;
-use crate::versions::{Heirs, Versions};
+use crate::versions::{Heirs, Witness};
 
 /// What runs the operators of an attempt.
 pub(super) struct Plugins {
@@ -83,7 +83,7 @@ pub(super) struct Workshop<'a> {
     pub(super) metrics: &'a JobMetrics,
     pub(super) signals: &'a Arc<Signals>,
     /// Who is told of versions that fail on probation.
-    pub(super) versions: &'a Versions,
+    pub(super) witness: Witness,
     /// What each sink takes.
     pub(super) checks: Vec<Option<RecordCheck>>,
 }
@@ -130,7 +130,7 @@ impl<'a> Workshop<'a> {
         let driver = TaskDriver { metrics: self.metrics.operator(name), signals: Arc::clone(self.signals) };
         let mut runner = Runner::new(options, operator, state, Box::new(driver));
         if let Some((before, lasts)) = self.plugins.take_waiting(index, task, entry) {
-            runner.go_on_probation(before, self.versions.probation(index, self.plugins.since, lasts));
+            runner.go_on_probation(before, self.witness.probation(index, self.plugins.since, lasts));
         }
         Ok(runner)
     }

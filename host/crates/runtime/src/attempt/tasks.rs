@@ -85,7 +85,7 @@ pub(super) fn start(
             manifest,
             metrics: watch.metrics,
             signals,
-            versions: &watch.handle.versions,
+            witness: watch.handle.versions.witness(),
             checks,
         },
         layout: &layout,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::info;
+use tracing::{error, info};
 use weir_checkpoint::inherit::{Numbered, inherit};
 use weir_checkpoint::{Epochs, Event};
 use weir_core::{Consent, Epoch};
@@ -48,6 +48,9 @@ impl<'a> Loop<'a> {
         let numbered = match inherit(&Numbered::of(plan), &declared, &consent) {
             Ok((numbered, _)) => numbered,
             Err(mismatch) => {
+                if reason == Reason::Failure {
+                    error!(operator = %setup.name, %mismatch, "the version before cannot go on with the state");
+                }
                 answer.give(Err(NotSwapped::State(mismatch)));
                 return Ok(());
             }
@@ -60,8 +63,8 @@ impl<'a> Loop<'a> {
         let terms = entry.and_then(|entry| setup.terms(|name| entry.table(name)));
         let missing = || Error::Invariant(format!("operator {} has not the tables of its new version", setup.name));
         let terms = terms.ok_or_else(missing)?;
-        let versions = self.handle.versions.clone();
-        open.switch = Some(Arc::new(Switch::new(operator, (terms, probation), instances, versions)));
+        let witness = self.handle.versions.witness();
+        open.switch = Some(Arc::new(Switch::new(operator, (terms, probation), instances, witness)));
         self.handle.versions.begin(Pending { operator, setup, probation, reason, failure: None, answer });
         self.step(Event::Change(numbered), epochs, open)
     }

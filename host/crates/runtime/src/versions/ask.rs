@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use weir_core::PortError;
 use weir_core::ports::Operator;
-use weir_machine::channel::bounded;
+use weir_machine::channel::{RecvTimeoutError, bounded};
 
 use super::{Answer, Asked, NotSwapped, Reason, Swap, Swapped};
 use crate::error::chain;
 use crate::job::{JobHandle, OperatorSetup};
 use crate::status::JobState;
+
+/// How long an epoch under way may hold up a swap.
+const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 
 impl JobHandle {
     /// Has another version of an operator take over, without a stop: beside the job its instances are opened, and between two
@@ -43,7 +46,7 @@ impl JobHandle {
         reason: Reason,
     ) -> Result<Swapped, NotSwapped> {
         let began = weir_machine::now();
-        if setup.factory.digest() == runs.factory.digest() && setup.config == runs.config {
+        if runs.is(&setup.name, &setup.entry()) {
             return Err(NotSwapped::Same(setup.name));
         }
         let differences = runs.differences(&setup);
@@ -56,8 +59,12 @@ impl JobHandle {
         let (to, answered) = bounded(1);
         let answer = Answer { began, to: Some(to) };
         self.versions.ask(Asked { operator, setup, instances, probation, dry_run, reason, answer });
-        // The job has ended where nobody answers any more.
-        answered.recv().unwrap_or(Err(NotSwapped::Ended))
+        match answered.recv_timeout(BEGUN_WITHIN) {
+            Err(RecvTimeoutError::Timeout) if self.versions.withdraw() => Err(NotSwapped::Late),
+            // It is on its way: its epoch holds, or the attempt ends.
+            Err(RecvTimeoutError::Timeout) => answered.recv().unwrap_or(Err(NotSwapped::Ended)),
+            outcome => outcome.unwrap_or(Err(NotSwapped::Ended)),
+        }
     }
 
     fn may_change(&self) -> Result<(), NotSwapped> {
@@ -78,7 +85,9 @@ impl JobHandle {
     pub(crate) fn restore_version(&self, operator: usize) {
         let handle = self.clone();
         let restore = move || {
-            if let Err(error) = handle.open_heir(operator) {
+            let opened = handle.open_heir(operator);
+            handle.versions.tried(operator);
+            if let Err(error) = opened {
                 let error = chain(&error);
                 tracing::error!(
                     operator,
@@ -88,6 +97,7 @@ impl JobHandle {
             }
         };
         if let Err(error) = weir_machine::spawn("weir-restore", restore) {
+            self.versions.tried(operator);
             tracing::error!(%error, "failed to start a thread: tasks that have not failed go on with the new version");
         }
     }

@@ -1,5 +1,5 @@
 //! What is known of the versions of a job, by the job and by whoever has its handle. Tasks, the coordinator, and the threads
-//! of people who ask share it; nobody holds it for long, and nothing is loaded or written while it is held.
+//! of people who ask share it; nobody holds it for long, and nothing is loaded or written to disk while it is held.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +41,17 @@ struct Running {
     since: Epoch,
     /// What the last epoch that is known to hold has.
     held: Option<PluginEntry>,
+    /// Whether it is being replaced, where it failed.
+    restoring: Restoring,
+}
+
+#[derive(Clone, Copy)]
+enum Restoring {
+    No,
+    /// What is to run instead is being loaded and opened.
+    UnderWay,
+    /// It was, and what came of it is with the coordinator, or was nothing.
+    Tried(Instant),
 }
 
 struct Known {
@@ -54,12 +65,27 @@ struct Known {
     news: VecDeque<Turn>,
     asked: Option<Asked>,
     pending: Option<Pending>,
-    /// When a version that failed was last tried to be replaced.
-    restoring: Option<Instant>,
+    /// Which attempt of the process it is.
+    attempt: u64,
     /// The newest epoch that holds.
     epoch: Epoch,
     /// Nobody is told anything any more.
     has_ended: bool,
+}
+
+/// Tells what happens in the tasks of an attempt.
+#[derive(Clone)]
+pub(crate) struct Witness {
+    attempt: u64,
+    versions: Versions,
+}
+
+impl Witness {
+    /// The probation of what runs an operator since the end of `since`, and still `lasts` so long.
+    pub(crate) fn probation(&self, operator: usize, since: Epoch, lasts: Duration) -> Probation {
+        let Self { attempt, versions } = self.clone();
+        Probation { lasts, failed: Box::new(move |why| versions.fell(attempt, (operator, since), &chain(why))) }
+    }
 }
 
 /// A version that took over.
@@ -87,7 +113,12 @@ pub(crate) struct Heirs {
 
 impl Versions {
     pub(crate) fn new(started: &[OperatorSetup], shelf: &Arc<dyn Shelf>) -> Self {
-        let running = |setup: &OperatorSetup| Running { setup: setup.clone(), since: Epoch::default(), held: None };
+        let running = |setup: &OperatorSetup| Running {
+            setup: setup.clone(),
+            since: Epoch::default(),
+            held: None,
+            restoring: Restoring::No,
+        };
         let known = Known {
             started: started.to_vec(),
             others: Vec::new(),
@@ -96,7 +127,7 @@ impl Versions {
             news: VecDeque::new(),
             asked: None,
             pending: None,
-            restoring: None,
+            attempt: 0,
             epoch: Epoch::default(),
             has_ended: false,
         };
@@ -167,7 +198,8 @@ impl Versions {
         drop(known);
         let factory = self.0.shelf.find(operator, &entry.digest)?;
         let started = started.ok_or_else(|| PortError::new(Fault::Bug, "there is no such operator"))?;
-        let setup = started.with(factory, entry.took_over.clone());
+        let config = entry.took_over.as_ref().and_then(|took_over| took_over.config.clone());
+        let setup = started.taken_over(factory, config.unwrap_or_else(|| started.config.clone()));
         self.lock().others.push(setup.clone());
         Ok(setup)
     }
@@ -185,9 +217,9 @@ impl Versions {
         {
             for entry in &newer.plan.operators {
                 let was = older.plan.operators.iter().find(|was| was.name == entry.name);
-                let Some(was) = was.filter(|was| was.plugin != entry.plugin) else { continue };
+                let Some(was) = was.filter(|was| !was.plugin.is(&entry.plugin)) else { continue };
                 let (name, from, to) = (&entry.name, &was.plugin, &entry.plugin);
-                if !known.history.has(name, from, to) {
+                if !known.history.has(name, (from, to), newer.epoch.0) {
                     let turn = known.turn(name, (from.clone(), to.clone()), newer.epoch);
                     known.note(turn);
                 }
@@ -220,7 +252,7 @@ impl Versions {
             let is_wanted = known.pending.as_ref().is_some_and(|pending| pending.setup.is(&entry.name, &entry.plugin));
             let heir = known.history.heir(&entry.name, &entry.plugin).clone();
             drop(known);
-            let (is_heir, plugin) = if is_wanted { (false, &entry.plugin) } else { (heir != entry.plugin, &heir) };
+            let (is_heir, plugin) = if is_wanted { (false, &entry.plugin) } else { (!heir.is(&entry.plugin), &heir) };
             let setup = self.find(&entry.name, plugin).map_err(Error::port("failed to load the version before"))?;
             declared.push(setup.declared(key_of(&plan.graph, &entry.name)));
             heirs.extend(is_heir.then_some(setup));
@@ -250,7 +282,7 @@ impl Versions {
         let setups: Vec<_> = names.iter().map(planned).collect::<Result<_, _>>()?;
         let mut known = self.lock();
         if let Some(Pending { operator, setup, probation, reason, failure, answer }) = known.pending.take() {
-            let holds = setups.get(operator).is_some_and(|runs| runs.entry() == setup.entry());
+            let holds = setups.get(operator).is_some_and(|runs| runs.is(&setup.name, &setup.entry()));
             if holds {
                 known.took_over(operator, &setup, epoch, (probation, reason, failure));
             }
@@ -263,8 +295,9 @@ impl Versions {
                 let recorded = held.and_then(|held| held.operators.iter().find(|entry| entry.name == setup.name));
                 runs.held = recorded.map(|entry| entry.plugin.clone());
             }
-            (runs.setup, runs.since) = (setup.clone(), epoch);
+            (runs.setup, runs.since, runs.restoring) = (setup.clone(), epoch, Restoring::No);
         }
+        known.attempt += 1;
         let now_ms = clock::now_ms();
         let waits = |setup: &OperatorSetup| {
             let entry = setup.entry();
@@ -283,7 +316,9 @@ impl Versions {
             });
             Some((found.ok()?, left))
         });
-        Ok(Heirs { waiting: waiting.collect(), running: setups })
+        let waiting = waiting.collect();
+        self.lock().forget();
+        Ok(Heirs { waiting, running: setups })
     }
 
     // What happens while it runs.
@@ -294,27 +329,53 @@ impl Versions {
         match () {
             () if known.has_ended => asked.answer.give(Err(NotSwapped::Ended)),
             () if known.asked.is_some() || known.pending.is_some() => asked.answer.give(Err(NotSwapped::Busy)),
+            // Some tasks run the version before again: what took over now would have the failed one beside it in others.
+            () if asked.reason != Reason::Failure && known.owes_at(asked.operator) => {
+                asked.answer.give(Err(NotSwapped::Busy));
+            }
             () => known.asked = Some(asked),
         }
     }
 
-    /// What was asked for, once. A version that is to replace one that failed, and that does not run any more, is not.
+    /// What was asked for, once, and is still to be done.
     pub(crate) fn asked(&self) -> Option<Asked> {
         let mut known = self.lock();
         let asked = known.asked.take()?;
-        let is_owed = || known.running.get(asked.operator).and_then(|runs| known.owes(&runs.setup)).is_some();
-        (asked.reason != Reason::Failure || is_owed()).then_some(asked)
+        let runs = known.running.get(asked.operator).map(|runs| runs.setup.entry());
+        let is_there = runs.is_some_and(|runs| runs.is(&asked.setup.entry()));
+        match (asked.reason, known.owes_at(asked.operator)) {
+            (Reason::Failure, false) => None,
+            (Reason::Wanted | Reason::Back, true) => {
+                asked.answer.give(Err(NotSwapped::Busy));
+                None
+            }
+            _ if is_there => {
+                asked.answer.give(Err(NotSwapped::Same(asked.setup.name)));
+                None
+            }
+            _ => Some(asked),
+        }
     }
 
     /// An operator whose version failed on probation, and is still to be replaced; again and again, until it is.
     pub(crate) fn owed(&self) -> Option<usize> {
         let mut known = self.lock();
-        let owed = known.running.iter().position(|runs| known.owes(&runs.setup).is_some())?;
-        let is_due = known.restoring.is_none_or(|tried| weir_machine::since(tried) >= RESTORE_EVERY);
-        is_due.then(|| {
-            known.restoring = Some(weir_machine::now());
-            owed
-        })
+        let is_due = |restoring: Restoring| match restoring {
+            Restoring::No => true,
+            Restoring::UnderWay => false,
+            Restoring::Tried(at) => weir_machine::since(at) >= RESTORE_EVERY,
+        };
+        let owed = (0..known.running.len())
+            .find(|at| known.owes_at(*at) && known.running.get(*at).is_some_and(|runs| is_due(runs.restoring)))?;
+        known.running.get_mut(owed)?.restoring = Restoring::UnderWay;
+        Some(owed)
+    }
+
+    /// Whoever was to have it replaced has done what he can.
+    pub(crate) fn tried(&self, operator: usize) {
+        if let Some(runs) = self.lock().running.get_mut(operator) {
+            runs.restoring = Restoring::Tried(weir_machine::now());
+        }
     }
 
     /// From the end of the next epoch on this is to run: a recovery may need it.
@@ -338,9 +399,8 @@ impl Versions {
         {
             known.took_over(operator, &setup, epoch, (probation, reason, failure));
             if let Some(runs) = known.running.get_mut(operator) {
-                (runs.setup, runs.since) = (setup.clone(), epoch);
+                (runs.setup, runs.since, runs.restoring) = (setup.clone(), epoch, Restoring::No);
             }
-            known.restoring = None;
             known.forget();
             let (plugin, took) = (setup.entry(), weir_machine::since(answer.began));
             let swapped = Swapped { plugin, held: Some(Held { epoch, paused, took }) };
@@ -351,16 +411,19 @@ impl Versions {
         taken
     }
 
-    /// The probation of what runs an operator since the end of `since`, and still `lasts` so long.
-    pub(crate) fn probation(&self, operator: usize, since: Epoch, lasts: Duration) -> Probation {
-        let versions = self.clone();
-        Probation { lasts, failed: Box::new(move |why| versions.fell(operator, since, &chain(why))) }
+    /// For the tasks of the attempt under way.
+    pub(crate) fn witness(&self) -> Witness {
+        Witness { attempt: self.lock().attempt, versions: self.clone() }
     }
 
     /// What runs an operator since the end of `since` failed on probation in a task, for this reason: the one before it runs
     /// there again, and is to run everywhere.
-    fn fell(&self, operator: usize, since: Epoch, why: &str) {
+    fn fell(&self, attempt: u64, (operator, since): (usize, Epoch), why: &str) {
         let mut known = self.lock();
+        // A thread that was left behind has nothing to say of what runs now.
+        if known.attempt != attempt {
+            return;
+        }
         let Some(runs) = known.running.get(operator) else { return };
         let (name, runs_since) = (runs.setup.name.clone(), runs.since);
         if let Some(pending) =
@@ -382,6 +445,17 @@ impl Versions {
         self.publish();
     }
 
+    /// The attempt has ended: what was asked of it and not begun is not done under another one, whenever that comes.
+    pub(crate) fn interrupt(&self) {
+        let asked = self.lock().asked.take();
+        asked.into_iter().for_each(|asked| asked.answer.give(Err(NotSwapped::NotRunning("recovering"))));
+    }
+
+    /// Takes back what was asked for, if nobody has begun with it.
+    pub(crate) fn withdraw(&self) -> bool {
+        self.lock().asked.take_if(|asked| asked.reason != Reason::Failure).is_some()
+    }
+
     /// Nobody is told any more: the job has ended.
     pub(crate) fn end(&self) {
         let mut known = self.lock();
@@ -394,8 +468,9 @@ impl Versions {
     // What is written down.
 
     fn publish(&self) {
-        let has_news = !self.lock().news.is_empty();
-        self.0.has_news.store(has_news, Ordering::Release);
+        if !self.lock().news.is_empty() {
+            self.0.has_news.store(true, Ordering::Release);
+        }
     }
 
     /// Writes down what is not, if there is anything.
@@ -441,11 +516,16 @@ impl Known {
         self.started.iter().chain(&self.others)
     }
 
+    /// Whether what runs this operator failed, and is still to be replaced.
+    fn owes_at(&self, operator: usize) -> bool {
+        self.running.get(operator).is_some_and(|runs| self.owes(&runs.setup).is_some())
+    }
+
     /// What is to run in the place of `setup`, if that failed.
     fn owes(&self, setup: &OperatorSetup) -> Option<PluginEntry> {
         let entry = setup.entry();
         let heir = self.history.heir(&setup.name, &entry);
-        (*heir != entry).then(|| heir.clone())
+        (!heir.is(&entry)).then(|| heir.clone())
     }
 
     fn turn(&self, operator: &str, (from, to): (PluginEntry, PluginEntry), epoch: Epoch) -> Turn {
@@ -504,8 +584,8 @@ impl Known {
         for at in 0..self.running.len() {
             let Some(runs) = self.running.get_mut(at) else { continue };
             let (name, to) = (runs.setup.name.clone(), runs.setup.entry());
-            let Some(from) = runs.held.replace(to.clone()).filter(|from| *from != to) else { continue };
-            if self.history.failed(&name, &from).is_none_or(|failed| failed.to != to) {
+            let Some(from) = runs.held.replace(to.clone()).filter(|from| !from.is(&to)) else { continue };
+            if self.history.failed(&name, &from).is_none_or(|failed| !failed.to.is(&to)) {
                 let turn = self.turn(&name, (from, to), self.epoch);
                 self.note(turn);
             }
@@ -518,7 +598,7 @@ impl Known {
         let may_run = |setup: &OperatorSetup| {
             running.iter().filter(|runs| runs.setup.name == setup.name).any(|runs| {
                 let (entry, runs) = (setup.entry(), runs.setup.entry());
-                entry == runs || history.before(&setup.name, &runs) == Some(&entry)
+                entry.is(&runs) || history.before(&setup.name, &runs).is_some_and(|before| before.is(&entry))
             })
         };
         others.retain(may_run);

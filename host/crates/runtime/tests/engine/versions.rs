@@ -348,6 +348,35 @@ fn a_start_with_another_file_is_a_turn_and_can_be_gone_back_from() {
     assert_eq!(back.unwrap().plugin.version, "1");
     place.world.assert_exact();
     assert_eq!(turns(&place.shelf.history()), [("1", "2", false), ("2", "1", false)]);
+    // The same command line goes on with what was gone back to.
+    place.world.limit_reads(RECORDS + 1);
+    place.run(&two, |_| ()).1.unwrap();
+    assert_eq!(place.recorded(), "1");
+    assert_eq!(place.shelf.history().len(), 2);
+}
+
+#[test]
+fn a_version_that_failed_is_not_run_by_a_start_that_names_its_file_and_one_that_did_not_goes_on_with_its_probation() {
+    for traps_first in [true, false] {
+        let (mut place, one, two) = (Place::new(&[]), Version::new("1", &["n"]), Version::new("2", &["n"]));
+        let shelf = Arc::clone(&place.shelf);
+        shelf.plugins.lock().unwrap().push(Arc::clone(&one));
+        place.world.limit_reads(RECORDS / 3);
+        let ((), ended) = place.run(&one, |handle| {
+            two.traps.store(traps_first, Ordering::Relaxed);
+            swap(handle, &shelf, &two, |_| ()).unwrap().unwrap();
+            if traps_first {
+                wait_for(handle, "1");
+            }
+        });
+        ended.unwrap();
+        two.traps.store(true, Ordering::Relaxed);
+        place.world.limit_reads(RECORDS);
+        place.run(&two, |_| ()).1.unwrap();
+        place.world.assert_exact();
+        assert_eq!(turns(&place.shelf.history()), [("1", "2", false), ("2", "1", true)], "{traps_first}");
+        assert_eq!(place.recorded(), "1");
+    }
 }
 
 #[test]
