@@ -16,12 +16,11 @@ use weir_core::{
 use weir_kafka::{
     ClientOptions, KafkaSink, KafkaSource, Properties, SinkSideOptions, SourceOptions, TopicOptions, Topics,
 };
+use weir_pipeline::REPLAY;
 
 use super::SHARD;
 use super::cluster::{Brokers, patiently};
 
-/// Whose names in Kafka are used: the group `weir-dead-letters`, where it is kept what was sent again, and its transactional ids.
-const JOB: &str = "dead-letters";
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// Records that are handed over at once.
 const BATCH_RECORDS: usize = 1_000;
@@ -282,7 +281,7 @@ impl FromStr for Spot {
 
 fn client(brokers: &Brokers) -> Result<ClientOptions> {
     let properties = Properties::new(&brokers.properties).map_err(PortError::from)?;
-    let (brokers, job) = (brokers.addresses.clone(), JobName::new(JOB)?);
+    let (brokers, job) = (brokers.addresses.clone(), JobName::new(REPLAY)?);
     let client = ClientOptions { brokers, properties, job, shard: SHARD };
     client.check().map_err(PortError::from)?;
     Ok(client)

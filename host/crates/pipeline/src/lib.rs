@@ -66,7 +66,7 @@ pub use plan::Plan;
 pub use read::read;
 pub use spec::Spec;
 pub use token::TokenFile;
-pub use validate::{draft, validate};
+pub use validate::{REPLAY, draft, validate};
 pub use weir_connector::{Error, Found};
 
 /// What tests read and write.

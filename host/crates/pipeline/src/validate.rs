@@ -27,6 +27,9 @@ use crate::names;
 use crate::plan::{ApiPlan, OperatorPlan, Plan, SinkPlan, SourcePlan, StatePlan};
 use crate::spec::Spec;
 
+/// The name under which dead letters are sent again: its group and transactional ids are no job's.
+pub const REPLAY: &str = "dead-letters";
+
 /// Checks `spec` from end to end.
 pub fn validate(spec: &Spec, registry: Registry) -> Result<Plan, Mistakes> {
     draft(spec, registry).settle()
@@ -87,7 +90,12 @@ fn plan(spec: &Spec, registry: Registry, found: &mut Found) -> Plan {
 /// The name that was given.
 fn job(spec: &Spec) -> Result<Option<JobName>, Error> {
     let name = spec.job.as_ref().map(|name| JobName::new(name.as_str())).transpose();
-    name.map_err(|error| Error::invalid("job", error.to_string()))
+    let name = name.map_err(|error| Error::invalid("job", error.to_string()))?;
+    if name.as_ref().is_some_and(|name| name.as_str() == REPLAY) {
+        let reason = format!("{REPLAY:?} is the name under which `host dead-letters replay` commits; choose another");
+        return Err(Error::invalid("job", reason));
+    }
+    Ok(name)
 }
 
 fn path(at: &str, path: &Path) -> Result<PathBuf, Error> {

@@ -218,6 +218,12 @@ fn what_is_wrong_with_a_source_is_said() {
 }
 
 #[test]
+fn no_job_has_the_names_of_replays() {
+    let said = changed("\"orders\"", "\"dead-letters\"");
+    refused(&[(said, "\"dead-letters\" is the name under which `host dead-letters replay` commits")]);
+}
+
+#[test]
 fn what_is_wrong_with_event_time_is_said_word_by_word() {
     let kafka_in = "kafka = { topic = \"clicks\" }";
     refused(&[
