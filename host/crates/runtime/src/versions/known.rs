@@ -156,8 +156,7 @@ impl Versions {
     /// What can be gone back to from what runs an operator.
     pub(crate) fn before(&self, operator: usize) -> Option<PluginEntry> {
         let known = self.lock();
-        let setup = &known.running.get(operator)?.setup;
-        known.history.before(&setup.name, &setup.entry()).cloned()
+        known.before(&known.running.get(operator)?.setup).cloned()
     }
 
     /// What is to run in the place of what runs an operator and failed; and the operator's name.
@@ -175,13 +174,10 @@ impl Versions {
     /// The digests of all that runs or may have to.
     pub(crate) fn in_use(&self) -> Vec<Digest> {
         let known = self.lock();
-        let before = |runs: &Running| {
-            let entry = runs.setup.entry();
-            known.history.before(&runs.setup.name, &entry).map(|before| before.digest.clone())
-        };
-        let befores = known.running.iter().filter_map(before);
-        let setups = known.started.iter().chain(&known.others).chain(known.running.iter().map(|runs| &runs.setup));
-        setups.map(|setup| setup.factory.digest().clone()).chain(befores).collect()
+        let befores = known.running.iter().filter_map(|runs| known.before(&runs.setup));
+        // What runs is one of those that are at hand.
+        let at_hand = known.all().map(|setup| setup.factory.digest());
+        at_hand.chain(befores.map(|before| &before.digest)).cloned().collect()
     }
 
     /// A version of an operator: one that is at hand, or that the shelf has.

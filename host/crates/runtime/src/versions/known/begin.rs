@@ -115,9 +115,8 @@ impl Versions {
         known.attempt += 1;
         let now_ms = clock::now_ms();
         let waits = |setup: &OperatorSetup| {
-            let entry = setup.entry();
-            let left = known.history.probation(&setup.name, &entry, now_ms)?;
-            Some((known.history.before(&setup.name, &entry)?.clone(), left))
+            let left = known.history.probation(&setup.name, &setup.entry(), now_ms)?;
+            Some((known.before(setup)?.clone(), left))
         };
         let waits: Vec<_> = setups.iter().map(waits).collect();
         drop(known);

@@ -27,6 +27,11 @@ impl Known {
         (!heir.is(&entry)).then(|| heir.clone())
     }
 
+    /// What can be gone back to from `setup`.
+    pub(super) fn before(&self, setup: &OperatorSetup) -> Option<&PluginEntry> {
+        self.history.before(&setup.name, &setup.entry())
+    }
+
     pub(super) fn turn(&self, operator: &str, (from, to): (PluginEntry, PluginEntry), epoch: Epoch) -> Turn {
         let (operator, epoch, at_ms) = (operator.to_owned(), epoch.0, clock::now_ms());
         Turn { operator, epoch, at_ms, from, to, failure: None, probation_ms: 0 }
@@ -40,14 +45,12 @@ impl Known {
     /// What ran since the end of `since`, and what ran before it.
     pub(super) fn fallen(&self, operator: usize, since: Epoch) -> Option<(PluginEntry, PluginEntry)> {
         let runs = self.running.get(operator)?;
-        let name = &runs.setup.name;
         if since == runs.since {
-            let failed = runs.setup.entry();
-            let before = self.history.before(name, &failed)?.clone();
-            return Some((failed, before));
+            let before = self.before(&runs.setup)?.clone();
+            return Some((runs.setup.entry(), before));
         }
         // Another took over since.
-        let turn = self.history.turn_at(name, since.0)?;
+        let turn = self.history.turn_at(&runs.setup.name, since.0)?;
         Some((turn.to.clone(), turn.from.clone()))
     }
 
