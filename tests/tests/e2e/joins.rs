@@ -69,24 +69,45 @@ fn wanted(key: u64) -> Vec<(i64, String)> {
 
 /// The pipeline, with this many tasks of the join and so many records a second of each partition.
 fn pipeline(scene: &Scene<'_>, rows: &str, parallelism: u32, pace: &str) -> Result<String> {
-    let (broker, job, plugin) = (scene.broker.bootstrap(), &scene.job, plugin("enrich")?);
     let source = |name: &str, topic: &str| {
         format!(
             "[sources.{name}]\nkafka = {{ topic = '{topic}' }}\nuntil = 'latest'\n{pace}\nwatermark = {{ max-disorder = '{DISORDER_MS}ms' }}\n"
         )
     };
     let (records, table) = (source("records", &scene.input), source("table", rows));
+    let join = "inputs = { records = ['records'], table = ['table'] }";
+    written(scene, &format!("{records}{table}"), ("enrich", join), (parallelism, pace))
+}
+
+/// Writes the pipeline of one plugin with this many tasks, which reads these sources at this pace; gives its path.
+fn written(
+    scene: &Scene<'_>,
+    sources: &str,
+    (name, inputs): (&str, &str),
+    (parallelism, pace): (u32, &str),
+) -> Result<String> {
+    let (broker, job, plugin) = (scene.broker.bootstrap(), &scene.job, plugin(name)?);
     let text = format!(
-        "version = 1\njob = '{job}'\n[kafka]\nbrokers = '{broker}'\n{records}{table}\
-         [operators.join]\nplugin = '{plugin}'\ninputs = {{ records = ['records'], table = ['table'] }}\n\
+        "version = 1\njob = '{job}'\n[kafka]\nbrokers = '{broker}'\n{sources}\
+         [operators.join]\nplugin = '{plugin}'\n{inputs}\n\
          parallelism = {parallelism}\n[sinks.out]\ninputs = ['join']\nkafka = {{ topic = '{}' }}\n\
          [state]\ndir = '{}'\n",
         scene.output,
         scene.state_dir().join("state").display()
     );
-    let path = scene.state_dir().join(format!("join-{parallelism}-{}.toml", pace.len()));
+    let path = scene.state_dir().join(format!("{name}-{parallelism}-{}.toml", pace.len()));
     std::fs::write(&path, text)?;
     Ok(path.display().to_string())
+}
+
+/// Starts `paced`, and kills it at some moment after it has written something, before it is through.
+fn kill_amid(observer: &Observer, paced: &str, random: &mut Random) -> Result<()> {
+    let mut host = Host::start(&["run", paced, "--api", "off"])?;
+    let before = observer.high()?;
+    host.wait_until("output, before a kill", PATIENCE, |_| Ok(observer.high()? > before))?;
+    std::thread::sleep(random.between(Duration::ZERO, Duration::from_millis(300)));
+    ensure!(!host.is_over()?, "it was through before it was killed: {}", host.log()?);
+    host.kill()
 }
 
 #[test]
@@ -99,12 +120,7 @@ fn every_record_is_joined_once_with_the_row_of_its_time_whoever_is_killed() -> R
     let observer = Observer::new(scene.broker, &scene.output)?;
     for kill in 0..KILLS {
         let paced = pipeline(&scene, &rows, kill % 2 + 1, "max-rate = 100")?;
-        let mut host = Host::start(&["run", &paced, "--api", "off"])?;
-        let before = observer.high()?;
-        host.wait_until(&format!("output, before kill {kill}"), PATIENCE, |_| Ok(observer.high()? > before))?;
-        std::thread::sleep(random.between(Duration::ZERO, Duration::from_millis(300)));
-        ensure!(!host.is_over()?, "it was through before kill {kill}: {}", host.log()?);
-        host.kill()?;
+        kill_amid(&observer, &paced, &mut random).with_context(|| format!("kill {kill}"))?;
     }
     let whole = pipeline(&scene, &rows, 2, "")?;
     run(&["run", &whole, "--drain", "--api", "off"], PATIENCE)?.expect(0)?;
@@ -131,21 +147,13 @@ const CURRENCIES: [(&str, f64); 3] = [("EUR", 1.5), ("CHF", 2.0), ("SEK", 0.25)]
 
 /// The pipeline of `convert`, which keys amounts by whom they are of.
 fn conversion(scene: &Scene<'_>, rates: &str, parallelism: u32, pace: &str) -> Result<String> {
-    let (broker, job, plugin) = (scene.broker.bootstrap(), &scene.job, plugin("convert")?);
-    let text = format!(
-        "version = 1\njob = '{job}'\n[kafka]\nbrokers = '{broker}'\n\
-         [sources.amounts]\nkafka = {{ topic = '{}' }}\nuntil = 'latest'\n{pace}\n\
-         [sources.rates]\nkafka = {{ topic = '{rates}' }}\nuntil = 'latest'\n\
-         [operators.worth]\nplugin = '{plugin}'\ninputs = {{ amounts = ['amounts'], rates = ['rates'] }}\n\
-         parallelism = {parallelism}\n[sinks.out]\ninputs = ['worth']\nkafka = {{ topic = '{}' }}\n\
-         [state]\ndir = '{}'\n",
-        scene.input,
-        scene.output,
-        scene.state_dir().join("state").display()
+    let sources = format!(
+        "[sources.amounts]\nkafka = {{ topic = '{}' }}\nuntil = 'latest'\n{pace}\n\
+         [sources.rates]\nkafka = {{ topic = '{rates}' }}\nuntil = 'latest'\n",
+        scene.input
     );
-    let path = scene.state_dir().join(format!("worth-{parallelism}-{}.toml", pace.len()));
-    std::fs::write(&path, text)?;
-    Ok(path.display().to_string())
+    let join = "inputs = { amounts = ['amounts'], rates = ['rates'] }";
+    written(scene, &sources, ("convert", join), (parallelism, pace))
 }
 
 #[test]
@@ -176,12 +184,7 @@ fn a_table_that_every_task_has_is_there_for_any_number_of_tasks_whoever_is_kille
         CURRENCIES.iter().try_for_each(|(currency, _)| rate(currency, "7", 500 + i64::from(kill)))?;
         writer.flush()?;
         let paced = conversion(&scene, &rates, kill % 3 + 1, "max-rate = 100")?;
-        let mut host = Host::start(&["run", &paced, "--api", "off"])?;
-        let before = observer.high()?;
-        host.wait_until(&format!("output, before kill {kill}"), PATIENCE, |_| Ok(observer.high()? > before))?;
-        std::thread::sleep(random.between(Duration::ZERO, Duration::from_millis(300)));
-        ensure!(!host.is_over()?, "it was through before kill {kill}: {}", host.log()?);
-        host.kill()?;
+        kill_amid(&observer, &paced, &mut random).with_context(|| format!("kill {kill}"))?;
     }
     // The first ends where the first of those that were killed was to end.
     for parallelism in [3, 1] {
